@@ -1,0 +1,1 @@
+"""Pure values: styles, products, variants, decisions, feedback. No vendor is imported here."""

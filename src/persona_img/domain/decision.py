@@ -1,0 +1,188 @@
+"""What a shopper is shown, and with which probability it was chosen."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from persona_img.domain.style import Style
+from persona_img.errors import EmptySlate, InvalidInput
+
+_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Context:
+    """For whom and for what styles are ranked."""
+
+    segment: str
+    product: str
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Styles of one slate with their predicted click rates, best first.
+
+    Attributes:
+        context: What was ranked for.
+        styles: S styles, the original among them.
+        scores: S predicted click rates in [0, 1], not increasing.
+    """
+
+    context: Context
+    styles: tuple[Style, ...]
+    scores: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.styles) != len(self.scores):
+            raise InvalidInput(f"{len(self.styles)} styles, {len(self.scores)} scores: give one each")
+        if not all(0.0 <= s <= 1.0 for s in self.scores):
+            raise InvalidInput(f"scores {self.scores}: click rates lie in [0, 1]")
+        if any(a < b for a, b in zip(self.scores, self.scores[1:], strict=False)):
+            raise InvalidInput("scores increase: give the best style first")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A style drawn by a policy, with the probability it had."""
+
+    style: Style
+    propensity: float
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One entry of a slate.
+
+    Attributes:
+        style: What it looks like.
+        digest: The variant that shows it; None for the original photograph.
+        probability: With which the policy chooses it, > 0.
+    """
+
+    style: Style
+    digest: str | None
+    probability: float
+
+
+@dataclass(frozen=True)
+class Slate:
+    """Candidates of one (segment, product); the original is among them."""
+
+    candidates: tuple[Candidate, ...]
+
+    def __post_init__(self) -> None:
+        if not any(c.style.is_original for c in self.candidates):
+            raise EmptySlate("a slate without the original photo; it is always a candidate")
+        if any(not c.probability > 0 for c in self.candidates):
+            raise InvalidInput("a candidate with probability 0; raise the policy's floor")
+        total = math.fsum(c.probability for c in self.candidates)
+        if abs(total - 1) > _TOLERANCE:
+            raise InvalidInput(f"probabilities sum to {total!r}, not 1")
+
+    def draw(self, uniform: float) -> Candidate:
+        """The candidate at ``uniform`` in [0, 1) on the cumulated probabilities."""
+        passed = 0.0
+        for candidate in self.candidates:
+            passed += candidate.probability
+            if uniform < passed:
+                return candidate
+        return self.candidates[-1]
+
+
+@dataclass(frozen=True)
+class DecisionTable:
+    """Everything serving needs to decide: made by the loop, never changed afterwards.
+
+    Attributes:
+        policy_version: Names this table in every decision it makes.
+        slates: (segment, product) to slate.
+        segments: Shopper to segment.
+        default_segment: For shoppers that are not in ``segments``.
+    """
+
+    policy_version: str
+    slates: Mapping[tuple[str, str], Slate]
+    segments: Mapping[str, str]
+    default_segment: str
+
+    def slate(self, shopper: str, product: str) -> tuple[str, Slate | None]:
+        """The shopper's segment, and the slate for it; None where nothing was prepared."""
+        segment = self.segments.get(shopper, self.default_segment)
+        return segment, self.slates.get((segment, product))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One answer to "what does this shopper see for this product", with all that was known.
+
+    Attributes:
+        decision_id: Unique name, hex.
+        test: A/B test.
+        shopper: Unit of randomisation.
+        product: Product shown.
+        segment: The shopper's segment when it was made.
+        arm: ``control`` or another arm of the test.
+        style_key: Style shown; ``original`` in control.
+        digest: Variant shown; None is the original photo.
+        propensity: Probability with which the style was chosen within the arm, > 0.
+        policy_version: Table that was used.
+        decided_at: Unix seconds, UTC.
+    """
+
+    decision_id: str
+    test: str
+    shopper: str
+    product: str
+    segment: str
+    arm: str
+    style_key: str
+    digest: str | None
+    propensity: float
+    policy_version: str
+    decided_at: float
+
+
+@dataclass(frozen=True)
+class Arms:
+    """Arms of an A/B test with their shares; who gets which depends on unit and salt alone.
+
+    Attributes:
+        test: The test's name: the salt.
+        shares: Arm to share, > 0, summing to 1; ``control`` is among them.
+    """
+
+    test: str
+    shares: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        if "control" not in self.shares:
+            raise InvalidInput(f"arms {list(self.shares)}: one must be named control")
+        if any(not s > 0 for s in self.shares.values()) or abs(sum(self.shares.values()) - 1) > 1e-9:
+            raise InvalidInput(f"shares {dict(self.shares)}: each > 0, together 1")
+
+    def assign(self, unit: str) -> str:
+        """The unit's arm, the same at every call and on every machine."""
+        position = uniform(self.test, unit)
+        passed = 0.0
+        for arm, share in self.shares.items():
+            passed += share
+            if position < passed:
+                return arm
+        return list(self.shares)[-1]
+
+
+def uniform(*parts: str) -> float:
+    """A number in [0, 1) that depends on the parts alone: SHA-256, first 53 bits."""
+    digest = hashlib.sha256("\x1f".join(parts).encode()).digest()
+    return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
+
+
+def ranking_of(context: Context, styles: Sequence[Style], scores: Sequence[float]) -> Ranking:
+    """A ranking from scores in any order; ties keep the order of ``styles``."""
+    order = sorted(range(len(styles)), key=lambda i: -float(scores[i]))
+    return Ranking(
+        context, tuple(styles[i] for i in order), tuple(float(scores[i]) for i in order)
+    )

@@ -1,0 +1,65 @@
+"""Every error persona-img raises on purpose.
+
+::
+
+    PersonaImgError
+    ├── InvalidInput            a value the caller can mend (also a ValueError)
+    │   ├── BadPhoto            a file that is no picture we can use
+    │   ├── UnknownStyle        an attribute, a value or a combination outside the style space
+    │   └── BadCatalog          a product table that breaks a rule
+    ├── LowMaskConfidence       the product could not be told from its backdrop
+    ├── RenderRejected          no candidate passed the gate
+    ├── VerificationFailed      a variant does not match its certificate or its photograph
+    ├── EmptySlate              nothing to choose from, not even the original
+    ├── NotFound                a product, variant, run or checkpoint that is not there
+    ├── NotEnoughData           a statistic or a fit that would be undefined
+    └── StoreConflict           a write that would lose what is stored
+"""
+
+
+class PersonaImgError(Exception):
+    """Base of all errors raised on purpose by persona-img."""
+
+
+class InvalidInput(PersonaImgError, ValueError):
+    """A value breaks a rule; the message says the value, the rule and what to do."""
+
+
+class BadPhoto(InvalidInput):
+    """A file is not a picture we can use."""
+
+
+class UnknownStyle(InvalidInput):
+    """An attribute, a value or a combination is outside the style space."""
+
+
+class BadCatalog(InvalidInput):
+    """A product table breaks a rule."""
+
+
+class LowMaskConfidence(PersonaImgError):
+    """The product could not be told from its backdrop with enough confidence."""
+
+
+class RenderRejected(PersonaImgError):
+    """No candidate passed the gate."""
+
+
+class VerificationFailed(PersonaImgError):
+    """A variant does not match its certificate or its photograph."""
+
+
+class EmptySlate(PersonaImgError):
+    """A slate holds no approved style and no original."""
+
+
+class NotFound(PersonaImgError, LookupError):
+    """A product, variant, run or checkpoint is not there."""
+
+
+class NotEnoughData(PersonaImgError):
+    """A statistic or a fit would be undefined on so little data."""
+
+
+class StoreConflict(PersonaImgError):
+    """A write would lose or contradict what is stored."""

@@ -1,0 +1,1 @@
+"""The small checkpoint: codec, denoiser, style encoder, their training and their pipeline."""

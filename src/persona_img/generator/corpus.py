@@ -1,0 +1,203 @@
+"""The training corpus on disk: cut-out photos, then plates by picture size. Resumable, seeded."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from persona_img.errors import InvalidInput, NotEnoughData
+from persona_img.generator.plates import Plate, load_rgb, load_surfaces, make_plate, photo_plate
+from persona_img.imaging.light import LIGHTS
+from persona_img.imaging.mask import MaskSettings, cut_out
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+BUCKETS = ((288, 224), (256, 256), (224, 288))
+"""Height and width of training pictures; a photo goes to the one nearest to its own shape."""
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+_MIN_CONFIDENCE = 0.75
+_LEAST_PHOTOS = 8
+
+
+@dataclass(frozen=True)
+class CorpusSettings:
+    """What to learn from.
+
+    Attributes:
+        photos: Folder of product photos.
+        textures: Folder of material tile folders.
+        surfaces: TOML of materials.
+        palettes: Name to (a*, b*) offset.
+        scenes: Folders of further pictures, for the codec only.
+        groups: CSV with ``image`` and ``sender_id``; whole groups are held out. None: by file.
+        held_out: Share of groups never trained on.
+        max_photos: At most so many photos are cut out.
+        made: Plates to make.
+        seed: Of everything random here.
+    """
+
+    photos: Path
+    textures: Path
+    surfaces: Path
+    palettes: dict[str, tuple[float, float]]
+    scenes: tuple[Path, ...] = ()
+    groups: Path | None = None
+    held_out: float = 0.15
+    max_photos: int = 2600
+    made: int = 7000
+    seed: int = 7
+
+
+def held_out(group: str, share: float) -> bool:
+    """Whether a contributor is kept from training; depends on the name alone."""
+    digest = hashlib.sha256(f"held-out:{group}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 < share
+
+
+def list_photos(settings: CorpusSettings) -> tuple[list[Path], list[Path]]:
+    """Photos to train on and photos held out, each sorted by name.
+
+    Raises:
+        InvalidInput: the folder holds no picture.
+    """
+    paths = sorted(p for p in settings.photos.iterdir() if p.suffix.lower() in PICTURES)
+    if not paths:
+        raise InvalidInput(f"{settings.photos}: no picture ({', '.join(PICTURES)}); name a folder of photos")
+    group = {p.stem: p.stem for p in paths}
+    if settings.groups is not None:
+        with settings.groups.open(newline="", encoding="utf-8") as lines:
+            group |= {row["image"]: row["sender_id"] for row in csv.DictReader(lines)}
+    kept = [p for p in paths if not held_out(group[p.stem], settings.held_out)]
+    return kept, [p for p in paths if held_out(group[p.stem], settings.held_out)]
+
+
+def bucket_of(height: int, width: int) -> tuple[int, int]:
+    """The bucket whose shape is nearest to a picture's."""
+    return min(BUCKETS, key=lambda b: abs(np.log((b[0] / b[1]) / (height / width))))
+
+
+def cut_photos(settings: CorpusSettings, folder: Path, *, workers: int = 2) -> list[Path]:
+    """Cut products out of the training photos; returns the confident ones' files, by name.
+
+    Each is one ``.npz`` (``rgb``, ``alpha``) written whole or not at all; done ones are skipped.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    photos, _ = list_photos(settings)
+    rng = np.random.default_rng(settings.seed)
+    chosen = [photos[i] for i in sorted(rng.permutation(len(photos))[: settings.max_photos])]
+    todo = [(p, folder / f"{p.stem}.npz") for p in chosen if not (folder / f"{p.stem}.npz").exists()]
+    if todo:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            list(tqdm(pool.map(_cut_one, todo, chunksize=8), total=len(todo), desc="cut photos"))
+    found = [folder / f"{p.stem}.npz" for p in chosen]
+    return [p for p in found if p.exists() and p.stat().st_size > 1024]
+
+
+def _cut_one(job: tuple[Path, Path]) -> None:
+    source, target = job
+    cv2.setNumThreads(1)
+    from PIL import Image, ImageOps
+
+    with Image.open(source) as image:
+        width, height = ImageOps.exif_transpose(image).size
+    rgb = load_rgb(source, bucket_of(height, width))
+    mask = cut_out(rgb, MaskSettings(side=288))
+    partial = target.with_suffix(".part")
+    with partial.open("wb") as out:
+        if mask.confidence >= _MIN_CONFIDENCE:
+            np.savez(out, rgb=rgb, alpha=mask.alpha)
+    partial.replace(target)  # an empty file says: looked at, not confident
+
+
+class Corpus:
+    """Plates in memory-mapped arrays, one set per bucket."""
+
+    _FIELDS = ("rgb", "mask", "product", "known", "surface", "light", "colour")
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.index: dict[str, list[str]] = json.loads((folder / "corpus.json").read_text())
+        self.buckets: dict[tuple[int, int], dict[str, NDArray[np.generic]]] = {}
+        for size in BUCKETS:
+            files = {f: folder / f"{f}-{size[0]}x{size[1]}.npy" for f in self._FIELDS}
+            if files["rgb"].exists():
+                self.buckets[size] = {f: np.load(p, mmap_mode="r") for f, p in files.items()}
+
+    @classmethod
+    def build(cls, settings: CorpusSettings, folder: Path, cut: list[Path]) -> Corpus:
+        """Make all plates and write them; does nothing where they are already written.
+
+        Raises:
+            NotEnoughData: fewer than eight products could be cut out.
+        """
+        if (folder / "corpus.json").exists():
+            return cls(folder)
+        if len(cut) < _LEAST_PHOTOS:
+            raise NotEnoughData(
+                f"{len(cut)} products could be cut out; training needs {_LEAST_PHOTOS}: add photos"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        surfaces = load_surfaces(settings.surfaces, settings.textures)
+        index = {"surfaces": list(surfaces), "lights": list(LIGHTS)}
+        plates: dict[tuple[int, int], list[Plate]] = {size: [] for size in BUCKETS}
+        total = settings.made + len(cut)
+        for plate in tqdm(_plates(settings, cut), total=total, desc="make plates"):
+            plates[plate.mask.shape].append(plate)
+        for size, some in plates.items():
+            if some:
+                _write(folder, size, some, index)
+        (folder / "corpus.json").write_text(json.dumps(index))
+        return cls(folder)
+
+
+def _plates(settings: CorpusSettings, cut: list[Path]) -> Iterator[Plate]:
+    surfaces = load_surfaces(settings.surfaces, settings.textures)
+    names, lights, palettes = list(surfaces), list(LIGHTS), list(settings.palettes.values())
+    rng = np.random.default_rng(settings.seed)
+    for i in range(settings.made):
+        with np.load(cut[int(rng.integers(len(cut)))]) as one:
+            rgb, mask = one["rgb"], one["alpha"].astype(np.float32) / 255
+        name = names[i % len(names)]
+        light = lights[(i // len(names)) % len(lights)]
+        a, b = palettes[int(rng.integers(len(palettes)))]
+        # Between the named palettes too, so that any colour asked for is near one learned.
+        spread = rng.normal(0, 2.5, 2)
+        if rng.random() < 0.5:
+            rgb, mask = np.ascontiguousarray(rgb[:, ::-1]), np.ascontiguousarray(mask[:, ::-1])
+        chroma = (a + float(spread[0]), b + float(spread[1]))
+        yield make_plate(name, surfaces[name], light, chroma, (rgb, mask), rng)
+    for path in cut:
+        with np.load(path) as one:
+            yield photo_plate(one["rgb"], one["alpha"].astype(np.float32) / 255)
+
+
+def _write(
+    folder: Path, size: tuple[int, int], plates: list[Plate], index: dict[str, list[str]]
+) -> None:
+    def code(names: list[str], name: str | None) -> int:
+        return 0 if name is None else 1 + names.index(name)
+
+    arrays = {
+        "rgb": np.stack([p.rgb for p in plates]),
+        "mask": np.stack([np.round(p.mask * 255).astype(np.uint8) for p in plates]),
+        "product": np.stack([p.product for p in plates]),
+        "known": np.stack([(p.known > 0.5).astype(np.uint8) for p in plates]),
+        "surface": np.array([code(index["surfaces"], p.surface) for p in plates], np.int64),
+        "light": np.array([code(index["lights"], p.light) for p in plates], np.int64),
+        "colour": np.stack([p.colour for p in plates]),
+    }
+    for name, array in arrays.items():
+        np.save(folder / f"{name}-{size[0]}x{size[1]}.npy", array)

@@ -1,0 +1,173 @@
+"""The checkpoint as a diffusers pipeline: product and style in, backdrop plate out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import torch
+from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
+from diffusers.utils import BaseOutput
+from torch import Tensor
+from torch.nn import functional as F
+
+from persona_img.errors import InvalidInput
+from persona_img.generator.codec import Codec
+from persona_img.generator.style_encoder import StyleEncoder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+GRID = 32
+"""Height and width must be multiples of this: the codec's 16 times the denoiser's 2."""
+MASK_CHANNELS = 16
+
+
+@dataclass
+class BackdropOutput(BaseOutput):  # type: ignore[misc]
+    """Plates, float32 (B, 3, H, W) in 0..1: the backdrop with the product's shadow, without it."""
+
+    images: Tensor
+
+
+class BackdropPipeline(DiffusionPipeline):  # type: ignore[misc]
+    """Paints the backdrop a style asks for around, and under, a product's silhouette.
+
+    The product itself is never painted: the plate is complete behind it, so whoever pastes the
+    photograph back gets a clean edge.
+
+    References:
+        Rectified flow: Liu et al. 2022, arXiv:2209.03003; Esser et al. 2024, arXiv:2403.03206.
+        Classifier-free guidance: Ho and Salimans 2022, arXiv:2207.12598.
+    """
+
+    model_cpu_offload_seq = "style_encoder->denoiser->codec"
+
+    def __init__(
+        self,
+        codec: Codec,
+        denoiser: UNet2DConditionModel,
+        style_encoder: StyleEncoder,
+        scheduler: FlowMatchEulerDiscreteScheduler,
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            codec=codec, denoiser=denoiser, style_encoder=style_encoder, scheduler=scheduler
+        )
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        product: Tensor,
+        mask: Tensor,
+        styles: Sequence[Mapping[str, str]],
+        *,
+        steps: int = 8,
+        guidance: float = 2.0,
+        seeds: Sequence[int] | None = None,
+    ) -> BackdropOutput:
+        """Plates for a batch.
+
+        Args:
+            product: (B, 3, H, W) in -1..1, the product on mid-grey; H, W multiples of 32.
+            mask: (B, 1, H, W) in 0..1, the product's silhouette.
+            styles: B mappings with ``surface``, ``light``, ``palette``; others are ignored.
+            steps: Euler steps.
+            guidance: 1 is none; higher follows the style more closely.
+            seeds: B seeds. A picture depends on its own seed only, not on its batch.
+
+        Raises:
+            InvalidInput: sizes that do not fit each other or the grid.
+            UnknownStyle: a value the checkpoint was not trained on.
+        """
+        batch, _, height, width = product.shape
+        if height % GRID or width % GRID or mask.shape != (batch, 1, height, width):
+            raise InvalidInput(
+                f"product {tuple(product.shape)} and mask {tuple(mask.shape)}: give (B, 3, H, W) "
+                f"and (B, 1, H, W) with H and W multiples of {GRID}"
+            )
+        if len(styles) != batch or (seeds is not None and len(seeds) != batch):
+            raise InvalidInput(f"{batch} products, {len(styles)} styles: give one style and seed each")
+        device = self._execution_device
+        dtype = self.denoiser.dtype
+        conditions = self.conditions(product.to(device), mask.to(device)).to(dtype)
+        surface, light, colour = (x.to(device) for x in self.style_encoder.indices(styles))
+        asked = self.style_encoder(surface, light, colour)
+        null = self.style_encoder(
+            torch.zeros_like(surface), torch.zeros_like(light), torch.full_like(colour, torch.nan)
+        )
+        tokens = torch.cat([asked, null]).to(dtype) if guidance != 1.0 else asked.to(dtype)
+        latents = self._noise(batch, height, width, seeds).to(device, dtype)
+        self.scheduler.set_timesteps(steps, device=device)
+        for time in self.progress_bar(self.scheduler.timesteps):
+            twice = 2 if guidance != 1.0 else 1
+            velocity = predict(
+                self.denoiser,
+                torch.cat([latents] * twice),
+                torch.cat([conditions] * twice),
+                time.expand(twice * batch),
+                tokens,
+            )
+            if twice == 2:
+                with_style, without = velocity.chunk(2)
+                velocity = without + guidance * (with_style - without)
+            latents = self.scheduler.step(velocity, time, latents).prev_sample
+        pictures = self.codec.decode(latents.to(self.codec.dtype)).float()
+        return BackdropOutput(images=((pictures + 1) / 2).clamp(0, 1))
+
+    def conditions(self, product: Tensor, mask: Tensor) -> Tensor:
+        """What the denoiser sees besides noise: product latents and the mask's sub-cells."""
+        latents = self.codec.encode(product.to(self.codec.dtype))
+        return torch.cat([latents, mask_cells(mask).to(latents.dtype)], dim=1)
+
+    def _noise(
+        self, batch: int, height: int, width: int, seeds: Sequence[int] | None
+    ) -> Tensor:
+        shape = (self.codec.config.latent_channels, height // 16, width // 16)
+        if seeds is None:
+            return torch.randn(batch, *shape)
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        return torch.stack([torch.randn(shape, generator=g) for g in generators])
+
+
+def mask_cells(mask: Tensor) -> Tensor:
+    """(B, 1, H, W) to (B, 16, H/16, W/16): each latent cell sees its silhouette at 4 x 4."""
+    return F.pixel_unshuffle(F.avg_pool2d(mask, 4), 4) * 2 - 1
+
+
+def predict(
+    denoiser: UNet2DConditionModel, noisy: Tensor, conditions: Tensor, time: Tensor, tokens: Tensor
+) -> Tensor:
+    """Velocity (noise minus picture) at ``time`` in 0..1000."""
+    return cast(
+        Tensor,
+        denoiser(
+            torch.cat([noisy, conditions], dim=1),
+            time,
+            encoder_hidden_states=tokens,
+            class_labels=tokens.flatten(1),
+            return_dict=False,
+        )[0],
+    )
+
+
+def new_denoiser(
+    latent_channels: int, token_width: int, widths: tuple[int, int] = (192, 320)
+) -> UNet2DConditionModel:
+    """An untrained denoiser; style enters by cross-attention and by scale-and-shift."""
+    return UNet2DConditionModel(
+        sample_size=16,
+        in_channels=2 * latent_channels + MASK_CHANNELS,
+        out_channels=latent_channels,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        mid_block_type="UNetMidBlock2DCrossAttn",
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=widths,
+        layers_per_block=1,
+        cross_attention_dim=token_width,
+        attention_head_dim=8,
+        class_embed_type="projection",
+        projection_class_embeddings_input_dim=3 * token_width,
+        resnet_time_scale_shift="scale_shift",
+        dropout=0.05,
+    )

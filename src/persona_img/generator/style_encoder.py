@@ -1,0 +1,98 @@
+"""What a style means to the denoiser: three tokens (surface, light, colour) and their sum."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+
+from persona_img.errors import UnknownStyle
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+UNKNOWN = 0
+"""Index of the null value: attribute not known (training) or not asked for (sampling)."""
+
+
+class StyleEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
+    """Style attributes to cross-attention tokens.
+
+    Surface and light are learned embeddings; palette is told as the colour it asks of that
+    surface (mean Lab), so that measured photos teach colour too and any colour can be asked for.
+
+    Args:
+        surfaces: Name to ``[L, a, b, dye]``: its own mean Lab, and how far it takes a palette.
+        lights: Names of the lights.
+        palettes: Name to ``[a, b]``, the offset asked of a fully dyed surface.
+        width: Size of a token.
+    """
+
+    config_name = "config.json"
+
+    @register_to_config
+    def __init__(
+        self,
+        surfaces: dict[str, list[float]],
+        lights: list[str],
+        palettes: dict[str, list[float]],
+        width: int = 256,
+    ) -> None:
+        super().__init__()
+        self.surface = nn.Embedding(1 + len(surfaces), width)
+        self.light = nn.Embedding(1 + len(lights), width)
+        self.colour = nn.Sequential(nn.Linear(15, width), nn.SiLU(), nn.Linear(width, width))
+        self.no_colour = nn.Parameter(torch.zeros(width))
+
+    def colour_of(self, surface: str, palette: str) -> tuple[float, float, float]:
+        """Mean Lab that a palette asks of a surface.
+
+        Raises:
+            UnknownStyle: the checkpoint knows no such surface or palette.
+        """
+        lightness, a, b, dye = self._known("surface", surface, self.config.surfaces)
+        da, db = self._known("palette", palette, self.config.palettes)
+        return lightness, a + dye * da, b + dye * db
+
+    def indices(self, styles: Sequence[Mapping[str, str]]) -> tuple[Tensor, Tensor, Tensor]:
+        """Surface ids (B,), light ids (B,) and colours (B, 3; NaN = not asked) of styles.
+
+        Raises:
+            UnknownStyle: a value this checkpoint was not trained on.
+        """
+        surfaces, lights, colours = [], [], []
+        surface_names, light_names = list(self.config.surfaces), list(self.config.lights)
+        for style in styles:
+            surface, light = style.get("surface"), style.get("light")
+            if surface is not None:
+                self._known("surface", surface, self.config.surfaces)
+            if light is not None:
+                self._known("light", light, dict.fromkeys(light_names))
+            surfaces.append(1 + surface_names.index(surface) if surface else UNKNOWN)
+            lights.append(1 + light_names.index(light) if light else UNKNOWN)
+            palette = style.get("palette", "neutral")
+            colours.append(
+                self.colour_of(surface, palette) if surface else (float("nan"),) * 3
+            )
+        return torch.tensor(surfaces), torch.tensor(lights), torch.tensor(colours)
+
+    def forward(self, surface: Tensor, light: Tensor, colour: Tensor) -> Tensor:
+        """Tokens (B, 3, width) of ids (B,), (B,) and mean Lab (B, 3; NaN rows are null)."""
+        known = torch.isfinite(colour).all(dim=1, keepdim=True)
+        scaled = torch.where(known, colour, torch.zeros_like(colour))
+        scaled = scaled * torch.tensor([0.02, 0.05, 0.05], device=colour.device) - torch.tensor(
+            [1.2, 0.0, 0.0], device=colour.device
+        )
+        waves = [scaled] + [f(k * scaled) for k in (2.0, 4.0) for f in (torch.sin, torch.cos)]
+        features = torch.cat(waves, dim=1)
+        tint = torch.where(known, self.colour(features), self.no_colour.expand(len(colour), -1))
+        return torch.stack([self.surface(surface), self.light(light), tint], dim=1)
+
+    def _known(self, attribute: str, value: str, table: Mapping[str, object]) -> list[float]:
+        if value not in table:
+            known = ", ".join(table)
+            raise UnknownStyle(f"{attribute}={value}: this checkpoint knows {known}; choose one")
+        return cast("list[float]", table[value])

@@ -1,0 +1,41 @@
+"""Colour in CIE L*a*b* (D65, sRGB), the space in which backdrops are measured and asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def to_lab(rgb: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
+    """Lab of an sRGB picture.
+
+    Args:
+        rgb: (H, W, 3); uint8 0..255, or float32 0..1.
+
+    Returns:
+        float32 (H, W, 3): L* 0..100, a* and b* about -127..127.
+    """
+    unit = rgb.astype(np.float32) / 255.0 if rgb.dtype == np.uint8 else rgb.astype(np.float32)
+    return np.asarray(cv2.cvtColor(unit, cv2.COLOR_RGB2LAB), dtype=np.float32)
+
+
+def from_lab(lab: NDArray[np.float32]) -> NDArray[np.float32]:
+    """sRGB float32 0..1 of a Lab picture; colours outside the gamut are clipped."""
+    rgb = cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB)
+    return np.clip(np.asarray(rgb, dtype=np.float32), 0.0, 1.0)
+
+
+def mean_lab(
+    rgb: NDArray[np.uint8] | NDArray[np.float32], weight: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """Weighted mean Lab, float32 (3,); NaN where the weights sum to zero."""
+    total = float(weight.sum())
+    if total <= 0:
+        return np.full(3, np.nan, dtype=np.float32)
+    lab = to_lab(rgb)
+    return np.asarray((lab * weight[..., None]).sum(axis=(0, 1)) / total, dtype=np.float32)

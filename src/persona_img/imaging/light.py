@@ -1,0 +1,145 @@
+"""What light does to the plane a product lies on: cast shadow, contact shadow, gradient, window.
+
+One light model serves twice: it makes the plates the generator learns from, and it draws the
+contact shadow under the pasted product. Lengths are shares of the picture's short side, so the
+same light looks the same at every size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Light:
+    """One way of lighting the plane; the light comes from the upper left where it has a side.
+
+    Attributes:
+        shadow_offset: (dx, dy) of the cast shadow, shares of the short side; right and down.
+        shadow_blur: Gaussian sigma of the cast shadow, share of the short side.
+        shadow_strength: Share of light taken away in its middle, 0..1.
+        ambient_blur: Sigma of the wide ambient occlusion around the product.
+        ambient_strength: Share of light it takes away, 0..1.
+        gradient: Relative brightness change from the lit to the far side.
+        panes: True where a window throws bright panes over the plane.
+    """
+
+    shadow_offset: tuple[float, float]
+    shadow_blur: float
+    shadow_strength: float
+    ambient_blur: float
+    ambient_strength: float
+    gradient: float
+    panes: bool = False
+
+
+LIGHTS: dict[str, Light] = {
+    "soft": Light((0.0, 0.012), 0.030, 0.30, 0.060, 0.22, 0.05),
+    "side": Light((0.040, 0.016), 0.022, 0.42, 0.050, 0.15, 0.26),
+    "sun": Light((0.034, 0.042), 0.0065, 0.52, 0.040, 0.10, 0.06),
+    "window": Light((0.030, 0.022), 0.014, 0.40, 0.050, 0.15, 0.10, panes=True),
+}
+
+
+def illumination(
+    mask: NDArray[np.float32], light: Light, rng: np.random.Generator | None = None
+) -> NDArray[np.float32]:
+    """Factor on the plane's linear light, float32 (H, W, 3), about 0.3..1.2.
+
+    Args:
+        mask: The product, float32 (H, W) in 0..1.
+        light: The light.
+        rng: Jitters lengths and strengths by about 15 % (training); None for the exact light.
+    """
+    height, width = mask.shape
+    short = min(height, width)
+
+    def jitter(spread: float = 0.15) -> float:
+        return float(1.0 + spread * rng.standard_normal()) if rng is not None else 1.0
+
+    cast = _shifted(mask, light.shadow_offset[0] * short * jitter(), light.shadow_offset[1] * short * jitter())
+    cast = _blur(cast, light.shadow_blur * short * jitter())
+    ambient = _blur(mask, light.ambient_blur * short * jitter())
+    factor = (1.0 - _unit(light.shadow_strength * jitter()) * cast) * (
+        1.0 - _unit(light.ambient_strength * jitter()) * ambient
+    )
+    yy, xx = np.mgrid[0:height, 0:width].astype(np.float32)
+    across = 0.8 * (xx / width - 0.5) + 0.6 * (yy / height - 0.5)
+    field = 1.0 - light.gradient * jitter(0.3) * across
+    if light.panes:
+        field = field * _panes(height, width, rng)
+    # Shade is a little bluer than light, as under a sky: shadows that are pure grey look painted.
+    shade = (factor * field)[..., None]
+    tint = np.float32([0.985, 1.0, 1.03])
+    return np.asarray(shade * np.where(shade < 1, tint ** (1 - shade), 1.0), dtype=np.float32)
+
+
+def contact_shadow(mask: NDArray[np.float32], light: Light) -> NDArray[np.float32]:
+    """Thin dark line where the product meets the plane: factor on linear light, (H, W), 0..1."""
+    short = min(mask.shape)
+    dx, dy = light.shadow_offset
+    length = float(np.hypot(dx, dy)) or 1.0
+    near = _shifted(mask, 0.004 * short * dx / length, 0.004 * short * dy / length)
+    tight = _blur(near, 0.0045 * short)
+    wide = _blur(near, 0.012 * short)
+    return np.asarray((1.0 - 0.30 * tight) * (1.0 - 0.16 * wide), dtype=np.float32)
+
+
+def apply_light(rgb: NDArray[np.float32], factor: NDArray[np.float32]) -> NDArray[np.float32]:
+    """sRGB float32 0..1 with its linear light multiplied by ``factor``."""
+    return to_srgb(to_linear(rgb) * factor)
+
+
+def to_linear(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
+    """sRGB 0..1 to linear light 0..1 (IEC 61966-2-1)."""
+    low = rgb / 12.92
+    high = ((rgb + 0.055) / 1.055) ** 2.4
+    return np.asarray(np.where(rgb <= 0.04045, low, high), dtype=np.float32)
+
+
+def to_srgb(linear: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Linear light to sRGB 0..1; brighter than white is clipped."""
+    x = np.clip(linear, 0.0, 1.0)
+    return np.asarray(
+        np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055), dtype=np.float32
+    )
+
+
+def _panes(height: int, width: int, rng: np.random.Generator | None) -> NDArray[np.float32]:
+    """Slanted panes of a window, float32 (H, W): 0.80 in the bars' shade, 1.08 in the light."""
+    draw = rng if rng is not None else np.random.default_rng(0)
+    short = min(height, width)
+    yy, xx = np.mgrid[0:height, 0:width].astype(np.float32) / short
+    angle = np.radians(draw.uniform(18, 30))
+    u = xx * np.cos(angle) + yy * np.sin(angle) + draw.uniform(0, 1)
+    v = -xx * np.sin(angle) + yy * np.cos(angle) + draw.uniform(0, 1)
+    pitch_u, pitch_v = draw.uniform(0.42, 0.55), draw.uniform(0.55, 0.75)
+    bar = 0.09
+    lit = ((u / pitch_u) % 1.0 > bar / pitch_u) & ((v / pitch_v) % 1.0 > bar / pitch_v)
+    soft = _blur(lit.astype(np.float32), 0.016 * short)
+    return np.asarray(0.78 + 0.30 * soft, dtype=np.float32)
+
+
+def _unit(x: float) -> float:
+    return min(max(x, 0.0), 0.85)
+
+
+def _blur(x: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    if sigma < 0.25:
+        return x
+    return np.asarray(
+        cv2.GaussianBlur(x, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), dtype=np.float32
+    )
+
+
+def _shifted(mask: NDArray[np.float32], dx: float, dy: float) -> NDArray[np.float32]:
+    move = np.float32([[1, 0, dx], [0, 1, dy]])
+    size = (mask.shape[1], mask.shape[0])
+    return np.asarray(cv2.warpAffine(mask, move, size, flags=cv2.INTER_LINEAR), dtype=np.float32)
