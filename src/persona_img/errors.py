@@ -13,7 +13,8 @@
     ├── EmptySlate              nothing to choose from, not even the original
     ├── NotFound                a product, variant, run or checkpoint that is not there
     ├── NotEnoughData           a statistic or a fit that would be undefined
-    └── StoreConflict           a write that would lose what is stored
+    ├── StoreConflict           a write that would lose what is stored
+    └── StoreFailed             a write that did not reach the disk; it may be repeated
 """
 
 
@@ -63,3 +64,7 @@ class NotEnoughData(PersonaImgError):
 
 class StoreConflict(PersonaImgError):
     """A write would lose or contradict what is stored."""
+
+
+class StoreFailed(PersonaImgError):
+    """A write did not reach the disk: nothing of it is stored, and it may be repeated."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -152,23 +153,38 @@ class Corpus:
         folder.mkdir(parents=True, exist_ok=True)
         surfaces = load_surfaces(settings.surfaces, settings.textures)
         index = {"surfaces": list(surfaces), "lights": list(LIGHTS)}
-        plates: dict[tuple[int, int], list[Plate]] = {size: [] for size in BUCKETS}
+        sizes = _sizes(settings, cut)
+        writers = {size: _Writer(folder, size, count, index) for size, count in sizes.items()}
         total = settings.made + len(cut)
         for plate in tqdm(_plates(settings, cut), total=total, desc="make plates"):
-            plates[plate.mask.shape].append(plate)
-        for size, some in plates.items():
-            if some:
-                _write(folder, size, some, index)
+            writers[plate.mask.shape].add(plate)
+        for writer in writers.values():
+            writer.close()
         (folder / "corpus.json").write_text(json.dumps(index))
         return cls(folder)
+
+
+def _draws(settings: CorpusSettings, cut: list[Path]) -> NDArray[np.int64]:
+    """Whose silhouette each made plate has."""
+    rng = np.random.default_rng([settings.seed, 1])
+    return np.asarray(rng.integers(len(cut), size=settings.made), dtype=np.int64)
+
+
+def _sizes(settings: CorpusSettings, cut: list[Path]) -> Counter[tuple[int, int]]:
+    """How many plates each bucket will hold."""
+    own: list[tuple[int, int]] = []
+    for path in cut:
+        with np.load(path) as one:
+            own.append((one["alpha"].shape[0], one["alpha"].shape[1]))
+    return Counter(own) + Counter(own[i] for i in _draws(settings, cut))
 
 
 def _plates(settings: CorpusSettings, cut: list[Path]) -> Iterator[Plate]:
     surfaces = load_surfaces(settings.surfaces, settings.textures)
     names, lights, palettes = list(surfaces), list(LIGHTS), list(settings.palettes.values())
     rng = np.random.default_rng(settings.seed)
-    for i in range(settings.made):
-        with np.load(cut[int(rng.integers(len(cut)))]) as one:
+    for i, whose in enumerate(_draws(settings, cut)):
+        with np.load(cut[whose]) as one:
             rgb, mask = one["rgb"], one["alpha"].astype(np.float32) / 255
         name = names[i % len(names)]
         light = lights[(i // len(names)) % len(lights)]
@@ -184,20 +200,49 @@ def _plates(settings: CorpusSettings, cut: list[Path]) -> Iterator[Plate]:
             yield photo_plate(one["rgb"], one["alpha"].astype(np.float32) / 255)
 
 
-def _write(
-    folder: Path, size: tuple[int, int], plates: list[Plate], index: dict[str, list[str]]
-) -> None:
-    def code(names: list[str], name: str | None) -> int:
-        return 0 if name is None else 1 + names.index(name)
+class _Writer:
+    """Plates of one size, written straight to disk: a corpus may be larger than memory."""
 
-    arrays = {
-        "rgb": np.stack([p.rgb for p in plates]),
-        "mask": np.stack([np.round(p.mask * 255).astype(np.uint8) for p in plates]),
-        "product": np.stack([p.product for p in plates]),
-        "known": np.stack([(p.known > 0.5).astype(np.uint8) for p in plates]),
-        "surface": np.array([code(index["surfaces"], p.surface) for p in plates], np.int64),
-        "light": np.array([code(index["lights"], p.light) for p in plates], np.int64),
-        "colour": np.stack([p.colour for p in plates]),
-    }
-    for name, array in arrays.items():
-        np.save(folder / f"{name}-{size[0]}x{size[1]}.npy", array)
+    def __init__(
+        self, folder: Path, size: tuple[int, int], count: int, index: dict[str, list[str]]
+    ) -> None:
+        self.index, self.row = index, 0
+        kinds: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
+            "rgb": (np.uint8, (*size, 3)),
+            "mask": (np.uint8, size),
+            "product": (np.uint8, (*size, 3)),
+            "known": (np.uint8, size),
+            "surface": (np.int64, ()),
+            "light": (np.int64, ()),
+            "colour": (np.float32, (3,)),
+        }
+        self.arrays = {
+            name: np.lib.format.open_memmap(
+                folder / f"{name}-{size[0]}x{size[1]}.npy", "w+", np.dtype(kind), (count, *shape)
+            )
+            for name, (kind, shape) in kinds.items()
+        }
+
+    def add(self, plate: Plate) -> None:
+        """Append one plate."""
+        values = {
+            "rgb": plate.rgb,
+            "mask": np.round(plate.mask * 255).astype(np.uint8),
+            "product": plate.product,
+            "known": (plate.known > 0.5).astype(np.uint8),
+            "surface": _code(self.index["surfaces"], plate.surface),
+            "light": _code(self.index["lights"], plate.light),
+            "colour": plate.colour,
+        }
+        for name, value in values.items():
+            self.arrays[name][self.row] = value
+        self.row += 1
+
+    def close(self) -> None:
+        """All bytes to disk."""
+        for array in self.arrays.values():
+            array.flush()
+
+
+def _code(names: list[str], name: str | None) -> int:
+    return 0 if name is None else 1 + names.index(name)

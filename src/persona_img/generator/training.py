@@ -48,7 +48,9 @@ class TrainingSettings:
         drop_attribute: Chance that one attribute is left out.
         photo_share: Share of samples that are merchants' photos, the rest is made.
         save_every: Seconds between states written.
-        widths: Denoiser channels.
+        latent_channels: Of the codec.
+        codec_widths: Codec channels at 1/4, 1/8 and 1/16.
+        widths: Denoiser channels; multiples of 32.
         token_width: Size of a style token.
         device: torch device.
         seed: Of weights, batches and noise.
@@ -66,6 +68,8 @@ class TrainingSettings:
     drop_attribute: float = 0.05
     photo_share: float = 0.12
     save_every: float = 180.0
+    latent_channels: int = 32
+    codec_widths: tuple[int, int, int] = (64, 128, 192)
     widths: tuple[int, int] = (128, 224)
     token_width: int = 256
     device: str = "cpu"
@@ -98,7 +102,8 @@ def train_codec(
 ) -> Codec:
     """Codec fitted to crops of plates, photos and scenes; its latent statistics are set."""
     torch.manual_seed(settings.seed)
-    codec: Codec = Codec().to(settings.device, memory_format=torch.channels_last)
+    codec = Codec(settings.latent_channels, settings.codec_widths)
+    codec.to(settings.device, memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(codec.parameters(), settings.codec_rate, weight_decay=1e-4)
     state = _Saved(work / "codec.pt", {"net": codec, "optimiser": optimiser}, settings.save_every)
     extra = _scenes(corpus_settings)

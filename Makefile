@@ -1,0 +1,67 @@
+# make demo   everything set up, then the whole loop on real photos
+# make test   everything set up, then every test
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+HOME_DIR ?= demo
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo demo-quick test test-unit check lint types imports bench serve dashboard mlflow clean help
+
+help:            ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+demo: $(VENV)/core        ## set up, then the whole loop: photos to a promoted ranker (10 minutes)
+	$(BIN)/persona-img demo --home $(HOME_DIR)
+
+demo-quick: $(VENV)/core  ## the same on fewer products and shoppers (3 minutes)
+	$(BIN)/persona-img demo --quick --home $(HOME_DIR)
+
+test: $(VENV)/dev         ## set up, then all tests
+	@tools/system-packages chromium
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-unit: $(VENV)/dev    ## the tests that take under three minutes
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not browser"
+
+check: lint types imports ## style, types and the architecture
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev
+	$(BIN)/mypy
+
+imports: $(VENV)/dev
+	$(BIN)/lint-imports
+
+bench: $(VENV)/dev        ## side-by-side benchmarks, ratios printed
+	$(BIN)/python benchmarks/serve.py
+	$(BIN)/python benchmarks/render.py
+
+serve: $(VENV)/core       ## serve the demo's variants on 127.0.0.1:8080
+	$(BIN)/persona-img serve --home $(HOME_DIR)
+
+dashboard: $(VENV)/dev    ## the analysts' pages on 127.0.0.1:8501
+	PERSONA_IMG_HOME=$(HOME_DIR) $(BIN)/streamlit run dashboards/results.py \
+		--server.address 127.0.0.1 --server.port 8501 --server.headless true --browser.gatherUsageStats false
+
+mlflow: $(VENV)/core      ## MLflow's pages over the demo's runs on 127.0.0.1:5000
+	$(BIN)/persona-img tracking-ui --home $(HOME_DIR)
+
+clean:                    ## remove the environment and the demo's folder
+	rm -rf $(VENV) $(HOME_DIR)
+
+# torch first: its CPU build must be there before anything asks for torch.
+$(VENV)/core: pyproject.toml constraints.txt
+	@tools/system-packages runtime
+	@echo "Setting up $(VENV) (a few minutes the first time)"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/core
+	$(PIP) -e '.[dev,dashboard]'
+	@touch $@

@@ -1,0 +1,151 @@
+"""How many shoppers an A/B test needs, before it starts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from persona_img.abtest.shoppers import per_shopper
+from persona_img.abtest.statistics import Sample, pair_lift, pair_size
+from persona_img.domain.decision import Arms
+from persona_img.errors import InvalidInput, NotEnoughData
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+_HALVES = {"control": 0.5, "personalized": 0.5}
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What is known of CTR before the test.
+
+    Attributes:
+        ctr: Clicks per impression, in (0, 1).
+        variance: One shopper's share in CTR's variance, > 0; CTR's own variance is this by the
+            number of shoppers.
+    """
+
+    ctr: float
+    variance: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ctr < 1:
+            raise InvalidInput(f"ctr {self.ctr}: a click rate between 0 and 1, e.g. 0.03")
+        if not (self.variance > 0 and math.isfinite(self.variance)):
+            raise InvalidInput(f"variance {self.variance}: must be > 0")
+
+    @classmethod
+    def assumed(
+        cls, ctr: float, impressions_per_shopper: float, design_effect: float = 1.0
+    ) -> Baseline:
+        """A guess where there is no feedback yet.
+
+        Args:
+            ctr: Clicks per impression, in (0, 1).
+            impressions_per_shopper: Mean over exposed shoppers, >= 1.
+            design_effect: How many times CTR varies more than with independent impressions, >= 1
+                because shoppers differ in taste and activity; 1.5 to 3 is usual.
+        """
+        if not impressions_per_shopper >= 1:
+            raise InvalidInput(
+                f"impressions_per_shopper {impressions_per_shopper}: who is exposed has 1 or more"
+            )
+        if not design_effect >= 1:
+            raise InvalidInput(f"design_effect {design_effect}: independent impressions have 1")
+        return cls(ctr, design_effect * ctr * (1 - ctr) / impressions_per_shopper)
+
+    @classmethod
+    def measured(cls, feedback: pd.DataFrame, test: str, arm: str = "control") -> Baseline:
+        """What an earlier test's arm showed.
+
+        Raises:
+            NotEnoughData: fewer than two shoppers or no click in the arm.
+        """
+        rows = feedback[feedback["arm"] == arm]
+        shoppers = per_shopper(rows, test, (arm,))
+        clicks, impressions = shoppers["clicks"], shoppers["impressions"]
+        sample = Sample(arm, clicks.to_numpy(), impressions.to_numpy())
+        if sample.shoppers < 2 or not clicks.any():
+            raise NotEnoughData(
+                f"arm {arm} of {test}: {sample.shoppers} shoppers, {clicks.sum():.0f} clicks; "
+                "two and one are the least, or use Baseline.assumed"
+            )
+        return cls(sample.ratio, sample.variance)
+
+
+def required_shoppers(
+    baseline: Baseline,
+    lift: float,
+    *,
+    arms: Mapping[str, float] = _HALVES,
+    power: float = 0.8,
+    confidence: float = 0.95,
+) -> int:
+    """Exposed shoppers, all arms together, to find a lift of CTR.
+
+    Both arms are taken to vary alike. A lift makes the better arm vary more, so for lifts of 20 %
+    and above plan some more.
+
+    Args:
+        baseline: CTR before the test.
+        lift: Relative difference to be found, > -1 and not 0; 0.05 is +5 %.
+        arms: Arm to share; with several beside control, each is compared at a corrected level.
+        power: Chance to find it in the smallest arm, in (0, 1).
+        confidence: 1 - chance of a false alarm over all arms, in (0, 1).
+
+    Raises:
+        InvalidInput: a value out of its range.
+    """
+    if not lift > -1 or lift == 0 or not math.isfinite(lift):
+        raise InvalidInput(f"lift {lift}: relative, above -1 and not 0; 0.05 is +5 %")
+    alpha = _alpha(arms, power, confidence)
+    sizes = []
+    for share in _others(arms):
+        plan = {"alpha": alpha, "power": power, "ratio": share / arms["control"]}
+        both = pair_size(baseline.ctr, baseline.variance, lift, **plan)
+        sizes.append(both / (share + arms["control"]))
+    return math.ceil(max(sizes))
+
+
+def minimal_detectable_lift(
+    baseline: Baseline,
+    shoppers: int,
+    *,
+    arms: Mapping[str, float] = _HALVES,
+    power: float = 0.8,
+    confidence: float = 0.95,
+) -> float:
+    """Smallest relative lift of CTR that so many exposed shoppers, all arms together, find.
+
+    The arguments are those of :func:`required_shoppers`, whose inverse it is.
+
+    Raises:
+        InvalidInput: a value out of its range, or fewer than four shoppers for two arms.
+    """
+    alpha = _alpha(arms, power, confidence)
+    lifts = []
+    for share in _others(arms):
+        both = int(shoppers * (share + arms["control"]))
+        if both * min(share, arms["control"]) / (share + arms["control"]) < 2:
+            raise InvalidInput(f"{shoppers} shoppers leave an arm with fewer than two; plan more")
+        plan = {"alpha": alpha, "power": power, "ratio": share / arms["control"]}
+        lifts.append(pair_lift(baseline.ctr, baseline.variance, both, **plan))
+    return max(lifts)
+
+
+def _alpha(arms: Mapping[str, float], power: float, confidence: float) -> float:
+    Arms("design", arms)
+    if len(arms) < 2:
+        raise InvalidInput(f"arms {list(arms)}: nothing to compare control with; add one")
+    for name, value in (("power", power), ("confidence", confidence)):
+        if not 0 < value < 1:
+            raise InvalidInput(f"{name} {value}: choose between 0 and 1")
+    return (1 - confidence) / (len(arms) - 1)
+
+
+def _others(arms: Mapping[str, float]) -> list[float]:
+    return [share for arm, share in arms.items() if arm != "control"]

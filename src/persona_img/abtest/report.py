@@ -1,0 +1,228 @@
+"""The answer of an A/B test, as values, text and JSON."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Verdict = Literal[
+    "better", "worse", "no difference shown", "too early", "undefined", "do not trust",
+    "holds", "harmed", "unclear", "exploratory",
+]  # fmt: skip
+"""Comparisons say the first six; guardrails ``holds``, ``harmed``, ``unclear``, ``undefined`` or
+``do not trust``; segments ``exploratory``."""
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """What one arm's exposed shoppers did.
+
+    Attributes:
+        arm: Its name.
+        share: Planned share of the shoppers.
+        shoppers: Shoppers with at least one impression.
+        impressions: Their impressions.
+        clicks: Their clicks.
+        conversions: Their conversions.
+        ctr: clicks / impressions; NaN without impressions.
+    """
+
+    arm: str
+    share: float
+    shoppers: int
+    impressions: int
+    clicks: int
+    conversions: int
+    ctr: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One arm against control, for one metric.
+
+    Attributes:
+        metric: ``CTR``, ``clicks per shopper``, ``conversion rate``, ``impressions per shopper``.
+        arm: The arm that is compared.
+        control: The metric in control.
+        treatment: The metric in the arm.
+        lift: treatment / control - 1.
+        low: Lower end of the lift's interval.
+        high: Upper end.
+        p: Two-sided p-value.
+        always_low: Lower end of the interval that holds at every look; NaN where not computed.
+        always_high: Its upper end.
+        verdict: What it means.
+        reason: Why values are NaN; empty where they are not.
+        segment: Segment it is restricted to; None is everybody.
+    """
+
+    metric: str
+    arm: str
+    control: float
+    treatment: float
+    lift: float
+    low: float
+    high: float
+    p: float
+    verdict: Verdict
+    reason: str = ""
+    always_low: float = math.nan
+    always_high: float = math.nan
+    segment: str | None = None
+
+
+@dataclass(frozen=True)
+class SampleRatio:
+    """Whether the arms got the shoppers they should.
+
+    Attributes:
+        p: Smallest p-value of an arm against control, Bonferroni-corrected; NaN where so few
+            shoppers could not fail the check.
+        ok: False below 0.001; None where p is NaN.
+        reason: Why p is NaN; empty where it is not.
+    """
+
+    p: float
+    ok: bool | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ABReport:
+    """The answer of an A/B test.
+
+    Attributes:
+        test: Its name.
+        unit: What was randomised and is analysed.
+        simulated: Whether the shoppers were simulated; None where nobody said.
+        confidence: Level of the intervals, all arms of a metric's comparison together.
+        planned_shoppers: Exposed shoppers the test was planned for; None without a plan.
+        arms: One summary per arm, control first.
+        comparisons: CTR, one per arm beside control.
+        secondary: Clicks per shopper, one per arm beside control; not corrected for arms.
+        guardrails: Conversion rate and impressions per shopper; not corrected for arms.
+        by_segment: CTR by segment, exploratory; empty unless asked for.
+        sample_ratio: Whether the arms got the shoppers they should.
+        warnings: What to know before acting on it.
+    """
+
+    test: str
+    unit: str
+    simulated: bool | None
+    confidence: float
+    planned_shoppers: int | None
+    arms: tuple[ArmSummary, ...]
+    comparisons: tuple[Comparison, ...]
+    secondary: tuple[Comparison, ...]
+    guardrails: tuple[Comparison, ...]
+    by_segment: tuple[Comparison, ...]
+    sample_ratio: SampleRatio
+    warnings: tuple[str, ...]
+
+    @property
+    def shoppers_are(self) -> str:
+        """``simulated``, ``real`` or ``of unstated origin``."""
+        return {True: "simulated", False: "real", None: "of unstated origin"}[self.simulated]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; undefined numbers are None."""
+        plain = _without_nan(asdict(self))
+        assert isinstance(plain, dict)
+        return plain | {"shoppers_are": self.shoppers_are}
+
+    def metrics(self) -> dict[str, float]:
+        """Flat numbers for a tracker, e.g. ``lift/personalized``; undefined ones are NaN."""
+        flat = {"sample_ratio_p": self.sample_ratio.p}
+        for a in self.arms:
+            flat |= {f"shoppers/{a.arm}": float(a.shoppers), f"ctr/{a.arm}": a.ctr}
+            flat |= {f"impressions/{a.arm}": float(a.impressions)}
+            flat |= {f"clicks/{a.arm}": float(a.clicks)}
+        for c in self.comparisons:
+            flat |= {f"lift/{c.arm}": c.lift, f"p/{c.arm}": c.p}
+            flat |= {f"lift_low/{c.arm}": c.low, f"lift_high/{c.arm}": c.high}
+        return flat
+
+    def table(self) -> str:
+        """Readable text, the same as ``str(report)``."""
+        return "\n\n".join(self._sections()) + "\n"
+
+    def __str__(self) -> str:
+        return self.table()
+
+    def _sections(self) -> Iterable[str]:
+        yield (
+            f"A/B test {self.test}: shoppers are {self.shoppers_are.upper()}\n"
+            f"analysed by {self.unit}; only exposed shoppers count (at least one impression)"
+        )
+        yield _columns(
+            ["arm", "shoppers", "impressions", "clicks", "CTR"],
+            [
+                [a.arm, f"{a.shoppers:,}", f"{a.impressions:,}", f"{a.clicks:,}", _rate(a.ctr)]
+                for a in self.arms
+            ],
+        )
+        yield self._compared("against control", self.comparisons + self.secondary)
+        yield self._compared("guardrail", self.guardrails)
+        if self.by_segment:
+            yield self._compared("EXPLORATORY, by segment", self.by_segment)
+        yield "sample ratio: " + (self.sample_ratio.reason or _ratio(self.sample_ratio))
+        if self.warnings:
+            yield "\n".join(f"warning: {w}" for w in self.warnings)
+
+    def _compared(self, title: str, comparisons: Sequence[Comparison]) -> str:
+        watched = any(not math.isnan(c.always_low) for c in comparisons)
+        head = [title, "metric", "lift", f"{self.confidence:.0%} interval", "p"]
+        rows = [
+            [
+                c.arm if c.segment is None else f"{c.arm} · {c.segment}",
+                c.metric,
+                _percent(c.lift),
+                _interval(c.low, c.high),
+                _p(c.p),
+                *([_interval(c.always_low, c.always_high)] if watched else []),
+                c.verdict + (f": {c.reason}" if c.reason else ""),
+            ]
+            for c in comparisons
+        ]
+        return _columns([*head, *(["at any look"] if watched else []), "verdict"], rows)
+
+
+def _without_nan(value: object) -> object:
+    if isinstance(value, dict):
+        return {k: _without_nan(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _rate(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2%}"
+
+
+def _percent(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:+.1%}"
+
+
+def _interval(low: float, high: float) -> str:
+    return "–" if math.isnan(low) or math.isnan(high) else f"[{low:+.1%}, {high:+.1%}]"
+
+
+def _p(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3g}" if value >= 1e-6 else "< 1e-6"
+
+
+def _ratio(check: SampleRatio) -> str:
+    return f"p {_p(check.p)}, " + ("as planned" if check.ok else "NOT as planned")

@@ -1,0 +1,195 @@
+"""Tastes as vectors: implicit ALS on who looked at, put in the cart and bought what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from implicit.cpu.als import AlternatingLeastSquares
+from scipy.linalg import orthogonal_procrustes
+from scipy.sparse import csr_matrix
+from threadpoolctl import threadpool_limits
+
+from persona_img.errors import InvalidInput, NotEnoughData
+from persona_img.profiles.base import KIND_WEIGHTS, interactions_checked, unix_seconds
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """Vectors of S shoppers and P products; a dot product is how much the one likes the other.
+
+    Attributes:
+        shoppers: S names, sorted.
+        products: P names, sorted.
+        shopper_matrix: float32 of shape (S, K), one row per shopper.
+        product_matrix: float32 of shape (P, K), one row per product.
+        until: The last interaction that was used.
+    """
+
+    shoppers: tuple[str, ...]
+    products: tuple[str, ...]
+    shopper_matrix: Floats
+    product_matrix: Floats
+    until: datetime
+
+    def __post_init__(self) -> None:
+        size = self.shopper_matrix.shape[-1]
+        for name, names, matrix in (
+            ("shopper", self.shoppers, self.shopper_matrix),
+            ("product", self.products, self.product_matrix),
+        ):
+            if matrix.shape != (len(names), size):
+                raise InvalidInput(
+                    f"{name} matrix {matrix.shape}: {len(names)} {name}s of {size} factors have "
+                    f"shape {(len(names), size)}; give one row per {name}"
+                )
+
+    @property
+    def size(self) -> int:
+        """K, how many numbers describe a taste."""
+        return int(self.shopper_matrix.shape[1])
+
+    def shopper_frame(self) -> pd.DataFrame:
+        """Column ``factors`` (float32 arrays of K), indexed by shopper."""
+        return _frame(self.shoppers, self.shopper_matrix, "shopper")
+
+    def product_frame(self) -> pd.DataFrame:
+        """Column ``factors`` (float32 arrays of K), indexed by product."""
+        return _frame(self.products, self.product_matrix, "product")
+
+    def aligned(self, like: Factors) -> Factors:
+        """The same tastes on the axes of ``like``: rotated, so that dot products stay.
+
+        Two fits find the same tastes up to a rotation. What has learnt from the numbers of one,
+        segments or a ranker, can use the other only on the same axes.
+
+        Raises:
+            InvalidInput: the sizes differ.
+            NotEnoughData: fewer common products than factors, so that the rotation is undefined.
+
+        References:
+            Schönemann 1966, "A generalized solution of the orthogonal Procrustes problem".
+        """
+        if self.size != like.size:
+            raise InvalidInput(
+                f"{self.size} factors cannot lie on {like.size} axes; fit equally many"
+            )
+        common = sorted(set(self.products) & set(like.products))
+        if len(common) < self.size:
+            raise NotEnoughData(
+                f"{len(common)} common products fix no rotation of {self.size} factors; fit fewer "
+                "factors, or without `like`"
+            )
+        mine = self.product_matrix[np.searchsorted(self.products, common)].astype(np.float64)
+        theirs = like.product_matrix[np.searchsorted(like.products, common)].astype(np.float64)
+        with threadpool_limits(1, "blas"):
+            rotation, _ = orthogonal_procrustes(mine, theirs)
+            shoppers = (self.shopper_matrix @ rotation).astype(np.float32)
+            products = (self.product_matrix @ rotation).astype(np.float32)
+        return Factors(self.shoppers, self.products, shoppers, products, self.until)
+
+
+def fit_factors(
+    interactions: pd.DataFrame,
+    *,
+    factors: int = 16,
+    seed: int,
+    as_of: datetime | None = None,
+    like: Factors | None = None,
+    iterations: int = 20,
+    regularization: float = 0.05,
+    confidence: float = 2.0,
+) -> Factors:
+    """Tastes of the shoppers and products that met.
+
+    Runs in one thread, so that the same interactions and seed give the same bytes, in any order of
+    the rows.
+
+    Args:
+        interactions: ``INTERACTION_COLUMNS``; an optional column weight (> 0) takes the place of
+            ``KIND_WEIGHTS``.
+        factors: K, numbers per taste.
+        seed: Of the starting point.
+        as_of: Only interactions before this moment are used; None uses all.
+        like: Earlier factors whose axes to keep, see :meth:`Factors.aligned`.
+        iterations: Rounds over shoppers and products.
+        regularization: Pull towards zero.
+        confidence: How much more an interaction counts than none, per unit of weight.
+
+    Raises:
+        InvalidInput: not interactions, or a weight that is not positive.
+        NotEnoughData: no interaction, or ``like`` shares too few products.
+
+    References:
+        Hu, Koren & Volinsky 2008, "Collaborative Filtering for Implicit Feedback Datasets". We
+        take the logarithm of a pair's summed weight, so that one who looks a hundred times does
+        not outweigh a hundred who look.
+    """
+    if factors < 1:
+        raise InvalidInput(f"{factors} factors; fit at least 1")
+    events = interactions_checked(interactions)
+    weights = _weights(interactions).set_axis(events.index)
+    if as_of is not None:
+        unix_seconds(as_of)
+        before = events["occurred_at"] < pd.Timestamp(as_of)
+        events, weights = events[before], weights[before]
+    if events.empty:
+        raise NotEnoughData(f"no interaction before {as_of or 'now'}; tastes need at least one")
+    shoppers, rows = np.unique(events["shopper"].to_numpy(dtype=str), return_inverse=True)
+    products, columns = np.unique(events["product"].to_numpy(dtype=str), return_inverse=True)
+    with threadpool_limits(1, "blas"):
+        fitted = AlternatingLeastSquares(
+            factors=factors,
+            regularization=regularization,
+            alpha=confidence,
+            iterations=iterations,
+            num_threads=1,
+            random_state=seed,
+        )
+        shape = (len(shoppers), len(products))
+        fitted.fit(_confidences(rows, columns, weights.to_numpy(), shape), show_progress=False)
+    found = Factors(
+        shoppers=tuple(map(str, shoppers)),
+        products=tuple(map(str, products)),
+        shopper_matrix=np.asarray(fitted.user_factors, dtype=np.float32),
+        product_matrix=np.asarray(fitted.item_factors, dtype=np.float32),
+        until=events["occurred_at"].max().to_pydatetime(),
+    )
+    return found if like is None else found.aligned(like)
+
+
+def _weights(interactions: pd.DataFrame) -> pd.Series[Any]:
+    if "weight" not in interactions.columns:
+        return interactions["kind"].map(KIND_WEIGHTS).astype("float64")
+    weights = interactions["weight"].astype("float64")
+    bad = weights[~(weights > 0) | np.isinf(weights)]
+    if not bad.empty:
+        raise InvalidInput(f"weight {bad.iloc[0]}; an interaction weighs a positive number")
+    return weights
+
+
+def _confidences(
+    rows: npt.NDArray[Any],
+    columns: npt.NDArray[Any],
+    weights: npt.NDArray[Any],
+    shape: tuple[int, int],
+) -> csr_matrix:
+    """float32 of shape (S, P): the log of each pair's summed weight, summed in a fixed order."""
+    order = np.lexsort((weights, columns, rows))
+    summed = csr_matrix((weights[order], (rows[order], columns[order])), shape=shape)
+    summed.sum_duplicates()
+    summed.data = np.log1p(summed.data)
+    return summed.astype(np.float32)
+
+
+def _frame(names: tuple[str, ...], matrix: Floats, key: str) -> pd.DataFrame:
+    index = pd.Index(names, name=key, dtype=object)
+    return pd.DataFrame({"factors": pd.Series(list(matrix), index=index, dtype=object)})

@@ -1,0 +1,209 @@
+"""Groups of shoppers with like tastes, none of them small enough to point at somebody."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.spatial.distance import cdist
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
+
+from persona_img.errors import InvalidInput, NotEnoughData
+from persona_img.profiles.base import require_columns
+from persona_img.profiles.features import shopper_features
+
+Floats = npt.NDArray[np.float64]
+
+_LEAD = 0.05
+"""By how much a category's share must pass the shop's for a segment to be named by it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """M segments and how to tell them apart.
+
+    Attributes:
+        names: M names, the largest segment first.
+        categories: C categories whose shares are looked at.
+        size: K, numbers per taste.
+        mean: float64 of shape (D,), D = C + K + 2, what a feature is reduced by.
+        scale: float64 of shape (D,), > 0, what it is then divided by.
+        centres: float64 of shape (M, D), standardised.
+        table: What :meth:`describe` returns.
+    """
+
+    names: tuple[str, ...]
+    categories: tuple[str, ...]
+    size: int
+    mean: Floats
+    scale: Floats
+    centres: Floats
+    table: pd.DataFrame
+
+    @property
+    def default(self) -> str:
+        """The largest segment: where a shopper belongs of whom nothing is known."""
+        return self.names[0]
+
+    def assign(self, profiles: pd.DataFrame) -> pd.Series[Any]:
+        """Segment of each profile, under the same index; the default where a profile is empty.
+
+        The profiles' factors must lie on the axes of those that were fitted. Among other shoppers
+        than those a segment may have fewer than were asked for.
+
+        Raises:
+            InvalidInput: a column is missing, or there is another number of factors.
+        """
+        require_columns(profiles, ["factors", "categories"], "profiles")
+        if profiles.empty:
+            return pd.Series(dtype=object, index=profiles.index, name="segment")
+        known = profiles["factors"].notna() | profiles["categories"].notna()
+        chosen = np.full(len(profiles), self.default, dtype=object)
+        if known.any():
+            values = _inputs(profiles[known], self.categories, self.size)
+            nearest = _nearest(_standardised(values, self.mean, self.scale), self.centres)
+            chosen[known.to_numpy()] = np.array(self.names, dtype=object)[nearest]
+        return pd.Series(chosen, index=profiles.index, name="segment")
+
+    def describe(self) -> pd.DataFrame:
+        """The segments as they were fitted, the largest first.
+
+        Returns:
+            Indexed by segment: shoppers (count), share of all shoppers, top_categories (at most
+            three, most liked first), and means of views, carts, purchases, price_level,
+            days_since_seen.
+        """
+        return self.table.copy()
+
+
+def fit_segments(profiles: pd.DataFrame, *, count: int = 6, least: int = 50, seed: int) -> Segments:
+    """Segments by k-means on standardised tastes and profiles.
+
+    A segment with fewer than ``least`` shoppers is dissolved, the smallest first: its shoppers go
+    to the nearest of the others. Profiles in another order give the same segments.
+
+    Args:
+        profiles: N shoppers at one moment, as of ``build_profiles``, each once.
+        count: Segments wanted; fewer where ``least`` or too few different profiles ask for it.
+        least: Fewest shoppers a segment may have (k of k-anonymity).
+        seed: Of the starting points.
+
+    Raises:
+        InvalidInput: count or least below 1, a column is missing, or a shopper occurs twice.
+        NotEnoughData: fewer than ``least`` shoppers, or no factors.
+    """
+    if count < 1 or least < 1:
+        raise InvalidInput(f"count {count}, least {least}: ask for at least 1 segment of 1 shopper")
+    require_columns(profiles, ["shopper"], "profiles")
+    if profiles["shopper"].duplicated().any():
+        twice = profiles["shopper"][profiles["shopper"].duplicated()].iloc[0]
+        raise InvalidInput(f"shopper {twice!r} occurs twice; give the profiles of one moment")
+    if len(profiles) < least:
+        raise NotEnoughData(
+            f"{len(profiles)} shoppers make no segment of {least}; gather more, or lower the least"
+        )
+    profiles = profiles.sort_values("shopper", ignore_index=True)
+    flat = shopper_features(profiles)
+    columns = [str(name) for name in flat.columns]
+    categories = tuple(c.removeprefix("share_") for c in columns if c.startswith("share_"))
+    size = sum(name.startswith("factor_") for name in columns)
+    values = _inputs(profiles, categories, size)
+    mean, scale = _spread(values)
+    points = _standardised(values, mean, scale)
+    centres, labels = _clusters(points, count, least, seed)
+    names, table = _description(flat, labels, categories)
+    return Segments(names, categories, size, mean, scale, centres, table)
+
+
+def _inputs(profiles: pd.DataFrame, categories: tuple[str, ...], size: int) -> Floats:
+    """(N, D): tastes, price level and the logarithm of activity; NaN where unknown."""
+    flat = shopper_features(profiles, categories, size)
+    activity = np.log1p(flat["views"] + flat["carts"] + flat["purchases"])
+    tastes = flat.filter(regex="^(share_|factor_)")
+    return np.column_stack([tastes, flat["price_level"], activity])
+
+
+def _spread(values: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of what is known; 0 and 1 where nothing is, or nothing varies."""
+    known = np.isfinite(values)
+    number = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, values, 0.0).sum(axis=0) / number
+    deviation = np.sqrt((np.where(known, values - mean, 0.0) ** 2).sum(axis=0) / number)
+    return mean, np.where(deviation > 1e-9, deviation, 1.0)
+
+
+def _standardised(values: Floats, mean: Floats, scale: Floats) -> Floats:
+    """Unknown values become the mean, which draws to no segment."""
+    return np.nan_to_num((values - mean) / scale, nan=0.0)
+
+
+def _nearest(points: Floats, centres: Floats) -> npt.NDArray[np.intp]:
+    nearest: npt.NDArray[np.intp] = np.argmin(cdist(points, centres, "sqeuclidean"), axis=1)
+    return nearest
+
+
+def _clusters(
+    points: Floats, count: int, least: int, seed: int
+) -> tuple[Floats, npt.NDArray[np.intp]]:
+    """Centres, the largest cluster first, and each point's nearest, all with ``least`` points."""
+    different = len(np.unique(points, axis=0))
+    wanted = min(count, len(points) // least, different)
+    # One thread: sums in another order would give other bytes on another machine.
+    with threadpool_limits(1):
+        centres = KMeans(wanted, n_init=10, random_state=seed).fit(points).cluster_centers_
+    while True:
+        labels = _nearest(points, centres)
+        sizes = np.bincount(labels, minlength=len(centres))
+        if sizes.min() >= least:
+            order = np.lexsort((*centres.T[::-1], -sizes))
+            return centres[order], np.argsort(order)[labels]
+        centres = np.delete(centres, sizes.argmin(), axis=0)
+
+
+def _description(
+    flat: pd.DataFrame, labels: npt.NDArray[np.intp], categories: tuple[str, ...]
+) -> tuple[tuple[str, ...], pd.DataFrame]:
+    """Names and the table of the segments, in the order of their labels."""
+    means = flat.groupby(labels).mean()
+    overall = flat.mean()
+    shares = means[[f"share_{name}" for name in categories]].set_axis(list(categories), axis=1)
+    usual = overall[[f"share_{name}" for name in categories]].set_axis(list(categories))
+    dearer = means["price_level"] - overall["price_level"]
+    names: list[str] = []
+    for label, row in (shares - usual).iterrows():
+        names.append(_name(row, float(dearer[label]), names))
+    sizes = np.bincount(labels)
+    top = [_ordered(row[row > 0])[:3] for _, row in shares.iterrows()]
+    table = pd.DataFrame(
+        {
+            "shoppers": sizes,
+            "share": sizes / len(labels),
+            "top_categories": [", ".join(some) for some in top],
+        },
+        index=pd.Index(names, name="segment", dtype=object),
+    )
+    kept = ["views", "carts", "purchases", "price_level", "days_since_seen"]
+    return tuple(names), table.join(means[kept].set_axis(table.index))
+
+
+def _name(leads: pd.Series[Any], dearer: float, taken: list[str]) -> str:
+    """A name by the categories that a segment likes more than the shop does, not yet taken."""
+    liked = [re.sub(r"\W+", "-", c).strip("-").lower() for c in _ordered(leads[leads >= _LEAD])]
+    plain = f"{liked[0]}-lovers" if liked else "all-rounders"
+    options = [plain]
+    if dearer != 0 and np.isfinite(dearer):
+        options.append(f"{'premium' if dearer > 0 else 'budget'}-{plain}")
+    if len(liked) > 1:
+        options.append(f"{liked[0]}-and-{liked[1]}-lovers")
+    options += [f"{plain}-{number}" for number in range(2, len(taken) + 3)]
+    return next(option for option in options if option not in taken)
+
+
+def _ordered(values: pd.Series[Any]) -> list[str]:
+    """Names by falling value, ties by name."""
+    return sorted((str(name) for name in values.index), key=lambda name: (-values[name], name))

@@ -1,0 +1,190 @@
+"""Segment, product, style and position as numbers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from persona_img.domain.style import Style
+from persona_img.ranking.base import Floats, RankingFeatures
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Prior standard deviations of effects on the log-odds of a click, before any click is seen.
+
+    Attributes:
+        place: Logarithm of the position.
+        product: Products, segments and their categories.
+        value: A style attribute's value, for everybody.
+        by_segment: The same, a segment's difference from everybody.
+        by_category: The same, a product category's difference.
+        by_pair: Two values together, beyond each alone.
+    """
+
+    place: float = 1.0
+    product: float = 0.3
+    value: float = 0.12
+    by_segment: float = 0.08
+    by_category: float = 0.04
+    by_pair: float = 0.04
+
+
+@dataclass(frozen=True)
+class Rows:
+    """n rows to encode.
+
+    Attributes:
+        segment: n names.
+        product: n names.
+        style_key: n style keys.
+        position: float64 (n,), from 1.
+    """
+
+    segment: Sequence[str]
+    product: Sequence[str]
+    style_key: Sequence[str]
+    position: Floats
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Names seen in training; anything else is encoded as zero effect.
+
+    Attributes:
+        segments: Names.
+        products: Names.
+        values: Pairs (attribute, value).
+        texts: Text columns of products, each with product to value.
+        numbers: Numeric features by ``segment:column`` or ``product:column``, each with name to
+            value, standardised over the names.
+    """
+
+    segments: tuple[str, ...]
+    products: tuple[str, ...]
+    values: tuple[tuple[str, str], ...]
+    texts: dict[str, dict[str, str]]
+    numbers: dict[str, dict[str, float]]
+
+    @classmethod
+    def of(cls, feedback: pd.DataFrame, features: RankingFeatures) -> Encoding:
+        """Encoding of everything that occurs in the feedback."""
+        styles = [Style(key) for key in sorted(set(feedback["style_key"]))]
+        text = features.products.select_dtypes(exclude="number")
+        return cls(
+            segments=tuple(sorted(set(feedback["segment"]))),
+            products=tuple(sorted(set(feedback["product"]))),
+            values=tuple(sorted({pair for s in styles for pair in s.values.items()})),
+            texts={
+                str(c): {str(k): str(v) for k, v in text[c].dropna().items()} for c in text.columns
+            },
+            numbers=_standardised("segment", features.segments)
+            | _standardised("product", features.products.select_dtypes("number")),
+        )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Encoding:
+        """The inverse of :meth:`as_dict`."""
+        pairs = tuple((attribute, value) for attribute, value in values["values"])
+        names = {name: tuple(values[name]) for name in ("segments", "products")}
+        return cls(**(values | names | {"values": pairs}))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    def linear(self, rows: Rows, spread: Spread) -> tuple[Floats, Floats]:
+        """Columns of additive effects and interactions.
+
+        Returns:
+            float64 (n, D), and the D prior standard deviations.
+        """
+        segment = _onehot(rows.segment, self.segments)
+        style = self._style(rows.style_key)
+        flag = (style.sum(axis=1, keepdims=True) == 0).astype(np.float64)
+        look = np.hstack([style, flag])
+        categories = [self._text(rows, name) for name in self.texts]
+        first, second = self._pairs
+        blocks = [
+            (np.log(rows.position)[:, None], spread.place),
+            (_onehot(rows.product, self.products), spread.product),
+            (segment, spread.product),
+            *((category, spread.product) for category in categories),
+            *((_product(segment, category), spread.product / 2) for category in categories),
+            (look, spread.value),
+            (_product(segment, look), spread.by_segment),
+            *((_product(category, look), spread.by_category) for category in categories),
+            (style[:, first] * style[:, second], spread.by_pair),
+        ]
+        prior = np.concatenate([np.full(block.shape[1], sd) for block, sd in blocks])
+        return np.hstack([block for block, _ in blocks]), prior
+
+    def trees(self, rows: Rows) -> Floats:
+        """Columns for trees, float64 (n, F); NaN where a number is unknown."""
+        style = self._style(rows.style_key)
+        numbers = [
+            [table.get(name, np.nan) for name in getattr(rows, column.split(":")[0])]
+            for column, table in self.numbers.items()
+        ]
+        return np.hstack(
+            [
+                np.log(rows.position)[:, None],
+                (style.sum(axis=1, keepdims=True) == 0).astype(np.float64),
+                style,
+                _onehot(rows.segment, self.segments),
+                *(self._text(rows, name) for name in self.texts),
+                np.array(numbers, dtype=np.float64).reshape(len(numbers), len(style)).T,
+            ]
+        )
+
+    @cached_property
+    def _pairs(self) -> tuple[list[int], list[int]]:
+        """Columns of values that can meet: of two attributes."""
+        pairs = itertools.combinations(range(len(self.values)), 2)
+        meeting = [(i, j) for i, j in pairs if self.values[i][0] != self.values[j][0]]
+        return [i for i, _ in meeting], [j for _, j in meeting]
+
+    def _style(self, keys: Sequence[str]) -> Floats:
+        """(n, V); the original and unknown values are zero."""
+        column = {pair: v for v, pair in enumerate(self.values)}
+        distinct = {key: row for row, key in enumerate(dict.fromkeys(keys))}
+        made = np.zeros((len(distinct), len(column)))
+        for key, row in distinct.items():
+            for pair in Style(key).values.items():
+                if pair in column:
+                    made[row, column[pair]] = 1.0
+        return made[[distinct[key] for key in keys]]
+
+    def _text(self, rows: Rows, name: str) -> Floats:
+        table = self.texts[name]
+        known = sorted(set(table.values()))
+        return _onehot([table.get(product, "") for product in rows.product], known)
+
+
+def _onehot(names: Sequence[str], known: Sequence[str]) -> Floats:
+    index = {name: i for i, name in enumerate(known)}
+    codes = np.array([index.get(name, len(known)) for name in names], dtype=np.int64)
+    return np.eye(len(known) + 1)[codes, :-1]
+
+
+def _product(left: Floats, right: Floats) -> Floats:
+    """(n, A * B) of (n, A) and (n, B)."""
+    return (left[:, :, None] * right[:, None, :]).reshape(len(left), -1)
+
+
+def _standardised(kind: str, table: pd.DataFrame) -> dict[str, dict[str, float]]:
+    made = {}
+    for column in table.columns:
+        values = table[column].astype("float64").dropna()
+        spread = float(values.std(ddof=0))
+        if spread > 0:
+            made[f"{kind}:{column}"] = {
+                str(name): float(value) for name, value in ((values - values.mean()) / spread).items()
+            }
+    return made

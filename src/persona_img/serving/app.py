@@ -1,0 +1,228 @@
+"""The HTTP service: which picture a shopper sees, the pictures, and what happened to them."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+
+from persona_img.errors import InvalidInput, NotFound, PersonaImgError, StoreConflict, StoreFailed
+from persona_img.serving.metrics import ServingMetrics
+from persona_img.serving.wire import (
+    EVENTS_SCHEMA,
+    MAX_BODY,
+    Counted,
+    Problem,
+    Shown,
+    bearer,
+    check_name,
+    parse_events,
+    read_body,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from pathlib import Path
+
+    from persona_img.domain.catalog import Catalog
+    from persona_img.domain.decision import Decision
+    from persona_img.serving.decide import Decider
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_FOREVER = "public, max-age=31536000, immutable"
+_AN_HOUR = "public, max-age=3600"
+_STATUS: dict[type[PersonaImgError], int] = {
+    InvalidInput: 422,
+    NotFound: 404,
+    StoreConflict: 409,
+    StoreFailed: 503,
+}
+_MAGIC = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"RIFF", "image/webp"))
+_PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"model": Problem}}
+_IMAGE: dict[int | str, dict[str, Any]] = {200: {"content": {"image/*": {}}}}
+
+
+def create_app(
+    decider: Decider,
+    catalog: Catalog,
+    variants: Callable[[str], Path | bytes],
+    *,
+    tokens: Collection[str] = (),
+    max_body: int = MAX_BODY,
+) -> FastAPI:
+    """The service around a decider; whoever made the decider's log closes it.
+
+    Args:
+        decider: Decides and logs; its table may be replaced while the service runs.
+        catalog: Products whose pictures may be asked for, with their photographs.
+        variants: The file or the bytes of the variant with this digest; raises
+            :class:`NotFound` for one that may not be shown.
+        tokens: Any of them lets a client ask for decisions, send events and read metrics.
+            Without tokens everybody may, and :func:`~persona_img.serving.run.serve` stays on
+            loopback. Pictures need none: a page shows them.
+        max_body: Bytes that one request may send.
+
+    Raises:
+        InvalidInput: a token under 16 characters.
+    """
+    app = FastAPI(
+        title="persona-img",
+        summary="Which product picture a shopper sees, and what came of it.",
+        responses=_PROBLEMS,
+        redirect_slashes=False,
+    )
+    app.state.guarded = bool(tokens)
+    guard = [Depends(bearer(tokens))] if tokens else []
+    metrics = ServingMetrics()
+    _answer_errors(app, metrics)
+    _add_decisions(app, decider, catalog, metrics, guard)
+    _add_events(app, decider, metrics, guard, max_body)
+    _add_pictures(app, catalog, variants)
+    _add_operations(app, decider, metrics, guard)
+    return app
+
+
+def _add_decisions(
+    app: FastAPI, decider: Decider, catalog: Catalog, metrics: ServingMetrics, guard: list[Any]
+) -> None:
+    async def variant(shopper: str, product: str) -> Response:
+        """The picture that this shopper sees for this product; logged before it is answered."""
+        check_name("shopper", shopper)
+        if product not in catalog:
+            check_name("product", product)
+            raise NotFound(f"product {product!r} is not in the catalogue of {len(catalog)}")
+        start = time.perf_counter()
+        # What was decided before needs no write: a thread would cost more than the answer.
+        decision = decider.settled(shopper, product)
+        made = "kept"
+        if decision is None:
+            made = "new"
+            decision = await run_in_threadpool(decider.decide, shopper, product, time.time())
+        metrics.seconds.observe(time.perf_counter() - start)
+        metrics.decisions.labels(decision.arm, made).inc()
+        return JSONResponse(_shown(decision), headers={"Cache-Control": "no-store"})
+
+    app.get("/v1/variant", response_model=Shown, dependencies=guard)(variant)
+
+
+def _shown(decision: Decision) -> dict[str, Any]:
+    digest = decision.digest
+    image = f"/v1/variants/{digest}" if digest else f"/v1/photos/{decision.product}"
+    return {
+        "decision_id": decision.decision_id,
+        "test": decision.test,
+        "arm": decision.arm,
+        "segment": decision.segment,
+        "style": decision.style_key,
+        "digest": digest,
+        "propensity": decision.propensity,
+        "policy_version": decision.policy_version,
+        "image_url": image,
+    }
+
+
+def _add_events(
+    app: FastAPI, decider: Decider, metrics: ServingMetrics, guard: list[Any], max_body: int
+) -> None:
+    async def events(request: Request) -> Response:
+        """Store events; the answer means that they are on the disk. Sending again is harmless."""
+        batch = parse_events(await read_body(request, max_body))
+        accepted = await run_in_threadpool(decider.log.record_events, batch)
+        metrics.events.labels("new").inc(accepted.new)
+        metrics.events.labels("duplicate").inc(accepted.duplicate)
+        return JSONResponse({"accepted": accepted.new, "duplicates": accepted.duplicate})
+
+    body = {"required": True, "content": {"application/json": {"schema": EVENTS_SCHEMA}}}
+    app.post(
+        "/v1/events",
+        response_model=Counted,
+        dependencies=guard,
+        openapi_extra={"requestBody": body},
+    )(events)
+
+
+def _add_pictures(app: FastAPI, catalog: Catalog, variants: Callable[[str], Path | bytes]) -> None:
+    def variant_image(digest: str) -> Response:
+        """The bytes of a variant; they never change."""
+        if not _DIGEST.fullmatch(digest):
+            raise InvalidInput(f"digest {digest[:80]!r}: use 64 hexadecimal digits, small letters")
+        headers = {"Cache-Control": _FOREVER, "ETag": f'"{digest}"'}
+        return _picture(variants(digest), f"variant {digest}", headers)
+
+    def photo(product: str) -> Response:
+        """The original photograph."""
+        headers = {"Cache-Control": _AN_HOUR}
+        return _picture(catalog[product].photo, f"photo of {product}", headers)
+
+    for path, route in (("/v1/variants/{digest}", variant_image), ("/v1/photos/{product}", photo)):
+        app.get(path, response_class=Response, responses=_IMAGE)(route)
+
+
+def _picture(source: Path | bytes, name: str, headers: dict[str, str]) -> Response:
+    headers |= {"X-Content-Type-Options": "nosniff"}
+    if isinstance(source, bytes):
+        return Response(source, media_type=_media_type(source), headers=headers)
+    try:
+        with source.open("rb") as file:
+            kind = _media_type(file.read(4))
+    except OSError as error:
+        raise NotFound(f"{name}: its file is not there; render or add it again") from error
+    return FileResponse(source, media_type=kind, headers=headers)
+
+
+def _media_type(start: bytes) -> str:
+    for magic, kind in _MAGIC:
+        if start.startswith(magic):
+            return kind
+    return "application/octet-stream"
+
+
+def _add_operations(
+    app: FastAPI, decider: Decider, metrics: ServingMetrics, guard: list[Any]
+) -> None:
+    async def healthz() -> dict[str, str]:
+        """Whether decisions can be made, and by which table."""
+        decider.settled("healthz", "healthz")  # the log can be read
+        return {
+            "status": "ok",
+            "test": decider.arms.test,
+            "policy_version": decider.table.policy_version,
+        }
+
+    async def exposition() -> Response:
+        """Metrics for Prometheus."""
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    app.get("/healthz")(healthz)
+    app.get("/metrics", dependencies=guard, response_class=Response)(exposition)
+
+
+def _answer_errors(app: FastAPI, metrics: ServingMetrics) -> None:
+    def answer(status: int, detail: str, headers: Any = None) -> Response:
+        metrics.errors.labels(str(status)).inc()
+        return JSONResponse({"detail": detail}, status_code=status, headers=headers)
+
+    async def own(_: Request, error: Exception) -> Response:
+        status = next(s for kind, s in _STATUS.items() if isinstance(error, kind))
+        return answer(status, str(error))
+
+    async def malformed(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        fields = ", ".join(str(e["loc"][-1]) for e in error.errors())
+        return answer(422, f"{fields}: missing; see /docs for what to send")
+
+    async def http(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return answer(error.status_code, error.detail, error.headers)
+
+    for kind in _STATUS:
+        app.add_exception_handler(kind, own)
+    app.add_exception_handler(RequestValidationError, malformed)
+    app.add_exception_handler(HTTPException, http)

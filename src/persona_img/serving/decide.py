@@ -1,0 +1,178 @@
+"""What a shopper sees for a product: drawn once, kept, and changed only within a budget.
+
+What is logged stays true when the table changes:
+
+- Whether a shopper may get another picture depends on the log alone, never on the draw. If so,
+  the new table's slate is drawn from, and the logged propensity is that slate's probability.
+- If not, nothing is drawn. The old decision is answered again, with its own decision_id, policy
+  version and propensity: its picture was chosen by that policy, with that probability.
+- Back at an earlier table, its decision is answered again: the same draw, counted as a change.
+
+Keeping the old picture *only where the draw differs from it* would log the new policy's
+propensity for pictures that were shown whatever it said.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from persona_img.domain.decision import Candidate, Decision, uniform
+from persona_img.domain.style import ORIGINAL
+from persona_img.errors import InvalidInput, StoreConflict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from persona_img.domain.decision import Arms, DecisionTable
+    from persona_img.serving.base import EventLog
+
+CONTROL = "control"
+_NOTHING_ELSE = Candidate(ORIGINAL, digest=None, probability=1.0)
+
+
+@dataclass(frozen=True)
+class _Serving:
+    """A table and what may be shown while it is in use; replaced as one."""
+
+    table: DecisionTable
+    pictures: frozenset[tuple[str, str]]
+
+    @classmethod
+    def of(cls, table: DecisionTable) -> _Serving:
+        pictures = (
+            (product, candidate.digest)
+            for (_, product), slate in table.slates.items()
+            for candidate in slate.candidates
+            if candidate.digest is not None
+        )
+        return cls(table, frozenset(pictures))
+
+
+class Decider:
+    """Answers "what does this shopper see for this product", and logs it first.
+
+    Args:
+        table: Slates in use; every variant in it passed the gate and is approved.
+        arms: The A/B test.
+        log: Holds every decision before it is answered.
+        change_budget: How often the picture of one shopper and product may change, >= 0. A
+            picture that may no longer be shown is changed beyond the budget too.
+        servable: Whether a variant that the table does not hold may still be shown to those who
+            have it; without it, it may not. The variant store's word on approval is meant.
+
+    Raises:
+        InvalidInput: a negative budget.
+        StoreConflict: the log knows the test with other arms.
+    """
+
+    def __init__(
+        self,
+        table: DecisionTable,
+        arms: Arms,
+        log: EventLog,
+        *,
+        change_budget: int = 2,
+        servable: Callable[[str], bool] | None = None,
+    ) -> None:
+        if change_budget < 0:
+            raise InvalidInput(f"change_budget {change_budget}; 0 never changes a picture")
+        log.open_test(arms)
+        self.arms = arms
+        self.log = log
+        self._budget = change_budget
+        self._servable = servable
+        self._serving = _Serving.of(table)
+
+    @property
+    def table(self) -> DecisionTable:
+        """The table in use."""
+        return self._serving.table
+
+    def replace(self, table: DecisionTable) -> None:
+        """Use another table from the next decision on; those under way finish with the old one.
+
+        Raises:
+            StoreConflict: another table has this policy_version.
+        """
+        used = self._serving.table
+        if table.policy_version == used.policy_version and table != used:
+            raise _version_reused(table.policy_version)
+        self._serving = _Serving.of(table)
+
+    def decide(self, shopper: str, product: str, now: float) -> Decision:
+        """The decision to show, recorded before it is returned.
+
+        The same log, table and arms give the same picture on every machine. Where nothing was
+        prepared, and in ``control``, it is the original photo with propensity 1.
+
+        Args:
+            shopper: Unit of randomisation.
+            product: What is looked at.
+            now: Unix seconds, UTC.
+
+        Raises:
+            InvalidInput: a name that is empty or not printable.
+            StoreConflict: the log holds a decision of another table with this policy_version,
+                whose picture may not be shown.
+            StoreFailed: the decision could not be logged, so nothing may be shown for it.
+        """
+        for name, value in (("shopper", shopper), ("product", product)):
+            if not (value and value.isprintable()):
+                raise InvalidInput(f"{name} {value!r}: give a name of printable characters")
+        serving = self._serving
+        settled = self._settled(serving, shopper, product)
+        if settled is not None:
+            return settled
+        decision = self.log.record_decision(self._draw(serving.table, shopper, product, now))
+        if not self._shows(serving, decision):
+            raise _version_reused(decision.policy_version)
+        return decision
+
+    def settled(self, shopper: str, product: str) -> Decision | None:
+        """The decision to show if it is in the log already; None where one has to be made."""
+        return self._settled(self._serving, shopper, product)
+
+    def _settled(self, serving: _Serving, shopper: str, product: str) -> Decision | None:
+        test = self.arms.test
+        previous = self.log.latest_decision(test, shopper, product)
+        if previous is None or not self._shows(serving, previous):
+            return None
+        if previous.policy_version == serving.table.policy_version:
+            return previous
+        spent = self.log.change_count(test, shopper, product) >= self._budget
+        return previous if spent else None
+
+    def _shows(self, serving: _Serving, decision: Decision) -> bool:
+        digest = decision.digest
+        if digest is None or (decision.product, digest) in serving.pictures:
+            return True
+        return self._servable is not None and self._servable(digest)
+
+    def _draw(self, table: DecisionTable, shopper: str, product: str, now: float) -> Decision:
+        place = (self.arms.test, table.policy_version, shopper, product)
+        arm = self.arms.assign(shopper)
+        segment, slate = table.slate(shopper, product)
+        drawn = _NOTHING_ELSE
+        if arm != CONTROL and slate is not None:
+            drawn = slate.draw(uniform(*place))
+        return Decision(
+            decision_id=hashlib.sha256("\x1f".join(place).encode()).hexdigest()[:32],
+            test=self.arms.test,
+            shopper=shopper,
+            product=product,
+            segment=segment,
+            arm=arm,
+            style_key=drawn.style.key,
+            digest=drawn.digest,
+            propensity=drawn.probability,
+            policy_version=table.policy_version,
+            decided_at=now,
+        )
+
+
+def _version_reused(version: str) -> StoreConflict:
+    return StoreConflict(
+        f"policy_version {version!r} was used for another table; give every table its own"
+    )

@@ -1,0 +1,271 @@
+"""A log in one SQLite file: an acknowledgement means that it is on the disk."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import astuple, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from persona_img.domain.decision import Decision
+from persona_img.domain.feedback import FEEDBACK_COLUMNS, Event
+from persona_img.errors import InvalidInput, StoreConflict, StoreFailed
+from persona_img.serving.base import (
+    Accepted,
+    check_decision,
+    check_same,
+    other_shares,
+    taken_id,
+    unique_events,
+    unknown_decision,
+)
+from persona_img.serving.feedback import feedback_frame
+from persona_img.serving.sqlite_writer import GroupWriter, connect
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+    import pandas as pd
+
+    from persona_img.domain.decision import Arms
+
+_APPLICATION = 0x50494D47  # "PIMG": tells our files from other SQLite databases
+_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE tests (
+    test TEXT PRIMARY KEY,
+    shares TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE decisions (
+    decision_id TEXT PRIMARY KEY,
+    test TEXT NOT NULL,
+    shopper TEXT NOT NULL,
+    product TEXT NOT NULL,
+    segment TEXT NOT NULL,
+    arm TEXT NOT NULL,
+    style_key TEXT NOT NULL,
+    digest TEXT,
+    propensity REAL NOT NULL CHECK (propensity > 0 AND propensity <= 1),
+    policy_version TEXT NOT NULL,
+    decided_at REAL NOT NULL,
+    UNIQUE (test, shopper, product, policy_version)
+) STRICT;
+CREATE TABLE latest (
+    test TEXT NOT NULL,
+    shopper TEXT NOT NULL,
+    product TEXT NOT NULL,
+    decision_id TEXT NOT NULL REFERENCES decisions,
+    digest TEXT,
+    changes INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (test, shopper, product)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE events (
+    event_id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL CHECK (kind IN ('impression', 'click', 'conversion')),
+    decision_id TEXT NOT NULL REFERENCES decisions,
+    impression_id TEXT NOT NULL,
+    occurred_at REAL NOT NULL,
+    position INTEGER NOT NULL CHECK (position >= 1)
+) STRICT, WITHOUT ROWID;
+"""
+
+_DECISION = ", ".join(field.name for field in fields(Decision))
+_EVENT = ", ".join(field.name for field in fields(Event))
+_KNOWN = ", ".join(f"d.{name}" for name in FEEDBACK_COLUMNS[:10])
+
+_FEEDBACK = f"""
+SELECT {_KNOWN}, i.position, i.occurred_at, ifnull(o.clicked, 0), ifnull(o.converted, 0)
+FROM events i
+JOIN decisions d ON d.decision_id = i.decision_id
+LEFT JOIN (
+    SELECT impression_id, decision_id,
+        max(kind = 'click') AS clicked, max(kind = 'conversion') AS converted
+    FROM events WHERE kind <> 'impression' GROUP BY impression_id, decision_id
+) o ON o.impression_id = i.event_id AND o.decision_id = i.decision_id
+WHERE i.kind = 'impression' AND (:test IS NULL OR d.test = :test)
+ORDER BY i.occurred_at, i.event_id
+"""
+
+
+class SqliteLog:
+    """:class:`~persona_img.serving.base.EventLog` in a file on a local disk.
+
+    Several processes may use the same file; each has its own writing thread, and SQLite lets one
+    of them write at a time.
+
+    Args:
+        path: The file; made if it is not there, in a folder that is. SQLite keeps ``-wal`` and
+            ``-shm`` files beside it: move the three together, or close the log first.
+
+    Raises:
+        InvalidInput: the path cannot hold a log.
+        StoreConflict: the file is a log of another version.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        writing = connect(self._path)
+        try:
+            _prepare(writing, self._path)
+            self._reader = connect(self._path)
+        except BaseException:
+            writing.close()
+            raise
+        self._reader.execute("PRAGMA query_only = ON")
+        self._reading = threading.Lock()
+        self._closed = False
+        self._writer = GroupWriter(writing, name=str(self._path))
+
+    def open_test(self, arms: Arms) -> None:
+        """See :meth:`EventLog.open_test`."""
+        self._writer.write(lambda db: _open_test(db, arms))
+
+    def record_decision(self, decision: Decision) -> Decision:
+        """See :meth:`EventLog.record_decision`."""
+        check_decision(decision)
+        return self._writer.write(lambda db: _record_decision(db, decision))
+
+    def latest_decision(self, test: str, shopper: str, product: str) -> Decision | None:
+        """See :meth:`EventLog.latest_decision`."""
+        row = self._read_one(
+            f"SELECT {_DECISION} FROM decisions WHERE decision_id = (SELECT decision_id "
+            "FROM latest WHERE test = ? AND shopper = ? AND product = ?)",
+            (test, shopper, product),
+        )
+        return Decision(*row) if row else None
+
+    def change_count(self, test: str, shopper: str, product: str) -> int:
+        """See :meth:`EventLog.change_count`."""
+        row = self._read_one(
+            "SELECT changes FROM latest WHERE test = ? AND shopper = ? AND product = ?",
+            (test, shopper, product),
+        )
+        return int(row[0]) if row else 0
+
+    def record_events(self, events: Sequence[Event]) -> Accepted:
+        """See :meth:`EventLog.record_events`."""
+        unique = unique_events(events)
+        if not unique:
+            return Accepted(new=0, duplicate=0)
+        new = self._writer.write(lambda db: _record_events(db, unique))
+        return Accepted(new=new, duplicate=len(events) - new)
+
+    def feedback(self, test: str | None = None) -> pd.DataFrame:
+        """See :meth:`EventLog.feedback`."""
+        # A connection of its own: a long scan holds up neither decisions nor commits.
+        db = connect(self._path)
+        try:
+            return feedback_frame(db.execute(_FEEDBACK, {"test": test}).fetchall())
+        finally:
+            db.close()
+
+    def close(self) -> None:
+        """See :meth:`EventLog.close`."""
+        with self._reading:
+            self._closed = True
+            self._reader.close()
+        self._writer.close()
+
+    def _read_one(self, query: str, values: tuple[str, ...]) -> tuple[Any, ...] | None:
+        with self._reading:
+            if self._closed:
+                raise StoreFailed(f"{self._path}: the log is closed; open it again")
+            row: tuple[Any, ...] | None = self._reader.execute(query, values).fetchone()
+        return row
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    (owner,) = db.execute("PRAGMA application_id").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    empty = db.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+    if empty:
+        for statement in filter(str.strip, _SCHEMA.split(";")):
+            db.execute(statement)
+        db.execute(f"PRAGMA application_id = {_APPLICATION}")
+        db.execute(f"PRAGMA user_version = {_VERSION}")
+    elif owner != _APPLICATION:
+        raise InvalidInput(f"{path}: a database of another program; name another file")
+    elif version != _VERSION:
+        raise StoreConflict(
+            f"{path}: log version {version}, this program reads {_VERSION}; name another file"
+        )
+    db.execute("COMMIT")
+
+
+def _open_test(db: sqlite3.Connection, arms: Arms) -> None:
+    query = "SELECT shares FROM tests WHERE test = ?"
+    row = db.execute(query, (arms.test,)).fetchone()
+    if row is None:
+        shares = json.dumps(dict(arms.shares))
+        db.execute("INSERT INTO tests VALUES (?, ?)", (arms.test, shares))
+    elif list((known := json.loads(row[0])).items()) != list(arms.shares.items()):
+        raise other_shares(arms, known)
+
+
+def _record_decision(db: sqlite3.Connection, decision: Decision) -> Decision:
+    row = db.execute(
+        f"SELECT {_DECISION} FROM decisions "
+        "WHERE test = ? AND shopper = ? AND product = ? AND policy_version = ?",
+        (decision.test, decision.shopper, decision.product, decision.policy_version),
+    ).fetchone()
+    if row is not None:
+        decision = Decision(*row)
+    else:
+        taken = "SELECT 1 FROM decisions WHERE decision_id = ?"
+        if db.execute(taken, (decision.decision_id,)).fetchone():
+            raise taken_id(decision)
+        values = _row(decision)
+        db.execute(f"INSERT INTO decisions ({_DECISION}) VALUES ({_marks(values)})", values)
+    db.execute(
+        "INSERT INTO latest (test, shopper, product, decision_id, digest) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET changes = changes + (digest IS NOT excluded.digest), "
+        "decision_id = excluded.decision_id, digest = excluded.digest",
+        (
+            decision.test,
+            decision.shopper,
+            decision.product,
+            decision.decision_id,
+            decision.digest,
+        ),
+    )
+    return decision
+
+
+def _record_events(db: sqlite3.Connection, events: dict[str, Event]) -> int:
+    """Number of events that were new; refuses before it writes."""
+    asked = {event.decision_id for event in events.values()}
+    known = _found(db, "SELECT decision_id FROM decisions WHERE decision_id IN", asked)
+    decisions = {row[0] for row in known}
+    stored = _found(db, f"SELECT {_EVENT} FROM events WHERE event_id IN", events)
+    for row in stored:
+        pass
+    for event in events.values():
+        if event.decision_id not in decisions:
+            raise unknown_decision(event)
+    seen = {row[0] for row in stored}
+    new = [_row(event) for name, event in events.items() if name not in seen]
+    if new:
+        db.executemany(f"INSERT INTO events ({_EVENT}) VALUES ({_marks(new[0])})", new)
+    return len(new)
+
+
+def _found(db: sqlite3.Connection, query: str, names: Iterable[str]) -> list[tuple[Any, ...]]:
+    # One parameter for any number of names: the statement stays the same, and is compiled once.
+    return db.execute(
+        f"{query} (SELECT value FROM json_each(?))", (json.dumps([*names]),)
+    ).fetchall()
+
+
+def _row(value: Decision | Event) -> tuple[Any, ...]:
+    # NumPy's numbers are numbers to us, but not to SQLite.
+    return tuple(x.item() if isinstance(x, np.generic) else x for x in astuple(value))
+
+
+def _marks(values: tuple[Any, ...]) -> str:
+    return ", ".join("?" * len(values))

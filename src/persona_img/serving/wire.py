@@ -1,0 +1,175 @@
+"""What goes over the wire: its shape, its limits, and who may send it."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import HTTPException, Request
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from persona_img.domain.feedback import Event
+from persona_img.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection
+
+MAX_EVENTS = 1000
+MAX_BODY = 2**20
+_MIN_TOKEN = 16
+_SHOWN_ERRORS = 3
+
+NAME = r"^[A-Za-z0-9._:@+/=~|-]{1,128}$"
+"""Names that clients give: shoppers, products, events. Fits UUIDs, e-mail hashes and base64."""
+
+Name = Annotated[str, Field(pattern=NAME, max_length=128)]
+_NAME = re.compile(NAME[1:-1])
+
+
+class Shown(BaseModel):
+    """The answer of ``GET /v1/variant``."""
+
+    decision_id: str = Field(description="To be sent with every event about this picture.")
+    test: str
+    arm: str
+    segment: str
+    style: str = Field(description="`attribute=value` pairs, or `original`.")
+    digest: str | None = Field(description="Names the variant; null is the original photo.")
+    propensity: float = Field(gt=0, le=1)
+    policy_version: str
+    image_url: str = Field(description="Path of the picture on this server.")
+
+
+class EventIn(BaseModel):
+    """One event as it is sent."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    event_id: Name = Field(description="Yours; the same one sent again is counted once.")
+    kind: Literal["impression", "click", "conversion"]
+    decision_id: Name
+    impression_id: Name = Field(
+        description="The impression's event_id; an impression names itself."
+    )
+    occurred_at: float = Field(ge=0, lt=253_402_300_800, description="Unix seconds, UTC.")
+    position: int = Field(default=1, ge=1, le=100_000, description="Place in the list, from 1.")
+
+
+class EventBatch(BaseModel):
+    """The body of ``POST /v1/events``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    events: list[EventIn] = Field(max_length=MAX_EVENTS)
+
+
+class Counted(BaseModel):
+    """The answer of ``POST /v1/events``, given once the events are on the disk."""
+
+    accepted: int = Field(description="New events.")
+    duplicates: int = Field(description="Events that had come before.")
+
+
+class Problem(BaseModel):
+    """Every error's body."""
+
+    detail: str = Field(description="The value, the rule, and what to do.")
+
+
+EVENTS_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["events"],
+    "additionalProperties": False,
+    "properties": {
+        "events": {"type": "array", "maxItems": MAX_EVENTS, "items": EventIn.model_json_schema()}
+    },
+}
+
+
+def check_name(field: str, value: str) -> None:
+    """Refuse what no client needs to name a shopper or a product.
+
+    Raises:
+        InvalidInput: empty, over 128 characters, or other than letters, digits, ``._:@+/=~|-``.
+    """
+    if not _NAME.fullmatch(value):
+        shown = value if len(value) <= 140 else value[:140] + "…"
+        raise InvalidInput(
+            f"{field} {shown!r}: use 1 to 128 letters, digits and ._:@+/=~|- ; hash other names"
+        )
+
+
+def parse_events(body: bytes) -> list[Event]:
+    """Events of a JSON body.
+
+    Raises:
+        InvalidInput: not JSON, a field missing, unknown or out of range, or too many events.
+    """
+    try:
+        batch = EventBatch.model_validate_json(body)
+    except ValidationError as error:
+        raise InvalidInput(_explain(error)) from error
+    return [Event(**vars(event)) for event in batch.events]
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The request's body, of which no more than ``limit`` bytes are ever held.
+
+    Raises:
+        HTTPException: 413 if it is longer.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise HTTPException(
+                413, f"body over {limit} bytes; send fewer than {MAX_EVENTS} events at once"
+            )
+    return bytes(body)
+
+
+def bearer(tokens: Collection[str]) -> Callable[[Request], Awaitable[None]]:
+    """A FastAPI dependency that lets in whoever presents one of the tokens.
+
+    Raises:
+        InvalidInput: a token under 16 characters.
+    """
+    for token in tokens:
+        if len(token) < _MIN_TOKEN:
+            raise InvalidInput(
+                f"a token of {len(token)} characters; use at least {_MIN_TOKEN}, drawn at random"
+            )
+    expected = [token.encode() for token in tokens]
+    scheme = HTTPBearer(auto_error=False)
+
+    async def authorize(request: Request) -> None:
+        given = await scheme(request)
+        sent = given.credentials.encode() if given else b""
+        if not any(hmac.compare_digest(sent, token) for token in expected):
+            raise HTTPException(
+                401,
+                "no valid token; send `Authorization: Bearer <token>`",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+
+    return authorize
+
+
+def _explain(error: ValidationError) -> str:
+    problems = error.errors(include_url=False, include_context=False)
+    lines = []
+    for problem in problems[:_SHOWN_ERRORS]:
+        place = ""
+        for part in problem["loc"]:
+            place += f"[{part}]" if isinstance(part, int) else f".{part}"
+        given = "" if problem["type"] in ("missing", "json_invalid") else _brief(problem["input"])
+        lines.append(f"{place.lstrip('.') or 'body'}{given}: {problem['msg']}")
+    more = len(problems) - len(lines)
+    return "; ".join(lines) + (f"; and {more} more" if more > 0 else "")
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return f" = {text if len(text) <= 60 else text[:60] + '…'}"

@@ -1,0 +1,109 @@
+"""One frozen Settings: defaults, then ``persona-img.toml``, then ``PERSONA_IMG_*`` variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from persona_img.errors import InvalidInput
+
+ASSETS = Path(__file__).parent / "assets"
+
+
+def _feature_repo() -> Path:
+    """Definitions inside an installed package, else those of the checkout."""
+    packaged = ASSETS / "feature_repo"
+    return packaged if packaged.exists() else ASSETS.parents[2] / "feature_repo"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Paths may be relative to the current folder.
+
+    Attributes:
+        home: Folder that holds all data of one shop; nothing is written outside it.
+        styles: The style space.
+        checkpoint: Diffusion checkpoint in diffusers format.
+        textures: Folder of one folder of exemplar tiles per surface.
+        feature_repo: Feast definitions.
+        features: ``feast``, or ``frame`` to keep features in plain tables.
+        tracker: ``mlflow``, or ``folder`` to keep runs and rankers as plain files.
+        backdrops: ``diffusion``, or ``plain`` for an even studio sweep.
+        test: Name of the A/B test; it is the salt of the assignment.
+        personalized_share: Share of shoppers in the personalized arm.
+        segments: Segments wanted; fewer where one would be too small.
+        least_shoppers: Fewest shoppers a segment may have (k of k-anonymity).
+        slate: Styles rendered per segment and product, besides the original.
+        variants_per_product: Most variants rendered for one product over all segments.
+        floor: Least probability of every candidate.
+        change_budget: How often a shopper's picture of a product may change.
+        steps: Sampling steps of the diffusion model.
+        guidance: How strongly the style is followed; 1 is without guidance.
+        tries: Candidates per variant before it is given up.
+        seed: Of everything random.
+        host: Address the service listens on.
+        port: Port the service listens on.
+        tokens: Bearer tokens the service accepts; required off loopback.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_prefix="PERSONA_IMG_", toml_file="persona-img.toml", extra="forbid"
+    )
+
+    home: Path = Path("shop")
+    styles: Path = ASSETS / "styles.toml"
+    checkpoint: Path = ASSETS / "checkpoint"
+    textures: Path = ASSETS / "textures"
+    feature_repo: Path = Field(default_factory=_feature_repo)
+    features: Literal["feast", "frame"] = "feast"
+    tracker: Literal["mlflow", "folder"] = "mlflow"
+    backdrops: Literal["diffusion", "plain"] = "diffusion"
+    test: str = Field("hero-image", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    personalized_share: float = Field(0.5, gt=0, lt=1)
+    segments: int = Field(6, ge=1, le=100)
+    least_shoppers: int = Field(50, ge=2)
+    slate: int = Field(4, ge=1, le=50)
+    variants_per_product: int = Field(8, ge=1, le=200)
+    floor: float = Field(0.02, gt=0, lt=0.5)
+    change_budget: int = Field(2, ge=0)
+    steps: int = Field(8, ge=1, le=200)
+    guidance: float = Field(2.0, ge=1, le=20)
+    tries: int = Field(3, ge=1, le=20)
+    seed: int = Field(7, ge=0)
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    tokens: tuple[str, ...] = ()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What was passed wins over the environment, the environment over the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @classmethod
+    def load(cls, **given: object) -> Settings:
+        """Settings of this folder and environment; ``given`` wins, None values are left out.
+
+        Raises:
+            InvalidInput: a value breaks a rule; the message names every such value.
+        """
+        try:
+            return cls(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        except ValidationError as error:
+            lines = [
+                f"{'.'.join(map(str, e['loc']))}={e.get('input')!r}: {e['msg']}" for e in error.errors()
+            ]
+            raise InvalidInput("settings: " + "; ".join(lines)) from error

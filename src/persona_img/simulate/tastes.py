@@ -1,0 +1,131 @@
+"""Hidden tastes: what the simulated shoppers like, written down so that nobody mistakes it.
+
+Everything here is invented. Group g has, for every category c and style t, a number of log-odds
+that the style adds to a click on the original photograph (0 for the original itself):
+
+    effect[g, c, t] = scale_g * centred(sum of attribute values' parts
+                                        + attribute x category parts
+                                        + a few attribute x attribute parts) + drift_g
+
+A value's part is a taste that all groups share plus the group's own. ``scale_g`` is set so that the
+group's best style, averaged over categories, adds 0.30 to 0.48 log-odds (click rate about +34 to
++60 %); ``drift_g`` puts the average style at about -4 to +3 %. So roughly half of all styles are
+worse than the photograph the merchant took.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from persona_img.domain.style import Style, StyleSpace
+
+Floats = NDArray[np.float64]
+
+SHARED, OWN, BY_CATEGORY, BY_PAIR = 1.0, 0.8, 0.35, 0.6
+"""Spread of a value's shared part, a group's own, a category's, and of a pair of values."""
+
+IMPORTANCE = (1.0, 0.4)
+"""Weight of the attribute that matters most, and of the one that matters least."""
+
+PAIRS = 6
+"""How many pairs of values have a part of their own."""
+
+BEST = (0.30, 0.48)
+"""Log-odds that a group's best style adds, averaged over categories: lowest, highest."""
+
+DRIFT = (-0.05, 0.01)
+"""Log-odds of the average style: lowest, highest."""
+
+
+@dataclass(frozen=True)
+class Tastes:
+    """What G groups like, over C categories and T styles in V attribute values.
+
+    Attributes:
+        categories: C names, sorted.
+        styles: T styles, the original first.
+        values: V pairs (attribute, value), in the order of the style space.
+        onehot: float64 (T, V), 1 where the style has the value; the original's row is 0.
+        effect: float64 (G, C, T), log-odds added to a click; 0 for the original.
+        interest: float64 (G, C), log-odds of a click on the original at position 1, relative to the
+            shop's base rate.
+        browsing: float64 (G, C), log weight with which the group looks at the category.
+    """
+
+    categories: tuple[str, ...]
+    styles: tuple[Style, ...]
+    values: tuple[tuple[str, str], ...]
+    onehot: Floats
+    effect: Floats
+    interest: Floats
+    browsing: Floats
+
+    @classmethod
+    def drawn(
+        cls, space: StyleSpace, categories: tuple[str, ...], *, groups: int, rng: np.random.Generator
+    ) -> Tastes:
+        """Tastes at random; the same generator state gives the same tastes."""
+        styles = tuple(space.styles())
+        values = tuple((name, value) for name, vs in space.attributes.items() for value in vs)
+        onehot = np.array(
+            [[float(s.values.get(name) == value) for name, value in values] for s in styles]
+        )
+        browsing = rng.normal(0.0, 1.0, (groups, len(categories)))
+        importance = dict(zip(space.attributes, _importance(len(space.attributes), rng), strict=True))
+        weight = np.array([importance[name] for name, _ in values])
+        effect = _effects(onehot, weight, groups, len(categories), rng)
+        interest = 0.2 * browsing + rng.normal(0.0, 0.15, browsing.shape)
+        return cls(categories, styles, values, onehot, effect, interest, browsing)
+
+    def described(self) -> pd.DataFrame:
+        """What each group likes, value by value.
+
+        Returns:
+            Columns group (int), attribute, value (str), log_odds (float64: mean effect of the
+            styles with this value, over categories, minus the mean of all styles).
+        """
+        shown = self.onehot[1:]
+        mean = self.effect[:, :, 1:].mean(axis=1)
+        by_value = (mean - mean.mean(axis=1, keepdims=True)) @ shown / shown.sum(axis=0)
+        rows = [
+            (group, *self.values[v], by_value[group, v])
+            for group in range(len(by_value))
+            for v in range(len(self.values))
+        ]
+        return pd.DataFrame(rows, columns=["group", "attribute", "value", "log_odds"])
+
+
+def _effects(
+    onehot: Floats, weight: Floats, groups: int, categories: int, rng: np.random.Generator
+) -> Floats:
+    """(G, C, T) effects as the module's docstring defines them; ``weight`` (V,) of the values."""
+    shown = onehot[1:]
+    count = onehot.shape[1]
+    shared = weight * rng.normal(0.0, SHARED, count)
+    own = weight * rng.normal(0.0, OWN, (groups, 1, count))
+    by_category = weight * rng.normal(0.0, BY_CATEGORY, (1, categories, count))
+    raw = (shared + own + by_category) @ shown.T + _pairs(shown, rng)
+    raw -= raw.mean(axis=2, keepdims=True)
+    best = rng.uniform(*BEST, (groups, 1, 1))
+    drift = rng.uniform(*DRIFT, (groups, 1, 1))
+    peak = raw.max(axis=2, keepdims=True).mean(axis=1, keepdims=True)
+    effect = np.zeros((groups, categories, len(onehot)))
+    effect[:, :, 1:] = raw * ((best - drift) / peak) + drift
+    return effect
+
+
+def _importance(attributes: int, rng: np.random.Generator) -> Floats:
+    """(A,) weights of the attributes, from :data:`IMPORTANCE`, in random order."""
+    return rng.permutation(np.linspace(*IMPORTANCE, attributes))
+
+
+def _pairs(shown: Floats, rng: np.random.Generator) -> Floats:
+    """(T - 1,) parts of pairs of values that meet in some style."""
+    together = np.argwhere(np.triu(shown.T @ shown, k=1) > 0)
+    chosen = together[rng.permutation(len(together))[:PAIRS]]
+    parts = rng.normal(0.0, BY_PAIR, len(chosen))
+    return np.asarray((shown[:, chosen[:, 0]] * shown[:, chosen[:, 1]]) @ parts, dtype=np.float64)

@@ -1,0 +1,171 @@
+"""The folder that holds one shop's data: where things are, and tables in and out, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from persona_img.domain.decision import Candidate, DecisionTable, Slate
+from persona_img.domain.style import Style
+from persona_img.errors import InvalidInput, NotFound
+
+_MARKER = ".persona-img"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Paths below one folder; folders are made when something is first written.
+
+    Attributes:
+        root: The folder.
+    """
+
+    root: Path
+
+    @classmethod
+    def open(cls, root: str | Path) -> Workspace:
+        """The workspace at ``root``, marked as ours so that a later run may write there again.
+
+        Raises:
+            InvalidInput: ``root`` is a file, cannot be written, or holds somebody else's files.
+        """
+        root = Path(root)
+        try:
+            if root.exists() and not (root / _MARKER).exists() and any(root.iterdir()):
+                raise InvalidInput(
+                    f"{root}: this folder holds files that are not persona-img's; name an empty one"
+                )
+            root.mkdir(parents=True, exist_ok=True)
+            (root / _MARKER).write_text("This folder belongs to persona-img.\n", encoding="utf-8")
+        except (NotADirectoryError, FileExistsError, PermissionError, OSError) as error:
+            raise InvalidInput(f"{root}: cannot be used as a folder ({error}); name another") from error
+        return cls(root)
+
+    @property
+    def catalog(self) -> Path:
+        """The product table; photos lie beside it."""
+        return self.root / "catalog" / "products.csv"
+
+    @property
+    def features(self) -> Path:
+        """Feature store: definitions' registry, offline and online data."""
+        return self.root / "features"
+
+    @property
+    def events(self) -> Path:
+        """The event log."""
+        return self.root / "events.sqlite"
+
+    @property
+    def variants(self) -> Path:
+        """The variant store."""
+        return self.root / "variants"
+
+    @property
+    def tracking(self) -> Path:
+        """MLflow's database and artifacts."""
+        return self.root / "mlflow"
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A stored table.
+
+        Raises:
+            NotFound: the step that makes it has not run.
+        """
+        path = self._table_path(name)
+        if not path.exists():
+            raise NotFound(f"{path}: no {name} yet; run the step that makes it (persona-img --help)")
+        return pd.read_parquet(path)
+
+    def save_table(self, name: str, frame: pd.DataFrame) -> Path:
+        """Store a table; readers see the old one or the new one."""
+        path = self._table_path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".part")
+        frame.to_parquet(partial)
+        partial.replace(path)
+        return path
+
+    def has_table(self, name: str) -> bool:
+        """Whether the table was stored."""
+        return self._table_path(name).exists()
+
+    def save_json(self, name: str, value: Any) -> Path:
+        """Store plain values as readable JSON."""
+        path = self.root / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".part")
+        partial.write_text(json.dumps(value, indent=1, allow_nan=True) + "\n", encoding="utf-8")
+        partial.replace(path)
+        return path
+
+    def json(self, name: str) -> Any:
+        """Plain values stored before.
+
+        Raises:
+            NotFound: the step that makes them has not run.
+        """
+        path = self.root / f"{name}.json"
+        if not path.exists():
+            raise NotFound(f"{path}: not there yet; run the step that makes it (persona-img --help)")
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    def save_decision_table(self, table: DecisionTable) -> Path:
+        """Store what serving decides by."""
+        slates = [
+            {
+                "segment": segment,
+                "product": product,
+                "candidates": [[c.style.key, c.digest, c.probability] for c in slate.candidates],
+            }
+            for (segment, product), slate in table.slates.items()
+        ]
+        return self.save_json(
+            "decisions",
+            {
+                "policy_version": table.policy_version,
+                "default_segment": table.default_segment,
+                "segments": dict(table.segments),
+                "slates": slates,
+            },
+        )
+
+    def decision_table(self) -> DecisionTable:
+        """What serving decides by, as stored last."""
+        stored = self.json("decisions")
+        slates = {
+            (row["segment"], row["product"]): Slate(
+                tuple(Candidate(Style(key), digest, p) for key, digest, p in row["candidates"])
+            )
+            for row in stored["slates"]
+        }
+        return DecisionTable(
+            policy_version=stored["policy_version"],
+            slates=slates,
+            segments=stored["segments"],
+            default_segment=stored["default_segment"],
+        )
+
+    def _table_path(self, name: str) -> Path:
+        return self.root / "tables" / f"{name}.parquet"
+
+
+def writable_folder(path: str | Path) -> Path:
+    """The folder, made if need be.
+
+    Raises:
+        InvalidInput: it is a file or may not be written.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be made ({error.strerror}); name another folder") from error
+    if not os.access(path, os.W_OK):
+        raise InvalidInput(f"{path}: may not be written; name another folder or change its mode")
+    return path

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from persona_img.generator.corpus import CorpusSettings
+from persona_img.generator.training import TrainingSettings
+from persona_img.settings import ASSETS
+
+SURFACES = """
+[surface.linen]
+lightness = 80
+scale = [0.6, 0.9]
+natural = [1, 4]
+tiles = ["Fabric_001"]
+
+[surface.dark-wood]
+lightness = 35
+scale = [0.8, 1.2]
+natural = [8, 15]
+dye = 0.4
+tiles = ["Wood_001"]
+"""
+
+
+@pytest.fixture(scope="session")
+def corpus_settings(tmp_path_factory: pytest.TempPathFactory) -> CorpusSettings:
+    """Shipped photos and two made-up tiles: small enough to train on in seconds."""
+    folder = tmp_path_factory.mktemp("corpus")
+    rng = np.random.default_rng(1)
+    for stem in ("Fabric_001", "Wood_001"):
+        tile = folder / "textures" / stem.split("_")[0] / f"{stem}.jpg"
+        tile.parent.mkdir(parents=True)
+        noise = rng.integers(90, 160, (64, 64, 3)).astype(np.uint8)
+        Image.fromarray(noise).save(tile, quality=90)
+    (folder / "surfaces.toml").write_text(SURFACES)
+    return CorpusSettings(
+        photos=ASSETS / "catalog" / "photos",
+        textures=folder / "textures",
+        surfaces=folder / "surfaces.toml",
+        palettes={"neutral": (0.0, 0.0), "sage": (-8.0, 7.0)},
+        max_photos=12,
+        made=20,
+        seed=3,
+    )
+
+
+@pytest.fixture(scope="session")
+def training_settings() -> TrainingSettings:
+    return TrainingSettings(
+        codec_steps=3,
+        denoiser_steps=4,
+        codec_batch=2,
+        denoiser_batch=2,
+        crop=64,
+        latent_channels=8,
+        codec_widths=(16, 16, 32),
+        widths=(32, 32),
+        token_width=32,
+        save_every=1e9,
+    )
+
+
+@pytest.fixture(scope="session")
+def cut_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("work")

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+
+from persona_img.errors import InvalidInput, UnknownStyle
+from persona_img.generator.codec import Codec
+from persona_img.generator.pipeline import BackdropPipeline, mask_cells, new_denoiser
+from persona_img.generator.style_encoder import StyleEncoder
+
+LINEN = {"surface": "linen", "light": "soft", "palette": "sage"}
+WOOD = {"surface": "wood", "light": "sun", "palette": "neutral"}
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> BackdropPipeline:
+    """The real classes at tiny size, untrained but not silent."""
+    torch.manual_seed(0)
+    encoder = StyleEncoder(
+        {"linen": [80, 1, 4, 1.0], "wood": [70, 6, 20, 0.4]},
+        ["soft", "sun"],
+        {"neutral": [0, 0], "sage": [-8, 7]},
+        width=32,
+    )
+    made = BackdropPipeline(
+        Codec(8, (16, 16, 32)).eval(),
+        new_denoiser(8, 32, (32, 32)).eval(),
+        encoder.eval(),
+        FlowMatchEulerDiscreteScheduler(),
+    )
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def inputs(batch: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    mask = torch.zeros(batch, 1, 64, 64)
+    mask[:, :, 16:48, 16:48] = 1
+    return torch.zeros(batch, 3, 64, 64), mask
+
+
+def test_save_and_load_give_the_same_picture(pipeline: BackdropPipeline, tmp_path: Path) -> None:
+    before = pipeline(*inputs(), [LINEN], steps=2, seeds=[5]).images
+    pipeline.save_pretrained(tmp_path)
+    again = BackdropPipeline.from_pretrained(tmp_path, local_files_only=True)
+    again.set_progress_bar_config(disable=True)
+    torch.testing.assert_close(again(*inputs(), [LINEN], steps=2, seeds=[5]).images, before)
+
+
+def test_a_picture_depends_on_its_own_seed_and_style_only(pipeline: BackdropPipeline) -> None:
+    both = pipeline(*inputs(2), [LINEN, WOOD], steps=2, seeds=[5, 6]).images
+    alone = pipeline(*inputs(), [WOOD], steps=2, seeds=[6]).images
+    torch.testing.assert_close(both[1:], alone, atol=2e-4, rtol=1e-3)
+    other_seed = pipeline(*inputs(), [WOOD], steps=2, seeds=[7]).images
+    other_style = pipeline(*inputs(), [LINEN], steps=2, seeds=[6]).images
+    assert (other_seed - alone).abs().max() > 1e-3
+    assert (other_style - alone).abs().max() > 1e-6
+
+
+def test_images_are_pictures(pipeline: BackdropPipeline) -> None:
+    images = pipeline(*inputs(), [LINEN], steps=1, seeds=[1]).images
+    assert images.shape == (1, 3, 64, 64)
+    assert images.min() >= 0
+    assert images.max() <= 1
+
+
+def test_the_mask_reaches_the_denoiser_at_quarter_resolution() -> None:
+    mask = torch.zeros(1, 1, 32, 32)
+    mask[0, 0, 0:4, 4:8] = 1
+    cells = mask_cells(mask)
+    assert cells.shape == (1, 16, 2, 2)
+    assert (cells[0, :, 0, 0] == 1).sum() == 1
+    assert (cells[0, :, 1, 1] == -1).all()
+
+
+@pytest.mark.parametrize(
+    ("style", "says"), [({"surface": "velvet"}, "linen, wood"), ({"light": "moon"}, "soft, sun")]
+)
+def test_unknown_styles_are_refused(
+    pipeline: BackdropPipeline, style: dict[str, str], says: str
+) -> None:
+    with pytest.raises(UnknownStyle, match=says):
+        pipeline(*inputs(), [style], steps=1)
+
+
+def test_sizes_off_the_grid_and_unequal_batches_are_refused(pipeline: BackdropPipeline) -> None:
+    with pytest.raises(InvalidInput, match="multiples of 32"):
+        pipeline(torch.zeros(1, 3, 60, 64), torch.zeros(1, 1, 60, 64), [LINEN])
+    with pytest.raises(InvalidInput, match="one style and seed each"):
+        pipeline(*inputs(2), [LINEN])
+
+
+def test_colour_asked_of_a_surface(pipeline: BackdropPipeline) -> None:
+    assert pipeline.style_encoder.colour_of("wood", "sage") == pytest.approx((70, 2.8, 22.8))

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from persona_img.generator import training
+from persona_img.errors import InvalidInput, NotEnoughData
+from persona_img.generator.corpus import Corpus, CorpusSettings, cut_photos, held_out, list_photos
+from persona_img.generator.evaluation import evaluate, index_training
+from persona_img.generator.pipeline import BackdropPipeline
+from persona_img.generator.training import TrainingSettings, cache_latents, train, train_codec
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def checkpoint(
+    corpus_settings: CorpusSettings, training_settings: TrainingSettings, cut_folder: Path
+) -> Path:
+    return train(corpus_settings, training_settings, cut_folder, cut_folder / "checkpoint")
+
+
+def test_a_checkpoint_is_safetensors_only_and_half_precision(checkpoint: Path) -> None:
+    files = [p for p in checkpoint.rglob("*") if p.is_file()]
+    assert {p.suffix for p in files} <= {".json", ".safetensors"}
+    pipeline = BackdropPipeline.from_pretrained(checkpoint, local_files_only=True)
+    assert pipeline.codec.config.latent_mean is not None
+    stored = BackdropPipeline.from_pretrained(checkpoint, torch_dtype=torch.float16)
+    assert stored.denoiser.dtype == torch.float16
+
+
+def stopping_after(steps: int) -> Callable[..., tuple[torch.Tensor, dict[str, float]]]:
+    real, seen = training.codec_loss, []
+
+    def loss(*args: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+        if len(seen) == steps:
+            raise KeyboardInterrupt
+        seen.append(1)
+        return real(*args)
+
+    return loss
+
+
+def test_training_interrupted_and_resumed_is_training_in_one_go(
+    corpus_settings: CorpusSettings,
+    training_settings: TrainingSettings,
+    checkpoint: Path,
+    cut_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "cut").symlink_to(cut_folder / "cut")
+    (tmp_path / "plates").symlink_to(cut_folder / "plates")
+
+    corpus = Corpus(tmp_path / "plates")
+    every_step = dataclasses.replace(training_settings, save_every=0.0)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "codec_loss", stopping_after(2))
+        train_codec(corpus, corpus_settings, every_step, tmp_path)
+    resumed = train_codec(corpus, corpus_settings, every_step, tmp_path)
+    whole = train_codec(corpus, corpus_settings, training_settings, cut_folder)
+    for a, b in zip(resumed.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_cached_latents_hide_the_product_of_a_photo_but_not_of_a_made_plate(
+    checkpoint: Path,
+    corpus_settings: CorpusSettings,
+    training_settings: TrainingSettings,
+    cut_folder: Path,
+) -> None:
+    corpus = Corpus(cut_folder / "plates")
+    codec = train_codec(corpus, corpus_settings, training_settings, cut_folder)
+    latents = cache_latents(corpus, codec, training_settings, cut_folder)
+    for some in latents.values():
+        photo = some["surface"] == 0
+        assert photo.any()
+        assert (some["known"][~photo] == 1).all()
+        assert (some["known"][photo] == 0).any(dim=(1, 2, 3)).all()
+        assert torch.isfinite(some["target"]).all()
+
+
+def test_the_report_counts_copies_of_training_pictures(
+    checkpoint: Path, corpus_settings: CorpusSettings, cut_folder: Path
+) -> None:
+    index = index_training(cut_folder, checkpoint)
+    report = evaluate(checkpoint, corpus_settings, index, photos=2, steps=(1,))
+    assert report["steps"]["1"]["copies"] == 0
+    assert np.isfinite(report["codec_psnr_db"])
+    assert (checkpoint / "samples.jpg").exists()
+
+
+def test_held_out_contributors_are_never_cut(
+    corpus_settings: CorpusSettings, checkpoint: Path, cut_folder: Path
+) -> None:
+    kept, unseen = list_photos(corpus_settings)
+    assert unseen
+    assert not {p.stem for p in kept} & {p.stem for p in unseen}
+    assert not {p.stem for p in (cut_folder / "cut").iterdir()} & {p.stem for p in unseen}
+
+
+def test_held_out_depends_on_the_group_alone() -> None:
+    share = sum(held_out(str(i), 0.15) for i in range(4000)) / 4000
+    assert 0.12 < share < 0.18
+
+
+def test_too_few_photos_and_empty_folders_are_refused(
+    corpus_settings: CorpusSettings, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInput, match="no picture"):
+        list_photos(dataclasses.replace(corpus_settings, photos=tmp_path))
+    few = dataclasses.replace(corpus_settings, max_photos=2)
+    with pytest.raises(NotEnoughData, match="add photos"):
+        Corpus.build(few, tmp_path / "plates", cut_photos(few, tmp_path / "cut", workers=1))

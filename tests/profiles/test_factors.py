@@ -1,0 +1,147 @@
+"""Tastes: the right way round, the same every time, and never from the future."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from persona_img.errors import InvalidInput, NotEnoughData
+from persona_img.profiles.factors import Factors, fit_factors
+
+from .conftest import AS_OF, CATEGORIES, Shop, favourite
+
+
+def asymmetric() -> pd.DataFrame:
+    """Three shoppers and five products: u0 and u1 like a and b, u2 likes c, d and e."""
+    pairs = [("u0", "a"), ("u0", "b"), ("u1", "a"), ("u1", "b"), ("u2", "c"), ("u2", "d")]
+    pairs += [("u2", "e")]
+    frame = pd.DataFrame(pairs, columns=["shopper", "product"]).assign(kind="view")
+    frame["occurred_at"] = pd.Timestamp(AS_OF) - pd.to_timedelta(range(7, 0, -1), unit="h")
+    return frame
+
+
+def test_rows_are_shoppers_and_products_in_the_order_of_their_names() -> None:
+    found = fit_factors(asymmetric(), factors=2, seed=0)
+
+    assert found.shoppers == ("u0", "u1", "u2")
+    assert found.products == ("a", "b", "c", "d", "e")
+    assert found.shopper_matrix.shape == (3, 2)
+    assert found.product_matrix.shape == (5, 2)
+    assert found.shopper_matrix.dtype == found.product_matrix.dtype == np.float32
+    liking = found.shopper_matrix @ found.product_matrix.T
+    likes = np.array([[1, 1, 0, 0, 0], [1, 1, 0, 0, 0], [0, 0, 1, 1, 1]], dtype=bool)
+    assert liking[likes].min() > 0.5
+    assert np.abs(liking[~likes]).max() < 0.2
+
+
+def test_swapped_matrices_are_refused() -> None:
+    found = fit_factors(asymmetric(), factors=2, seed=0)
+    with pytest.raises(InvalidInput, match="one row per shopper"):
+        dataclasses.replace(
+            found, shopper_matrix=found.product_matrix, product_matrix=found.shopper_matrix
+        )
+    with pytest.raises(InvalidInput, match="one row per product"):
+        dataclasses.replace(found, product_matrix=found.product_matrix[:, :1])
+
+
+def test_frames_carry_the_rows_of_their_matrix() -> None:
+    found = fit_factors(asymmetric(), factors=2, seed=0)
+    shoppers, products = found.shopper_frame(), found.product_frame()
+
+    assert shoppers.index.name == "shopper"
+    assert products.index.name == "product"
+    np.testing.assert_array_equal(shoppers.loc["u2", "factors"], found.shopper_matrix[2])
+    np.testing.assert_array_equal(products.loc["e", "factors"], found.product_matrix[4])
+
+
+def test_a_taste_is_found(shop: Shop, factors: Factors) -> None:
+    liking = factors.shopper_matrix @ factors.product_matrix.T
+    own = [[favourite(s) == CATEGORIES[int(p[1:]) % 4] for p in factors.products] for s in factors.shoppers]
+    assert liking[np.array(own)].mean() > 3 * abs(liking[~np.array(own)].mean())
+
+
+def test_same_interactions_same_bytes_in_any_order(shop: Shop, factors: Factors) -> None:
+    shuffled = shop.interactions.sample(frac=1, random_state=1)
+    again = fit_factors(shuffled, seed=3, as_of=AS_OF)
+
+    assert again.shopper_matrix.tobytes() == factors.shopper_matrix.tobytes()
+    assert again.product_matrix.tobytes() == factors.product_matrix.tobytes()
+    other = fit_factors(shuffled, seed=4, as_of=AS_OF)
+    assert other.shopper_matrix.tobytes() != factors.shopper_matrix.tobytes()
+
+
+def test_nothing_at_or_after_as_of_is_used(shop: Shop, factors: Factors) -> None:
+    assert factors.until < AS_OF
+    edge = shop.interactions.iloc[:1].assign(shopper="edge", occurred_at=pd.Timestamp(AS_OF))
+    later = fit_factors(pd.concat([shop.interactions, edge]), seed=3, as_of=AS_OF)
+    only = shop.interactions[shop.interactions["occurred_at"] < pd.Timestamp(AS_OF)]
+
+    for other in (later, fit_factors(only, seed=3)):
+        assert other.shoppers == factors.shoppers
+        assert other.shopper_matrix.tobytes() == factors.shopper_matrix.tobytes()
+
+
+def test_a_purchase_says_more_than_a_view_and_a_weight_overrides_both() -> None:
+    def liking(frame: pd.DataFrame) -> float:
+        found = fit_factors(frame, factors=1, seed=0)
+        return float(found.shopper_matrix[1] @ found.product_matrix[0])
+
+    two = asymmetric().iloc[:3]
+    bought = two.assign(kind=["view", "view", "purchase"])
+    assert liking(bought) > liking(two)
+    assert liking(bought.assign(weight=1.0)) == liking(two)
+    assert liking(two.assign(weight=[1.0, 1.0, 5.0])) == liking(bought)
+
+
+def test_alignment_keeps_dot_products_and_takes_the_axes(shop: Shop, factors: Factors) -> None:
+    later = AS_OF + timedelta(days=10)
+    free = fit_factors(shop.interactions, seed=8, as_of=later)
+    kept = fit_factors(shop.interactions, seed=8, as_of=later, like=factors)
+
+    np.testing.assert_allclose(
+        kept.shopper_matrix @ kept.product_matrix.T,
+        free.shopper_matrix @ free.product_matrix.T,
+        atol=1e-5,
+    )
+    apart = np.linalg.norm(free.product_matrix - factors.product_matrix)
+    assert np.linalg.norm(kept.product_matrix - factors.product_matrix) < 0.7 * apart
+    mirrored = dataclasses.replace(
+        factors,
+        shopper_matrix=-factors.shopper_matrix[:, ::-1],
+        product_matrix=-factors.product_matrix[:, ::-1],
+    )
+    back = mirrored.aligned(factors)
+    np.testing.assert_allclose(back.shopper_matrix, factors.shopper_matrix, atol=1e-5)
+
+
+def test_fitting_warns_of_nothing_and_leaves_threads_alone(shop: Shop) -> None:
+    from threadpoolctl import threadpool_info
+
+    before = threadpool_info()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit_factors(shop.interactions.head(50), seed=0)
+    assert threadpool_info() == before
+
+
+def test_what_cannot_be_fitted_is_an_error(shop: Shop, factors: Factors) -> None:
+    frame = asymmetric()
+    with pytest.raises(NotEnoughData, match="no interaction before"):
+        fit_factors(frame, seed=0, as_of=AS_OF - timedelta(days=2))
+    with pytest.raises(InvalidInput, match="at least 1"):
+        fit_factors(frame, factors=0, seed=0)
+    with pytest.raises(InvalidInput, match="weight -1"):
+        fit_factors(frame.assign(weight=-1), seed=0)
+    with pytest.raises(InvalidInput, match="kind 'like'"):
+        fit_factors(frame.assign(kind="like"), seed=0)
+    with pytest.raises(InvalidInput, match="time zone"):
+        fit_factors(frame, seed=0, as_of=AS_OF.replace(tzinfo=None))
+    with pytest.raises(NotEnoughData, match="common products"):
+        fit_factors(frame, seed=0, like=factors)
+    with pytest.raises(InvalidInput, match="cannot lie on 16 axes"):
+        fit_factors(frame, factors=2, seed=0, like=factors)

@@ -1,0 +1,156 @@
+"""Segments: never small, always the same, and with names that say something."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from persona_img.errors import InvalidInput, NotEnoughData
+from persona_img.profiles.segments import fit_segments
+
+from .conftest import AS_OF, CATEGORIES, favourite
+
+
+def made(seed: int, shoppers: int, spread: float, size: int = 3) -> pd.DataFrame:
+    """Profiles with tastes of every kind: tight groups, outliers, copies."""
+    rng = np.random.default_rng(seed)
+    centre = rng.normal(0, spread, (3, size))[rng.integers(0, 3, shoppers)]
+    factors = (centre + rng.standard_t(1.5, (shoppers, size)) * rng.integers(0, 2)).astype(np.float32)
+    first = rng.choice(CATEGORIES, shoppers)
+    share = rng.random(shoppers)
+    second = np.where(first == "hat", "shoes", "hat")
+    return pd.DataFrame(
+        {
+            "shopper": [f"s{i:04d}" for i in range(shoppers)],
+            "event_timestamp": pd.Series([AS_OF] * shoppers, dtype="datetime64[us, UTC]"),
+            **dict.fromkeys(("carts", "purchases", "active_days", "events_30d"), 1.0),
+            "views": rng.integers(1, 100, shoppers).astype(float),
+            "first_seen_at": 0.0,
+            "last_seen_at": 1.0,
+            "price_level": np.where(rng.random(shoppers) < 0.1, np.nan, rng.random(shoppers)),
+            "favourite_share": np.maximum(share, 1 - share),
+            "categories": pd.Series(list(zip(first, second, strict=True)), dtype=object),
+            "category_shares": pd.Series(list(np.stack([share, 1 - share], 1)), dtype=object),
+            "factors": pd.Series(list(factors), dtype=object),
+        }
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shoppers=st.integers(1, 120),
+    count=st.integers(1, 12),
+    least=st.integers(1, 60),
+    spread=st.sampled_from([0.0, 1.0, 100.0]),
+)
+def test_no_segment_is_smaller_than_asked(
+    seed: int, shoppers: int, count: int, least: int, spread: float
+) -> None:
+    profiles = made(seed, shoppers, spread)
+    if shoppers < least:
+        with pytest.raises(NotEnoughData, match=f"{shoppers} shoppers"):
+            fit_segments(profiles, count=count, least=least, seed=0)
+        return
+    segments = fit_segments(profiles, count=count, least=least, seed=0)
+    sizes = segments.assign(profiles).value_counts()
+
+    assert sizes.min() >= least
+    assert sizes.sum() == shoppers
+    assert 1 <= len(segments.names) <= count
+    assert len(set(segments.names)) == len(segments.names)
+    assert set(sizes.index) == set(segments.names)
+    table = segments.describe()
+    assert table["shoppers"].to_dict() == sizes.to_dict()
+    assert segments.default == segments.names[0]
+    assert sizes[segments.default] == sizes.max()
+
+
+def test_tastes_are_told_apart_and_named(profiles: pd.DataFrame) -> None:
+    segments = fit_segments(profiles, count=4, least=30, seed=0)
+    assigned = segments.assign(profiles)
+
+    assert set(segments.names) == {f"{name}-lovers" for name in CATEGORIES}
+    right = assigned == profiles["shopper"].map(favourite) + "-lovers"
+    assert right.mean() > 0.95
+    table = segments.describe()
+    assert table.index.to_list() == list(segments.names)
+    assert table["share"].sum() == pytest.approx(1)
+    assert table.loc["hat-lovers", "top_categories"].startswith("hat, ")
+    hats = profiles[assigned == "hat-lovers"]
+    assert table.loc["hat-lovers", "views"] == pytest.approx(hats["views"].mean())
+
+
+def test_same_profiles_same_segments_in_any_order(profiles: pd.DataFrame) -> None:
+    one = fit_segments(profiles, least=20, seed=0)
+    two = fit_segments(profiles.sample(frac=1, random_state=2), least=20, seed=0)
+
+    assert one.names == two.names
+    assert one.centres.tobytes() == two.centres.tobytes()
+    pd.testing.assert_frame_equal(one.describe(), two.describe())
+    shuffled = profiles.sample(frac=1, random_state=3)
+    pd.testing.assert_series_equal(one.assign(shuffled).sort_index(), one.assign(profiles))
+
+
+def test_unknown_shoppers_get_the_default(profiles: pd.DataFrame) -> None:
+    segments = fit_segments(profiles, least=20, seed=0)
+    stranger = profiles.head(2).astype({"views": float}).copy()
+    for column in ("factors", "categories", "category_shares"):
+        stranger[column] = pd.Series([None, stranger[column].iloc[1]], dtype=object)
+    stranger.loc[0, ["views", "carts", "purchases", "price_level"]] = np.nan
+
+    assigned = segments.assign(stranger)
+    assert assigned.iloc[0] == segments.default
+    assert assigned.iloc[1] == segments.assign(profiles).iloc[1]
+    assert segments.assign(profiles.head(0)).empty
+
+
+def test_a_shopper_without_factors_goes_by_the_rest(profiles: pd.DataFrame) -> None:
+    segments = fit_segments(profiles, count=4, least=30, seed=0)
+    fresh = profiles.assign(factors=None)
+    right = segments.assign(fresh) == profiles["shopper"].map(favourite) + "-lovers"
+    assert right.mean() > 0.9
+
+
+def test_names_stay_apart_when_tastes_are_alike() -> None:
+    profiles = made(1, 300, 100.0)
+    profiles["categories"] = pd.Series([("T-Shirt & Polo",)] * 300, dtype=object)
+    profiles["category_shares"] = pd.Series([np.ones(1)] * 300, dtype=object)
+    names = fit_segments(profiles, count=6, least=10, seed=0).names
+
+    assert len(set(names)) == len(names) >= 3
+    assert all(name.startswith(("all-rounders", "premium-", "budget-")) for name in names)
+
+
+def test_names_are_plain_words(profiles: pd.DataFrame) -> None:
+    renamed = profiles.copy()
+    renamed["categories"] = renamed["categories"].map(lambda c: tuple(f"{x} & Co" for x in c))
+    names = fit_segments(renamed, count=4, least=30, seed=0).names
+    assert set(names) == {f"{name}-co-lovers" for name in CATEGORIES}
+
+
+def test_describing_does_not_lend_the_table(profiles: pd.DataFrame) -> None:
+    segments = fit_segments(profiles, least=20, seed=0)
+    segments.describe()["shoppers"] = 0
+    assert segments.describe()["shoppers"].sum() == len(profiles)
+
+
+def test_what_makes_no_segments_is_an_error(profiles: pd.DataFrame) -> None:
+    with pytest.raises(NotEnoughData, match="make no segment of 1000"):
+        fit_segments(profiles, least=1000, seed=0)
+    with pytest.raises(InvalidInput, match="count 0"):
+        fit_segments(profiles, count=0, seed=0)
+    with pytest.raises(InvalidInput, match="least 0"):
+        fit_segments(profiles, least=0, seed=0)
+    with pytest.raises(InvalidInput, match="occurs twice"):
+        fit_segments(pd.concat([profiles, profiles.head(1)]), seed=0)
+    with pytest.raises(NotEnoughData, match="no profile has factors"):
+        fit_segments(profiles.assign(factors=None), seed=0)
+    with pytest.raises(InvalidInput, match="no column categories"):
+        fit_segments(profiles.drop(columns="categories"), seed=0)
+    segments = fit_segments(profiles, seed=0)
+    with pytest.raises(InvalidInput, match=r"shape \(3,\)"):
+        segments.assign(profiles.assign(factors=pd.Series([np.ones(3)] * len(profiles))))

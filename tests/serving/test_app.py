@@ -1,0 +1,390 @@
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+from fastapi.testclient import TestClient
+
+from persona_img.errors import InvalidInput
+from persona_img.serving.app import create_app
+from persona_img.serving.memory_log import MemoryLog
+from persona_img.serving.sqlite_log import SqliteLog
+
+from .conftest import (
+    DIGEST,
+    PHOTO,
+    TOKEN,
+    VARIANT,
+    a_catalog,
+    a_decider,
+    a_table,
+    start,
+    stored_variant,
+)
+
+NOON = 1_760_000_000.0
+
+
+def ask(shop, shopper, product="shirt", **more):
+    return shop.client.get("/v1/variant", params={"shopper": shopper, "product": product}, **more)
+
+
+def an_event(name, decision, kind="impression", **changes):
+    usual = {
+        "event_id": name,
+        "kind": kind,
+        "decision_id": decision,
+        "impression_id": name,
+        "occurred_at": NOON,
+        "position": 1,
+    }
+    return usual | changes
+
+
+def send(shop, *events):
+    return shop.client.post("/v1/events", json={"events": list(events)})
+
+
+def test_a_personalized_shopper_gets_a_variant_and_its_image(shop):
+    shopper = shop.shopper("personalized")
+    answer = ask(shop, shopper)
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "no-store"
+    shown = answer.json()
+    logged = shop.decider.log.latest_decision("hero", shopper, "shirt")
+    assert shown == {
+        "decision_id": logged.decision_id,
+        "test": "hero",
+        "arm": "personalized",
+        "segment": "all",
+        "style": "light=soft",
+        "digest": DIGEST,
+        "propensity": 0.999,
+        "policy_version": "v1",
+        "image_url": f"/v1/variants/{DIGEST}",
+    }
+    image = shop.client.get(shown["image_url"])
+    assert (image.content, image.headers["content-type"]) == (VARIANT, "image/png")
+    assert "immutable" in image.headers["cache-control"]
+    assert image.headers["etag"] == f'"{DIGEST}"'
+    assert ask(shop, shopper).json() == shown
+
+
+def test_a_control_shopper_gets_the_photo(shop):
+    shown = ask(shop, shop.shopper("control")).json()
+    assert (shown["arm"], shown["digest"], shown["propensity"]) == ("control", None, 1.0)
+    image = shop.client.get(shown["image_url"])
+    assert (image.content, image.headers["content-type"]) == (PHOTO.read_bytes(), "image/jpeg")
+
+
+def test_a_variant_may_be_a_file(tmp_path):
+    file = tmp_path / "variant"
+    file.write_bytes(VARIANT)
+    files = {DIGEST: file, "0" * 64: tmp_path / "gone"}
+    app = create_app(a_decider(MemoryLog()), a_catalog(), files.__getitem__)
+    with TestClient(app) as client:
+        image = client.get(f"/v1/variants/{DIGEST}")
+        assert (image.content, image.headers["content-type"]) == (VARIANT, "image/png")
+        assert "immutable" in image.headers["cache-control"]
+        assert client.get(f"/v1/variants/{'0' * 64}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "..%2F..%2Fetc%2Fpasswd",
+        "%2e%2e%2f" * 4 + "etc/passwd",
+        DIGEST[:-1],
+        DIGEST + "0",
+        DIGEST.upper(),
+        DIGEST + "%0A",
+        DIGEST[:-1] + "%00",
+        "x" * 5000,
+    ],
+)
+def test_only_digests_name_variants(shop, name):
+    answer = shop.client.get(f"/v1/variants/{name}")
+    assert answer.status_code in (404, 422)
+    assert "detail" in answer.json()
+
+
+@pytest.mark.parametrize(
+    "path", [f"/v1/variants/{'0' * 64}", "/v1/photos/unknown", "/v1/photos/lost"]
+)
+def test_a_picture_that_is_not_there_is_404(shop, path):
+    answer = shop.client.get(path)
+    assert answer.status_code == 404
+    assert path.rsplit("/", 1)[1] in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("shopper", ["s" * 128, "a.b-c_d:e@f+g/h=i~j|k", "0"])
+def test_usual_names_are_taken(shop, shopper):
+    assert ask(shop, shopper).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "shopper", ["", "s" * 129, "a b", "a\n", "a\x00", "é", "<script>", "a\x1fb"]
+)
+def test_other_names_are_refused_with_the_rule(shop, shopper):
+    answer = ask(shop, shopper)
+    assert answer.status_code == 422
+    assert "128" in answer.json()["detail"]
+    assert shop.decider.log.latest_decision("hero", shopper, "shirt") is None
+
+
+def test_an_unknown_product_is_named_and_not_logged(shop):
+    answer = ask(shop, "ann", "teapot")
+    assert answer.status_code == 404
+    assert "'teapot'" in answer.json()["detail"]
+    assert shop.decider.log.latest_decision("hero", "ann", "teapot") is None
+
+
+def test_a_missing_parameter_is_named(shop):
+    answer = shop.client.get("/v1/variant", params={"product": "shirt"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("shopper")
+
+
+def test_events_are_counted_once(shop):
+    decision = ask(shop, "events-1").json()["decision_id"]
+    events = [
+        an_event("e1-click", decision, "click", impression_id="e1", occurred_at=NOON + 3),
+        an_event("e1", decision, position=4),
+    ]
+    assert send(shop, *events).json() == {"accepted": 2, "duplicates": 0}
+    assert send(shop, *events, events[0]).json() == {"accepted": 0, "duplicates": 3}
+    frame = shop.decider.log.feedback()
+    (row,) = frame[frame["shopper"] == "events-1"].to_dict("records")
+    assert (row["clicked"], row["converted"], row["position"]) == (1, 0, 4)
+
+
+def test_position_may_be_left_out_and_no_events_sent(shop):
+    decision = ask(shop, "events-2").json()["decision_id"]
+    event = an_event("e2", decision)
+    del event["position"]
+    assert send(shop, event).json()["accepted"] == 1
+    assert send(shop).json() == {"accepted": 0, "duplicates": 0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"kind": "view"}, "events[1].kind = 'view'"),
+        ({"position": 0}, "events[1].position = 0"),
+        ({"position": "1"}, "events[1].position = '1'"),
+        ({"position": True}, "events[1].position = True"),
+        ({"occurred_at": NOON * 1000}, "events[1].occurred_at"),
+        ({"occurred_at": "now"}, "events[1].occurred_at = 'now'"),
+        ({"event_id": ""}, "events[1].event_id = ''"),
+        ({"event_id": "e" * 129}, "events[1].event_id"),
+        ({"event_id": 7}, "events[1].event_id = 7"),
+        ({"positon": 1}, "events[1].positon = 1"),
+        ({"decision_id": "nobody"}, "'nobody'"),
+        ({"impression_id": "other"}, "impression_id"),
+    ],
+)
+def test_a_wrong_event_is_named_and_nothing_is_stored(shop, changes, named):
+    decision = ask(shop, "events-3").json()["decision_id"]
+    answer = send(shop, an_event("fine", decision), an_event("wrong", decision) | changes)
+    assert answer.status_code == 422
+    assert named in answer.json()["detail"]
+    assert not (shop.decider.log.feedback()["shopper"] == "events-3").any()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"events": {}}',
+        b'{"events": [], "more": 1}',
+        b'{"events": [null]}',
+        b'{"events": [{"event_id": "\\ud800"}]}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"events": [{"position": ' + b"9" * 5000 + b"}]}",
+    ],
+)
+def test_a_body_that_is_no_batch_is_422(shop, body):
+    answer = shop.client.post("/v1/events", content=body)
+    assert answer.status_code == 422
+    assert len(answer.json()["detail"]) < 1000
+
+
+def test_an_event_id_used_twice_is_409(shop):
+    decision = ask(shop, "events-4").json()["decision_id"]
+    assert send(shop, an_event("e4", decision)).status_code == 200
+    answer = send(shop, an_event("e4", decision, position=2))
+    assert answer.status_code == 409
+    assert "'e4'" in answer.json()["detail"]
+
+
+def test_a_batch_has_a_largest_size(shop):
+    decision = ask(shop, "events-5").json()["decision_id"]
+    events = [an_event(f"e5-{n}", decision) for n in range(1001)]
+    answer = send(shop, *events)
+    assert answer.status_code == 422
+    assert "1000" in answer.json()["detail"]
+    assert send(shop, *events[:1000]).json()["accepted"] == 1000
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_has_a_largest_size(shop, chunked):
+    body = json.dumps({"events": [], "padding": "x" * 2**20}).encode()
+    content = iter([body[: 2**19], body[2**19 :]]) if chunked else body
+    answer = shop.client.post("/v1/events", content=content)
+    assert answer.status_code == 413
+    assert str(2**20) in answer.json()["detail"]
+
+
+def test_acknowledged_events_survive_the_service(tmp_path):
+    running = start(tmp_path)
+    shop = next(running)
+    decision = ask(shop, "ann").json()["decision_id"]
+    event = an_event("e1", decision)
+    assert send(shop, event).json()["accepted"] == 1
+    running.close()
+    for shop in start(tmp_path):
+        assert ask(shop, "ann").json()["decision_id"] == decision
+        assert send(shop, event).json() == {"accepted": 0, "duplicates": 1}
+        assert len(shop.decider.log.feedback()) == 1
+
+
+def test_many_at_once_agree_and_are_all_counted(shop):
+    def visit(n):
+        decision = ask(shop, f"crowd-{n % 20}").json()["decision_id"]
+        return decision, send(shop, an_event(f"crowd-{n}", decision)).json()["accepted"]
+
+    with ThreadPoolExecutor(16) as pool:
+        visits = list(pool.map(visit, range(100)))
+    assert len({decision for decision, _ in visits}) == 20
+    assert sum(accepted for _, accepted in visits) == 100
+    frame = shop.decider.log.feedback()
+    assert frame["shopper"].str.startswith("crowd-").sum() == 100
+
+
+def test_a_log_that_cannot_write_is_503(tmp_path):
+    for shop in start(tmp_path):
+        shop.decider.log.close()
+        answer = ask(shop, "ann")
+        assert answer.status_code == 503
+        assert "closed" in answer.json()["detail"]
+        assert shop.client.get("/healthz").status_code == 503
+
+
+def test_health_tells_the_table_in_use(tmp_path):
+    for shop in start(tmp_path):
+        told = {"status": "ok", "test": "hero", "policy_version": "v1"}
+        assert shop.client.get("/healthz").json() == told
+        before = ask(shop, shop.shopper("personalized")).json()
+        shop.decider.replace(a_table("v2"))
+        assert shop.client.get("/healthz").json() == told | {"policy_version": "v2"}
+        after = ask(shop, shop.shopper("personalized")).json()
+        assert (before["policy_version"], after["policy_version"]) == ("v1", "v2")
+
+
+def test_metrics_count_what_happened(tmp_path):
+    for shop in start(tmp_path):
+        shopper = shop.shopper("control")
+        decision = ask(shop, shopper).json()["decision_id"]
+        ask(shop, shopper)
+        ask(shop, "a b")
+        send(shop, an_event("e1", decision))
+        send(shop, an_event("e1", decision))
+        lines = shop.client.get("/metrics").text.splitlines()
+        for line in (
+            'persona_img_decisions_total{arm="control",made="new"} 1.0',
+            'persona_img_decisions_total{arm="control",made="kept"} 1.0',
+            "persona_img_decision_seconds_count 2.0",
+            'persona_img_events_total{outcome="new"} 1.0',
+            'persona_img_events_total{outcome="duplicate"} 1.0',
+            'persona_img_errors_total{status="422"} 1.0',
+        ):
+            assert line in lines
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {},
+        {"Authorization": "Bearer wrong-token-of-length"},
+        {"Authorization": f"Basic {TOKEN}"},
+        {"Authorization": "Bearer"},
+    ],
+)
+def test_without_a_token_nobody_gets_in(guarded, header):
+    paths = [
+        ("GET", "/v1/variant?shopper=ann&product=shirt"),
+        ("POST", "/v1/events"),
+        ("GET", "/metrics"),
+    ]
+    for method, path in paths:
+        answer = guarded.client.request(method, path, headers=header)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert "Authorization: Bearer" in answer.json()["detail"]
+    assert guarded.decider.log.latest_decision("hero", "ann", "shirt") is None
+
+
+@pytest.mark.parametrize("token", [TOKEN, TOKEN[::-1]])
+def test_with_a_token_one_gets_in(guarded, token):
+    guarded.client.headers["Authorization"] = f"Bearer {token}"
+    try:
+        decision = ask(guarded, "bob").json()["decision_id"]
+        assert send(guarded, an_event("e", decision)).status_code == 200
+        assert guarded.client.get("/metrics").status_code == 200
+    finally:
+        del guarded.client.headers["Authorization"]
+
+
+def test_pictures_and_health_need_no_token(guarded):
+    for path in (f"/v1/variants/{DIGEST}", "/v1/photos/shirt", "/healthz"):
+        assert guarded.client.get(path).status_code == 200
+
+
+def test_a_short_token_is_refused():
+    with pytest.raises(InvalidInput, match="16"):
+        create_app(a_decider(MemoryLog()), a_catalog(), stored_variant, tokens=["secret"])
+
+
+def test_the_api_describes_itself(guarded):
+    document = guarded.client.get("/openapi.json").json()
+    assert set(document["paths"]) == {
+        "/v1/variant",
+        "/v1/events",
+        "/v1/variants/{digest}",
+        "/v1/photos/{product}",
+        "/healthz",
+        "/metrics",
+    }
+    body = document["paths"]["/v1/events"]["post"]["requestBody"]
+    event = body["content"]["application/json"]["schema"]["properties"]["events"]["items"]
+    assert set(event["required"]) == {
+        "event_id",
+        "kind",
+        "decision_id",
+        "impression_id",
+        "occurred_at",
+    }
+    shown = document["components"]["schemas"]["Shown"]["properties"]
+    answer = guarded.client.get(
+        "/v1/variant",
+        params={"shopper": "doc", "product": "shirt"},
+        headers={"Authorization": f"Bearer {TOKEN}"},
+    )
+    assert set(shown) == set(answer.json())
+    assert guarded.client.get("/docs").status_code == 200
+
+
+def test_decisions_carry_the_time_of_the_request(tmp_path):
+    with closing(SqliteLog(tmp_path / "log.sqlite")) as log:
+        before = time.time()
+        with TestClient(create_app(a_decider(log), a_catalog(), stored_variant)) as client:
+            client.get("/v1/variant", params={"shopper": "ann", "product": "shirt"})
+        decision = log.latest_decision("hero", "ann", "shirt")
+        assert before <= decision.decided_at <= time.time()

@@ -1,0 +1,318 @@
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from persona_img.domain.decision import Arms, Candidate, Decision, DecisionTable, Slate
+from persona_img.domain.style import ORIGINAL, Style
+from persona_img.errors import InvalidInput, StoreConflict
+from persona_img.serving.decide import Decider
+from persona_img.serving.memory_log import MemoryLog
+
+NOON = 1_760_000_000.0
+HALVES = Arms("hero", {"control": 0.5, "personalized": 0.5})
+NEARLY_ALL = Arms("hero", {"control": 0.001, "personalized": 0.999})
+STYLES = [Style(f"light=l{n}") for n in range(6)]
+DIGESTS = {style.key: f"{n:064x}" for n, style in enumerate(STYLES, start=10)}
+
+
+def slate(*shares: float) -> Slate:
+    """The original with the first share, then styles l0, l1, ... with the others."""
+    rest = (
+        Candidate(style, DIGESTS[style.key], share)
+        for style, share in zip(STYLES, shares[1:], strict=False)
+    )
+    return Slate((Candidate(ORIGINAL, None, shares[0]), *rest))
+
+
+def a_table(version: str = "v1", mug: Slate | None = None) -> DecisionTable:
+    return DecisionTable(version, {("all", "mug"): mug or slate(0.2, 0.5, 0.3)}, {}, "all")
+
+
+@st.composite
+def slates(draw: st.DrawFn) -> Slate:
+    """The original and some of the styles, in any shares."""
+    chosen = draw(st.lists(st.sampled_from(STYLES), unique=True, max_size=4))
+    weights = [draw(st.integers(1, 20)) for _ in range(len(chosen) + 1)]
+    shares = [weight / sum(weights) for weight in weights]
+    return Slate(
+        (
+            Candidate(ORIGINAL, None, shares[0]),
+            *(Candidate(s, DIGESTS[s.key], p) for s, p in zip(chosen, shares[1:], strict=True)),
+        )
+    )
+
+
+def shopper_in(arm: str, arms: Arms = HALVES) -> str:
+    return next(s for n in range(1000) if arms.assign(s := f"s{n}") == arm)
+
+
+def test_control_sees_the_original_with_certainty():
+    decision = Decider(a_table(), HALVES, MemoryLog()).decide(shopper_in("control"), "mug", NOON)
+    assert (decision.arm, decision.style_key, decision.digest) == ("control", "original", None)
+    assert decision.propensity == 1.0
+
+
+def test_the_others_see_a_candidate_with_its_probability():
+    decider = Decider(a_table(), HALVES, MemoryLog())
+    decisions = [decider.decide(f"s{n}", "mug", NOON) for n in range(200)]
+    candidates = {(c.style.key, c.digest, c.probability) for c in slate(0.2, 0.5, 0.3).candidates}
+    shown = {(d.style_key, d.digest, d.propensity) for d in decisions if d.arm == "personalized"}
+    assert shown == candidates
+
+
+def test_with_nothing_prepared_it_is_the_original_with_certainty():
+    decider = Decider(a_table(), HALVES, MemoryLog())
+    decision = decider.decide(shopper_in("personalized"), "shoe", NOON)
+    assert (decision.arm, decision.digest, decision.propensity) == ("personalized", None, 1.0)
+
+
+def test_a_shopper_gets_the_slate_of_the_segment():
+    table = DecisionTable(
+        "v1",
+        {("cooks", "mug"): slate(0.01, 0.99), ("all", "mug"): slate(1.0)},
+        dict.fromkeys((f"s{n}" for n in range(0, 100, 2)), "cooks"),
+        "all",
+    )
+    decider = Decider(table, NEARLY_ALL, MemoryLog())
+    for n in range(100):
+        decision = decider.decide(f"s{n}", "mug", NOON)
+        assert decision.segment == ("all" if n % 2 else "cooks")
+        assert decision.digest in ((None,) if n % 2 else (None, DIGESTS["light=l0"]))
+
+
+def test_the_decision_is_in_the_log_before_it_is_answered():
+    log = MemoryLog()
+    decision = Decider(a_table(), HALVES, log).decide("ann", "mug", NOON)
+    assert log.latest_decision("hero", "ann", "mug") == decision
+    assert (decision.decided_at, decision.policy_version, decision.test) == (NOON, "v1", "hero")
+
+
+@given(st.text(min_size=1).filter(str.isprintable), st.lists(slates(), min_size=1, max_size=5))
+def test_a_shopper_keeps_one_arm_and_propensities_are_positive(shopper, chosen):
+    slots = {("all", f"p{n}"): one for n, one in enumerate(chosen)}
+    decider = Decider(DecisionTable("v1", slots, {}, "all"), HALVES, MemoryLog())
+    decisions = [decider.decide(shopper, f"p{n}", NOON) for n in range(len(chosen) + 1)]
+    assert {d.arm for d in decisions} == {HALVES.assign(shopper)}
+    assert all(0 < d.propensity <= 1 for d in decisions)
+
+
+@given(st.text(min_size=1).filter(str.isprintable), slates())
+def test_the_picture_stays_and_needs_no_memory_to_do_so(shopper, mug):
+    decider = Decider(a_table("v1", mug), HALVES, MemoryLog())
+    first = decider.decide(shopper, "mug", NOON)
+    assert decider.decide(shopper, "mug", NOON + 9) == first
+    assert decider.settled(shopper, "mug") == first
+    assert Decider(a_table("v1", mug), HALVES, MemoryLog()).decide(shopper, "mug", NOON) == first
+
+
+def test_what_is_not_decided_is_not_settled():
+    assert Decider(a_table(), HALVES, MemoryLog()).settled("ann", "mug") is None
+
+
+def test_probabilities_of_the_slate_are_kept():
+    shares = (0.05, 0.5, 0.3, 0.15)
+    decider = Decider(a_table("v1", slate(*shares)), NEARLY_ALL, MemoryLog())
+    decisions = [decider.decide(f"s{n}", "mug", NOON) for n in range(6000)]
+    counts = Counter(d.style_key for d in decisions if d.arm == "personalized")
+    names = ["original", *(style.key for style in STYLES[:3])]
+    total = sum(counts.values())
+    seen = [counts[name] for name in names]
+    assert chisquare(seen, [total * share for share in shares]).pvalue > 1e-3
+
+
+def test_products_and_policies_are_drawn_independently():
+    even = slate(0.5, 0.5)
+    slots = {("all", "mug"): even, ("all", "shoe"): even}
+    first = Decider(DecisionTable("v1", slots, {}, "all"), NEARLY_ALL, MemoryLog())
+    second = Decider(DecisionTable("v2", slots, {}, "all"), NEARLY_ALL, MemoryLog())
+    cells = Counter(
+        (
+            first.decide(f"s{n}", "mug", NOON).style_key,
+            first.decide(f"s{n}", "shoe", NOON).style_key,
+            second.decide(f"s{n}", "mug", NOON).style_key,
+        )
+        for n in range(4000)
+    )
+    assert len(cells) == 8
+    assert chisquare(list(cells.values())).pvalue > 1e-3
+
+
+@settings(max_examples=60)
+@given(st.lists(slates(), min_size=1, max_size=7), st.integers(0, 3), st.text("abc", min_size=1))
+def test_pictures_change_within_the_budget(chosen, budget, shopper):
+    decider = Decider(
+        a_table("v0"), NEARLY_ALL, MemoryLog(), change_budget=budget, servable=lambda digest: True
+    )
+    shown = [decider.decide(shopper, "mug", NOON)]
+    for number, mug in enumerate(chosen, start=1):
+        decider.replace(a_table(f"v{number}", mug))
+        shown += [decider.decide(shopper, "mug", NOON + number + again) for again in (0, 0.5)]
+    changes = sum(a.digest != b.digest for a, b in itertools.pairwise(shown))
+    assert changes <= budget
+    assert changes == decider.log.change_count("hero", shopper, "mug")
+
+
+def test_a_kept_picture_keeps_its_policy_and_propensity():
+    decider = Decider(a_table("v1"), NEARLY_ALL, MemoryLog(), change_budget=0)
+    before = {s: decider.decide(s, "mug", NOON) for s in map(str, range(50))}
+    decider.replace(a_table("v2", slate(0.1, 0.1, 0.8)))
+    for shopper, decision in before.items():
+        assert decider.decide(shopper, "mug", NOON + 60) == decision
+
+
+def decisions_over_tables(budget: int, shoppers: int, tables: list[Slate]) -> list[Decision]:
+    """Every decision that was answered, of shoppers who come once under each table."""
+    decider = Decider(a_table("v0", tables[0]), NEARLY_ALL, MemoryLog(), change_budget=budget)
+    answered = []
+    for number, mug in enumerate(tables):
+        decider.replace(a_table(f"v{number}", mug))
+        answered += [decider.decide(f"s{n}", "mug", NOON + number) for n in range(shoppers)]
+    return [d for d in answered if d.arm == "personalized"]
+
+
+def test_logged_propensities_are_true_under_every_policy():
+    """Among the distinct decisions of a policy each style has the share that was logged for it.
+
+    It fails if the draw decides who is logged under the new policy: then those whose draw
+    happens to be the old picture come on top.
+    """
+    tables = [
+        slate(0.2, 0.6, 0.2),
+        slate(0.3, 0.2, 0.5),
+        slate(0.1, 0.45, 0.45),
+        slate(0.4, 0.3, 0.3),
+    ]
+    decisions = {d.decision_id: d for d in decisions_over_tables(1, 5000, tables)}.values()
+    assert {d.policy_version for d in decisions} >= {"v0", "v1", "v2"}
+    for version, table in enumerate(tables):
+        mine = Counter(d.style_key for d in decisions if d.policy_version == f"v{version}")
+        expected = [c.probability * mine.total() for c in table.candidates]
+        if mine.total() > 50:
+            seen = [mine[c.style.key] for c in table.candidates]
+            assert chisquare(seen, expected).pvalue > 1e-3, version
+
+
+def test_inverse_propensities_recover_the_slate():
+    # The estimator that evaluation rests on: mean of 1/propensity over a style is 1.
+    decisions = decisions_over_tables(2, 8000, [slate(0.1, 0.3, 0.6)])
+    for key in ("original", "light=l0", "light=l1"):
+        weights = [1 / d.propensity if d.style_key == key else 0.0 for d in decisions]
+        mean = math.fsum(weights) / len(weights)
+        spread = math.sqrt(math.fsum((w - mean) ** 2 for w in weights)) / len(weights)
+        assert abs(mean - 1) < 4 * spread
+
+
+def test_a_withdrawn_picture_is_changed_beyond_the_budget():
+    decider = Decider(a_table("v1", slate(0.001, 0.999)), NEARLY_ALL, MemoryLog(), change_budget=0)
+    shopper = next(
+        s for s in map(str, range(99)) if decider.decide(s, "mug", NOON).style_key == "light=l0"
+    )
+    decider.replace(a_table("v2", slate(1.0)))
+    decision = decider.decide(shopper, "mug", NOON)
+    assert (decision.digest, decision.policy_version, decision.propensity) == (None, "v2", 1.0)
+
+
+def test_a_picture_that_is_still_approved_may_stay():
+    approved = {DIGESTS["light=l0"]}
+    decider = Decider(
+        a_table("v1", slate(0.001, 0.999)),
+        NEARLY_ALL,
+        MemoryLog(),
+        change_budget=0,
+        servable=approved.__contains__,
+    )
+    shopper = next(
+        s for s in map(str, range(99)) if decider.decide(s, "mug", NOON).style_key == "light=l0"
+    )
+    decider.replace(a_table("v2", slate(1.0)))
+    assert decider.decide(shopper, "mug", NOON).digest == DIGESTS["light=l0"]
+    approved.clear()
+    assert decider.decide(shopper, "mug", NOON).digest is None
+
+
+def test_back_at_an_earlier_table_its_decision_is_back():
+    decider = Decider(a_table("v1"), NEARLY_ALL, MemoryLog())
+    first = [decider.decide(str(n), "mug", NOON) for n in range(50)]
+    decider.replace(a_table("v2", slate(0.2, 0.3, 0.5)))
+    second = [decider.decide(str(n), "mug", NOON) for n in range(50)]
+    decider.replace(a_table("v1"))
+    third = [decider.decide(str(n), "mug", NOON) for n in range(50)]
+    assert second != first
+    assert third == first
+    for n in range(50):
+        changes = 2 * (first[n].digest != second[n].digest)
+        assert decider.log.change_count("hero", str(n), "mug") == changes
+
+
+def test_a_policy_version_names_one_table():
+    decider = Decider(a_table("v1"), HALVES, MemoryLog())
+    decider.replace(a_table("v1"))
+    with pytest.raises(StoreConflict, match="'v1'"):
+        decider.replace(a_table("v1", slate(1.0)))
+    assert decider.table == a_table("v1")
+
+
+def test_an_unapproved_picture_of_an_earlier_run_is_never_answered():
+    log = MemoryLog()
+    earlier = Decider(a_table("v1", slate(0.001, 0.999)), NEARLY_ALL, log)
+    shopper = next(
+        s for s in map(str, range(99)) if earlier.decide(s, "mug", NOON).style_key == "light=l0"
+    )
+    later = Decider(a_table("v1", slate(1.0)), NEARLY_ALL, log)
+    with pytest.raises(StoreConflict, match="'v1'"):
+        later.decide(shopper, "mug", NOON)
+
+
+def test_arms_cannot_change_under_a_running_test():
+    log = MemoryLog()
+    Decider(a_table(), HALVES, log)
+    with pytest.raises(StoreConflict, match="hero"):
+        Decider(a_table(), NEARLY_ALL, log)
+
+
+def test_a_negative_budget_is_refused():
+    with pytest.raises(InvalidInput, match="-1"):
+        Decider(a_table(), HALVES, MemoryLog(), change_budget=-1)
+
+
+@pytest.mark.parametrize("place", [("", "mug"), ("a\x1fb", "mug"), ("ann", ""), ("ann", "\ud800")])
+def test_names_that_cannot_be_logged_are_refused(place):
+    with pytest.raises(InvalidInput, match="printable"):
+        Decider(a_table(), HALVES, MemoryLog()).decide(*place, NOON)
+
+
+def test_a_table_is_swapped_whole_under_traffic():
+    tables = {
+        f"v{n}": a_table(
+            f"v{n}",
+            Slate((Candidate(ORIGINAL, None, 0.001), Candidate(style, DIGESTS[style.key], 0.999))),
+        )
+        for n, style in enumerate(STYLES[:4])
+    }
+    decider = Decider(tables["v0"], NEARLY_ALL, MemoryLog())
+    with ThreadPoolExecutor(4) as pool:
+        calls = []
+        for n in range(2000):
+            if n % 100 == 0:
+                decider.replace(tables[f"v{n // 100 % 4}"])
+            calls.append(pool.submit(decider.decide, f"s{n}", "mug", NOON))
+        decisions = [call.result() for call in calls]
+    assert len({d.policy_version for d in decisions}) > 1
+    for decision in decisions:
+        candidates = tables[decision.policy_version].slates["all", "mug"].candidates
+        assert decision.digest in {c.digest for c in candidates}
+
+
+def test_one_shopper_asking_many_times_at_once_gets_one_decision():
+    decider = Decider(a_table(), NEARLY_ALL, MemoryLog())
+    with ThreadPoolExecutor(8) as pool:
+        decisions = set(pool.map(lambda n: decider.decide("ann", "mug", NOON + n), range(200)))
+    assert len(decisions) == 1

@@ -1,0 +1,127 @@
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from persona_img.errors import InvalidInput, StoreFailed
+from persona_img.serving.sqlite_writer import GroupWriter, connect
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "db.sqlite"
+    with closing(connect(path)) as db:
+        db.execute("CREATE TABLE t (x UNIQUE)")
+    return path
+
+
+@pytest.fixture
+def writer(path):
+    with closing(GroupWriter(connect(path), name="db")) as writer:
+        yield writer
+
+
+def adding(value):
+    return lambda db: db.execute("INSERT INTO t VALUES (?)", (value,)).rowcount
+
+
+def refusing(db):
+    raise InvalidInput("refused")
+
+
+def rows(path):
+    with closing(connect(path)) as db:
+        return {x for (x,) in db.execute("SELECT x FROM t")}
+
+
+def together(path, writer, works):
+    """Outcomes of works that cannot start before all of them wait."""
+    with closing(connect(path)) as other, ThreadPoolExecutor(len(works)) as pool:
+        other.execute("BEGIN IMMEDIATE")
+        calls = [pool.submit(writer.write, work) for work in works]
+        while writer.waiting < len(works) - 1:
+            time.sleep(0.001)
+        assert not any(call.done() for call in calls), "answered before the commit"
+        other.execute("ROLLBACK")
+        return [call.exception() or call.result() for call in calls]
+
+
+def test_a_commit_is_on_the_disk_when_it_returns(path):
+    with closing(connect(path)) as db:
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+
+
+def test_calls_that_wait_together_share_a_commit(path, writer):
+    assert together(path, writer, [adding(n) for n in range(30)]) == [1] * 30
+    assert writer.commits <= 2
+    assert rows(path) == set(range(30))
+
+
+def test_a_refused_call_leaves_its_neighbours_alone(path, writer):
+    outcomes = together(path, writer, [adding(1), refusing, adding(2)])
+    assert isinstance(outcomes[1], InvalidInput)
+    assert (outcomes[0], outcomes[2]) == (1, 1)
+    assert rows(path) == {1, 2}
+
+
+def test_a_full_disk_is_told_to_everyone_and_survived(path):
+    db = connect(path)
+    db.execute(f"PRAGMA max_page_count = {db.execute('PRAGMA page_count').fetchone()[0] + 2}")
+    with closing(GroupWriter(db, name="db")) as writer:
+        with pytest.raises(StoreFailed, match="full"):
+            writer.write(adding("x" * 100_000))
+        assert rows(path) == set()
+        assert writer.write(adding("small")) == 1
+    assert rows(path) == {"small"}
+
+
+def test_an_unexpected_error_rolls_the_transaction_back(path, writer):
+    writer.write(adding(1))
+
+    def half(db):
+        adding(2)(db)
+        return adding(1)(db)  # breaks UNIQUE
+
+    with pytest.raises(StoreFailed, match="UNIQUE"):
+        writer.write(half)
+    assert rows(path) == {1}
+    assert writer.write(adding(3)) == 1
+
+
+def test_closing_commits_what_waits(path):
+    with closing(connect(path)) as other:
+        writer = GroupWriter(connect(path), name="db")
+        with ThreadPoolExecutor(6) as pool:
+            other.execute("BEGIN IMMEDIATE")
+            calls = [pool.submit(writer.write, adding(n)) for n in range(5)]
+            while writer.waiting < 4:
+                time.sleep(0.001)
+            closed = pool.submit(writer.close)
+            other.execute("ROLLBACK")
+            closed.result()
+            done = {n for n, call in enumerate(calls) if call.exception() is None}
+    assert rows(path) == done
+    with pytest.raises(StoreFailed, match="closed"):
+        writer.write(adding(9))
+
+
+def test_a_place_without_write_ahead_log_is_refused():
+    with pytest.raises(InvalidInput, match="local disk"):
+        connect(Path(":memory:"))
+
+
+def test_a_locked_database_is_no_lost_call(path, writer):
+    with (
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("INSERT INTO t VALUES (1)")
+        call = pool.submit(writer.write, adding(2))
+        other.execute("COMMIT")
+        assert call.result() == 1
+    assert rows(path) == {1, 2}
