@@ -1,1 +1,106 @@
-"""Shows each shopper segment the product picture that works for it, and proves that it works."""
+"""Shows each shopper segment the product picture that works for it, and proves that it works.
+
+The names below are the public ones. They are loaded when first used, so that importing
+persona_img loads no model library.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from persona_img.abtest.analysis import ABTest
+    from persona_img.abtest.report import ABReport
+    from persona_img.domain.catalog import Catalog, Product
+    from persona_img.domain.decision import (
+        Arms,
+        Choice,
+        Context,
+        Decision,
+        DecisionTable,
+        Ranking,
+    )
+    from persona_img.domain.feedback import Event
+    from persona_img.domain.style import Style, StyleSpace
+    from persona_img.domain.variant import Certificate
+    from persona_img.errors import PersonaImgError
+    from persona_img.imaging.photo import Photo, load_photo
+    from persona_img.ranking.base import RankingFeatures
+    from persona_img.ranking.lightgbm import LightGBMRanker
+    from persona_img.ranking.policy import ThompsonPolicy
+    from persona_img.ranking.popularity import PopularityRanker
+    from persona_img.rendering.certificate import verify
+    from persona_img.rendering.renderer import BackdropRenderer
+    from persona_img.settings import Settings
+    from persona_img.wiring import read_feedback, read_variants, renderer
+
+_HOMES = {
+    "ABReport": "abtest.report",
+    "ABTest": "abtest.analysis",
+    "Arms": "domain.decision",
+    "BackdropRenderer": "rendering.renderer",
+    "Catalog": "domain.catalog",
+    "Certificate": "domain.variant",
+    "Choice": "domain.decision",
+    "Context": "domain.decision",
+    "Decision": "domain.decision",
+    "DecisionTable": "domain.decision",
+    "Event": "domain.feedback",
+    "LightGBMRanker": "ranking.lightgbm",
+    "PersonaImgError": "errors",
+    "Photo": "imaging.photo",
+    "PopularityRanker": "ranking.popularity",
+    "Product": "domain.catalog",
+    "Ranking": "domain.decision",
+    "RankingFeatures": "ranking.base",
+    "Settings": "settings",
+    "Style": "domain.style",
+    "StyleSpace": "domain.style",
+    "ThompsonPolicy": "ranking.policy",
+    "load_photo": "imaging.photo",
+    "read_feedback": "wiring",
+    "read_variants": "wiring",
+    "renderer": "wiring",
+    "verify": "rendering.certificate",
+}
+
+__all__ = [
+    "ABReport",
+    "ABTest",
+    "Arms",
+    "BackdropRenderer",
+    "Catalog",
+    "Certificate",
+    "Choice",
+    "Context",
+    "Decision",
+    "DecisionTable",
+    "Event",
+    "LightGBMRanker",
+    "PersonaImgError",
+    "Photo",
+    "PopularityRanker",
+    "Product",
+    "Ranking",
+    "RankingFeatures",
+    "Settings",
+    "Style",
+    "StyleSpace",
+    "ThompsonPolicy",
+    "load_photo",
+    "read_feedback",
+    "read_variants",
+    "renderer",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
 import pandas as pd
 
 from persona_img.abtest.analysis import ABTest
 from persona_img.abtest.report import ABReport
 from persona_img.domain.catalog import Catalog, Product
-from persona_img.domain.decision import Arms, DecisionTable
+from persona_img.domain.decision import Arms, DecisionTable, uniform
 from persona_img.domain.style import Style, StyleSpace
 from persona_img.domain.variant import VariantRecord
 from persona_img.errors import LowMaskConfidence, NotEnoughData, RenderRejected
+from persona_img.imaging.photo import load_photo
 from persona_img.profiles.base import FeatureSource
 from persona_img.profiles.factors import fit_factors
 from persona_img.profiles.features import product_features, segment_features
@@ -25,7 +25,10 @@ from persona_img.profiles.segments import fit_segments
 from persona_img.ranking.base import Policy, Ranker, RankingFeatures
 from persona_img.ranking.promotion import PromotionReport, compare
 from persona_img.ranking.slates import decision_table, plan_slates
+from persona_img.rendering.base import Renderer
+from persona_img.rendering.store import VariantStore
 from persona_img.tracking.base import Tracker
+from persona_img.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,39 @@ class Profiled:
     default_segment: str
     features: RankingFeatures
     description: pd.DataFrame
+
+    def save(self, workspace: Workspace) -> None:
+        """Keep it for the next step of the loop."""
+        workspace.save_table("segment-features", self.features.segments)
+        workspace.save_table("product-features", self.features.products)
+        workspace.save_table("segments", self.description)
+        workspace.save_json(
+            "profile",
+            {
+                "as_of": self.as_of.isoformat(),
+                "default_segment": self.default_segment,
+                "segments": dict(self.segments),
+            },
+        )
+
+    @classmethod
+    def load(cls, workspace: Workspace) -> Profiled:
+        """What :meth:`save` kept.
+
+        Raises:
+            NotFound: no profile was made yet.
+        """
+        stored = workspace.json("profile")
+        return cls(
+            as_of=datetime.fromisoformat(stored["as_of"]),
+            segments=stored["segments"],
+            default_segment=stored["default_segment"],
+            features=RankingFeatures(
+                segments=workspace.table("segment-features"),
+                products=workspace.table("product-features"),
+            ),
+            description=workspace.table("segments"),
+        )
 
 
 def profile(
@@ -99,13 +135,6 @@ def profile(
 Slates = Mapping[tuple[str, str], tuple[Style, ...]]
 
 
-class RenderOne(Protocol):
-    """Gives the stored variants of one product in some styles; raises nothing for a rejected one."""
-
-    def __call__(self, product: Product, styles: Sequence[Style]) -> Iterable[Rendered]:
-        """One answer per style, in their order."""
-
-
 @dataclass(frozen=True)
 class Rendered:
     """What became of one wanted variant: a record, or the reason why there is none."""
@@ -141,20 +170,57 @@ def plan(
 def render(
     slates: Slates,
     catalog: Catalog,
-    render_one: RenderOne,
+    renderer: Renderer,
+    store: VariantStore,
     *,
+    seed: int,
     on_done: Callable[[Rendered], None] = lambda _: None,
 ) -> list[Rendered]:
-    """Variants of every planned style, each once; rejected ones are listed with their reason."""
+    """Variants of every planned style, each once; what was rendered before is not made again.
+
+    What passed the gate is approved. What did not is listed with its reason and never served.
+    """
     wanted: dict[str, dict[Style, None]] = {}
     for (_, product), styles in slates.items():
         wanted.setdefault(product, {}).update(dict.fromkeys(s for s in styles if not s.is_original))
     results = []
-    for product, styles in wanted.items():
-        for rendered in render_one(catalog[product], list(styles)):
+    for product, some in wanted.items():
+        for rendered in _render_product(catalog[product], list(some), renderer, store, seed):
             results.append(rendered)
             on_done(rendered)
     return results
+
+
+def variant_seed(seed: int, product: str, style: Style) -> int:
+    """Seed of one variant: depends on the product and the style, not on what else is rendered."""
+    return int(uniform(str(seed), product, style.key) * 2**31)
+
+
+def _render_product(
+    product: Product, styles: list[Style], renderer: Renderer, store: VariantStore, seed: int
+) -> Iterator[Rendered]:
+    photo = load_photo(product.photo)
+    seeds = {style: variant_seed(seed, product.product, style) for style in styles}
+    missing = []
+    for style in styles:
+        known = store.find(photo.digest, style, seeds[style], renderer.fingerprint())
+        if known is None:
+            missing.append(style)
+        else:
+            yield Rendered(product.product, style, store.approve(known.digest))
+    rejected: list[Rendered] = []
+
+    def note(style: Style, error: RenderRejected) -> None:
+        rejected.append(Rendered(product.product, style, None, str(error)))
+
+    try:
+        made = renderer.render_many(photo, missing, [seeds[s] for s in missing], on_rejected=note)
+        for variant in made:
+            record = store.put(variant, product.product)
+            yield Rendered(product.product, variant.style, store.approve(record.digest))
+        yield from rejected
+    except LowMaskConfidence as error:
+        yield from (Rendered(product.product, s, None, str(error)) for s in missing)
 
 
 def decide(
@@ -233,8 +299,3 @@ def retrain(
         feedback, profiled.features, champion, make_challenger, policy, seed=seed
     )
     return make_challenger().fit(feedback, profiled.features), report
-
-
-def is_unusable(error: Exception) -> bool:
-    """Whether an error says that one picture cannot be made, rather than that something is broken."""
-    return isinstance(error, RenderRejected | LowMaskConfidence)

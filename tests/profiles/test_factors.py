@@ -61,8 +61,9 @@ def test_frames_carry_the_rows_of_their_matrix() -> None:
 
 def test_a_taste_is_found(shop: Shop, factors: Factors) -> None:
     liking = factors.shopper_matrix @ factors.product_matrix.T
-    own = [[favourite(s) == CATEGORIES[int(p[1:]) % 4] for p in factors.products] for s in factors.shoppers]
-    assert liking[np.array(own)].mean() > 3 * abs(liking[~np.array(own)].mean())
+    categories = np.array([CATEGORIES[int(p[1:]) % 4] for p in factors.products])
+    own = np.array([favourite(s) for s in factors.shoppers])[:, None] == categories
+    assert liking[own].mean() > 3 * abs(liking[~own].mean())
 
 
 def test_same_interactions_same_bytes_in_any_order(shop: Shop, factors: Factors) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from persona_img.errors import InvalidInput, NotEnoughData
-from persona_img.profiles.factors import Factors
 from persona_img.profiles.features import product_features, segment_features, shopper_features
 
 from .conftest import AS_OF, CATEGORIES, Shop, favourite
+
+if TYPE_CHECKING:
+    from persona_img.profiles.factors import Factors
 
 
 def test_segments_are_means_over_their_shoppers(profiles: pd.DataFrame) -> None:

@@ -112,7 +112,7 @@ def test_products_before_the_first_interaction_have_no_popularity(few: Factors) 
     assert (table[["product_views", "product_carts", "product_purchases"]] == 0).all(axis=None)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(hours=st.integers(-59 * 24, 9 * 24), seed=st.integers(0, 9))
 def test_profiles_do_not_know_what_comes_later(shop: Shop, hours: int, seed: int) -> None:
     """Everything at or after the moment may change, and no profile does."""

@@ -18,7 +18,8 @@ def made(seed: int, shoppers: int, spread: float, size: int = 3) -> pd.DataFrame
     """Profiles with tastes of every kind: tight groups, outliers, copies."""
     rng = np.random.default_rng(seed)
     centre = rng.normal(0, spread, (3, size))[rng.integers(0, 3, shoppers)]
-    factors = (centre + rng.standard_t(1.5, (shoppers, size)) * rng.integers(0, 2)).astype(np.float32)
+    noise = rng.standard_t(1.5, (shoppers, size)) * rng.integers(0, 2)
+    factors = (centre + noise).astype(np.float32)
     first = rng.choice(CATEGORIES, shoppers)
     share = rng.random(shoppers)
     second = np.where(first == "hat", "shoes", "hat")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,7 @@ def a_catalog() -> Catalog:
 
 
 def stored_variant(digest: str) -> bytes:
+    assert re.fullmatch("[0-9a-f]{64}", digest), "the store is asked for digests only"
     if digest != DIGEST:
         raise NotFound(f"variant {digest} is not in the store")
     return VARIANT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import astuple, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,8 +74,10 @@ CREATE TABLE events (
 ) STRICT, WITHOUT ROWID;
 """
 
-_DECISION = ", ".join(field.name for field in fields(Decision))
-_EVENT = ", ".join(field.name for field in fields(Event))
+_DECISION_FIELDS = tuple(field.name for field in fields(Decision))
+_EVENT_FIELDS = tuple(field.name for field in fields(Event))
+_DECISION = ", ".join(_DECISION_FIELDS)
+_EVENT = ", ".join(_EVENT_FIELDS)
 _KNOWN = ", ".join(f"d.{name}" for name in FEEDBACK_COLUMNS[:10])
 
 _FEEDBACK = f"""
@@ -220,7 +222,7 @@ def _record_decision(db: sqlite3.Connection, decision: Decision) -> Decision:
         taken = "SELECT 1 FROM decisions WHERE decision_id = ?"
         if db.execute(taken, (decision.decision_id,)).fetchone():
             raise taken_id(decision)
-        values = _row(decision)
+        values = _row(decision, _DECISION_FIELDS)
         db.execute(f"INSERT INTO decisions ({_DECISION}) VALUES ({_marks(values)})", values)
     db.execute(
         "INSERT INTO latest (test, shopper, product, decision_id, digest) VALUES (?, ?, ?, ?, ?) "
@@ -244,12 +246,12 @@ def _record_events(db: sqlite3.Connection, events: dict[str, Event]) -> int:
     decisions = {row[0] for row in known}
     stored = _found(db, f"SELECT {_EVENT} FROM events WHERE event_id IN", events)
     for row in stored:
-        pass
+        check_same(Event(*row), events[row[0]])
     for event in events.values():
         if event.decision_id not in decisions:
             raise unknown_decision(event)
     seen = {row[0] for row in stored}
-    new = [_row(event) for name, event in events.items() if name not in seen]
+    new = [_row(event, _EVENT_FIELDS) for name, event in events.items() if name not in seen]
     if new:
         db.executemany(f"INSERT INTO events ({_EVENT}) VALUES ({_marks(new[0])})", new)
     return len(new)
@@ -262,9 +264,10 @@ def _found(db: sqlite3.Connection, query: str, names: Iterable[str]) -> list[tup
     ).fetchall()
 
 
-def _row(value: Decision | Event) -> tuple[Any, ...]:
+def _row(value: Decision | Event, names: tuple[str, ...]) -> tuple[Any, ...]:
     # NumPy's numbers are numbers to us, but not to SQLite.
-    return tuple(x.item() if isinstance(x, np.generic) else x for x in astuple(value))
+    values = [getattr(value, name) for name in names]
+    return tuple(x.item() if isinstance(x, np.generic) else x for x in values)
 
 
 def _marks(values: tuple[Any, ...]) -> str:

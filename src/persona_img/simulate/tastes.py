@@ -25,8 +25,14 @@ from persona_img.domain.style import Style, StyleSpace
 
 Floats = NDArray[np.float64]
 
-SHARED, OWN, BY_CATEGORY, BY_PAIR = 1.0, 0.8, 0.35, 0.6
-"""Spread of a value's shared part, a group's own, a category's, and of a pair of values."""
+STRENGTH = (0.7, 1.3)
+"""How much a value is liked or disliked, before the attribute's importance: lowest, highest."""
+
+DISAGREEING = 0.2
+"""Share of values that a group dislikes although the others like them, or the other way round."""
+
+BY_CATEGORY, BY_PAIR = 0.25, 0.3
+"""Spread of a category's part, relative to the value's strength, and of a pair's part."""
 
 IMPORTANCE = (1.0, 0.4)
 """Weight of the attribute that matters most, and of the one that matters least."""
@@ -75,9 +81,8 @@ class Tastes:
             [[float(s.values.get(name) == value) for name, value in values] for s in styles]
         )
         browsing = rng.normal(0.0, 1.0, (groups, len(categories)))
-        importance = dict(zip(space.attributes, _importance(len(space.attributes), rng), strict=True))
-        weight = np.array([importance[name] for name, _ in values])
-        effect = _effects(onehot, weight, groups, len(categories), rng)
+        strength = _strength([len(vs) for vs in space.attributes.values()], rng)
+        effect = _effects(onehot, strength, groups, len(categories), rng)
         interest = 0.2 * browsing + rng.normal(0.0, 0.15, browsing.shape)
         return cls(categories, styles, values, onehot, effect, interest, browsing)
 
@@ -100,15 +105,15 @@ class Tastes:
 
 
 def _effects(
-    onehot: Floats, weight: Floats, groups: int, categories: int, rng: np.random.Generator
+    onehot: Floats, strength: Floats, groups: int, categories: int, rng: np.random.Generator
 ) -> Floats:
-    """(G, C, T) effects as the module's docstring defines them; ``weight`` (V,) of the values."""
+    """(G, C, T) effects as the module's docstring defines them; ``strength`` (V,) of the values."""
     shown = onehot[1:]
     count = onehot.shape[1]
-    shared = weight * rng.normal(0.0, SHARED, count)
-    own = weight * rng.normal(0.0, OWN, (groups, 1, count))
-    by_category = weight * rng.normal(0.0, BY_CATEGORY, (1, categories, count))
-    raw = (shared + own + by_category) @ shown.T + _pairs(shown, rng)
+    disagrees = np.where(rng.random((groups, 1, count)) < DISAGREEING, -1.0, 1.0)
+    own = strength * disagrees
+    by_category = np.abs(strength) * rng.normal(0.0, BY_CATEGORY, (1, categories, count))
+    raw = (own + by_category) @ shown.T + _pairs(shown, rng)
     raw -= raw.mean(axis=2, keepdims=True)
     best = rng.uniform(*BEST, (groups, 1, 1))
     drift = rng.uniform(*DRIFT, (groups, 1, 1))
@@ -118,9 +123,14 @@ def _effects(
     return effect
 
 
-def _importance(attributes: int, rng: np.random.Generator) -> Floats:
-    """(A,) weights of the attributes, from :data:`IMPORTANCE`, in random order."""
-    return rng.permutation(np.linspace(*IMPORTANCE, attributes))
+def _strength(sizes: list[int], rng: np.random.Generator) -> Floats:
+    """(V,) parts that groups share: about half of each attribute's values are liked."""
+    importance = rng.permutation(np.linspace(*IMPORTANCE, len(sizes)))
+    parts = []
+    for size, weight in zip(sizes, importance, strict=True):
+        liked = rng.permutation(np.where(np.arange(size) < (size + rng.integers(2)) // 2, 1.0, -1.0))
+        parts.append(weight * liked * rng.uniform(*STRENGTH, size))
+    return np.concatenate(parts)
 
 
 def _pairs(shown: Floats, rng: np.random.Generator) -> Floats:

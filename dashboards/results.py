@@ -1,0 +1,99 @@
+"""The analysts' page: did it work, for whom, and with which pictures.
+
+Run it with ``make dashboard``; PERSONA_IMG_HOME names the shop's folder.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+import persona_img as pi
+
+st.set_page_config(page_title="persona-img results", layout="wide")
+settings = pi.Settings.load()
+st.title("Which picture works, and does it?")
+st.caption(f"A/B test **{settings.test}** · {settings.home}")
+
+try:
+    everything = pi.read_feedback(settings)
+except pi.PersonaImgError as error:
+    st.error(str(error))
+    st.stop()
+if everything.empty:
+    st.info("No impressions yet. Send some visits to the service, then reload.")
+    st.stop()
+
+versions = list(everything["policy_version"].drop_duplicates())
+version = st.selectbox("Policy version", versions, index=len(versions) - 1)
+feedback = everything[everything["policy_version"] == version]
+simulated = (settings.home / "tables" / "shoppers.parquet").exists()
+if simulated:
+    st.warning("The shoppers are **simulated**: this shows that the loop learns, not what it earns.")
+
+shares = {"control": 1 - settings.personalized_share, "personalized": settings.personalized_share}
+report = pi.ABTest(settings.test, arms=shares).analyze(
+    feedback, simulated=simulated or None, by_segment=True
+)
+overall = [c for c in report.comparisons if c.segment is None]
+left, middle, right = st.columns(3)
+for arm, place in zip(report.arms, (left, middle), strict=False):
+    place.metric(f"CTR, {arm.arm}", f"{arm.ctr:.2%}", help=f"{arm.shoppers:,} exposed shoppers")
+lift = overall[0]
+right.metric(
+    "Lift", f"{lift.lift:+.1%}", help=f"{report.confidence:.0%} interval, by shopper"
+)
+right.caption(f"{lift.low:+.1%} to {lift.high:+.1%}")
+if report.sample_ratio.ok is False:
+    st.error("The sample ratio is not as planned: do not trust these lifts.")
+for warning in report.warnings:
+    st.warning(warning)
+
+st.subheader("Arms")
+st.dataframe(
+    pd.DataFrame(
+        [
+            {
+                "arm": a.arm,
+                "shoppers": a.shoppers,
+                "impressions": a.impressions,
+                "clicks": a.clicks,
+                "CTR %": round(100 * a.ctr, 2),
+            }
+            for a in report.arms
+        ]
+    ),
+    hide_index=True,
+)
+
+st.subheader("By segment")
+st.caption("Exploratory: looked at after the fact, so a lift here is a question, not an answer.")
+st.dataframe(
+    pd.DataFrame(
+        [
+            {
+                "segment": c.segment,
+                "lift %": round(100 * c.lift, 1),
+                "low %": round(100 * c.low, 1),
+                "high %": round(100 * c.high, 1),
+            }
+            for c in report.by_segment
+        ]
+    ),
+    hide_index=True,
+)
+
+st.subheader("Variants")
+personal = feedback[feedback["arm"] != "control"]
+counts = personal.groupby(["product", "style_key"])[["clicked"]].agg(["size", "sum"])
+counts.columns = ["impressions", "clicks"]
+products = sorted(personal["product"].unique())
+product = st.selectbox("Product", products)
+files = {(r.product, r.style.key): (r, path) for r, path in pi.read_variants(settings)}
+shown = counts.loc[product].sort_values("impressions", ascending=False)
+columns = st.columns(min(6, max(1, len(shown))))
+for place, (style, row) in zip(columns, shown.iterrows(), strict=False):
+    found = files.get((product, str(style)))
+    if found:
+        place.image(str(found[1]))
+    place.caption(f"**{style}**  \n{int(row['impressions'])} impressions, {int(row['clicks'])} clicks")

@@ -1,0 +1,38 @@
+"""The command line: arguments in, text out. One command is one step of the loop."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from persona_img.cli import pictures, shop
+from persona_img.errors import PersonaImgError
+
+app = typer.Typer(
+    name="persona-img",
+    help="Shows each shopper segment the product picture that works for it, and proves it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+pictures.register(app)
+shop.register(app)
+
+
+def main() -> None:
+    """Run a command; a wrong input ends with its message and exit status 2."""
+    try:
+        app()
+    except PersonaImgError as error:
+        Console(stderr=True, highlight=False).print(f"[bold red]error[/]: {_plain(str(error))}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("stopped; run the same command again to go on")
+        sys.exit(130)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

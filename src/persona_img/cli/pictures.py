@@ -1,0 +1,207 @@
+"""Commands that work on any photo, with no shop around it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from persona_img import wiring
+from persona_img.domain.style import Style
+from persona_img.errors import InvalidInput, LowMaskConfidence, RenderRejected
+from persona_img.settings import ASSETS, Settings
+from persona_img.workspace import writable_folder
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON line per result.")]
+Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for what is made.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(epilog="Example: `persona-img mask photo.jpg -o out/`")(mask)
+    app.command(
+        epilog="Example: `persona-img render photo.jpg --style surface=light-wood,light=soft "
+        "--seed 7 -o out/ --json`"
+    )(render)
+    app.command(epilog="Example: `persona-img verify out/x.png --against photo.jpg`")(verify)
+    app.command(
+        "train-generator",
+        epilog="Example: `persona-img train-generator --photos photos/ --textures textures/ "
+        "--surfaces experiments/generator/surfaces.toml --work work/ -o checkpoint/`",
+    )(train_generator)
+
+
+def mask(
+    source: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
+    out: Out = Path("out"),
+    as_json: Json = False,
+) -> None:
+    """Cut the product out: an 8-bit alpha mask of the photo's size."""
+    from persona_img.imaging.mask import MaskSettings, cut_out, supplied
+    from persona_img.imaging.photo import list_photos, load_photo, save_png
+
+    paths = list_photos(source)
+    folder = writable_folder(out)
+    least = MaskSettings().min_confidence
+    for path in paths:
+        photo = load_photo(path)
+        found = cut_out(photo.pixels) if photo.alpha is None else supplied(photo.alpha)
+        target = save_png(folder / f"{path.stem}.mask.png", found.alpha)
+        if as_json:
+            line = {"photo": str(path), "mask": str(target), "confidence": found.confidence}
+            print(json.dumps(line | {"checks": found.checks}))
+        else:
+            note = "" if found.confidence >= least else "  low: please look, or draw the mask"
+            print(f"{target}  confidence {found.confidence:.2f}{note}")
+
+
+def render(
+    source: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
+    style: Annotated[
+        list[str] | None,
+        typer.Option("--style", help="attribute=value,…; again for more styles. None: a selection."),
+    ] = None,
+    count: Annotated[int, typer.Option(help="Without --style: so many styles per photo.")] = 4,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 7,
+    out: Out = Path("out"),
+    mask_file: Annotated[
+        Path | None, typer.Option("--mask", help="Your own mask of one photo, white is product.")
+    ] = None,
+    backdrops: Annotated[
+        str | None, typer.Option(help="diffusion (default) or plain, an even studio sweep.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Render variants of photos; each comes with its mask and its certificate."""
+    from persona_img.imaging.photo import list_photos, load_photo
+    from persona_img.loop import variant_seed
+    from persona_img.rendering.store import write_variant
+
+    settings = Settings.load(backdrops=backdrops)
+    space = wiring.style_space(settings)
+    styles = [space.parse(text) for text in style] if style else _selection(space.styles()[1:], count)
+    if any(s.is_original for s in styles):
+        raise InvalidInput("style original: that is the photo itself; ask for another style")
+    paths = list_photos(source)
+    if mask_file is not None and len(paths) != 1:
+        raise InvalidInput(f"--mask with {len(paths)} photos: give one photo")
+    folder = writable_folder(out)
+    renderer = wiring.renderer(settings)
+    problems = Console(stderr=True, highlight=False)
+    failed = 0
+    for path in paths:
+        photo = load_photo(path)
+        if mask_file is not None:
+            photo = photo.with_mask(load_photo(mask_file))
+
+        def rejected(style: Style, error: RenderRejected, path: Path = path) -> None:
+            nonlocal failed
+            failed += 1
+            problems.print(f"{path} {style}: {error}", markup=False)
+
+        seeds = [variant_seed(seed, path.stem, s) if len(paths) > 1 else seed for s in styles]
+        try:
+            for variant in renderer.render_many(photo, styles, seeds, on_rejected=rejected):
+                files = write_variant(variant, folder, f"{path.stem}-{variant.digest[:12]}")
+                if as_json:
+                    line = {"photo": str(path), "style": variant.style.key}
+                    line |= {name: str(file) for name, file in files.items()}
+                    line["digest"] = variant.digest
+                    seconds = {k: round(v, 4) for k, v in variant.seconds.items()}
+                    print(json.dumps(line | {"seconds": seconds}))
+                else:
+                    print(f"{files['variant']}  {variant.style}")
+        except LowMaskConfidence as error:
+            failed += len(styles)
+            problems.print(f"{path}: {error}", markup=False)
+    if failed:
+        raise typer.Exit(1)
+
+
+def verify(
+    variant: Annotated[Path, typer.Argument(help="A variant; certificate and mask lie beside it.")],
+    against: Annotated[Path, typer.Option(help="The photograph it was made from.")],
+    as_json: Json = False,
+) -> None:
+    """Recompute a variant's certificate; exit 1 if one product pixel differs."""
+    from persona_img.imaging.photo import load_photo
+    from persona_img.rendering.certificate import verify as check
+
+    report = check(variant, load_photo(against))
+    if as_json:
+        print(json.dumps(report.as_dict()))
+    elif report.ok:
+        core = report.certificate.core_pixels
+        print(f"{variant}: verified, {core:,} product pixels are the photograph's own")
+    else:
+        print(f"{variant}: NOT verified: {'; '.join(report.problems)}")
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def train_generator(
+    photos: Annotated[Path, typer.Option(help="Folder of product photos.")],
+    textures: Annotated[Path, typer.Option(help="Folder of folders of seamless material tiles.")],
+    surfaces: Annotated[Path, typer.Option(help="TOML that lists each surface's tiles.")],
+    scenes: Annotated[
+        list[Path] | None, typer.Option(help="Folder of further pictures, for the codec.")
+    ] = None,
+    groups: Annotated[
+        Path | None, typer.Option(help="CSV with image, sender_id: whole senders are held out.")
+    ] = None,
+    work: Annotated[Path, typer.Option(help="Folder for caches and state; resumed from.")] = Path(
+        "generator-work"
+    ),
+    out: Annotated[Path, typer.Option("-o", "--out", help="The checkpoint.")] = Path("checkpoint"),
+    codec_steps: Annotated[int, typer.Option(help="Optimiser steps of the codec.")] = 1320,
+    denoiser_steps: Annotated[int, typer.Option(help="Optimiser steps of the denoiser.")] = 6000,
+    max_photos: Annotated[int, typer.Option(help="Photos cut out at most.")] = 2400,
+    made: Annotated[int, typer.Option(help="Training plates made.")] = 7000,
+    device: Annotated[str, typer.Option(help="torch device, e.g. cpu or cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves torch's choice.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 7,
+) -> None:
+    """Train the backdrop checkpoint; stop it when you like, the same command goes on."""
+    import tomllib
+
+    import torch
+
+    from persona_img.generator.corpus import CorpusSettings
+    from persona_img.generator.evaluation import evaluate, index_training
+    from persona_img.generator.training import TrainingSettings, train
+
+    if threads:
+        torch.set_num_threads(threads)
+    palettes = tomllib.loads((ASSETS / "palettes.toml").read_text(encoding="utf-8"))["palette"]
+    corpus = CorpusSettings(
+        photos=photos,
+        textures=textures,
+        surfaces=surfaces,
+        palettes={name: (float(a), float(b)) for name, (a, b) in palettes.items()},
+        scenes=tuple(scenes or ()),
+        groups=groups,
+        max_photos=max_photos,
+        made=made,
+        seed=seed,
+    )
+    training = TrainingSettings(
+        codec_steps=codec_steps, denoiser_steps=denoiser_steps, device=device, seed=seed
+    )
+    writable_folder(work)
+    train(corpus, training, work, writable_folder(out))
+    report = evaluate(out, corpus, index_training(work, out))
+    json.dump(report, sys.stdout, indent=1)
+    print()
+
+
+def _selection(styles: list[Style], count: int) -> list[Style]:
+    """Styles far apart in the list, so that they differ in every attribute."""
+    if count < 1:
+        raise InvalidInput(f"--count {count}: ask for at least one")
+    step = max(1, len(styles) // count)
+    # A stride that shares no factor with the attribute sizes walks through all of their values.
+    return [styles[(i * (step + 1)) % len(styles)] for i in range(min(count, len(styles)))]

@@ -1,0 +1,166 @@
+"""What rendering is made of: a renderer, the source of its backdrops, and what comes out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from persona_img.imaging.mask import MaskSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from persona_img.domain.style import Style
+    from persona_img.domain.variant import Certificate
+    from persona_img.errors import RenderRejected
+    from persona_img.imaging.copies import CopyIndex
+    from persona_img.imaging.mask import ProductMask
+    from persona_img.imaging.photo import Photo
+    from persona_img.rendering.gate import GateReport
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """How variants are made.
+
+    Attributes:
+        tries: Candidates, each with its own seed, before a style is rejected.
+        batch: Backdrops asked of the source at a time.
+        mask: How the product is cut out.
+        texture: Strength of the material's fine texture; 0 leaves the plate as it is.
+        colour_pull: Share, 0..1, of a plate's colour error that is corrected.
+    """
+
+    tries: int = 3
+    batch: int = 4
+    mask: MaskSettings = field(default_factory=MaskSettings)
+    texture: float = 1.0
+    colour_pull: float = 0.7
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """A rendered picture with its proof.
+
+    Attributes:
+        png: The file's bytes; their SHA-256 names the variant.
+        pixels: uint8 sRGB (H, W, 3), what the file shows.
+        certificate: What anybody can check again.
+        mask: The product's alpha, of the photograph's size.
+        gate: What the gate measured.
+        style: Style asked for.
+        seed: Seed asked for; the one that was used is in the certificate's recipe.
+        seconds: Stage to seconds it took; ``mask`` is counted with every variant of a photo.
+    """
+
+    png: bytes
+    pixels: NDArray[np.uint8]
+    certificate: Certificate
+    mask: ProductMask
+    gate: GateReport
+    style: Style
+    seed: int
+    seconds: Mapping[str, float]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of ``png``, hex."""
+        return self.certificate.variant
+
+
+@runtime_checkable
+class BackdropSource(Protocol):
+    """Paints plates: the backdrop with the product's cast shadow, complete behind the product.
+
+    Attributes:
+        name: Short name for recipes and reports.
+    """
+
+    name: str
+
+    def fingerprint(self) -> str:
+        """Hex digest of everything a plate depends on besides the arguments of :meth:`plates`."""
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the plates painted for a canvas of this shape; sides in pixels."""
+
+    def colour(self, style: Mapping[str, str]) -> tuple[float, float, float]:
+        """Mean Lab (CIE, D65) the style asks of the evenly lit backdrop.
+
+        Raises:
+            UnknownStyle: a value that this source cannot paint.
+        """
+
+    def material(self, style: Mapping[str, str]) -> str | None:
+        """Whose fine texture completes the plate on a large canvas; None for none."""
+
+    def plates(
+        self,
+        product: NDArray[np.uint8],
+        mask: NDArray[np.float32],
+        styles: Sequence[Mapping[str, str]],
+        seeds: Sequence[int],
+    ) -> list[NDArray[np.float32]]:
+        """One plate per style.
+
+        Args:
+            product: uint8 (h, w, 3), the product on mid-grey, of a size given by :meth:`size`.
+            mask: float32 (h, w) in 0..1, its silhouette.
+            styles: Attribute to value.
+            seeds: One per style; a plate depends on its own seed, not on its neighbours.
+
+        Returns:
+            float32 sRGB 0..1 (h, w, 3), one per style.
+
+        Raises:
+            UnknownStyle: a value that this source cannot paint.
+        """
+
+    def training_pictures(self) -> CopyIndex | None:
+        """Index of the pictures it learned from; None where it learned from none."""
+
+
+@runtime_checkable
+class Renderer(Protocol):
+    """Makes variants of photographs."""
+
+    def render(self, photo: Photo, style: Style, *, seed: int) -> Variant:
+        """The photograph in a style.
+
+        Raises:
+            LowMaskConfidence: the product could not be told from its backdrop.
+            RenderRejected: no candidate passed the gate.
+            UnknownStyle: the original, or a value that cannot be painted.
+        """
+
+    def render_many(
+        self,
+        photo: Photo,
+        styles: Sequence[Style],
+        seeds: Sequence[int],
+        *,
+        on_rejected: Callable[[Style, RenderRejected], None] | None = None,
+    ) -> Iterator[Variant]:
+        """Variants of one photograph in the order of ``styles``, sharing its mask.
+
+        Args:
+            photo: The photograph.
+            styles: Styles wanted.
+            seeds: One per style.
+            on_rejected: Told of each style that no candidate passed for, which is then left
+                out; None raises instead.
+        """
+
+    def fingerprint(self) -> str:
+        """Hex digest of everything a variant depends on besides photo, style and seed."""
+
+
+def digest_of(values: Any) -> str:
+    """SHA-256 of plain values as canonical JSON, hex."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()

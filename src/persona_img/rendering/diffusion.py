@@ -1,0 +1,128 @@
+"""Backdrops painted by the checkpoint. The only module of rendering that needs torch."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from persona_img.errors import InvalidInput, NotFound
+from persona_img.generator.corpus import BUCKETS
+from persona_img.generator.pipeline import BackdropPipeline
+from persona_img.imaging.copies import CopyIndex
+from persona_img.rendering.base import digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+_TRAINING = "training_pictures.npz"
+_WEIGHTS = (".json", ".safetensors")
+_NOT_WEIGHTS = ("report.json",)
+
+
+class DiffusionBackdrops:
+    """Plates from a checkpoint in diffusers format, on the CPU in float32.
+
+    The checkpoint is read at the first plate, from its folder only: no hub is asked.
+
+    Args:
+        checkpoint: Folder written by ``save_pretrained``.
+        steps: Euler steps.
+        guidance: How closely the style is followed; 1 is without guidance.
+
+    Raises:
+        NotFound: the folder holds no pipeline.
+        InvalidInput: fewer than one step.
+    """
+
+    name = "diffusion"
+
+    def __init__(self, checkpoint: str | Path, *, steps: int = 8, guidance: float = 2.0) -> None:
+        self.checkpoint = Path(checkpoint)
+        if not (self.checkpoint / "model_index.json").exists():
+            raise NotFound(f"{self.checkpoint}: no checkpoint; train one with `train-generator`")
+        if steps < 1:
+            raise InvalidInput(f"steps={steps}: the sampler needs at least one")
+        self.steps, self.guidance = steps, guidance
+        self._pipeline: BackdropPipeline | None = None
+        self._fingerprint: str | None = None
+        self._training: CopyIndex | None = None
+
+    def fingerprint(self) -> str:
+        """Hex digest of the checkpoint's files, steps and guidance."""
+        if self._fingerprint is None:
+            found = sorted(p for p in self.checkpoint.rglob("*") if p.suffix in _WEIGHTS)
+            parts = {
+                p.relative_to(self.checkpoint).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
+                for p in found
+                if p.name not in _NOT_WEIGHTS
+            }
+            self._fingerprint = digest_of(["diffusion-1", parts, self.steps, self.guidance])
+        return self._fingerprint
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """The training size whose shape is nearest: 288x224, 256x256 or 224x288."""
+        return min(BUCKETS, key=lambda b: abs(np.log((b[0] / b[1]) / (height / width))))
+
+    def colour(self, style: Mapping[str, str]) -> tuple[float, float, float]:
+        """Mean Lab that the checkpoint was taught for the style's surface and palette.
+
+        Raises:
+            UnknownStyle: the checkpoint knows no such surface or palette.
+            InvalidInput: the style names no surface.
+        """
+        if "surface" not in style:
+            raise InvalidInput(f"style {dict(style)}: the checkpoint paints surfaces; name one")
+        asked = self._loaded().style_encoder.colour_of(
+            style["surface"], style.get("palette", "neutral")
+        )
+        return float(asked[0]), float(asked[1]), float(asked[2])
+
+    def material(self, style: Mapping[str, str]) -> str | None:
+        """The surface: its fine texture completes the plate."""
+        return style.get("surface")
+
+    def plates(
+        self,
+        product: NDArray[np.uint8],
+        mask: NDArray[np.float32],
+        styles: Sequence[Mapping[str, str]],
+        seeds: Sequence[int],
+    ) -> list[NDArray[np.float32]]:
+        """One plate per style, painted together."""
+        pipeline = self._loaded()
+        count = len(styles)
+        if not count:
+            return []
+        picture = torch.from_numpy(np.array(product)).permute(2, 0, 1)[None].float() / 127.5 - 1
+        silhouette = torch.from_numpy(np.array(mask))[None, None].float()
+        made = pipeline(
+            picture.expand(count, -1, -1, -1).contiguous(),
+            silhouette.expand(count, -1, -1, -1).contiguous(),
+            styles,
+            steps=self.steps,
+            guidance=self.guidance,
+            seeds=list(seeds),
+        ).images
+        return [np.ascontiguousarray(one.permute(1, 2, 0).numpy()) for one in made]
+
+    def training_pictures(self) -> CopyIndex | None:
+        """Index of the training photos that travels with the checkpoint; None where it has none."""
+        path = self.checkpoint / _TRAINING
+        if self._training is None and path.exists():
+            self._training = CopyIndex.load(path)
+        return self._training
+
+    def _loaded(self) -> BackdropPipeline:
+        if self._pipeline is None:
+            pipeline = BackdropPipeline.from_pretrained(
+                self.checkpoint, torch_dtype=torch.float32, local_files_only=True
+            )
+            pipeline.set_progress_bar_config(disable=True)
+            self._pipeline = pipeline
+        return self._pipeline

@@ -1,0 +1,127 @@
+"""The first gate: what a variant must be before anybody sees it. Every threshold stands here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from persona_img.imaging.colour import mean_lab
+from persona_img.rendering.measure import plate_noise, plate_spread, rim, silhouette_growth
+from persona_img.rendering.tone import expected_lab, open_area
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from persona_img.imaging.copies import CopyIndex
+    from persona_img.imaging.light import Light
+    from persona_img.rendering.compose import Placed
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A score and where it must lie; an undefined score (NaN) never passes.
+
+    Attributes:
+        score: Its name.
+        says: What is wrong when it does not pass.
+        least: Lowest value that passes.
+        most: Highest value that passes.
+        photo: Whether it depends on the photograph alone, so that another seed cannot help.
+    """
+
+    score: str
+    says: str
+    least: float = -math.inf
+    most: float = math.inf
+    photo: bool = False
+
+    def passes(self, value: float) -> bool:
+        """Whether a value lies between the bounds."""
+        return self.least <= value <= self.most
+
+
+RULES = (
+    Rule("mask_confidence", "the product may be cut out wrongly", least=0.5, photo=True),
+    Rule("core_changed", "product pixels differ from the photograph", most=0),
+    Rule("core_outside", "the framing cuts the product", most=0, photo=True),
+    Rule("product_share", "the product is too small or fills the picture", least=0.05, most=0.85, photo=True),
+    Rule("rim", "the old backdrop shows along the outline", most=0.10),
+    Rule("silhouette_growth", "the backdrop looks as if the product went on", most=0.03),
+    Rule("plate_spread", "the backdrop is blank", least=0.15),
+    Rule("plate_noise", "the backdrop is noise", most=7.0),
+    Rule("colour_error", "the backdrop has not the colour asked for", most=14.0),
+    Rule("copy", "the backdrop is nearly a training picture", most=0.95),
+)
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """What the gate measured.
+
+    Attributes:
+        passed: Whether every rule passed.
+        scores: Score by name.
+        reasons: One line per rule that did not pass.
+        final: Whether a rule that depends on the photograph alone failed.
+    """
+
+    passed: bool
+    scores: Mapping[str, float]
+    reasons: tuple[str, ...]
+    final: bool = False
+
+
+def judge(scores: Mapping[str, float]) -> GateReport:
+    """Scores against ``RULES``; a score that is missing does not pass."""
+    failed = [rule for rule in RULES if not rule.passes(scores.get(rule.score, math.nan))]
+    reasons = tuple(
+        f"{rule.says} ({rule.score} {scores.get(rule.score, math.nan):.3g}, allowed "
+        f"{rule.least:.3g}..{rule.most:.3g})"
+        for rule in failed
+    )
+    return GateReport(not failed, dict(scores), reasons, any(rule.photo for rule in failed))
+
+
+def plate_scores(
+    plate: NDArray[np.float32],
+    mask: NDArray[np.float32],
+    asked: tuple[float, float, float],
+    light: Light,
+    training: CopyIndex | None,
+) -> dict[str, float]:
+    """Scores of a backdrop alone.
+
+    Args:
+        plate: float32 sRGB 0..1 (h, w, 3) at the source's size.
+        mask: float32 (h, w), the product.
+        asked: Lab the style asks of the evenly lit backdrop.
+        light: Light of the style.
+        training: Pictures the source learned from.
+    """
+    got = mean_lab(plate, open_area(mask, light))
+    error = np.linalg.norm(got - expected_lab(asked, mask, light))
+    as_bytes = np.round(plate * 255).astype(np.uint8)
+    return {
+        "plate_spread": plate_spread(plate),
+        "plate_noise": plate_noise(plate),
+        "colour_error": float(error),
+        "copy": training.nearest(as_bytes)[0] if training is not None else 0.0,
+    }
+
+
+def picture_scores(variant: NDArray[np.uint8], placed: Placed) -> dict[str, float]:
+    """Scores of the finished picture: size of the product, its outline.
+
+    Args:
+        variant: uint8 (H, W, 3).
+        placed: The product on the same canvas.
+    """
+    return {
+        "product_share": float((placed.alpha >= 128).mean()),
+        "rim": rim(variant, placed.photo, placed.alpha),
+        "silhouette_growth": silhouette_growth(variant, placed.alpha),
+    }

@@ -1,0 +1,172 @@
+"""What can be measured on a variant's pixels, by the gate and by anybody who verifies it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from persona_img.imaging.colour import to_lab
+from persona_img.imaging.light import to_linear, to_srgb
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from persona_img.rendering.framing import Frame
+
+_SIDE = 640  # long side at which outlines are judged
+_DEEPEST_SHADE = 0.25
+_BRIGHTEST = 1.2
+
+
+@dataclass(frozen=True)
+class CoreReport:
+    """The product's pixels, compared with the photograph.
+
+    Attributes:
+        pixels: Where alpha is 255.
+        changed: Of those on the canvas, how many differ from the photograph.
+        outside: Of those, how many the framing cut away.
+        edge_error: Mean absolute difference where 128 <= alpha < 255, 8-bit levels; 0.0 where
+            the mask has no such pixel on the canvas.
+    """
+
+    pixels: int
+    changed: int
+    outside: int
+    edge_error: float
+
+
+def compare_core(
+    variant: NDArray[np.uint8],
+    photo: NDArray[np.uint8],
+    alpha: NDArray[np.uint8],
+    frame: Frame,
+) -> CoreReport:
+    """Compare a variant (canvas) with the photograph through the mask.
+
+    The core is alpha == 255, not shrunk: every pixel the mask calls wholly product.
+    """
+    on_canvas, on_photo = frame.overlap(photo.shape[0], photo.shape[1])
+    seen_alpha, seen, shown = alpha[on_photo], photo[on_photo], variant[on_canvas]
+    core = seen_alpha == 255
+    total = int((alpha == 255).sum())
+    differs = (seen != shown).any(axis=2)
+    edge = (seen_alpha >= 128) & ~core
+    error = np.abs(seen[edge].astype(np.int16) - shown[edge].astype(np.int16))
+    return CoreReport(
+        pixels=total,
+        changed=int((differs & core).sum()),
+        outside=total - int(core.sum()),
+        edge_error=float(error.mean()) if error.size else 0.0,
+    )
+
+
+def silhouette_growth(variant: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> float:
+    """Pixels just outside the product that look like it, as share of the product's area.
+
+    A pixel within 4 % of the short side counts when its colour is nearer to the product beside it
+    than to the backdrop further out under any shade: shadows do not count, sleeves that a
+    backdrop painted do. Measured at 640 px.
+
+    Args:
+        variant: uint8 (H, W, 3).
+        alpha: uint8 (H, W), the product on the canvas.
+
+    Returns:
+        Share, >= 0; NaN where there is no product or no backdrop to compare with.
+    """
+    picture, mask = _reduced(variant, alpha)
+    reach = max(3, round(0.04 * min(mask.shape)))
+    near = _grown(mask > 0.02, reach)
+    inside, far = mask > 0.98, ~near
+    if not inside.any() or not far.any():
+        return float("nan")
+    linear = to_linear(picture)
+    product = _local_mean(to_lab(picture), inside, reach)
+    backdrop = _local_mean(linear, far, 1.5 * reach)
+    shade = linear.mean(axis=2) / np.maximum(backdrop.mean(axis=2), 1e-4)
+    shaded = backdrop * np.clip(shade, _DEEPEST_SHADE, _BRIGHTEST)[..., None]
+    lab = to_lab(picture)
+    from_product = np.linalg.norm(lab - product, axis=2)
+    from_backdrop = np.linalg.norm(lab - to_lab(to_srgb(shaded.astype(np.float32))), axis=2)
+    ring = near & ~_grown(mask > 0.02, 2)
+    grown = ring & (from_backdrop > 12.0) & (from_product < 0.5 * from_backdrop)
+    return float(grown.sum() / inside.sum())
+
+
+def rim(
+    variant: NDArray[np.uint8], old: NDArray[np.uint8], alpha: NDArray[np.uint8]
+) -> float:
+    """Share of the outline along which the old backdrop still shows.
+
+    Along the product's inner edge, a place counts when it has the colour the old backdrop had
+    beside it and neither the product's nor the new backdrop's. Measured at 640 px.
+
+    Args:
+        variant: uint8 (H, W, 3).
+        old: uint8 (H, W, 3), the photograph on the same canvas.
+        alpha: uint8 (H, W), the product on the canvas; 0 where the photograph does not reach.
+
+    Returns:
+        Share 0..1; NaN where there is no outline.
+    """
+    picture, mask = _reduced(variant, alpha)
+    before, _ = _reduced(old, alpha)
+    reach = max(3, round(0.012 * min(mask.shape)))
+    outside, deep = mask < 0.02, ~_grown(mask < 0.5, 2 * reach)
+    band = (mask >= 0.5) & _grown(mask < 0.5, reach)
+    if not band.any() or not outside.any() or not deep.any():
+        return float("nan")
+    # Only the stretch of old backdrop that touches the product tells what its rim would be.
+    beside = outside & _grown(mask > 0.02, 3 * reach)
+    was = _local_mean(to_lab(before), beside, 2 * reach)
+    now = _local_mean(to_lab(picture), beside, 2 * reach)
+    product = _local_mean(to_lab(picture), deep, 3 * reach)
+    lab = to_lab(picture)
+    to_was = np.linalg.norm(lab - was, axis=2)
+    to_now = np.linalg.norm(lab - now, axis=2)
+    to_product = np.linalg.norm(lab - product, axis=2)
+    left = band & (to_was < 0.5 * to_product) & (to_was < 0.5 * to_now) & (to_product > 14.0)
+    return float(left.sum() / band.sum())
+
+
+def plate_spread(plate: NDArray[np.float32]) -> float:
+    """Standard deviation of L* over a plate: near 0 is a blank sheet without light or shadow."""
+    return float(to_lab(plate)[..., 0].std())
+
+
+def plate_noise(plate: NDArray[np.float32]) -> float:
+    """Standard deviation, L*, of what a blur of one pixel takes away: high is raw noise."""
+    lightness = to_lab(plate)[..., 0]
+    return float((lightness - cv2.GaussianBlur(lightness, (0, 0), 1.0)).std())
+
+
+def _reduced(
+    picture: NDArray[np.uint8], alpha: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Both at most 640 px long, float32 0..1."""
+    scale = min(1.0, _SIDE / max(alpha.shape))
+    size = (max(1, round(scale * alpha.shape[1])), max(1, round(scale * alpha.shape[0])))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    mask = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    return small, mask
+
+
+def _grown(area: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    return np.asarray(cv2.dilate(area.astype(np.uint8), kernel) > 0)
+
+
+def _local_mean(
+    values: NDArray[np.float32], where: NDArray[np.bool_], sigma: float
+) -> NDArray[np.float32]:
+    """Mean of the values nearby that count; the mean of all that count where none is near."""
+    weight = where.astype(np.float32)
+    spread = cv2.GaussianBlur(weight, (0, 0), sigma)
+    near = cv2.GaussianBlur(values * weight[..., None], (0, 0), sigma)
+    everywhere = values[where].mean(axis=0)
+    mixed = (near + 1e-4 * everywhere) / (spread[..., None] + 1e-4)
+    return np.asarray(mixed, dtype=np.float32)

@@ -1,0 +1,282 @@
+"""The renderer: cut out, frame, paint, complete, paste back, judge, certify."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from persona_img.domain.decision import uniform
+from persona_img.errors import InvalidInput, LowMaskConfidence, RenderRejected, UnknownStyle
+from persona_img.imaging.mask import cut_out, supplied
+from persona_img.imaging.matting import foreground
+from persona_img.imaging.photo import png_bytes
+from persona_img.rendering.base import RenderSettings, Variant, digest_of
+from persona_img.rendering.certificate import certify
+from persona_img.rendering.compose import Placed, compose
+from persona_img.rendering.enhance import Spot, enlarge, grain_of
+from persona_img.rendering.framing import frame_of
+from persona_img.rendering.gate import RULES, judge, picture_scores, plate_scores
+from persona_img.rendering.measure import compare_core
+from persona_img.rendering.tone import light_of, pulled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from persona_img.domain.style import Style
+    from persona_img.imaging.mask import ProductMask
+    from persona_img.imaging.photo import Photo
+    from persona_img.rendering.base import BackdropSource
+
+_VERSION = "1"
+"""Raised whenever the same recipe would give other pixels."""
+_MARK = "persona-img"
+"""Keyword of the PNG text that says which recipe made a variant."""
+
+
+class BackdropRenderer:
+    """Variants from a source of backdrops.
+
+    Args:
+        backdrops: Paints the plates.
+        settings: How variants are made.
+    """
+
+    def __init__(self, backdrops: BackdropSource, settings: RenderSettings | None = None) -> None:
+        self.backdrops = backdrops
+        self.settings = settings or RenderSettings()
+
+    def fingerprint(self) -> str:
+        """Hex digest of source, settings, rules and the version of the pixels' arithmetic."""
+        rules = [(r.score, str(r.least), str(r.most)) for r in RULES]
+        mine = [_VERSION, asdict(self.settings), rules]
+        return digest_of([mine, self.backdrops.name, self.backdrops.fingerprint()])
+
+    def mask(self, photo: Photo) -> ProductMask:
+        """The photo's own alpha where it has one, otherwise the product cut out."""
+        if photo.alpha is not None:
+            return supplied(photo.alpha)
+        return cut_out(photo.pixels, self.settings.mask)
+
+    def render(self, photo: Photo, style: Style, *, seed: int) -> Variant:
+        """The photograph in a style; see :class:`~persona_img.rendering.base.Renderer`."""
+        return next(self.render_many(photo, [style], [seed]))
+
+    def render_many(
+        self,
+        photo: Photo,
+        styles: Sequence[Style],
+        seeds: Sequence[int],
+        *,
+        on_rejected: Callable[[Style, RenderRejected], None] | None = None,
+    ) -> Iterator[Variant]:
+        """Variants in the order of ``styles``; see :class:`~persona_img.rendering.base.Renderer`."""
+        if len(styles) != len(seeds):
+            raise InvalidInput(f"{len(styles)} styles and {len(seeds)} seeds: give one seed each")
+        for style in styles:
+            if style.is_original:
+                raise UnknownStyle("original is the photograph itself: nothing to render")
+            light_of(style.values.get("light", "soft"))
+        if not styles:
+            return
+        shot = self._shot(photo)
+        for start in range(0, len(styles), self.settings.batch):
+            jobs = list(zip(styles, seeds, strict=True))[start : start + self.settings.batch]
+            plates = self._first_plates(shot, jobs)
+            for (style, seed), (plate, seconds) in zip(jobs, plates, strict=True):
+                try:
+                    yield self._best_of(shot, style, seed, plate, seconds)
+                except RenderRejected as rejected:
+                    if on_rejected is None:
+                        raise
+                    on_rejected(style, rejected)
+
+    def _shot(self, photo: Photo) -> _Shot:
+        clock = _Clock()
+        with clock("mask"):
+            cut = self.mask(photo)
+            least = self.settings.mask.min_confidence
+            if cut.confidence < least:
+                weakest = min(cut.checks, key=lambda name: cut.checks[name])
+                raise LowMaskConfidence(
+                    f"{photo.source or photo.digest[:12]}: mask confidence {cut.confidence:.2f} "
+                    f"({weakest}) is below {least:.2f}; supply a mask or another photo"
+                )
+            product = foreground(photo.pixels, cut.alpha)
+        return _Shot(photo, cut, product, self.backdrops, clock.seconds["mask"])
+
+    def _first_plates(
+        self, shot: _Shot, jobs: Sequence[tuple[Style, int]]
+    ) -> list[tuple[NDArray[np.float32], float]]:
+        """The first candidate's plate of each job with its share of the time, by framing."""
+        groups: dict[str, list[int]] = defaultdict(list)
+        for i, (style, _) in enumerate(jobs):
+            groups[_framing(style)].append(i)
+        plates: dict[int, tuple[NDArray[np.float32], float]] = {}
+        for framing, members in groups.items():
+            canvas = shot.canvas(framing)
+            started = time.perf_counter()
+            made = self.backdrops.plates(
+                canvas.product,
+                canvas.mask,
+                [jobs[i][0].values for i in members],
+                [_drawn(jobs[i][1], 0) for i in members],
+            )
+            each = (time.perf_counter() - started) / len(members)
+            plates |= {i: (plate, each) for i, plate in zip(members, made, strict=True)}
+        return [plates[i] for i in range(len(jobs))]
+
+    def _best_of(
+        self, shot: _Shot, style: Style, seed: int, plate: NDArray[np.float32], seconds: float
+    ) -> Variant:
+        """The first candidate that passes the gate."""
+        clock = _Clock({"mask": shot.seconds, "plate": seconds})
+        refused = []
+        for attempt in range(self.settings.tries):
+            drawn = _drawn(seed, attempt)
+            if attempt:
+                canvas = shot.canvas(_framing(style))
+                with clock("plate"):
+                    plate = self.backdrops.plates(
+                        canvas.product, canvas.mask, [style.values], [drawn]
+                    )[0]
+            variant = self._candidate(shot, style, seed, attempt, plate, clock)
+            if variant.gate.passed:
+                return variant
+            refused.append("; ".join(variant.gate.reasons))
+            if variant.gate.final:
+                break
+        raise RenderRejected(
+            f"{shot.photo.source or shot.photo.digest[:12]} in {style}: no candidate of "
+            f"{len(refused)} passed the gate: {' | '.join(refused)}; take another style, seed or photo"
+        )
+
+    def _candidate(
+        self,
+        shot: _Shot,
+        style: Style,
+        seed: int,
+        attempt: int,
+        plate: NDArray[np.float32],
+        clock: _Clock,
+    ) -> Variant:
+        canvas, light = shot.canvas(_framing(style)), light_of(style.values.get("light", "soft"))
+        drawn, asked = _drawn(seed, attempt), self.backdrops.colour(style.values)
+        with clock("enlarge"):
+            plate = pulled(plate, asked, canvas.mask, light, self.settings.colour_pull)
+            large = enlarge(
+                canvas.spot.cut(plate),
+                (canvas.placed.frame.height, canvas.placed.frame.width),
+                material=self.backdrops.material(style.values),
+                strength=self.settings.texture,
+                grain=shot.grain,
+                seed=drawn,
+            )
+        with clock("compose"):
+            pixels = compose(large, canvas.placed, light)
+        with clock("gate"):
+            frame = canvas.placed.frame
+            core = compare_core(pixels, shot.photo.pixels, shot.cut.alpha, frame)
+            scores = {
+                "mask_confidence": shot.cut.confidence,
+                "core_changed": float(core.changed),
+                "core_outside": float(core.outside),
+            }
+            scores |= picture_scores(pixels, canvas.placed)
+            scores |= plate_scores(
+                plate, canvas.mask, asked, light, self.backdrops.training_pictures()
+            )
+            gate = judge(scores)
+        with clock("encode"):
+            recipe = self._recipe(shot, style, seed, attempt)
+            png = png_bytes(pixels, {_MARK: json.dumps(recipe, sort_keys=True)})
+            certificate = certify(
+                png, pixels, shot.photo, shot.cut.alpha, frame, recipe=recipe, gate=scores
+            )
+        return Variant(png, pixels, certificate, shot.cut, gate, style, seed, dict(clock.seconds))
+
+    def _recipe(self, shot: _Shot, style: Style, seed: int, attempt: int) -> dict[str, Any]:
+        """Everything the pixels depend on; also written into the PNG, so bytes name the recipe."""
+        return {
+            "photo": shot.photo.digest,
+            "style": style.key,
+            "seed": seed,
+            "attempt": attempt,
+            "renderer": self.fingerprint(),
+            "backdrops": self.backdrops.name,
+            "checkpoint": self.backdrops.fingerprint(),
+            "mask": shot.cut.source,
+            "version": version("persona-img"),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Canvas:
+    """A framing of one photo: the product on the canvas, and at the size of a plate."""
+
+    placed: Placed
+    spot: Spot
+    product: NDArray[np.uint8]
+    mask: NDArray[np.float32]
+
+
+@dataclass(eq=False)
+class _Shot:
+    """One photo with all that its variants share."""
+
+    photo: Photo
+    cut: ProductMask
+    product: NDArray[np.uint8]
+    backdrops: BackdropSource
+    seconds: float
+    _last: tuple[str, _Canvas] | None = None
+
+    @cached_property
+    def grain(self) -> float:
+        return grain_of(self.photo.pixels)
+
+    def canvas(self, framing: str) -> _Canvas:
+        """The canvas of a framing; the last one is kept, more would fill memory for large photos."""
+        if self._last is None or self._last[0] != framing:
+            frame = frame_of(self.cut.alpha, framing)
+            placed = Placed.of(frame, self.photo.pixels, self.cut.alpha, self.product)
+            size = self.backdrops.size(frame.height, frame.width)
+            spot = Spot.of((frame.height, frame.width), size)
+            mask = spot.shrink(placed.alpha, size).astype(np.float32) / 255.0
+            canvas = _Canvas(placed, spot, spot.shrink(placed.on_grey(), size), mask)
+            self._last = framing, canvas
+        return self._last[1]
+
+
+@dataclass
+class _Clock:
+    """Seconds by stage; stages that come again add up."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            passed = time.perf_counter() - started
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + passed
+
+
+def _framing(style: Style) -> str:
+    return style.values.get("framing", "centred")
+
+
+def _drawn(seed: int, attempt: int) -> int:
+    """The seed of an attempt: the first is as asked, the others depend on it."""
+    return seed if attempt == 0 else int(uniform("attempt", str(seed), str(attempt)) * 2**53)

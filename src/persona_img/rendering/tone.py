@@ -1,0 +1,84 @@
+"""The colour a style asks for, the colour a plate has, and a gentle pull from one to the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from persona_img.errors import UnknownStyle
+from persona_img.imaging.colour import from_lab, mean_lab, to_lab
+from persona_img.imaging.light import LIGHTS, apply_light, illumination
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from persona_img.imaging.light import Light
+
+_MOST = np.float32([8.0, 10.0, 10.0])
+_NEAR = 0.06  # of the short side: this close to the product its shadow and colour reach
+
+
+def light_of(name: str) -> Light:
+    """The light of that name.
+
+    Raises:
+        UnknownStyle: no such light.
+    """
+    if name not in LIGHTS:
+        raise UnknownStyle(f"light={name}: choose from {', '.join(LIGHTS)}")
+    return LIGHTS[name]
+
+
+def open_area(mask: NDArray[np.float32], light: Light) -> NDArray[np.float32]:
+    """Where a plate is neither behind nor beside the product nor in its shadow, 0 or 1 (H, W).
+
+    Where the product leaves no such place, everything outside it.
+    """
+    reach = max(1, round(_NEAR * min(mask.shape)))
+    near = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    dx, dy = (round(3 * x * min(mask.shape)) for x in light.shadow_offset)
+    move = np.array([[1, 0, dx], [0, 1, dy]], dtype=np.float32)
+    shaded = cv2.warpAffine(near, move, (mask.shape[1], mask.shape[0]))
+    free = ((near < 0.05) & (shaded < 0.05)).astype(np.float32)
+    if free.mean() >= 0.02:
+        return free
+    return (mask < 0.05).astype(np.float32)
+
+
+def expected_lab(
+    asked: tuple[float, float, float], mask: NDArray[np.float32], light: Light
+) -> NDArray[np.float32]:
+    """Mean Lab of the open area if a sheet of the asked colour lay in this light, (3,)."""
+    sheet = np.empty((*mask.shape, 3), dtype=np.float32)
+    sheet[:] = asked
+    lit = apply_light(from_lab(sheet), illumination(mask, light))
+    return mean_lab(lit, open_area(mask, light))
+
+
+def pulled(
+    plate: NDArray[np.float32],
+    asked: tuple[float, float, float],
+    mask: NDArray[np.float32],
+    light: Light,
+    share: float,
+) -> NDArray[np.float32]:
+    """The plate with ``share`` of its colour error taken away.
+
+    One shift in Lab for the whole plate, so shadows, grain and veins stay; at most 8 in L* and
+    10 in a* and b*: a plate that is further off is wrong, not tinted, and the gate says so.
+
+    Args:
+        plate: float32 sRGB 0..1 (h, w, 3).
+        asked: Lab of the evenly lit backdrop.
+        mask: float32 (h, w), the product.
+        light: Light of the plate.
+        share: 0..1.
+    """
+    error = expected_lab(asked, mask, light) - mean_lab(plate, open_area(mask, light))
+    shift = np.clip(share * np.nan_to_num(error), -_MOST, _MOST).astype(np.float32)
+    lab = to_lab(plate)
+    # Chroma follows lightness down into the shadow: black takes no tint.
+    weight = np.clip(lab[..., :1] / max(1.0, asked[0]), 0.0, 1.0)
+    return from_lab((lab + shift * weight).astype(np.float32))

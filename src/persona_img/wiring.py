@@ -1,0 +1,194 @@
+"""Settings to adapters: the one place that knows which vendor is used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from persona_img.domain.decision import Arms, DecisionTable
+from persona_img.domain.style import StyleSpace
+from persona_img.errors import NotFound
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+    from fastapi import FastAPI
+
+    from persona_img.domain.catalog import Catalog
+    from persona_img.domain.variant import VariantRecord
+    from persona_img.profiles.base import FeatureSource
+    from persona_img.ranking.base import Policy, Ranker
+    from persona_img.rendering.base import BackdropSource
+    from persona_img.rendering.renderer import BackdropRenderer
+    from persona_img.rendering.store import VariantStore
+    from persona_img.serving.base import EventLog
+    from persona_img.serving.decide import Decider
+    from persona_img.settings import Settings
+    from persona_img.tracking.base import Tracker
+    from persona_img.workspace import Workspace
+
+
+def style_space(settings: Settings) -> StyleSpace:
+    """The style space."""
+    return StyleSpace.load(settings.styles)
+
+
+def arms(settings: Settings) -> Arms:
+    """The A/B test's arms: the original photo against the personalized variants."""
+    share = settings.personalized_share
+    return Arms(settings.test, {"control": 1.0 - share, "personalized": share})
+
+
+def feature_source(settings: Settings, workspace: Workspace) -> FeatureSource:
+    """Feast in the workspace's folder, or plain tables."""
+    if settings.features == "feast":
+        from persona_img.profiles.feast import FeastFeatureSource
+
+        return FeastFeatureSource(workspace.features, settings.feature_repo)
+    from persona_img.profiles.frame import FrameFeatureSource
+
+    return FrameFeatureSource()
+
+
+def tracker(settings: Settings, workspace: Workspace) -> Tracker:
+    """MLflow on SQLite, or plain files."""
+    if settings.tracker == "mlflow":
+        from persona_img.tracking.mlflow import MlflowTracker
+
+        return MlflowTracker(tracking_uri(workspace), workspace.tracking / "artifacts")
+    from persona_img.tracking.folder import FolderTracker
+
+    return FolderTracker(workspace.tracking)
+
+
+def tracking_uri(workspace: Workspace) -> str:
+    """MLflow's database of a workspace."""
+    return f"sqlite:///{(workspace.tracking / 'mlflow.db').resolve()}"
+
+
+def backdrops(settings: Settings) -> BackdropSource:
+    """The diffusion checkpoint, or an even studio sweep."""
+    if settings.backdrops == "diffusion":
+        from persona_img.rendering.diffusion import DiffusionBackdrops
+
+        return DiffusionBackdrops(
+            settings.checkpoint, steps=settings.steps, guidance=settings.guidance
+        )
+    from persona_img.rendering.plain import PlainBackdrops
+
+    return PlainBackdrops()
+
+
+def renderer(settings: Settings) -> BackdropRenderer:
+    """Photographs to variants."""
+    from persona_img.rendering.base import RenderSettings
+    from persona_img.rendering.renderer import BackdropRenderer
+
+    return BackdropRenderer(
+        backdrops(settings), RenderSettings(tries=settings.tries), textures=settings.textures
+    )
+
+
+def variant_store(workspace: Workspace) -> VariantStore:
+    """The workspace's variants."""
+    from persona_img.rendering.store import VariantStore
+
+    return VariantStore(workspace.variants)
+
+
+def event_log(workspace: Workspace) -> EventLog:
+    """The workspace's durable log."""
+    from persona_img.serving.sqlite_log import SqliteEventLog
+
+    return SqliteEventLog(workspace.events)
+
+
+def policy(settings: Settings) -> Policy:
+    """Thompson sampling with a floor."""
+    from persona_img.ranking.policy import ThompsonPolicy
+
+    return ThompsonPolicy(floor=settings.floor, seed=settings.seed)
+
+
+def cold_ranker() -> Ranker:
+    """What ranks before there is any feedback: it knows nothing, so everything is explored."""
+    from persona_img.ranking.popularity import PopularityRanker
+
+    return PopularityRanker()
+
+
+def new_ranker(settings: Settings) -> Ranker:
+    """An unfitted ranker of the kind that is trained on feedback."""
+    from persona_img.ranking.lightgbm import LightGBMRanker
+
+    return LightGBMRanker(seed=settings.seed)
+
+
+def load_ranker(folder: Path) -> Ranker:
+    """A saved ranker of whatever kind.
+
+    Raises:
+        NotFound: the folder holds none.
+    """
+    from persona_img.ranking.lightgbm import LightGBMRanker
+    from persona_img.ranking.popularity import PopularityRanker
+
+    kinds: tuple[Any, ...] = (LightGBMRanker, PopularityRanker)
+    for kind in kinds:
+        try:
+            ranker: Ranker = kind.load(folder)
+        except NotFound:
+            continue
+        return ranker
+    raise NotFound(f"{folder}: holds no ranker; run `persona-img retrain` or `persona-img rank`")
+
+
+def decider(
+    settings: Settings, table: DecisionTable, log: EventLog, store: VariantStore
+) -> Decider:
+    """What answers requests."""
+    from persona_img.serving.decide import Decider
+
+    return Decider(
+        table,
+        arms(settings),
+        log,
+        change_budget=settings.change_budget,
+        servable=store.is_servable,
+    )
+
+
+def app(settings: Settings, deciding: Decider, catalog: Catalog, store: VariantStore) -> FastAPI:
+    """The HTTP service."""
+    from persona_img.serving.app import create_app
+
+    return create_app(deciding, catalog, store.servable_path, tokens=settings.tokens)
+
+
+def read_feedback(settings: Settings) -> pd.DataFrame:
+    """Every counted impression of the settings' A/B test, whatever policy it was served by.
+
+    Returns:
+        Columns of :data:`persona_img.domain.feedback.FEEDBACK_COLUMNS`.
+
+    Raises:
+        NotFound: nothing was served from this home yet.
+    """
+    from persona_img.workspace import Workspace
+
+    workspace = Workspace.open(settings.home)
+    if not workspace.events.exists():
+        raise NotFound(f"{workspace.events}: no events yet; run `persona-img serve` or the demo")
+    log = event_log(workspace)
+    try:
+        return log.feedback(settings.test)
+    finally:
+        log.close()
+
+
+def read_variants(settings: Settings) -> list[tuple[VariantRecord, Path]]:
+    """Every stored variant of the settings' home with its file."""
+    from persona_img.workspace import Workspace
+
+    store = variant_store(Workspace.open(settings.home))
+    return [(record, store.path(record.digest)) for record in store.records()]

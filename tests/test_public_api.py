@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import persona_img
+
+HEAVY = ("torch", "diffusers", "feast", "mlflow", "lightgbm", "implicit", "fastapi", "streamlit")
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["persona_img", *(f"persona_img.{room}" for room in (
+        "domain", "imaging", "generator", "profiles", "ranking", "rendering", "abtest", "tracking",
+        "serving", "simulate", "settings", "cli",
+    ))],
+)  # fmt: skip
+def test_importing_loads_no_vendor(module: str) -> None:
+    code = f"import sys, {module}; print(*(m for m in {HEAVY} if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("name", persona_img.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(persona_img, name).__module__.startswith("persona_img.")
+
+
+def test_all_is_true() -> None:
+    assert sorted(persona_img.__all__) == sorted(persona_img._HOMES)
+    with pytest.raises(AttributeError, match="teapot"):
+        _ = persona_img.teapot
+
+
+def test_an_import_writes_nothing(tmp_path: object) -> None:
+    code = "import persona_img, persona_img.cli, persona_img.demo, os; print(os.listdir('.'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=str(tmp_path)
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from persona_img.domain.decision import Candidate, DecisionTable, Slate
+from persona_img.domain.style import ORIGINAL, Style
+from persona_img.errors import InvalidInput, NotFound
+from persona_img.settings import Settings
+from persona_img.workspace import Workspace, writable_folder
+
+
+def test_somebody_elses_folder_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(InvalidInput, match="empty one"):
+        Workspace.open(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_our_folder_opens_again_and_a_file_is_refused(tmp_path: Path) -> None:
+    first = Workspace.open(tmp_path / "shop")
+    first.save_json("x", [1])
+    assert Workspace.open(tmp_path / "shop").json("x") == [1]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidInput, match="file"):
+        Workspace.open(tmp_path / "file")
+
+
+def test_tables_come_back_and_missing_ones_name_the_step(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "shop")
+    frame = pd.DataFrame({"a": [1.5, float("nan")]})
+    workspace.save_table("t", frame)
+    pd.testing.assert_frame_equal(workspace.table("t"), frame)
+    with pytest.raises(NotFound, match="run the step"):
+        workspace.table("u")
+
+
+def test_what_serving_decides_by_comes_back(tmp_path: Path) -> None:
+    slate = Slate((Candidate(ORIGINAL, None, 0.25), Candidate(Style("a=b"), "d" * 64, 0.75)))
+    table = DecisionTable("v1", {("s", "p"): slate}, {"shopper": "s"}, "s")
+    workspace = Workspace.open(tmp_path / "shop")
+    workspace.save_decision_table(table)
+    assert workspace.decision_table() == table
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidInput, match="file"):
+        writable_folder(tmp_path / "file" / "out")
+
+
+def test_settings_come_from_arguments_environment_and_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "persona-img.toml").write_text("segments = 3\nslate = 2\nport = 1234\n")
+    monkeypatch.setenv("PERSONA_IMG_SLATE", "5")
+    monkeypatch.setenv("PERSONA_IMG_PORT", "4321")
+    settings = Settings.load(port=99, home=None)
+    assert (settings.segments, settings.slate, settings.port) == (3, 5, 99)
+    with pytest.raises(InvalidInput, match="floor"):
+        Settings.load(floor=0.9)
+    monkeypatch.setenv("PERSONA_IMG_TEST", "no spaces here")
+    with pytest.raises(InvalidInput, match="no spaces here"):
+        Settings.load()

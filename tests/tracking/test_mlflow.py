@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.error import URLError
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+import pandas as pd
+import pytest
+
+from contracts.tracker import TABLE, TrackerContract, a_ranker, contents
+from persona_img.errors import InvalidInput, StoreConflict
+from persona_img.tracking import MlflowTracker, ui_command
+
+if TYPE_CHECKING:
+    from tracking.conftest import FirstUse
+
+
+def client_of(root: Path) -> Any:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{root}/mlflow.db"
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def local(uri: str) -> Path:
+    return Path(url2pathname(urlparse(uri).path))
+
+
+class TestMlflowTracker(TrackerContract):
+    @pytest.fixture(autouse=True)
+    def _database(self, first_use: FirstUse, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A copy of an empty database: MLflow takes seconds to make one."""
+        root.mkdir()
+        shutil.copy(first_use.database, root / "mlflow.db")
+        here = root.parent / "here"
+        here.mkdir()
+        monkeypatch.chdir(here)
+
+    def new_tracker(self, root: Path) -> MlflowTracker:
+        return MlflowTracker(f"sqlite:///{root}/mlflow.db", root / "artifacts")
+
+    def read_run(self, root: Path, experiment: str, run_id: str) -> dict[str, Any]:
+        run = client_of(root).get_run(run_id)
+        assert client_of(root).get_experiment_by_name(experiment) is not None
+        return {
+            "metrics": run.data.metrics,
+            "params": run.data.params,
+            "tags": run.data.tags,
+            "datasets": {i.dataset.name: i.dataset.digest for i in run.inputs.dataset_inputs},
+            "files": contents(local(run.info.artifact_uri)),
+        }
+
+    def runs(self, root: Path, experiment: str) -> list[str]:
+        client = client_of(root)
+        known = client.get_experiment_by_name(experiment)
+        if known is None:
+            return []
+        found = client.search_runs([known.experiment_id], "attributes.status = 'FINISHED'")
+        return [run.info.run_id for run in found]
+
+    def stored_files(self, root: Path, version: int) -> Path:
+        return local(client_of(root).get_model_version("persona-img-ranker", str(version)).source)
+
+    @pytest.fixture(autouse=True)
+    def _nothing_elsewhere(self, _database: None, root: Path) -> Any:
+        yield
+        assert list((root.parent / "here").iterdir()) == []
+
+    def test_mlflow_shows_champion_and_previous(
+        self, tracker: MlflowTracker, root: Path, three: tuple[int, ...]
+    ) -> None:
+        def aliases() -> dict[str, int]:
+            return dict(client_of(root).get_registered_model("persona-img-ranker").aliases)
+
+        tracker.promote(three[0])
+        assert aliases() == {"champion": 1}
+        tracker.promote(three[1])
+        assert aliases() == {"champion": 2, "previous": 1}
+        tracker.rollback()
+        assert aliases() == {"champion": 1}
+
+    @pytest.mark.parametrize("order", ["1,2,3", "1"])
+    def test_killed_between_the_order_and_the_alias(
+        self, tracker: MlflowTracker, root: Path, three: tuple[int, ...], order: str
+    ) -> None:
+        """Of a promotion to 3, or of a rollback from 2, only the order was written."""
+        tracker.promote(three[0])
+        tracker.promote(three[1])
+        name, tag = "persona-img-ranker", "persona_img.champions"
+        client_of(root).set_registered_model_tag(name, tag, order)
+        later = self.new_tracker(root)
+        assert later.champion() == 2
+        assert later.rollback() == 1
+
+    def test_an_alias_set_by_hand_is_a_promotion(
+        self, tracker: MlflowTracker, root: Path, three: tuple[int, ...]
+    ) -> None:
+        tracker.promote(three[0])
+        client_of(root).set_registered_model_alias("persona-img-ranker", "champion", "3")
+        assert tracker.champion() == 3
+        assert tracker.rollback() == 1
+
+    def test_a_failed_run_is_marked(
+        self, tracker: MlflowTracker, root: Path, tmp_path: Path
+    ) -> None:
+        secret = tmp_path / "folder"
+        secret.mkdir()
+        (secret / "dangling").symlink_to(tmp_path / "nowhere")
+        with pytest.raises(shutil.Error):
+            tracker.log_report({}, experiment="e", run_name="n", artifacts={"x": secret})
+        assert self.runs(root, "e") == []
+        client = client_of(root)
+        (run,) = client.search_runs([client.get_experiment_by_name("e").experiment_id])
+        assert run.info.status == "FAILED"
+
+    def test_a_moved_store_still_gives_its_rankers(
+        self, tracker: MlflowTracker, root: Path, three: tuple[int, ...], tmp_path: Path
+    ) -> None:
+        tracker.promote(three[0])
+        moved = root.rename(root.with_name("moved"))
+        later = self.new_tracker(moved)
+        assert contents(later.fetch_ranker("champion", tmp_path / "out")) == contents(
+            tmp_path / "ranker-0"
+        )
+        with pytest.raises(StoreConflict, match="move them back"):
+            later.register_ranker(a_ranker(tmp_path / "new", "new"))
+        assert not root.exists()
+
+    def test_a_deleted_experiment_comes_back(self, tracker: MlflowTracker, root: Path) -> None:
+        tracker.log_report({}, experiment="e", run_name="n")
+        client = client_of(root)
+        client.delete_experiment(client.get_experiment_by_name("e").experiment_id)
+        tracker.log_report({}, experiment="e", run_name="n")
+        assert len(self.runs(root, "e")) == 2
+
+    def test_nothing_of_the_user_or_the_rows_is_kept(
+        self, tracker: MlflowTracker, root: Path
+    ) -> None:
+        table = pd.DataFrame({"shopper": ["ann-of-green-gables"]})
+        run_id = tracker.log_report({}, experiment="e", run_name="n", datasets={"t": table})
+        run = client_of(root).get_run(run_id)
+        assert set(run.data.tags) == {"mlflow.runName"}
+        source = json.loads(run.inputs.dataset_inputs[0].dataset.source)
+        assert source == {"tags": {"mlflow.source.name": "persona-img"}}
+        assert b"green-gables" not in (root / "mlflow.db").read_bytes()
+
+    def test_logging_tells_nothing(
+        self, tracker: MlflowTracker, three: tuple[int, ...], capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        tracker.promote(three[0])
+        tracker.log_report(
+            {}, experiment="e", run_name="n", metrics={"a": 1.0}, datasets={"feedback": TABLE}
+        )
+        assert capfd.readouterr() == ("", "")
+
+    @pytest.mark.slow
+    def test_the_pages_show_it(self, tracker: MlflowTracker, root: Path) -> None:
+        run_id = tracker.log_report({"lift": 0.1}, experiment="e", run_name="n")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = ui_command(f"sqlite:///{root}/mlflow.db", root / "artifacts", port)
+        server = subprocess.Popen(
+            command.arguments,
+            env=os.environ | dict(command.environment),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            while server.poll() is None:
+                try:
+                    health = urllib.request.urlopen(f"{command.address}/health").read()
+                    break
+                except URLError:
+                    time.sleep(0.2)
+            assert health == b"OK"
+            shown = f"{command.address}/get-artifact?path=report.json&run_uuid={run_id}"
+            assert json.load(urllib.request.urlopen(shown)) == {"lift": 0.1}
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def test_first_use_is_quiet_offline_and_writes_nowhere_else(first_use: FirstUse) -> None:
+    assert first_use.errors == ""
+    assert first_use.output.splitlines() == [
+        "imported early False",
+        "champion None",
+        "telemetry None",
+    ]
+    assert first_use.elsewhere == []
+    store = first_use.database.parent
+    assert {f.name for f in store.rglob("*")} == {"mlflow.db", "artifacts"}
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///", "http://127.0.0.1:5000", "mlruns"])
+def test_only_a_sqlite_file_will_do(tmp_path: Path, uri: str) -> None:
+    with pytest.raises(InvalidInput, match="sqlite:///"):
+        MlflowTracker(uri, tmp_path)
+
+
+def test_the_pages_are_for_this_machine_only(tmp_path: Path) -> None:
+    command = ui_command("sqlite:///x.db", tmp_path, 5001)
+    arguments = dict(zip(command.arguments[4::2], command.arguments[5::2], strict=True))
+    assert arguments["--host"] == "127.0.0.1"
+    assert arguments["--port"] == "5001"
+    assert command.address == "http://127.0.0.1:5001"
+    with pytest.raises(InvalidInput, match="port 0"):
+        ui_command("sqlite:///x.db", tmp_path, 0)
