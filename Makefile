@@ -38,7 +38,6 @@ imports: $(VENV)/dev
 
 bench: $(VENV)/dev        ## side-by-side benchmarks, ratios printed
 	$(BIN)/python benchmarks/serve.py
-	$(BIN)/python benchmarks/render.py
 
 serve: $(VENV)/core       ## serve the demo's variants on 127.0.0.1:8080
 	$(BIN)/persona-img serve --home $(HOME_DIR)

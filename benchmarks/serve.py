@@ -29,9 +29,9 @@ from persona_img.domain.decision import Arms, Candidate, DecisionTable, Slate
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.serving.app import create_app
 from persona_img.serving.decide import Decider
-from persona_img.serving.memory_log import MemoryLog
+from persona_img.serving.memory_log import MemoryEventLog
 from persona_img.serving.run import BackgroundServer
-from persona_img.serving.sqlite_log import SqliteLog
+from persona_img.serving.sqlite_log import SqliteEventLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -145,8 +145,8 @@ def timed(run: Callable[[], Latencies]) -> tuple[Latencies, float]:
 def measure_in_process(folder: Path) -> Table:
     """Decisions without HTTP, in memory and on disk; ratios to the first line."""
     table = table_of("In process")
-    memory = Decider(TABLE, ARMS, MemoryLog())
-    with closing(SqliteLog(folder / "process.sqlite")) as log:
+    memory = Decider(TABLE, ARMS, MemoryEventLog())
+    with closing(SqliteEventLog(folder / "process.sqlite")) as log:
         disk = Decider(TABLE, ARMS, log)
 
         def new(decider: Decider, prefix: str, number: int) -> None:
@@ -169,7 +169,7 @@ def measure_http(folder: Path) -> Table:
     """The service on loopback; ratios to a route that does nothing."""
     product = Product("mug", "kitchen", "Mug", folder / "mug.jpg", "CC0-1.0")
     table = table_of(f"Over HTTP, {CONNECTIONS} connections")
-    with closing(SqliteLog(folder / "http.sqlite")) as log:
+    with closing(SqliteEventLog(folder / "http.sqlite")) as log:
         decider = Decider(TABLE, ARMS, log)
         app = create_app(decider, Catalog([product]), lambda digest: b"")
 

@@ -29,7 +29,9 @@ version = st.selectbox("Policy version", versions, index=len(versions) - 1)
 feedback = everything[everything["policy_version"] == version]
 simulated = (settings.home / "tables" / "shoppers.parquet").exists()
 if simulated:
-    st.warning("The shoppers are **simulated**: this shows that the loop learns, not what it earns.")
+    st.warning(
+        "The shoppers are **simulated**: this shows that the loop learns, not what it earns."
+    )
 
 shares = {"control": 1 - settings.personalized_share, "personalized": settings.personalized_share}
 report = pi.ABTest(settings.test, arms=shares).analyze(
@@ -40,9 +42,7 @@ left, middle, right = st.columns(3)
 for arm, place in zip(report.arms, (left, middle), strict=False):
     place.metric(f"CTR, {arm.arm}", f"{arm.ctr:.2%}", help=f"{arm.shoppers:,} exposed shoppers")
 lift = overall[0]
-right.metric(
-    "Lift", f"{lift.lift:+.1%}", help=f"{report.confidence:.0%} interval, by shopper"
-)
+right.metric("Lift", f"{lift.lift:+.1%}", help=f"{report.confidence:.0%} interval, by shopper")
 right.caption(f"{lift.low:+.1%} to {lift.high:+.1%}")
 if report.sample_ratio.ok is False:
     st.error("The sample ratio is not as planned: do not trust these lifts.")
@@ -96,4 +96,6 @@ for place, (style, row) in zip(columns, shown.iterrows(), strict=False):
     found = files.get((product, str(style)))
     if found:
         place.image(str(found[1]))
-    place.caption(f"**{style}**  \n{int(row['impressions'])} impressions, {int(row['clicks'])} clicks")
+    place.caption(
+        f"**{style}**  \n{int(row['impressions'])} impressions, {int(row['clicks'])} clicks"
+    )

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from persona_img import loop, wiring
@@ -22,6 +19,11 @@ from persona_img.report import Round, write_report, write_sheet
 from persona_img.settings import ASSETS, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rich.console import Console
+
     from persona_img.abtest.report import ABReport
     from persona_img.ranking.base import Ranker
     from persona_img.ranking.promotion import PromotionReport
@@ -250,7 +252,9 @@ class Demo:
                 on_done=lambda _: advance(),
             )
         rejected = [r for r in rendered if r.record is None]
-        self._say(f"{len(rendered) - len(rejected)} variants passed the gate, {len(rejected)} did not")
+        self._say(
+            f"{len(rendered) - len(rejected)} variants passed the gate, {len(rejected)} did not"
+        )
         return rendered
 
     def _serve(
@@ -269,13 +273,18 @@ class Demo:
         visits = shop.visits(number, start, ROUND_DAYS, visits_per_shopper=self.size.visits)
         deciding = wiring.decider(self.settings, table, log, store)
         app = wiring.app(self.settings, deciding, catalog, store)
-        with BackgroundServer(app) as server, self._progress("serve visits", len(visits)) as advance:
+        with (
+            BackgroundServer(app) as server,
+            self._progress("serve visits", len(visits)) as advance,
+        ):
             drive(server.url, shop, visits, on_visit=lambda _: advance())
 
     def _retrain(
         self, first: Round, champion: Ranker, profiled: loop.Profiled, tracker: Tracker
     ) -> tuple[Ranker, PromotionReport]:
-        self._title(8, "Retrain", "LightGBM on the feedback, judged off-policy on held-out shoppers")
+        self._title(
+            8, "Retrain", "LightGBM on the feedback, judged off-policy on held-out shoppers"
+        )
         challenger, promotion = loop.retrain(
             first.feedback,
             profiled,
@@ -292,7 +301,9 @@ class Demo:
         self._say(promotion.reason)
         if promotion.promote:
             tracker.promote(version)
-            self._say(f"version {version} is champion now; `persona-img rollback` brings the old one back")
+            self._say(
+                f"version {version} is champion now; `persona-img rollback` brings the old one back"
+            )
             return challenger, promotion
         return champion, promotion
 
@@ -319,8 +330,8 @@ class Demo:
         for record in records:
             photo = load_photo(catalog[record.product].photo)
             checked = verify(store.path(record.digest), photo)
-            if not checked.ok:
-                raise VerificationFailed(f"{record.digest}: {'; '.join(checked.problems)}")
+            if not checked.passed:
+                raise VerificationFailed(f"{record.digest} of {record.product}:\n{checked}")
         self._say(f"verified: not one product pixel changed in {len(records)} variants")
         return len(records)
 
@@ -334,7 +345,9 @@ class Demo:
         store: VariantStore,
     ) -> DemoResult:
         root = self.workspace.root
-        report = write_report(root / "report.html", rounds, promotion, rejected, catalog, store, root)
+        report = write_report(
+            root / "report.html", rounds, promotion, rejected, catalog, store, root
+        )
         sheet = root / f"sheet-round-{rounds[-1].number}.jpg"
         return DemoResult(rounds, promotion, rejected, shown, sheet, report)
 
@@ -350,14 +363,19 @@ class Demo:
 
     @contextmanager
     def _progress(self, what: str, total: int) -> Iterator[Any]:
-        columns = (TextColumn("   {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("   {task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         with Progress(*columns, console=self.console) as progress:
             task = progress.add_task(what, total=total)
             yield lambda: progress.advance(task)
 
 
 def spread(products: list[Product], count: int) -> list[Product]:
-    """The first ``count`` products when categories take turns; all of them where there are fewer."""
+    """The first ``count`` products when categories take turns; at most all of them."""
     by_category: dict[str, list[Product]] = {}
     for product in products:
         by_category.setdefault(product.category, []).append(product)

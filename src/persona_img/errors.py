@@ -14,7 +14,8 @@
     ├── NotFound                a product, variant, run or checkpoint that is not there
     ├── NotEnoughData           a statistic or a fit that would be undefined
     ├── StoreConflict           a write that would lose what is stored
-    └── StoreFailed             a write that did not reach the disk; it may be repeated
+    ├── StoreFailed             a write that did not reach the disk; it may be repeated
+    └── ServiceFailed           the service refused a request or did not answer
 """
 
 
@@ -68,3 +69,7 @@ class StoreConflict(PersonaImgError):
 
 class StoreFailed(PersonaImgError):
     """A write did not reach the disk: nothing of it is stored, and it may be repeated."""
+
+
+class ServiceFailed(PersonaImgError):
+    """The HTTP service refused a request or did not answer."""

@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from persona_img.abtest.analysis import ABTest
-from persona_img.abtest.report import ABReport
-from persona_img.domain.catalog import Catalog, Product
 from persona_img.domain.decision import Arms, DecisionTable, uniform
 from persona_img.domain.style import Style, StyleSpace
-from persona_img.domain.variant import VariantRecord
 from persona_img.errors import LowMaskConfidence, NotEnoughData, RenderRejected
 from persona_img.imaging.photo import load_photo
-from persona_img.profiles.base import FeatureSource
 from persona_img.profiles.factors import fit_factors
 from persona_img.profiles.features import product_features, segment_features
 from persona_img.profiles.profile import build_product_profiles, build_profiles
@@ -25,10 +19,20 @@ from persona_img.profiles.segments import fit_segments
 from persona_img.ranking.base import Policy, Ranker, RankingFeatures
 from persona_img.ranking.promotion import PromotionReport, compare
 from persona_img.ranking.slates import decision_table, plan_slates
-from persona_img.rendering.base import Renderer
-from persona_img.rendering.store import VariantStore
-from persona_img.tracking.base import Tracker
-from persona_img.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+    from persona_img.abtest.report import ABReport
+    from persona_img.domain.catalog import Catalog, Product
+    from persona_img.domain.variant import VariantRecord
+    from persona_img.profiles.base import FeatureSource
+    from persona_img.rendering.base import Renderer
+    from persona_img.rendering.store import VariantStore
+    from persona_img.tracking.base import Tracker
+    from persona_img.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -234,12 +238,12 @@ def decide(
 ) -> DecisionTable:
     """What serving decides by: only approved variants, each with its probability."""
     digests = {
-        (r.product, r.style.key): r.record.digest for r in rendered if r.record and r.record.approved
+        (r.product, r.style.key): r.record.digest
+        for r in rendered
+        if r.record and r.record.approved
     }
     shown = {
-        (segment, product): tuple(
-            s for s in styles if s.is_original or (product, s.key) in digests
-        )
+        (segment, product): tuple(s for s in styles if s.is_original or (product, s.key) in digests)
         for (segment, product), styles in slates.items()
     }
     return decision_table(
@@ -295,7 +299,5 @@ def retrain(
     The evidence is off-policy and honest: a challenger fitted on one half of the shoppers is judged
     on the other; the one that is returned has learned from all of them.
     """
-    report = compare(
-        feedback, profiled.features, champion, make_challenger, policy, seed=seed
-    )
+    report = compare(feedback, profiled.features, champion, make_challenger, policy, seed=seed)
     return make_challenger().fit(feedback, profiled.features), report

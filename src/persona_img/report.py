@@ -5,22 +5,23 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 from PIL import Image, ImageOps
 
-from persona_img.domain.catalog import Catalog
-from persona_img.domain.decision import DecisionTable
 from persona_img.settings import ASSETS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
     import pandas as pd
 
     from persona_img.abtest.report import ABReport
+    from persona_img.domain.catalog import Catalog
+    from persona_img.domain.decision import DecisionTable
     from persona_img.loop import Profiled, Rendered
     from persona_img.ranking.promotion import PromotionReport
     from persona_img.rendering.store import VariantStore
@@ -137,7 +138,11 @@ def _gallery(
                 seen[digest]["segments"].append((segment, probability))
                 continue
             source = store.path(digest) if digest else product.photo
-            cell = {"segments": [(segment, probability)], "style": _short(key), "image": _inline(source)}
+            cell = {
+                "segments": [(segment, probability)],
+                "style": _short(key),
+                "image": _inline(source),
+            }
             seen[digest] = cell
             cells.append(cell)
         yield {"product": product, "photo": _inline(product.photo), "cells": cells}

@@ -31,7 +31,6 @@ class Settings(BaseSettings):
         home: Folder that holds all data of one shop; nothing is written outside it.
         styles: The style space.
         checkpoint: Diffusion checkpoint in diffusers format.
-        textures: Folder of one folder of exemplar tiles per surface.
         feature_repo: Feast definitions.
         features: ``feast``, or ``frame`` to keep features in plain tables.
         tracker: ``mlflow``, or ``folder`` to keep runs and rankers as plain files.
@@ -60,7 +59,6 @@ class Settings(BaseSettings):
     home: Path = Path("shop")
     styles: Path = ASSETS / "styles.toml"
     checkpoint: Path = ASSETS / "checkpoint"
-    textures: Path = ASSETS / "textures"
     feature_repo: Path = Field(default_factory=_feature_repo)
     features: Literal["feast", "frame"] = "feast"
     tracker: Literal["mlflow", "folder"] = "mlflow"
@@ -104,6 +102,7 @@ class Settings(BaseSettings):
             return cls(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
         except ValidationError as error:
             lines = [
-                f"{'.'.join(map(str, e['loc']))}={e.get('input')!r}: {e['msg']}" for e in error.errors()
+                f"{'.'.join(map(str, e['loc']))}={e.get('input')!r}: {e['msg']}"
+                for e in error.errors()
             ]
             raise InvalidInput("settings: " + "; ".join(lines)) from error

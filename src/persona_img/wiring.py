@@ -84,9 +84,7 @@ def renderer(settings: Settings) -> BackdropRenderer:
     from persona_img.rendering.base import RenderSettings
     from persona_img.rendering.renderer import BackdropRenderer
 
-    return BackdropRenderer(
-        backdrops(settings), RenderSettings(tries=settings.tries), textures=settings.textures
-    )
+    return BackdropRenderer(backdrops(settings), RenderSettings(tries=settings.tries))
 
 
 def variant_store(workspace: Workspace) -> VariantStore:

@@ -1,4 +1,4 @@
-"""The folder that holds one shop's data: where things are, and tables in and out, whole or not at all."""
+"""The folder that holds one shop's data: paths, and tables in and out, whole or not at all."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ class Workspace:
             root.mkdir(parents=True, exist_ok=True)
             (root / _MARKER).write_text("This folder belongs to persona-img.\n", encoding="utf-8")
         except (NotADirectoryError, FileExistsError, PermissionError, OSError) as error:
-            raise InvalidInput(f"{root}: cannot be used as a folder ({error}); name another") from error
+            raise InvalidInput(
+                f"{root}: cannot be used as a folder ({error}); name another"
+            ) from error
         return cls(root)
 
     @property
@@ -79,7 +81,9 @@ class Workspace:
         """
         path = self._table_path(name)
         if not path.exists():
-            raise NotFound(f"{path}: no {name} yet; run the step that makes it (persona-img --help)")
+            raise NotFound(
+                f"{path}: no {name} yet; run the step that makes it (persona-img --help)"
+            )
         return pd.read_parquet(path)
 
     def save_table(self, name: str, frame: pd.DataFrame) -> Path:
@@ -112,7 +116,9 @@ class Workspace:
         """
         path = self.root / f"{name}.json"
         if not path.exists():
-            raise NotFound(f"{path}: not there yet; run the step that makes it (persona-img --help)")
+            raise NotFound(
+                f"{path}: not there yet; run the step that makes it (persona-img --help)"
+            )
         return json.loads(path.read_text(encoding="utf-8"))
 
     def save_decision_table(self, table: DecisionTable) -> Path:
@@ -165,7 +171,9 @@ def writable_folder(path: str | Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InvalidInput(f"{path}: cannot be made ({error.strerror}); name another folder") from error
+        raise InvalidInput(
+            f"{path}: cannot be made ({error.strerror}); name another folder"
+        ) from error
     if not os.access(path, os.W_OK):
         raise InvalidInput(f"{path}: may not be written; name another folder or change its mode")
     return path

@@ -54,8 +54,9 @@ def test_end_to_end_false_alarms_are_rare(simulate: Simulate) -> None:
 @settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_order_of_rows_does_not_matter(feedback: pd.DataFrame, seed: int) -> None:
-    shuffled = feedback.sample(frac=1, random_state=seed)
-    plain, turned = (TEST.analyze(table, by_segment=True) for table in (feedback, shuffled))
+    moving = feedback.assign(segment=np.where(feedback.index % 3, "naturals", "minimalists"))
+    shuffled = moving.sample(frac=1, random_state=seed)
+    plain, turned = (TEST.analyze(table, by_segment=True) for table in (moving, shuffled))
     assert turned.to_dict() == plain.to_dict()
 
 
@@ -145,10 +146,12 @@ def test_missing_shoppers_of_an_arm_are_noticed_and_nothing_is_trusted(
 ) -> None:
     table = simulate(3_000, seed=6, lift=0.4)
     treated = sorted(table.loc[table["arm"] == "personalized", "shopper"].unique())
-    report = TEST.analyze(table[~table["shopper"].isin(treated[: len(treated) // 5])])
+    kept = table[~table["shopper"].isin(treated[: len(treated) // 5])]
+    report = TEST.analyze(kept, by_segment=True)
     assert report.sample_ratio.ok is False
     assert report.sample_ratio.p < 0.001
-    assert {c.verdict for c in report.comparisons + report.secondary} == {"do not trust"}
+    lifts = report.comparisons + report.secondary + report.by_segment
+    assert {c.verdict for c in lifts} == {"do not trust"}
     assert all(c.verdict in {"do not trust", "undefined"} for c in report.guardrails)
     assert math.isfinite(report.comparisons[0].lift)
     assert "do not trust" in report.warnings[0]

@@ -54,6 +54,13 @@ def test_what_needs_more_shoppers() -> None:
     )
 
 
+def test_a_third_arm_takes_its_shoppers_and_its_share_of_the_false_alarms() -> None:
+    base = Baseline.assumed(0.03, 6.0)
+    three = required_shoppers(base, 0.1, arms={"control": 0.4, "a": 0.3, "b": 0.3})
+    pair = required_shoppers(base, 0.1, arms={"control": 4 / 7, "a": 3 / 7}, confidence=0.975)
+    assert three == pytest.approx(pair / 0.7, rel=0.001)
+
+
 def test_a_test_of_the_planned_size_finds_the_lift(simulate: Callable[..., pd.DataFrame]) -> None:
     baseline = Baseline.measured(simulate(4_000, seed=20), "hero")
     shoppers = required_shoppers(baseline, 0.3)

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_img.domain.decision import Arms, Candidate, Context, Ranking, Slate, ranking_of, uniform
+from persona_img.domain.decision import (
+    Arms,
+    Candidate,
+    Context,
+    Ranking,
+    Slate,
+    ranking_of,
+    uniform,
+)
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import EmptySlate, InvalidInput
 
@@ -50,7 +58,9 @@ def test_a_slate_needs_the_original_and_honest_probabilities() -> None:
 def test_candidates_are_drawn_with_their_probability(weights: list[float], salt: int) -> None:
     total = math.fsum(weights)
     styles = [ORIGINAL, *(Style(f"a={i}") for i in range(len(weights) - 1))]
-    slate = Slate(tuple(Candidate(s, None, w / total) for s, w in zip(styles, weights, strict=True)))
+    slate = Slate(
+        tuple(Candidate(s, None, w / total) for s, w in zip(styles, weights, strict=True))
+    )
     draws = [slate.draw(uniform(str(salt), str(i))).style for i in range(600)]
     for candidate in slate.candidates:
         p = candidate.probability

@@ -57,7 +57,8 @@ def test_a_wrong_style_says_the_value_and_what_may_be_chosen(text: str, says: st
 def test_forbidden_lists_are_every_pair(tmp_path: Path) -> None:
     file = tmp_path / "styles.toml"
     file.write_text(
-        '[attributes]\na = ["1", "2"]\nb = ["x", "y", "z"]\n[[forbidden]]\na = ["1", "2"]\nb = ["y", "z"]\n'
+        '[attributes]\na = ["1", "2"]\nb = ["x", "y", "z"]\n'
+        '[[forbidden]]\na = ["1", "2"]\nb = ["y", "z"]\n'
     )
     kept = {tuple(s.values.values()) for s in StyleSpace.load(file).styles()[1:]}
     assert kept == set(itertools.product(["1", "2"], ["x"]))

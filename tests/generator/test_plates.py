@@ -38,7 +38,9 @@ def test_the_plate_is_darker_where_the_shadow_falls(
 ) -> None:
     surface = load_surfaces(corpus_settings.surfaces, corpus_settings.textures)["linen"]
     rgb, mask = product()
-    with_product = make_plate("linen", surface, light, (0, 0), (rgb, mask), np.random.default_rng(5))
+    with_product = make_plate(
+        "linen", surface, light, (0, 0), (rgb, mask), np.random.default_rng(5)
+    )
     nothing = (rgb, np.zeros_like(mask))
     without = make_plate("linen", surface, light, (0, 0), nothing, np.random.default_rng(5))
     under = slice(67, 69), slice(40, 60)

@@ -72,6 +72,10 @@ def test_same_interactions_same_bytes_in_any_order(shop: Shop, factors: Factors)
 
     assert again.shopper_matrix.tobytes() == factors.shopper_matrix.tobytes()
     assert again.product_matrix.tobytes() == factors.product_matrix.tobytes()
+    weighed = shop.interactions.assign(weight=0.1 + np.arange(len(shop.interactions)) % 7)
+    one = fit_factors(weighed, seed=3)
+    two = fit_factors(weighed.sample(frac=1, random_state=1), seed=3)
+    assert one.shopper_matrix.tobytes() == two.shopper_matrix.tobytes()
     other = fit_factors(shuffled, seed=4, as_of=AS_OF)
     assert other.shopper_matrix.tobytes() != factors.shopper_matrix.tobytes()
 

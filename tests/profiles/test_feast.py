@@ -18,12 +18,12 @@ import yaml
 from persona_img.profiles.feast import FeastFeatureSource
 
 # isort: split
-from contracts.feature_source_test import asked, events, profiles
 from feast import FeatureService, FeatureView
 from feast.infra.registry.sql import SqlRegistryConfig
 from feast.repo_config import RepoConfig, load_repo_config
 from feast.types import Array, Float32, Float64, String
 
+from contracts.feature_source_test import asked, events, profiles
 from persona_img.errors import NotFound
 from persona_img.profiles.base import (
     MOMENT_FEATURES,
@@ -159,7 +159,7 @@ def test_nothing_is_written_outside_the_folder(tmp_path: Path) -> None:
         **{k: v for k, v in os.environ.items() if not k.startswith("PROMETHEUS_")},
         "HOME": str(empty[0]),
         "TMPDIR": str(empty[2]),
-        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]),
         "PYTHONDONTWRITEBYTECODE": "",
     }
     done = subprocess.run(

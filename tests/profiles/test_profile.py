@@ -42,7 +42,7 @@ HISTORY = events(
     ("ann", "boot", "view", 40.0),
     ("ann", "boot", "cart", 40.0),
     ("ann", "fez", "view", 2.0),
-    ("ann", "cap", "purchase", 0.5),
+    ("ann", "cap", "purchase", 1.5),
     ("bob", "clog", "view", 1.0),
     ("bob", "boot", "view", -1.0),
     ("eve", "boot", "view", 0.0),
@@ -62,9 +62,9 @@ def test_counts_times_and_shares(few: Factors) -> None:
     assert set(table["event_timestamp"]) == {pd.Timestamp(AS_OF)}
     ann = table.set_index("shopper").loc["ann"]
     counts = ["views", "carts", "purchases", "active_days", "events_30d"]
-    assert ann[counts].to_list() == [2, 1, 1, 3, 2]
+    assert ann[counts].to_list() == [2, 1, 1, 2, 2]
     assert ann["first_seen_at"] == AS_OF.timestamp() - 40 * 86400
-    assert ann["last_seen_at"] == AS_OF.timestamp() - 43200
+    assert ann["last_seen_at"] == AS_OF.timestamp() - 1.5 * 86400
     # Interest: boot 1 + 3, fez 1, cap 5; of these boot has price rank 1, fez 2/3, cap none.
     assert ann["categories"] == ("hat", "shoes")
     np.testing.assert_allclose(ann["category_shares"], [0.6, 0.4], rtol=1e-6)
@@ -113,13 +113,14 @@ def test_products_before_the_first_interaction_have_no_popularity(few: Factors) 
 
 
 @settings(max_examples=6, deadline=None)
-@given(hours=st.integers(-59 * 24, 9 * 24), seed=st.integers(0, 9))
+@given(hours=st.integers(-50 * 24, 9 * 24), seed=st.integers(0, 9))
 def test_profiles_do_not_know_what_comes_later(shop: Shop, hours: int, seed: int) -> None:
     """Everything at or after the moment may change, and no profile does."""
     moment = AS_OF + timedelta(hours=hours)
-    past = shop.interactions["occurred_at"] < pd.Timestamp(moment)
-    fitted = fit_factors(shop.interactions, factors=2, seed=0, as_of=moment, iterations=1)
-    changed = shop.interactions[past | (np.arange(len(past)) % 3 == 0)].copy()
+    some = shop.interactions.head(300)
+    past = some["occurred_at"] < pd.Timestamp(moment)
+    fitted = fit_factors(some, factors=2, seed=0, as_of=moment, iterations=1)
+    changed = some[past | (np.arange(len(past)) % 3 == 0)].copy()
     later = changed["occurred_at"] >= pd.Timestamp(moment)
     changed.loc[later, "kind"] = "purchase"
     changed.loc[later, "product"] = "gone"
@@ -127,8 +128,8 @@ def test_profiles_do_not_know_what_comes_later(shop: Shop, hours: int, seed: int
     changed = changed.sample(frac=1, random_state=seed)
 
     for build in (build_profiles, build_product_profiles):
-        known = build(shop.interactions[past], fitted, shop.products, moment)
-        assert_frame_equal(build(shop.interactions, fitted, shop.products, moment), known)
+        known = build(some[past], fitted, shop.products, moment)
+        assert_frame_equal(build(some, fitted, shop.products, moment), known)
         assert_frame_equal(build(changed, fitted, shop.products, moment), known)
 
 

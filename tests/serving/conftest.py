@@ -17,7 +17,7 @@ from persona_img.errors import NotFound
 from persona_img.serving.app import create_app
 from persona_img.serving.decide import Decider
 from persona_img.serving.run import BackgroundServer
-from persona_img.serving.sqlite_log import SqliteLog
+from persona_img.serving.sqlite_log import SqliteEventLog
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -64,13 +64,13 @@ def stored_variant(digest: str) -> bytes:
     return VARIANT
 
 
-def a_decider(log: SqliteLog) -> Decider:
+def a_decider(log: SqliteEventLog) -> Decider:
     return Decider(a_table(), Arms("hero", {"control": 0.5, "personalized": 0.5}), log)
 
 
 def start(folder: Path, **settings):
     """Yields a running shop."""
-    with closing(SqliteLog(folder / "log.sqlite")) as log:
+    with closing(SqliteEventLog(folder / "log.sqlite")) as log:
         decider = a_decider(log)
         app = create_app(decider, a_catalog(), stored_variant, **settings)
         with BackgroundServer(app) as server, httpx.Client(base_url=server.url) as client:

@@ -9,7 +9,7 @@ from itertools import count
 
 from persona_img.domain.decision import Decision
 from persona_img.domain.feedback import Event
-from persona_img.serving.sqlite_log import SqliteLog
+from persona_img.serving.sqlite_log import SqliteEventLog
 
 NOON = 1_760_000_000.0
 _speaking = threading.Lock()
@@ -29,7 +29,7 @@ def decision_of(writer: int) -> Decision:
     )  # fmt: skip
 
 
-def write(log: SqliteLog, writer: int) -> None:
+def write(log: SqliteEventLog, writer: int) -> None:
     log.record_decision(decision_of(writer))
     for batch in count():
         log.record_events(events_of(writer, batch))
@@ -38,6 +38,6 @@ def write(log: SqliteLog, writer: int) -> None:
 
 
 if __name__ == "__main__":
-    opened = SqliteLog(sys.argv[1])
+    opened = SqliteEventLog(sys.argv[1])
     for number in range(4):
         threading.Thread(target=write, args=(opened, number)).start()

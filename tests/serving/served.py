@@ -7,12 +7,12 @@ import sys
 
 from persona_img.serving.app import create_app
 from persona_img.serving.run import serve
-from persona_img.serving.sqlite_log import SqliteLog
+from persona_img.serving.sqlite_log import SqliteEventLog
 
 from .conftest import a_catalog, a_decider, stored_variant
 
 if __name__ == "__main__":
-    log = SqliteLog(sys.argv[1])
+    log = SqliteEventLog(sys.argv[1])
     serve(create_app(a_decider(log), a_catalog(), stored_variant), port=int(sys.argv[2]))
     log.close()
     print("stopped", flush=True)

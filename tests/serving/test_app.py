@@ -10,8 +10,8 @@ from fastapi.testclient import TestClient
 
 from persona_img.errors import InvalidInput
 from persona_img.serving.app import create_app
-from persona_img.serving.memory_log import MemoryLog
-from persona_img.serving.sqlite_log import SqliteLog
+from persona_img.serving.memory_log import MemoryEventLog
+from persona_img.serving.sqlite_log import SqliteEventLog
 
 from .conftest import (
     DIGEST,
@@ -84,7 +84,7 @@ def test_a_variant_may_be_a_file(tmp_path):
     file = tmp_path / "variant"
     file.write_bytes(VARIANT)
     files = {DIGEST: file, "0" * 64: tmp_path / "gone"}
-    app = create_app(a_decider(MemoryLog()), a_catalog(), files.__getitem__)
+    app = create_app(a_decider(MemoryEventLog()), a_catalog(), files.__getitem__)
     with TestClient(app) as client:
         image = client.get(f"/v1/variants/{DIGEST}")
         assert (image.content, image.headers["content-type"]) == (VARIANT, "image/png")
@@ -349,7 +349,7 @@ def test_pictures_and_health_need_no_token(guarded):
 
 def test_a_short_token_is_refused():
     with pytest.raises(InvalidInput, match="16"):
-        create_app(a_decider(MemoryLog()), a_catalog(), stored_variant, tokens=["secret"])
+        create_app(a_decider(MemoryEventLog()), a_catalog(), stored_variant, tokens=["secret"])
 
 
 def test_the_api_describes_itself(guarded):
@@ -382,7 +382,7 @@ def test_the_api_describes_itself(guarded):
 
 
 def test_decisions_carry_the_time_of_the_request(tmp_path):
-    with closing(SqliteLog(tmp_path / "log.sqlite")) as log:
+    with closing(SqliteEventLog(tmp_path / "log.sqlite")) as log:
         before = time.time()
         with TestClient(create_app(a_decider(log), a_catalog(), stored_variant)) as client:
             client.get("/v1/variant", params={"shopper": "ann", "product": "shirt"})

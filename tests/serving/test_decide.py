@@ -14,7 +14,7 @@ from persona_img.domain.decision import Arms, Candidate, Decision, DecisionTable
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import InvalidInput, StoreConflict
 from persona_img.serving.decide import Decider
-from persona_img.serving.memory_log import MemoryLog
+from persona_img.serving.memory_log import MemoryEventLog
 
 NOON = 1_760_000_000.0
 HALVES = Arms("hero", {"control": 0.5, "personalized": 0.5})
@@ -54,14 +54,21 @@ def shopper_in(arm: str, arms: Arms = HALVES) -> str:
     return next(s for n in range(1000) if arms.assign(s := f"s{n}") == arm)
 
 
+def seer_of(decider: Decider, key: str) -> str:
+    """A shopper who sees this style."""
+    return next(s for s in map(str, range(999)) if decider.decide(s, "mug", NOON).style_key == key)
+
+
 def test_control_sees_the_original_with_certainty():
-    decision = Decider(a_table(), HALVES, MemoryLog()).decide(shopper_in("control"), "mug", NOON)
+    decision = Decider(a_table(), HALVES, MemoryEventLog()).decide(
+        shopper_in("control"), "mug", NOON
+    )
     assert (decision.arm, decision.style_key, decision.digest) == ("control", "original", None)
     assert decision.propensity == 1.0
 
 
 def test_the_others_see_a_candidate_with_its_probability():
-    decider = Decider(a_table(), HALVES, MemoryLog())
+    decider = Decider(a_table(), HALVES, MemoryEventLog())
     decisions = [decider.decide(f"s{n}", "mug", NOON) for n in range(200)]
     candidates = {(c.style.key, c.digest, c.probability) for c in slate(0.2, 0.5, 0.3).candidates}
     shown = {(d.style_key, d.digest, d.propensity) for d in decisions if d.arm == "personalized"}
@@ -69,7 +76,7 @@ def test_the_others_see_a_candidate_with_its_probability():
 
 
 def test_with_nothing_prepared_it_is_the_original_with_certainty():
-    decider = Decider(a_table(), HALVES, MemoryLog())
+    decider = Decider(a_table(), HALVES, MemoryEventLog())
     decision = decider.decide(shopper_in("personalized"), "shoe", NOON)
     assert (decision.arm, decision.digest, decision.propensity) == ("personalized", None, 1.0)
 
@@ -81,7 +88,7 @@ def test_a_shopper_gets_the_slate_of_the_segment():
         dict.fromkeys((f"s{n}" for n in range(0, 100, 2)), "cooks"),
         "all",
     )
-    decider = Decider(table, NEARLY_ALL, MemoryLog())
+    decider = Decider(table, NEARLY_ALL, MemoryEventLog())
     for n in range(100):
         decision = decider.decide(f"s{n}", "mug", NOON)
         assert decision.segment == ("all" if n % 2 else "cooks")
@@ -89,7 +96,7 @@ def test_a_shopper_gets_the_slate_of_the_segment():
 
 
 def test_the_decision_is_in_the_log_before_it_is_answered():
-    log = MemoryLog()
+    log = MemoryEventLog()
     decision = Decider(a_table(), HALVES, log).decide("ann", "mug", NOON)
     assert log.latest_decision("hero", "ann", "mug") == decision
     assert (decision.decided_at, decision.policy_version, decision.test) == (NOON, "v1", "hero")
@@ -98,7 +105,7 @@ def test_the_decision_is_in_the_log_before_it_is_answered():
 @given(st.text(min_size=1).filter(str.isprintable), st.lists(slates(), min_size=1, max_size=5))
 def test_a_shopper_keeps_one_arm_and_propensities_are_positive(shopper, chosen):
     slots = {("all", f"p{n}"): one for n, one in enumerate(chosen)}
-    decider = Decider(DecisionTable("v1", slots, {}, "all"), HALVES, MemoryLog())
+    decider = Decider(DecisionTable("v1", slots, {}, "all"), HALVES, MemoryEventLog())
     decisions = [decider.decide(shopper, f"p{n}", NOON) for n in range(len(chosen) + 1)]
     assert {d.arm for d in decisions} == {HALVES.assign(shopper)}
     assert all(0 < d.propensity <= 1 for d in decisions)
@@ -106,20 +113,22 @@ def test_a_shopper_keeps_one_arm_and_propensities_are_positive(shopper, chosen):
 
 @given(st.text(min_size=1).filter(str.isprintable), slates())
 def test_the_picture_stays_and_needs_no_memory_to_do_so(shopper, mug):
-    decider = Decider(a_table("v1", mug), HALVES, MemoryLog())
+    decider = Decider(a_table("v1", mug), HALVES, MemoryEventLog())
     first = decider.decide(shopper, "mug", NOON)
     assert decider.decide(shopper, "mug", NOON + 9) == first
     assert decider.settled(shopper, "mug") == first
-    assert Decider(a_table("v1", mug), HALVES, MemoryLog()).decide(shopper, "mug", NOON) == first
+    assert (
+        Decider(a_table("v1", mug), HALVES, MemoryEventLog()).decide(shopper, "mug", NOON) == first
+    )
 
 
 def test_what_is_not_decided_is_not_settled():
-    assert Decider(a_table(), HALVES, MemoryLog()).settled("ann", "mug") is None
+    assert Decider(a_table(), HALVES, MemoryEventLog()).settled("ann", "mug") is None
 
 
 def test_probabilities_of_the_slate_are_kept():
     shares = (0.05, 0.5, 0.3, 0.15)
-    decider = Decider(a_table("v1", slate(*shares)), NEARLY_ALL, MemoryLog())
+    decider = Decider(a_table("v1", slate(*shares)), NEARLY_ALL, MemoryEventLog())
     decisions = [decider.decide(f"s{n}", "mug", NOON) for n in range(6000)]
     counts = Counter(d.style_key for d in decisions if d.arm == "personalized")
     names = ["original", *(style.key for style in STYLES[:3])]
@@ -131,8 +140,8 @@ def test_probabilities_of_the_slate_are_kept():
 def test_products_and_policies_are_drawn_independently():
     even = slate(0.5, 0.5)
     slots = {("all", "mug"): even, ("all", "shoe"): even}
-    first = Decider(DecisionTable("v1", slots, {}, "all"), NEARLY_ALL, MemoryLog())
-    second = Decider(DecisionTable("v2", slots, {}, "all"), NEARLY_ALL, MemoryLog())
+    first = Decider(DecisionTable("v1", slots, {}, "all"), NEARLY_ALL, MemoryEventLog())
+    second = Decider(DecisionTable("v2", slots, {}, "all"), NEARLY_ALL, MemoryEventLog())
     cells = Counter(
         (
             first.decide(f"s{n}", "mug", NOON).style_key,
@@ -149,7 +158,11 @@ def test_products_and_policies_are_drawn_independently():
 @given(st.lists(slates(), min_size=1, max_size=7), st.integers(0, 3), st.text("abc", min_size=1))
 def test_pictures_change_within_the_budget(chosen, budget, shopper):
     decider = Decider(
-        a_table("v0"), NEARLY_ALL, MemoryLog(), change_budget=budget, servable=lambda digest: True
+        a_table("v0"),
+        NEARLY_ALL,
+        MemoryEventLog(),
+        change_budget=budget,
+        servable=lambda digest: True,
     )
     shown = [decider.decide(shopper, "mug", NOON)]
     for number, mug in enumerate(chosen, start=1):
@@ -161,7 +174,7 @@ def test_pictures_change_within_the_budget(chosen, budget, shopper):
 
 
 def test_a_kept_picture_keeps_its_policy_and_propensity():
-    decider = Decider(a_table("v1"), NEARLY_ALL, MemoryLog(), change_budget=0)
+    decider = Decider(a_table("v1"), NEARLY_ALL, MemoryEventLog(), change_budget=0)
     before = {s: decider.decide(s, "mug", NOON) for s in map(str, range(50))}
     decider.replace(a_table("v2", slate(0.1, 0.1, 0.8)))
     for shopper, decision in before.items():
@@ -170,7 +183,7 @@ def test_a_kept_picture_keeps_its_policy_and_propensity():
 
 def decisions_over_tables(budget: int, shoppers: int, tables: list[Slate]) -> list[Decision]:
     """Every decision that was answered, of shoppers who come once under each table."""
-    decider = Decider(a_table("v0", tables[0]), NEARLY_ALL, MemoryLog(), change_budget=budget)
+    decider = Decider(a_table("v0", tables[0]), NEARLY_ALL, MemoryEventLog(), change_budget=budget)
     answered = []
     for number, mug in enumerate(tables):
         decider.replace(a_table(f"v{number}", mug))
@@ -211,10 +224,10 @@ def test_inverse_propensities_recover_the_slate():
 
 
 def test_a_withdrawn_picture_is_changed_beyond_the_budget():
-    decider = Decider(a_table("v1", slate(0.001, 0.999)), NEARLY_ALL, MemoryLog(), change_budget=0)
-    shopper = next(
-        s for s in map(str, range(99)) if decider.decide(s, "mug", NOON).style_key == "light=l0"
+    decider = Decider(
+        a_table("v1", slate(0.001, 0.999)), NEARLY_ALL, MemoryEventLog(), change_budget=0
     )
+    shopper = seer_of(decider, "light=l0")
     decider.replace(a_table("v2", slate(1.0)))
     decision = decider.decide(shopper, "mug", NOON)
     assert (decision.digest, decision.policy_version, decision.propensity) == (None, "v2", 1.0)
@@ -225,13 +238,11 @@ def test_a_picture_that_is_still_approved_may_stay():
     decider = Decider(
         a_table("v1", slate(0.001, 0.999)),
         NEARLY_ALL,
-        MemoryLog(),
+        MemoryEventLog(),
         change_budget=0,
         servable=approved.__contains__,
     )
-    shopper = next(
-        s for s in map(str, range(99)) if decider.decide(s, "mug", NOON).style_key == "light=l0"
-    )
+    shopper = seer_of(decider, "light=l0")
     decider.replace(a_table("v2", slate(1.0)))
     assert decider.decide(shopper, "mug", NOON).digest == DIGESTS["light=l0"]
     approved.clear()
@@ -239,7 +250,7 @@ def test_a_picture_that_is_still_approved_may_stay():
 
 
 def test_back_at_an_earlier_table_its_decision_is_back():
-    decider = Decider(a_table("v1"), NEARLY_ALL, MemoryLog())
+    decider = Decider(a_table("v1"), NEARLY_ALL, MemoryEventLog())
     first = [decider.decide(str(n), "mug", NOON) for n in range(50)]
     decider.replace(a_table("v2", slate(0.2, 0.3, 0.5)))
     second = [decider.decide(str(n), "mug", NOON) for n in range(50)]
@@ -253,26 +264,65 @@ def test_back_at_an_earlier_table_its_decision_is_back():
 
 
 def test_a_policy_version_names_one_table():
-    decider = Decider(a_table("v1"), HALVES, MemoryLog())
+    decider = Decider(a_table("v1"), HALVES, MemoryEventLog())
     decider.replace(a_table("v1"))
     with pytest.raises(StoreConflict, match="'v1'"):
         decider.replace(a_table("v1", slate(1.0)))
     assert decider.table == a_table("v1")
 
 
-def test_an_unapproved_picture_of_an_earlier_run_is_never_answered():
-    log = MemoryLog()
-    earlier = Decider(a_table("v1", slate(0.001, 0.999)), NEARLY_ALL, log)
-    shopper = next(
-        s for s in map(str, range(99)) if earlier.decide(s, "mug", NOON).style_key == "light=l0"
+def test_a_withdrawn_picture_gives_way_to_the_original_at_once():
+    approved = set(DIGESTS.values())
+    decider = Decider(
+        a_table(), NEARLY_ALL, MemoryEventLog(), change_budget=9, servable=approved.__contains__
     )
+    red, blue = seer_of(decider, "light=l0"), seer_of(decider, "light=l1")
+    before = decider.decide(blue, "mug", NOON)
+    approved.remove(DIGESTS["light=l0"])
+    assert decider.settled(red, "mug") is None
+    after = decider.decide(red, "mug", NOON + 1)
+    assert (after.digest, after.style_key, after.propensity) == (None, "original", 1.0)
+    assert after.policy_version == "v1~withdrawn"
+    assert decider.decide(red, "mug", NOON + 2) == decider.settled(red, "mug") == after
+    approved.add(DIGESTS["light=l0"])
+    assert decider.decide(red, "mug", NOON + 3) == after  # it does not flicker back
+    assert decider.decide(blue, "mug", NOON + 4) == before
+
+
+def test_the_original_takes_over_the_probability_of_what_was_withdrawn():
+    gone = {DIGESTS["light=l0"], DIGESTS["light=l2"]}
+    decider = Decider(
+        a_table("v1", slate(0.1, 0.3, 0.4, 0.2)),
+        NEARLY_ALL,
+        MemoryEventLog(),
+        servable=lambda digest: digest not in gone,
+    )
+    decisions = [decider.decide(f"s{n}", "mug", NOON) for n in range(4000)]
+    decisions = [d for d in decisions if d.arm == "personalized"]
+    shown = sorted({(d.style_key, round(d.propensity, 9)) for d in decisions})
+    assert shown == [("light=l1", 0.4), ("original", 0.6)]
+    counts = Counter(d.style_key for d in decisions)
+    expected = [0.6 * counts.total(), 0.4 * counts.total()]
+    assert chisquare([counts["original"], counts["light=l1"]], expected).pvalue > 1e-3
+
+
+def test_a_picture_of_an_earlier_run_that_is_gone_is_never_answered():
+    log = MemoryEventLog()
+    shopper = seer_of(Decider(a_table("v1", slate(0.001, 0.999)), NEARLY_ALL, log), "light=l0")
     later = Decider(a_table("v1", slate(1.0)), NEARLY_ALL, log)
-    with pytest.raises(StoreConflict, match="'v1'"):
-        later.decide(shopper, "mug", NOON)
+    assert later.decide(shopper, "mug", NOON).digest is None
+
+
+def test_propensities_stay_within_one_though_sums_have_a_tolerance():
+    barely = Slate((Candidate(ORIGINAL, None, 1 + 5e-10),))
+    decision = Decider(a_table("v1", barely), NEARLY_ALL, MemoryEventLog()).decide(
+        "s1", "mug", NOON
+    )
+    assert decision.propensity == 1.0
 
 
 def test_arms_cannot_change_under_a_running_test():
-    log = MemoryLog()
+    log = MemoryEventLog()
     Decider(a_table(), HALVES, log)
     with pytest.raises(StoreConflict, match="hero"):
         Decider(a_table(), NEARLY_ALL, log)
@@ -280,13 +330,13 @@ def test_arms_cannot_change_under_a_running_test():
 
 def test_a_negative_budget_is_refused():
     with pytest.raises(InvalidInput, match="-1"):
-        Decider(a_table(), HALVES, MemoryLog(), change_budget=-1)
+        Decider(a_table(), HALVES, MemoryEventLog(), change_budget=-1)
 
 
 @pytest.mark.parametrize("place", [("", "mug"), ("a\x1fb", "mug"), ("ann", ""), ("ann", "\ud800")])
 def test_names_that_cannot_be_logged_are_refused(place):
     with pytest.raises(InvalidInput, match="printable"):
-        Decider(a_table(), HALVES, MemoryLog()).decide(*place, NOON)
+        Decider(a_table(), HALVES, MemoryEventLog()).decide(*place, NOON)
 
 
 def test_a_table_is_swapped_whole_under_traffic():
@@ -297,7 +347,7 @@ def test_a_table_is_swapped_whole_under_traffic():
         )
         for n, style in enumerate(STYLES[:4])
     }
-    decider = Decider(tables["v0"], NEARLY_ALL, MemoryLog())
+    decider = Decider(tables["v0"], NEARLY_ALL, MemoryEventLog())
     with ThreadPoolExecutor(4) as pool:
         calls = []
         for n in range(2000):
@@ -312,7 +362,7 @@ def test_a_table_is_swapped_whole_under_traffic():
 
 
 def test_one_shopper_asking_many_times_at_once_gets_one_decision():
-    decider = Decider(a_table(), NEARLY_ALL, MemoryLog())
+    decider = Decider(a_table(), NEARLY_ALL, MemoryEventLog())
     with ThreadPoolExecutor(8) as pool:
         decisions = set(pool.map(lambda n: decider.decide("ann", "mug", NOON + n), range(200)))
     assert len(decisions) == 1

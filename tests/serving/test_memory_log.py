@@ -1,7 +1,7 @@
 from contracts.event_log import EventLogContract
-from persona_img.serving.memory_log import MemoryLog
+from persona_img.serving.memory_log import MemoryEventLog
 
 
-class TestMemoryLog(EventLogContract):
-    def new_log(self) -> MemoryLog:
-        return MemoryLog()
+class TestMemoryEventLog(EventLogContract):
+    def new_log(self) -> MemoryEventLog:
+        return MemoryEventLog()

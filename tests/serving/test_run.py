@@ -14,9 +14,9 @@ from fastapi import FastAPI
 
 from persona_img.errors import InvalidInput, PersonaImgError
 from persona_img.serving.app import create_app
-from persona_img.serving.memory_log import MemoryLog
+from persona_img.serving.memory_log import MemoryEventLog
 from persona_img.serving.run import BackgroundServer, serve
-from persona_img.serving.sqlite_log import SqliteLog
+from persona_img.serving.sqlite_log import SqliteEventLog
 
 from .conftest import a_catalog, a_decider, stored_variant
 
@@ -24,7 +24,7 @@ NOON = 1_760_000_000.0
 
 
 def an_app():
-    return create_app(a_decider(MemoryLog()), a_catalog(), stored_variant)
+    return create_app(a_decider(MemoryEventLog()), a_catalog(), stored_variant)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "shop.example"])
@@ -111,7 +111,7 @@ def test_what_was_answered_is_there_after_a_kill(tmp_path):
         process.kill()
         assert process.wait() == -signal.SIGKILL
     assert [accepted for _, accepted in visits] == [1] * 40
-    with closing(SqliteLog(path)) as log:
+    with closing(SqliteEventLog(path)) as log:
         frame = log.feedback()
         assert list(frame["shopper"]) == [f"s{n}" for n in range(40)]
         assert list(frame["decision_id"]) == [event["decision_id"] for event, _ in visits]

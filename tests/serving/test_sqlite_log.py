@@ -13,18 +13,18 @@ from contracts.event_log import NOON, EventLogContract, a_click, a_decision, an_
 from persona_img.domain.decision import Arms
 from persona_img.errors import InvalidInput, StoreConflict, StoreFailed
 from persona_img.serving.feedback import save_feedback
-from persona_img.serving.sqlite_log import SqliteLog
+from persona_img.serving.sqlite_log import SqliteEventLog
 
 from . import killed_writer
 
 
-class TestSqliteLog(EventLogContract):
+class TestSqliteEventLog(EventLogContract):
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path):
         self.paths = (tmp_path / f"{n}.sqlite" for n in itertools.count())
 
-    def new_log(self) -> SqliteLog:
-        return SqliteLog(next(self.paths))
+    def new_log(self) -> SqliteEventLog:
+        return SqliteEventLog(next(self.paths))
 
 
 @pytest.fixture
@@ -34,13 +34,13 @@ def path(tmp_path):
 
 def test_everything_is_there_after_reopening(path):
     arms = Arms("hero", {"control": 0.5, "personalized": 0.5})
-    with closing(SqliteLog(path)) as log:
+    with closing(SqliteEventLog(path)) as log:
         log.open_test(arms)
         log.record_decision(a_decision("d1"))
         log.record_decision(a_decision("d2", policy_version="v2", digest=None))
         log.record_events([an_impression(), a_click()])
         before = log.feedback()
-    with closing(SqliteLog(path)) as log:
+    with closing(SqliteEventLog(path)) as log:
         log.open_test(arms)
         assert log.latest_decision("hero", "ann", "mug").decision_id == "d2"
         assert log.change_count("hero", "ann", "mug") == 1
@@ -51,7 +51,7 @@ def test_everything_is_there_after_reopening(path):
 
 
 def test_closing_leaves_one_file(path):
-    with closing(SqliteLog(path)) as log:
+    with closing(SqliteEventLog(path)) as log:
         log.record_decision(a_decision())
     assert [p.name for p in path.parent.iterdir()] == ["log.sqlite"]
 
@@ -70,7 +70,7 @@ def test_killed_while_writing_it_keeps_what_it_acknowledged(path):
     acknowledged = [tuple(map(int, line.split())) for line in lines]
     assert len(acknowledged) >= 200
 
-    with closing(SqliteLog(path)) as log:
+    with closing(SqliteEventLog(path)) as log:
         stored = log.feedback()
         sent = [killed_writer.events_of(*ack) for ack in acknowledged]
         again = log.record_events([event for batch in sent for event in batch])
@@ -84,7 +84,7 @@ def test_killed_while_writing_it_keeps_what_it_acknowledged(path):
 
 
 def test_two_logs_on_a_file_count_once(path):
-    with closing(SqliteLog(path)) as one, closing(SqliteLog(path)) as two:
+    with closing(SqliteEventLog(path)) as one, closing(SqliteEventLog(path)) as two:
         one.record_decision(a_decision())
         assert two.latest_decision("hero", "ann", "mug") == a_decision()
         events = [an_impression(f"i{n}", at=NOON + n) for n in range(50)]
@@ -95,7 +95,7 @@ def test_two_logs_on_a_file_count_once(path):
 
 
 def test_a_closed_log_says_so(path):
-    log = SqliteLog(path)
+    log = SqliteEventLog(path)
     log.close()
     with pytest.raises(StoreFailed, match="closed"):
         log.record_decision(a_decision())
@@ -104,7 +104,7 @@ def test_a_closed_log_says_so(path):
 
 
 def test_the_database_itself_refuses_a_propensity_of_zero(path):
-    with closing(SqliteLog(path)) as log:
+    with closing(SqliteEventLog(path)) as log:
         log.record_decision(a_decision())
     with closing(sqlite3.connect(path)) as db, pytest.raises(sqlite3.IntegrityError):
         db.execute("UPDATE decisions SET propensity = 0")
@@ -118,21 +118,21 @@ def test_a_path_that_cannot_hold_a_log_is_refused(tmp_path):
         db.execute("CREATE TABLE mine (x)")
     for path in (text, tmp_path, tmp_path / "no" / "folder.sqlite", foreign):
         with pytest.raises(InvalidInput, match=str(path)):
-            SqliteLog(path)
+            SqliteEventLog(path)
     assert text.read_text() == "no database\n" * 100
 
 
 def test_a_log_of_another_version_is_refused(path):
-    SqliteLog(path).close()
+    SqliteEventLog(path).close()
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version = 2")
     with pytest.raises(StoreConflict, match="version 2"):
-        SqliteLog(path)
+        SqliteEventLog(path)
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet", ".arrow"])
 def test_feedback_can_be_saved(path, ending):
-    with closing(SqliteLog(path)) as log:
+    with closing(SqliteEventLog(path)) as log:
         log.record_decision(a_decision())
         log.record_events([an_impression(), a_click()])
         frame = log.feedback()
@@ -147,7 +147,7 @@ def test_feedback_can_be_saved(path, ending):
 
 def test_feedback_is_saved_in_known_formats_only(tmp_path):
     with (
-        closing(SqliteLog(tmp_path / "log.sqlite")) as log,
+        closing(SqliteEventLog(tmp_path / "log.sqlite")) as log,
         pytest.raises(InvalidInput, match="xls"),
     ):
         save_feedback(log.feedback(), tmp_path / "feedback.xls")

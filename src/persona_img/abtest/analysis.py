@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from persona_img.abtest import verdicts
-from persona_img.abtest.report import ABReport, ArmSummary, Comparison, Verdict
+from persona_img.abtest.report import ABReport, ArmSummary, Comparison
 from persona_img.abtest.sequential import EARLIEST, always_valid_interval
 from persona_img.abtest.shoppers import per_shopper
 from persona_img.abtest.statistics import Estimate, Sample, compare
@@ -122,7 +122,7 @@ class ABTest:
             comparisons=tuple(self._by_ctr(shoppers, trusted)),
             secondary=tuple(self._by_clicks(shoppers, trusted)),
             guardrails=tuple(self._guarded(shoppers, trusted)),
-            by_segment=tuple(self._by_segment(shoppers)) if by_segment else (),
+            by_segment=tuple(self._by_segment(shoppers, trusted)) if by_segment else (),
             sample_ratio=ratio,
             warnings=verdicts.warnings(arms, ratio, self.planned_shoppers),
         )
@@ -177,11 +177,11 @@ class ABTest:
                 verdict = verdicts.of_guardrail(found, self.guardrail_margin, trusted=trusted)
                 yield replace(found, verdict=verdict)
 
-    def _by_segment(self, shoppers: pd.DataFrame) -> Iterator[Comparison]:
+    def _by_segment(self, shoppers: pd.DataFrame, trusted: bool) -> Iterator[Comparison]:
         for segment, rows in shoppers.groupby("segment", sort=True):
             for arm in self._others:
                 found = _comparison(_CTR, arm, self._estimate(_CTR, rows, arm, self.confidence))
-                verdict: Verdict = "undefined" if found.reason else "exploratory"
+                verdict = verdicts.of_segment(found, trusted=trusted)
                 yield replace(found, segment=str(segment), verdict=verdict)
 
     def _estimate(

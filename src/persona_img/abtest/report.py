@@ -13,8 +13,8 @@ Verdict = Literal[
     "better", "worse", "no difference shown", "too early", "undefined", "do not trust",
     "holds", "harmed", "unclear", "exploratory",
 ]  # fmt: skip
-"""Comparisons say the first six; guardrails ``holds``, ``harmed``, ``unclear``, ``undefined`` or
-``do not trust``; segments ``exploratory``."""
+"""``undefined`` and ``do not trust`` may stand anywhere. Else comparisons say one of the first
+four, guardrails ``holds``, ``harmed`` or ``unclear``, and segments ``exploratory``."""
 
 
 @dataclass(frozen=True)

@@ -44,11 +44,9 @@ def always_valid_interval(
         raise InvalidInput(f"{shoppers} shoppers of {planned} planned: both are at least 1")
     if not 0 < alpha < 1:
         raise InvalidInput(f"alpha {alpha}: choose between 0 and 1, e.g. 0.05")
-    if math.isnan(lift):
-        return math.nan, math.nan
     # The mixture's scale that makes the interval narrowest at the planned number.
     surprise = -2 * math.log(alpha)
-    scaled = (surprise + math.log(surprise) + 1) / planned * shoppers
+    scaled = (surprise + math.log(surprise + 1)) / planned * shoppers
     width = math.sqrt(2 * (1 + 1 / scaled) * math.log(math.sqrt(1 + scaled) / alpha))
     centre = math.log1p(lift)
     return (

@@ -73,6 +73,13 @@ def of_guardrail(found: Comparison, margin: float, *, trusted: bool) -> Verdict:
     return "holds" if found.low > -margin else "unclear"
 
 
+def of_segment(found: Comparison, *, trusted: bool) -> Verdict:
+    """``exploratory``: with many segments one looks better by chance."""
+    if found.reason:
+        return "undefined"
+    return "exploratory" if trusted else "do not trust"
+
+
 def warnings(
     arms: Sequence[ArmSummary], ratio: SampleRatio, planned: int | None
 ) -> tuple[str, ...]:

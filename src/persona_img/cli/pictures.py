@@ -63,7 +63,9 @@ def render(
     source: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
     style: Annotated[
         list[str] | None,
-        typer.Option("--style", help="attribute=value,…; again for more styles. None: a selection."),
+        typer.Option(
+            "--style", help="attribute=value,…; again for more styles. None: a selection."
+        ),
     ] = None,
     count: Annotated[int, typer.Option(help="Without --style: so many styles per photo.")] = 4,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 7,
@@ -83,7 +85,9 @@ def render(
 
     settings = Settings.load(backdrops=backdrops)
     space = wiring.style_space(settings)
-    styles = [space.parse(text) for text in style] if style else _selection(space.styles()[1:], count)
+    styles = (
+        [space.parse(text) for text in style] if style else _selection(space.styles()[1:], count)
+    )
     if any(s.is_original for s in styles):
         raise InvalidInput("style original: that is the photo itself; ask for another style")
     paths = list_photos(source)
@@ -96,7 +100,7 @@ def render(
     for path in paths:
         photo = load_photo(path)
         if mask_file is not None:
-            photo = photo.with_mask(load_photo(mask_file))
+            photo = photo.with_alpha(load_photo(mask_file).pixels[..., 0])
 
         def rejected(style: Style, error: RenderRejected, path: Path = path) -> None:
             nonlocal failed
@@ -133,13 +137,11 @@ def verify(
 
     report = check(variant, load_photo(against))
     if as_json:
-        print(json.dumps(report.as_dict()))
-    elif report.ok:
-        core = report.certificate.core_pixels
-        print(f"{variant}: verified, {core:,} product pixels are the photograph's own")
+        checks = [{"name": c.name, "passed": c.passed, "found": c.found} for c in report.checks]
+        print(json.dumps({"variant": str(variant), "passed": report.passed, "checks": checks}))
     else:
-        print(f"{variant}: NOT verified: {'; '.join(report.problems)}")
-    if not report.ok:
+        print(f"{variant}\n{report}")
+    if not report.passed:
         raise typer.Exit(1)
 
 

@@ -73,7 +73,9 @@ def catalog_add(
         load_photo(path)  # all are read before anything is written
     folder = workspace.catalog.parent / "photos"
     added = [
-        Product(path.stem, category, path.stem.replace("-", " "), folder / path.name, licence, credit)
+        Product(
+            path.stem, category, path.stem.replace("-", " "), folder / path.name, licence, credit
+        )
         for path in paths
     ]
     catalog = Catalog([*known, *added])
@@ -216,7 +218,9 @@ def _champion(
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address; tokens are required off loopback.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address; tokens are required off loopback.")
+    ] = None,
     port: Annotated[int | None, typer.Option(help="TCP port.")] = None,
     home: Home = None,
 ) -> None:
@@ -236,11 +240,15 @@ def serve(
 
 
 def analyze(
-    test: Annotated[str | None, typer.Argument(help="The A/B test; the settings' if left out.")] = None,
+    test: Annotated[
+        str | None, typer.Argument(help="The A/B test; the settings' if left out.")
+    ] = None,
     policy: Annotated[
         str | None, typer.Option(help="Only impressions of this policy version; last: the newest.")
     ] = None,
-    simulated: Annotated[bool, typer.Option(help="Say in the report that shoppers are simulated.")] = False,
+    simulated: Annotated[
+        bool, typer.Option(help="Say in the report that shoppers are simulated.")
+    ] = False,
     as_json: Json = False,
     home: Home = None,
 ) -> None:
@@ -258,7 +266,9 @@ def analyze(
         simulated=simulated or None,
         run_name=f"analyze {policy or 'all'}",
     )
-    print(json.dumps(report.to_dict() | {"run": run}) if as_json else f"{report.table()}\nrun {run}")
+    print(
+        json.dumps(report.to_dict() | {"run": run}) if as_json else f"{report.table()}\nrun {run}"
+    )
 
 
 def retrain(
@@ -315,9 +325,13 @@ def tracking_ui(
 
 
 def demo(
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer products, shoppers and steps.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer products, shoppers and steps.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
-    home: Annotated[Path, typer.Option(help="Folder that everything is written to.")] = Path("demo"),
+    home: Annotated[Path, typer.Option(help="Folder that everything is written to.")] = Path(
+        "demo"
+    ),
 ) -> None:
     """The whole loop on real photos and SIMULATED shoppers."""
     from persona_img.demo import FULL, QUICK, Demo
@@ -340,7 +354,9 @@ def show_result(result: object, home: Path, console: Console) -> None:
     for column in ("round", "arm", "shoppers", "CTR", "lift", "interval", "true CTR"):
         table.add_column(column, justify="left" if column == "arm" else "right")
     for one in result.rounds:
-        lifts = {c.arm: c for c in one.report.comparisons if c.metric == "CTR" and c.segment is None}
+        lifts = {
+            c.arm: c for c in one.report.comparisons if c.metric == "CTR" and c.segment is None
+        }
         for arm in one.report.arms:
             lift = lifts.get(arm.arm)
             table.add_row(
@@ -355,7 +371,9 @@ def show_result(result: object, home: Path, console: Console) -> None:
     console.print()
     console.print(table)
     console.print(f"lift of round 2 over round 1: {lift_over_first(result.rounds):+.1%}")
-    console.print(f"{result.shown} variants verified, {len(result.rejected)} kept back by the gate\n")
+    console.print(
+        f"{result.shown} variants verified, {len(result.rejected)} kept back by the gate\n"
+    )
     for what, where in (
         ("report", result.report),
         ("contact sheet", result.sheet),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from persona_img.errors import BadCatalog, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 _COLUMNS = ("product", "category", "title", "photo", "licence", "credit", "price")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -38,7 +41,9 @@ class Product:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.product):
-            raise BadCatalog(f"product {self.product!r}: use letters, digits, '.', '_', '-', at most 64")
+            raise BadCatalog(
+                f"product {self.product!r}: use letters, digits, '.', '_', '-', at most 64"
+            )
         for name in ("category", "licence"):
             if not getattr(self, name):
                 raise BadCatalog(f"product {self.product}: {name} is empty; every photo needs one")
@@ -51,7 +56,9 @@ class Catalog:
         self._products: dict[str, Product] = {}
         for product in products:
             if product.product in self._products:
-                raise BadCatalog(f"product {product.product} is listed twice; give each its own name")
+                raise BadCatalog(
+                    f"product {product.product} is listed twice; give each its own name"
+                )
             self._products[product.product] = product
 
     @classmethod
@@ -74,7 +81,9 @@ class Catalog:
                 try:
                     price = float(row.get("price") or "nan")
                 except ValueError as error:
-                    raise BadCatalog(f"{path}:{number}: price {row['price']!r} is no number") from error
+                    raise BadCatalog(
+                        f"{path}:{number}: price {row['price']!r} is no number"
+                    ) from error
                 products.append(
                     Product(
                         product=row["product"],

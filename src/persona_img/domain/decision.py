@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from persona_img.domain.style import Style
 from persona_img.errors import EmptySlate, InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from persona_img.domain.style import Style
 
 _TOLERANCE = 1e-9
 
@@ -37,7 +41,9 @@ class Ranking:
 
     def __post_init__(self) -> None:
         if len(self.styles) != len(self.scores):
-            raise InvalidInput(f"{len(self.styles)} styles, {len(self.scores)} scores: give one each")
+            raise InvalidInput(
+                f"{len(self.styles)} styles, {len(self.scores)} scores: give one each"
+            )
         if not all(0.0 <= s <= 1.0 for s in self.scores):
             raise InvalidInput(f"scores {self.scores}: click rates lie in [0, 1]")
         if any(a < b for a, b in zip(self.scores, self.scores[1:], strict=False)):
@@ -160,7 +166,10 @@ class Arms:
     def __post_init__(self) -> None:
         if "control" not in self.shares:
             raise InvalidInput(f"arms {list(self.shares)}: one must be named control")
-        if any(not s > 0 for s in self.shares.values()) or abs(sum(self.shares.values()) - 1) > 1e-9:
+        if (
+            any(not s > 0 for s in self.shares.values())
+            or abs(sum(self.shares.values()) - 1) > 1e-9
+        ):
             raise InvalidInput(f"shares {dict(self.shares)}: each > 0, together 1")
 
     def assign(self, unit: str) -> str:
@@ -183,6 +192,4 @@ def uniform(*parts: str) -> float:
 def ranking_of(context: Context, styles: Sequence[Style], scores: Sequence[float]) -> Ranking:
     """A ranking from scores in any order; ties keep the order of ``styles``."""
     order = sorted(range(len(styles)), key=lambda i: -float(scores[i]))
-    return Ranking(
-        context, tuple(styles[i] for i in order), tuple(float(scores[i]) for i in order)
-    )
+    return Ranking(context, tuple(styles[i] for i in order), tuple(float(scores[i]) for i in order))

@@ -62,4 +62,6 @@ class Event:
         if self.position < 1:
             raise InvalidInput(f"event {self.event_id}: position {self.position}; the first is 1")
         if self.kind == "impression" and self.impression_id != self.event_id:
-            raise InvalidInput(f"impression {self.event_id}: impression_id must be its own event_id")
+            raise InvalidInput(
+                f"impression {self.event_id}: impression_id must be its own event_id"
+            )

@@ -43,7 +43,7 @@ class Style:
         """Attribute to value; empty for the original."""
         if self.is_original:
             return {}
-        return dict(pair.split("=", 1) for pair in self.key.split(","))  # type: ignore[misc]
+        return dict(pair.split("=", 1) for pair in self.key.split(","))
 
     def __str__(self) -> str:
         return self.key
@@ -68,7 +68,9 @@ class StyleSpace:
     def __post_init__(self) -> None:
         for name, values in self.attributes.items():
             if not values or len(set(values)) != len(values):
-                raise UnknownStyle(f"attribute {name}: values {values}; give at least one, each once")
+                raise UnknownStyle(
+                    f"attribute {name}: values {values}; give at least one, each once"
+                )
             for text in (name, *values):
                 if not text or set(text) & set(",= \t\n"):
                     raise UnknownStyle(f"{text!r}: names and values hold no space, comma or '='")
@@ -102,7 +104,9 @@ class StyleSpace:
             raise UnknownStyle(f"{source}: no [attributes] table; list attributes and their values")
         rules: list[Mapping[str, str]] = []
         for rule in document.get("forbidden", []):
-            choices = [[(k, x) for x in ([v] if isinstance(v, str) else v)] for k, v in rule.items()]
+            choices = [
+                [(k, x) for x in ([v] if isinstance(v, str) else v)] for k, v in rule.items()
+            ]
             rules += [dict(pairs) for pairs in itertools.product(*choices)]
         return cls({str(k): tuple(map(str, v)) for k, v in table.items()}, tuple(rules))
 
@@ -149,7 +153,9 @@ class StyleSpace:
         self._check_known(style.values)
         missing = set(self.attributes) - set(style.values)
         if missing:
-            raise UnknownStyle(f"style {style}: lacks {', '.join(sorted(missing))}; give every attribute")
+            raise UnknownStyle(
+                f"style {style}: lacks {', '.join(sorted(missing))}; give every attribute"
+            )
         if not self._allowed(style.values):
             raise UnknownStyle(f"style {style}: this combination is forbidden by the style space")
         return style

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from persona_img.domain.style import Style
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from persona_img.domain.style import Style
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,9 @@
 """Latent codec: a light variational autoencoder whose decoder does not dominate the time.
 
 A space-to-depth stem keeps every convolution at a quarter of the picture's resolution or less.
+The first three latent channels are not learned: they are the picture at a sixteenth of its size.
+So a colour is never lost, however short the training, and the rest of the latents is free for
+detail.
 """
 
 from __future__ import annotations
@@ -12,6 +15,10 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+THUMBNAIL = 3
+"""Latent channels that are the picture's own small copy."""
+_THUMBNAIL_LOG_VARIANCE = -7.0
 
 
 class Residual(nn.Module):
@@ -25,14 +32,15 @@ class Residual(nn.Module):
         nn.init.zeros_(self.conv2.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + cast(Tensor, self.conv2(F.silu(self.conv1(F.silu(self.norm(x))))))
+        """Same shape as ``x``, (B, C, H, W)."""
+        return x + cast("Tensor", self.conv2(F.silu(self.conv1(F.silu(self.norm(x))))))
 
 
-class Codec(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class Codec(ModelMixin, ConfigMixin):
     """Pictures to latents at 1/16 of the size and back.
 
     Args:
-        latent_channels: C of the latents.
+        latent_channels: C of the latents, the thumbnail's three among them.
         widths: Channels at 1/4, 1/8 and 1/16 of the picture's resolution.
         depths: Residual blocks at each, in the encoder; the decoder has as many.
         latent_mean: Per-channel mean of training latents, length C; set after training.
@@ -62,7 +70,10 @@ class Codec(ModelMixin, ConfigMixin):  # type: ignore[misc]
             up += [Residual(widths[level]) for _ in range(depths[level])]
             if level > 0:
                 up += [nn.Conv2d(widths[level], 4 * widths[level - 1], 1), nn.PixelShuffle(2)]
-        down += [nn.GroupNorm(8, widths[2]), nn.Conv2d(widths[2], 2 * latent_channels, 3, padding=1)]
+        down += [
+            nn.GroupNorm(8, widths[2]),
+            nn.Conv2d(widths[2], 2 * (latent_channels - THUMBNAIL), 3, padding=1),
+        ]
         up += [nn.Conv2d(widths[0], 48, 3, padding=1), nn.PixelShuffle(4)]
         self.encoder = nn.Sequential(*down)
         self.decoder = nn.Sequential(*up)
@@ -74,11 +85,19 @@ class Codec(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def posterior(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of raw latents; pictures (B, 3, H, W) in -1..1."""
         mean, log_variance = self.encoder(pictures).chunk(2, dim=1)
-        return mean, log_variance.clamp(-12.0, 4.0)
+        thumbnail = F.avg_pool2d(pictures, self.factor)
+        certain = torch.full_like(thumbnail, _THUMBNAIL_LOG_VARIANCE)
+        return (
+            torch.cat([thumbnail, mean], dim=1),
+            torch.cat([certain, log_variance.clamp(-12.0, 4.0)], dim=1),
+        )
 
     def decode_raw(self, raw: Tensor) -> Tensor:
-        """Pictures of raw (unnormalised) latents."""
-        return cast(Tensor, self.decoder(raw))
+        """Pictures of raw (unnormalised) latents: learned detail on the thumbnail's colours."""
+        detail = self.decoder(raw)
+        missing = raw[:, :THUMBNAIL] - F.avg_pool2d(detail, self.factor)
+        colours = F.interpolate(missing, scale_factor=float(self.factor), mode="bilinear")
+        return cast("Tensor", detail + colours)
 
     def encode(self, pictures: Tensor) -> Tensor:
         """Normalised latents (B, C, H/16, W/16) of pictures (B, 3, H, W) in -1..1."""

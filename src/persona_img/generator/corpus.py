@@ -9,7 +9,6 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -23,6 +22,7 @@ from persona_img.imaging.mask import MaskSettings, cut_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -76,7 +76,9 @@ def list_photos(settings: CorpusSettings) -> tuple[list[Path], list[Path]]:
     """
     paths = sorted(p for p in settings.photos.iterdir() if p.suffix.lower() in PICTURES)
     if not paths:
-        raise InvalidInput(f"{settings.photos}: no picture ({', '.join(PICTURES)}); name a folder of photos")
+        raise InvalidInput(
+            f"{settings.photos}: no picture ({', '.join(PICTURES)}); name a folder of photos"
+        )
     group = {p.stem: p.stem for p in paths}
     if settings.groups is not None:
         with settings.groups.open(newline="", encoding="utf-8") as lines:
@@ -99,7 +101,9 @@ def cut_photos(settings: CorpusSettings, folder: Path, *, workers: int = 2) -> l
     photos, _ = list_photos(settings)
     rng = np.random.default_rng(settings.seed)
     chosen = [photos[i] for i in sorted(rng.permutation(len(photos))[: settings.max_photos])]
-    todo = [(p, folder / f"{p.stem}.npz") for p in chosen if not (folder / f"{p.stem}.npz").exists()]
+    todo = [
+        (p, folder / f"{p.stem}.npz") for p in chosen if not (folder / f"{p.stem}.npz").exists()
+    ]
     if todo:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             list(tqdm(pool.map(_cut_one, todo, chunksize=8), total=len(todo), desc="cut photos"))

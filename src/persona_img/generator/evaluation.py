@@ -59,7 +59,9 @@ def evaluate(
         and ``seconds``; ``nearest_training`` (largest and 99th percentile correlation) and
         ``copies`` (plates above 0.95).
     """
-    pipeline = BackdropPipeline.from_pretrained(checkpoint, torch_dtype=torch.float32, local_files_only=True)
+    pipeline = BackdropPipeline.from_pretrained(
+        checkpoint, torch_dtype=torch.float32, local_files_only=True
+    )
     pipeline.set_progress_bar_config(disable=True)
     products = _held_out_products(corpus, photos, seed)
     styles = _spread_styles(pipeline, len(products), seed)
@@ -77,13 +79,17 @@ def evaluate(
     for count in steps:
         started = time.perf_counter()
         errors, nearest, row = [], [], []
-        for i, ((rgb, mask), style) in enumerate(tqdm(list(zip(products, styles, strict=True)), desc=f"{count} steps")):
+        for i, ((rgb, mask), style) in enumerate(
+            tqdm(list(zip(products, styles, strict=True)), desc=f"{count} steps")
+        ):
             plate = _plate(pipeline, rgb, mask, style, count, guidance, seed + i)
             asked = np.array(pipeline.style_encoder.colour_of(style["surface"], style["palette"]))
             far = 1.0 - cv2.dilate(mask, np.ones((31, 31), np.uint8))
             errors.append(float(np.linalg.norm((mean_lab(plate, far) - asked)[1:])))
             nearest.append(index.nearest(plate)[0])
-            row.append(np.round(rgb * mask[..., None] + plate * (1 - mask[..., None])).astype(np.uint8))
+            row.append(
+                np.round(rgb * mask[..., None] + plate * (1 - mask[..., None])).astype(np.uint8)
+            )
         shown = row
         report["steps"][str(count)] = {
             "colour_error": float(np.nanmean(errors)),
@@ -109,7 +115,7 @@ def _held_out_products(
         rgb = load_rgb(unseen[i], bucket_of(height, width))
         cut = cut_out(rgb, MaskSettings(side=288))
         if cut.confidence >= 0.85:
-            found.append((rgb, cut.alpha.astype(np.float32) / 255))
+            found.append((rgb, cut.alpha.astype(np.float32) / np.float32(255)))
         if len(found) == count:
             break
     return found
@@ -134,7 +140,9 @@ def _plate(
 ) -> NDArray[np.uint8]:
     product = torch.from_numpy(on_grey(rgb, mask)).permute(2, 0, 1)[None].float() / 127.5 - 1
     silhouette = torch.from_numpy(mask)[None, None]
-    made = pipeline(product, silhouette, [style], steps=steps, guidance=guidance, seeds=[seed]).images
+    made = pipeline(
+        product, silhouette, [style], steps=steps, guidance=guidance, seeds=[seed]
+    ).images
     return np.asarray((made[0].permute(1, 2, 0) * 255).round().byte().numpy())
 
 

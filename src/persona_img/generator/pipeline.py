@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from persona_img.errors import InvalidInput
-from persona_img.generator.codec import Codec
-from persona_img.generator.style_encoder import StyleEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from persona_img.generator.codec import Codec
+    from persona_img.generator.style_encoder import StyleEncoder
 
 GRID = 32
 """Height and width must be multiples of this: the codec's 16 times the denoiser's 2."""
@@ -24,13 +25,13 @@ MASK_CHANNELS = 16
 
 
 @dataclass
-class BackdropOutput(BaseOutput):  # type: ignore[misc]
+class BackdropOutput(BaseOutput):
     """Plates, float32 (B, 3, H, W) in 0..1: the backdrop with the product's shadow, without it."""
 
     images: Tensor
 
 
-class BackdropPipeline(DiffusionPipeline):  # type: ignore[misc]
+class BackdropPipeline(DiffusionPipeline):
     """Paints the backdrop a style asks for around, and under, a product's silhouette.
 
     The product itself is never painted: the plate is complete behind it, so whoever pastes the
@@ -87,7 +88,9 @@ class BackdropPipeline(DiffusionPipeline):  # type: ignore[misc]
                 f"and (B, 1, H, W) with H and W multiples of {GRID}"
             )
         if len(styles) != batch or (seeds is not None and len(seeds) != batch):
-            raise InvalidInput(f"{batch} products, {len(styles)} styles: give one style and seed each")
+            raise InvalidInput(
+                f"{batch} products, {len(styles)} styles: give one style and seed each"
+            )
         device = self._execution_device
         dtype = self.denoiser.dtype
         conditions = self.conditions(product.to(device), mask.to(device)).to(dtype)
@@ -120,9 +123,7 @@ class BackdropPipeline(DiffusionPipeline):  # type: ignore[misc]
         latents = self.codec.encode(product.to(self.codec.dtype))
         return torch.cat([latents, mask_cells(mask).to(latents.dtype)], dim=1)
 
-    def _noise(
-        self, batch: int, height: int, width: int, seeds: Sequence[int] | None
-    ) -> Tensor:
+    def _noise(self, batch: int, height: int, width: int, seeds: Sequence[int] | None) -> Tensor:
         shape = (self.codec.config.latent_channels, height // 16, width // 16)
         if seeds is None:
             return torch.randn(batch, *shape)
@@ -140,7 +141,7 @@ def predict(
 ) -> Tensor:
     """Velocity (noise minus picture) at ``time`` in 0..1000."""
     return cast(
-        Tensor,
+        "Tensor",
         denoiser(
             torch.cat([noisy, conditions], dim=1),
             time,

@@ -194,9 +194,11 @@ def _material(
     columns = (np.arange(width) + left) % side
     sheet = lab[rows][:, columns].copy()
     mean = lab.reshape(-1, 3).mean(0)
-    target = surface.colour(chroma) + np.float32([3.0, 1.2, 1.2]) * rng.standard_normal(3)
+    target = surface.colour(chroma) + np.array(
+        [3.0, 1.2, 1.2], dtype=np.float32
+    ) * rng.standard_normal(3)
     # A painted or dyed material keeps its relief, and less of its own colour's spread.
-    contrast = np.float32([1.0, 0.6, 0.6])
+    contrast = np.array([1.0, 0.6, 0.6], dtype=np.float32)
     return from_lab(((sheet - mean) * contrast + target).astype(np.float32))
 
 

@@ -18,7 +18,7 @@ UNKNOWN = 0
 """Index of the null value: attribute not known (training) or not asked for (sampling)."""
 
 
-class StyleEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class StyleEncoder(ModelMixin, ConfigMixin):
     """Style attributes to cross-attention tokens.
 
     Surface and light are learned embeddings; palette is told as the colour it asks of that
@@ -74,9 +74,7 @@ class StyleEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
             surfaces.append(1 + surface_names.index(surface) if surface else UNKNOWN)
             lights.append(1 + light_names.index(light) if light else UNKNOWN)
             palette = style.get("palette", "neutral")
-            colours.append(
-                self.colour_of(surface, palette) if surface else (float("nan"),) * 3
-            )
+            colours.append(self.colour_of(surface, palette) if surface else (float("nan"),) * 3)
         return torch.tensor(surfaces), torch.tensor(lights), torch.tensor(colours)
 
     def forward(self, surface: Tensor, light: Tensor, colour: Tensor) -> Tensor:

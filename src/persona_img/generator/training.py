@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -76,7 +76,9 @@ class TrainingSettings:
     seed: int = 7
 
 
-def train(corpus_settings: CorpusSettings, settings: TrainingSettings, work: Path, out: Path) -> Path:
+def train(
+    corpus_settings: CorpusSettings, settings: TrainingSettings, work: Path, out: Path
+) -> Path:
     """Photos to checkpoint, resuming whatever ``work`` already holds.
 
     Returns:
@@ -107,7 +109,12 @@ def train_codec(
     optimiser = torch.optim.AdamW(codec.parameters(), settings.codec_rate, weight_decay=1e-4)
     state = _Saved(work / "codec.pt", {"net": codec, "optimiser": optimiser}, settings.save_every)
     extra = _scenes(corpus_settings)
-    bar = tqdm(range(state.step, settings.codec_steps), desc="codec", initial=state.step, total=settings.codec_steps)
+    bar = tqdm(
+        range(state.step, settings.codec_steps),
+        desc="codec",
+        initial=state.step,
+        total=settings.codec_steps,
+    )
     for step in bar:
         rng = np.random.default_rng([settings.seed, 1, step])
         torch.manual_seed(settings.seed * 1_000_003 + step)
@@ -150,7 +157,12 @@ def codec_loss(
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
     loss = plain + pyramid + 2.0 * hue + 0.25 * spectra + 2e-4 * kl
     mse = F.mse_loss(made.detach(), crops).item()
-    return loss, {"psnr": 10 * float(np.log10(4 / max(mse, 1e-9))), "spectra": spectra.item(), "kl": kl.item(), "hue": hue.item()}
+    return loss, {
+        "psnr": 10 * float(np.log10(4 / max(mse, 1e-9))),
+        "spectra": spectra.item(),
+        "kl": kl.item(),
+        "hue": hue.item(),
+    }
 
 
 def cache_latents(
@@ -212,10 +224,13 @@ def train_denoiser(
             "denoiser": new_denoiser(channels, settings.token_width, settings.widths),
             "style": style_encoder,
         }
-    ).to(settings.device, memory_format=torch.channels_last)
+    ).to(settings.device)
+    cast("Any", net).to(memory_format=torch.channels_last)
     averaged = copy.deepcopy(net).eval().requires_grad_(False)
     net.train()
-    optimiser = torch.optim.AdamW(net.parameters(), settings.denoiser_rate, weight_decay=1e-3, betas=(0.9, 0.99))
+    optimiser = torch.optim.AdamW(
+        net.parameters(), settings.denoiser_rate, weight_decay=1e-3, betas=(0.9, 0.99)
+    )
     parts = {"net": net, "averaged": averaged, "optimiser": optimiser}
     state = _Saved(work / "denoiser.pt", parts, settings.save_every)
 
@@ -223,13 +238,18 @@ def train_denoiser(
         pipeline = BackdropPipeline(
             codec=copy.deepcopy(codec),
             denoiser=copy.deepcopy(averaged["denoiser"]),
-            style_encoder=copy.deepcopy(averaged["style"]),
+            style_encoder=cast("StyleEncoder", copy.deepcopy(averaged["style"])),
             scheduler=FlowMatchEulerDiscreteScheduler(),
         ).to(dtype=torch.float16)
         pipeline.save_pretrained(out, safe_serialization=True)
         return pipeline
 
-    bar = tqdm(range(state.step, settings.denoiser_steps), desc="denoiser", initial=state.step, total=settings.denoiser_steps)
+    bar = tqdm(
+        range(state.step, settings.denoiser_steps),
+        desc="denoiser",
+        initial=state.step,
+        total=settings.denoiser_steps,
+    )
     smooth = float("nan")
     for step in bar:
         rng = np.random.default_rng([settings.seed, 2, step])
@@ -263,7 +283,7 @@ def flow_loss(denoiser: nn.Module, style: nn.Module, batch: dict[str, Tensor]) -
     mix = t.view(-1, 1, 1, 1)
     noisy = (1 - mix) * target + mix * noise
     tokens = style(batch["surface"], batch["light"], batch["colour"])
-    velocity = predict(denoiser, noisy, batch["conditions"].float(), 1000 * t, tokens)  # type: ignore[arg-type]
+    velocity = predict(denoiser, noisy, batch["conditions"].float(), 1000 * t, tokens)
     known = batch["known"].float()
     error = (velocity - (noise - target)).square().mean(1, keepdim=True)
     return (error * known).sum() / known.sum().clamp_min(1.0)
@@ -299,7 +319,12 @@ def _local_amplitudes(x: Tensor) -> Tensor:
     window = torch.hann_window(16, periodic=False, device=x.device)
     window = window[:, None] * window[None, :]
     patches = x.mean(1, keepdim=True).unfold(2, 16, 8).unfold(3, 16, 8)
-    return torch.fft.rfft2((patches - patches.mean((-1, -2), keepdim=True)) * window).abs().add(1e-3).log()
+    return (
+        torch.fft.rfft2((patches - patches.mean((-1, -2), keepdim=True)) * window)
+        .abs()
+        .add(1e-3)
+        .log()
+    )
 
 
 def _crops(
@@ -328,7 +353,12 @@ def _signed(rgb: Any) -> Tensor:
 
 
 def _scenes(settings: CorpusSettings) -> list[NDArray[np.uint8]]:
-    paths = [p for folder in settings.scenes for p in sorted(folder.rglob("*")) if p.suffix.lower() in PICTURES]
+    paths = [
+        p
+        for folder in settings.scenes
+        for p in sorted(folder.rglob("*"))
+        if p.suffix.lower() in PICTURES
+    ]
     found = []
     for path in paths:
         with Image.open(path) as image:
@@ -392,5 +422,3 @@ def _write_whole(path: Path, value: object) -> None:
     partial = path.with_name(path.name + ".part")
     torch.save(value, partial)
     partial.replace(path)
-
-

@@ -25,7 +25,7 @@ def to_lab(rgb: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def from_lab(lab: NDArray[np.float32]) -> NDArray[np.float32]:
-    """sRGB float32 0..1 of a Lab picture; colours outside the gamut are clipped."""
+    """SRGB float32 0..1 of a Lab picture; colours outside the gamut are clipped."""
     rgb = cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB)
     return np.clip(np.asarray(rgb, dtype=np.float32), 0.0, 1.0)
 

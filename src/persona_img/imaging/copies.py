@@ -1,4 +1,4 @@
-"""Is a generated backdrop a copy of a training picture? A small index that travels with a checkpoint."""
+"""Is a generated backdrop a copy of a training picture? An index that travels with a checkpoint."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ class CopyIndex:
     ) -> CopyIndex:
         """Index of pictures (H, W, 3) and where they show backdrop (H, W), 1 is backdrop."""
         grey = [_small(p) for p in pictures]
-        seen = [cv2.resize(k.astype(np.float32), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) > 0.7 for k in known]
+        seen = [
+            cv2.resize(k.astype(np.float32), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) > 0.7
+            for k in known
+        ]
         return cls(
             np.array(grey, dtype=np.uint8).reshape(-1, _SIDE, _SIDE),
             np.array(seen, dtype=bool).reshape(-1, _SIDE, _SIDE),
@@ -84,7 +87,9 @@ class CopyIndex:
 
 def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    return np.asarray(cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return np.asarray(
+        cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), dtype=np.uint8
+    )
 
 
 def _flat(grey: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:

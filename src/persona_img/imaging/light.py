@@ -64,7 +64,9 @@ def illumination(
     def jitter(spread: float = 0.15) -> float:
         return float(1.0 + spread * rng.standard_normal()) if rng is not None else 1.0
 
-    cast = _shifted(mask, light.shadow_offset[0] * short * jitter(), light.shadow_offset[1] * short * jitter())
+    cast = _shifted(
+        mask, light.shadow_offset[0] * short * jitter(), light.shadow_offset[1] * short * jitter()
+    )
     cast = _blur(cast, light.shadow_blur * short * jitter())
     ambient = _blur(mask, light.ambient_blur * short * jitter())
     factor = (1.0 - _unit(light.shadow_strength * jitter()) * cast) * (
@@ -77,7 +79,7 @@ def illumination(
         field = field * _panes(height, width, rng)
     # Shade is a little bluer than light, as under a sky: shadows that are pure grey look painted.
     shade = (factor * field)[..., None]
-    tint = np.float32([0.985, 1.0, 1.03])
+    tint = np.array([0.985, 1.0, 1.03], dtype=np.float32)
     return np.asarray(shade * np.where(shade < 1, tint ** (1 - shade), 1.0), dtype=np.float32)
 
 
@@ -93,12 +95,12 @@ def contact_shadow(mask: NDArray[np.float32], light: Light) -> NDArray[np.float3
 
 
 def apply_light(rgb: NDArray[np.float32], factor: NDArray[np.float32]) -> NDArray[np.float32]:
-    """sRGB float32 0..1 with its linear light multiplied by ``factor``."""
+    """SRGB float32 0..1 with its linear light multiplied by ``factor``."""
     return to_srgb(to_linear(rgb) * factor)
 
 
 def to_linear(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
-    """sRGB 0..1 to linear light 0..1 (IEC 61966-2-1)."""
+    """SRGB 0..1 to linear light 0..1 (IEC 61966-2-1)."""
     low = rgb / 12.92
     high = ((rgb + 0.055) / 1.055) ** 2.4
     return np.asarray(np.where(rgb <= 0.04045, low, high), dtype=np.float32)
@@ -140,6 +142,6 @@ def _blur(x: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
 
 
 def _shifted(mask: NDArray[np.float32], dx: float, dy: float) -> NDArray[np.float32]:
-    move = np.float32([[1, 0, dx], [0, 1, dy]])
+    move = np.array([[1, 0, dx], [0, 1, dy]], dtype=np.float32)
     size = (mask.shape[1], mask.shape[0])
     return np.asarray(cv2.warpAffine(mask, move, size, flags=cv2.INTER_LINEAR), dtype=np.float32)

@@ -14,12 +14,15 @@ import cv2
 import numpy as np
 
 from persona_img.imaging.colour import to_lab
+from persona_img.imaging.leftover import without_leftovers
+from persona_img.imaging.matting import strips
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LIGHTNESS_WEIGHT = 0.55  # shadows change L*, seldom the hue: trust lightness less
 _BORDER_CLUSTERS = 6
+_REFINE_SIDE = 1280  # the edge follows full-size colours, by planes fitted at this long side
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ def cut_out(photo: NDArray[np.uint8], settings: MaskSettings | None = None) -> P
     small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
     distance, ring = _border_distance(small)
     binary = _clean(_grabcut(small, distance, ring, settings.iterations), settings)
+    binary = without_leftovers(small, binary)
     checks = _checks(small, binary, ring)
     alpha = _refine(photo, binary)
     return ProductMask(alpha=alpha, confidence=min(checks.values()), checks=checks)
@@ -85,16 +89,22 @@ def supplied(alpha: NDArray[np.uint8]) -> ProductMask:
     return ProductMask(alpha=alpha, confidence=1.0, checks={"supplied": 1.0}, source="supplied")
 
 
-def guided_filter(
+def guided_plane(
     guide: NDArray[np.float32], source: NDArray[np.float32], radius: int, eps: float
-) -> NDArray[np.float32]:
-    """Edge-keeping smoothing of ``source`` along the edges of a colour ``guide``.
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """How ``source`` follows the colours of ``guide``: the guided filter's averaged planes.
+
+    The filter's output is ``(slope * guide).sum(-1) + offset``. Slope and offset vary slowly, so
+    they may be computed small and applied at full size (He and Sun 2015, arXiv:1505.00996).
 
     Args:
         guide: float32 (H, W, 3) in 0..1.
         source: float32 (H, W).
         radius: Window half-size, pixels.
         eps: Regularisation, in squared guide units.
+
+    Returns:
+        Slope, float32 (H, W, 3), and offset, float32 (H, W).
 
     References:
         He, Sun, Tang 2013, "Guided Image Filtering", TPAMI, eq. 14-16 (colour guide).
@@ -106,15 +116,20 @@ def guided_filter(
 
     mean_i, mean_p = mean(guide), mean(source)
     cov_ip = mean(guide * source[..., None]) - mean_i * mean_p[..., None]
-    cov = np.empty((*source.shape, 3, 3), dtype=np.float32)
-    for i in range(3):
-        for j in range(i, 3):
-            value = mean(guide[..., i] * guide[..., j]) - mean_i[..., i] * mean_i[..., j]
-            cov[..., i, j] = cov[..., j, i] = value
-    cov += eps * np.eye(3, dtype=np.float32)
-    a = np.linalg.solve(cov, cov_ip[..., None])[..., 0].astype(np.float32)
-    b = mean_p - (a * mean_i).sum(-1)
-    return np.asarray((mean(a) * guide).sum(-1) + mean(b), dtype=np.float32)
+    r, g, b = guide[..., 0], guide[..., 1], guide[..., 2]
+    products = mean(np.dstack([r * r, g * g, b * b, r * g, r * b, g * b]))
+    x, y, z = mean_i[..., 0], mean_i[..., 1], mean_i[..., 2]
+    # The 3 x 3 covariance is symmetric: its inverse by cofactors is exact and needs no loop.
+    rr, gg, bb = (products[..., i] - m * m + eps for i, m in enumerate((x, y, z)))
+    rg, rb, gb = products[..., 3] - x * y, products[..., 4] - x * z, products[..., 5] - y * z
+    c_rr, c_rg, c_rb = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
+    c_gg, c_gb, c_bb = rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg
+    determinant = rr * c_rr + rg * c_rg + rb * c_rb
+    cofactors = ((c_rr, c_rg, c_rb), (c_rg, c_gg, c_gb), (c_rb, c_gb, c_bb))
+    a = np.dstack([sum(c * cov_ip[..., i] for i, c in enumerate(row)) for row in cofactors])
+    a /= np.maximum(determinant, 1e-20)[..., None]
+    offset = mean_p - (a * mean_i).sum(-1)
+    return mean(a), mean(offset)
 
 
 def _border_distance(small: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -123,7 +138,9 @@ def _border_distance(small: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDA
     The distance is in units of the border's own spread (about 1 = typical border pixel).
     """
     height, width = small.shape[:2]
-    lab = to_lab(cv2.bilateralFilter(small, 7, 25, 5)) * np.float32([_LIGHTNESS_WEIGHT, 1, 1])
+    lab = to_lab(cv2.bilateralFilter(small, 7, 25, 5)) * np.array(
+        [_LIGHTNESS_WEIGHT, 1, 1], dtype=np.float32
+    )
     thick = max(2, round(0.03 * min(height, width)))
     ring = np.ones((height, width), dtype=bool)
     ring[thick:-thick, thick:-thick] = False
@@ -220,7 +237,7 @@ def _checks(
     edge &= (blur_in > 0.02) & (blur_out > 0.02)
     delta = np.sqrt(((mean_in - mean_out) ** 2).sum(-1))[edge]
     weak = float((delta < 9.0).mean()) if delta.size else 1.0
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(binary, connectivity=8)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(binary, connectivity=8)
     areas = np.sort(stats[1:, cv2.CC_STAT_AREA])[::-1]
     two = float(areas[:2].sum() / areas.sum())  # a pair of shoes is two pieces
     touching = float(binary[ring].mean())
@@ -238,17 +255,24 @@ def _checks(
 def _refine(photo: NDArray[np.uint8], binary: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Alpha at full size: the cut's edge, pulled onto the photo's edge."""
     height, width = photo.shape[:2]
-    coarse = cv2.resize(binary.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
-    scale = max(height, width) / max(binary.shape)
+    shrink = min(1.0, _REFINE_SIDE / max(height, width))
+    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+    scale = max(size) / max(binary.shape)
+    coarse = cv2.resize(binary.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
     coarse = cv2.GaussianBlur(coarse, (0, 0), max(0.6, 0.8 * scale))
-    radius = max(2, round(3 * scale))
-    guided = guided_filter(photo.astype(np.float32) / 255.0, coarse, radius, 1e-4)
+    guide = cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
+    slope, offset = guided_plane(guide, coarse, max(2, round(3 * scale)), 1e-4)
     # Only a narrow band may be uncertain: elsewhere the cut decides.
-    alpha = np.clip((guided - 0.22) / 0.56, 0.0, 1.0)
     band = max(2, round(2.5 * scale))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * band + 1, 2 * band + 1))
     hard = (coarse > 0.5).astype(np.uint8)
-    sure_in = cv2.erode(hard, kernel, borderValue=1) > 0
-    sure_out = cv2.dilate(hard, kernel) == 0
-    alpha = np.where(sure_in, 1.0, np.where(sure_out, 0.0, alpha))
-    return np.asarray(np.round(alpha * 255), dtype=np.uint8)
+    least = (cv2.erode(hard, kernel, borderValue=1) > 0).astype(np.float32)
+    most = (cv2.dilate(hard, kernel) > 0).astype(np.float32)
+    alpha = np.empty((height, width), dtype=np.uint8)
+    large = [cv2.resize(x, (width, height)) for x in (slope, offset, least, most)]
+    for rows, _ in strips((height, width), 0):
+        a, b, low, high = (x[rows] for x in large)
+        guided = (a * (photo[rows].astype(np.float32) / 255.0)).sum(-1) + b
+        clipped = np.clip((guided - 0.22) / 0.56, low, high)
+        alpha[rows] = np.round(clipped * 255)
+    return alpha

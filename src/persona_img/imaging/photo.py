@@ -107,7 +107,9 @@ def load_photo(source: str | Path | bytes) -> Photo:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.DecompressionBombError as error:
-        raise BadPhoto(f"{name}: {error}; scale it below {MAX_PIXELS // 10**6} megapixels") from error
+        raise BadPhoto(
+            f"{name}: {error}; scale it below {MAX_PIXELS // 10**6} megapixels"
+        ) from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         known = ", ".join(_FORMATS)
         raise BadPhoto(f"{name}: not a picture we can read; use {known}") from error

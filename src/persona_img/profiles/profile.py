@@ -124,7 +124,7 @@ def _events_before(
 ) -> pd.DataFrame:
     """Interactions before ``as_of`` with interest, category and price_rank."""
     events = interactions_checked(interactions)
-    
+    events = events[events["occurred_at"] < pd.Timestamp(as_of)]
     unknown = set(events["product"]) - set(catalogue.index)
     if unknown:
         raise InvalidInput(

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from persona_img.domain.decision import Choice, Context, Ranking
 from persona_img.domain.feedback import FEEDBACK_COLUMNS
-from persona_img.domain.style import Style
 from persona_img.errors import EmptySlate, InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+    from persona_img.domain.decision import Choice, Context, Ranking
+    from persona_img.domain.style import Style
 
 Floats = NDArray[np.float64]
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from persona_img.domain.style import Style
-from persona_img.ranking.base import Floats, RankingFeatures
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from persona_img.ranking.base import Floats, RankingFeatures
 
 
 @dataclass(frozen=True)
@@ -128,10 +132,6 @@ class Encoding:
     def trees(self, rows: Rows) -> Floats:
         """Columns for trees, float64 (n, F); NaN where a number is unknown."""
         style = self._style(rows.style_key)
-        numbers = [
-            [table.get(name, np.nan) for name in getattr(rows, column.split(":")[0])]
-            for column, table in self.numbers.items()
-        ]
         return np.hstack(
             [
                 np.log(rows.position)[:, None],
@@ -139,7 +139,8 @@ class Encoding:
                 style,
                 _onehot(rows.segment, self.segments),
                 *(self._text(rows, name) for name in self.texts),
-                np.array(numbers, dtype=np.float64).reshape(len(numbers), len(style)).T,
+                self._measured("segment", rows.segment),
+                self._measured("product", rows.product),
             ]
         )
 
@@ -153,23 +154,37 @@ class Encoding:
     def _style(self, keys: Sequence[str]) -> Floats:
         """(n, V); the original and unknown values are zero."""
         column = {pair: v for v, pair in enumerate(self.values)}
-        distinct = {key: row for row, key in enumerate(dict.fromkeys(keys))}
+        distinct, codes = _distinct(keys)
         made = np.zeros((len(distinct), len(column)))
-        for key, row in distinct.items():
+        for row, key in enumerate(distinct):
             for pair in Style(key).values.items():
                 if pair in column:
                     made[row, column[pair]] = 1.0
-        return made[[distinct[key] for key in keys]]
+        return made[codes]
 
     def _text(self, rows: Rows, name: str) -> Floats:
         table = self.texts[name]
+        distinct, codes = _distinct(rows.product)
         known = sorted(set(table.values()))
-        return _onehot([table.get(product, "") for product in rows.product], known)
+        return _onehot([table.get(product, "") for product in distinct], known)[codes]
+
+    def _measured(self, kind: str, names: Sequence[str]) -> Floats:
+        """(n, K) numbers of segments or of products."""
+        tables = [t for column, t in self.numbers.items() if column.split(":")[0] == kind]
+        distinct, codes = _distinct(names)
+        made = np.array([[t.get(name, np.nan) for t in tables] for name in distinct])
+        return made.reshape(len(distinct), len(tables))[codes]
+
+
+def _distinct(names: Sequence[str]) -> tuple[list[str], list[int]]:
+    """Each name once, and every row's place among them: a table is looked up once per name."""
+    place = {name: row for row, name in enumerate(dict.fromkeys(names))}
+    return list(place), [place[name] for name in names]
 
 
 def _onehot(names: Sequence[str], known: Sequence[str]) -> Floats:
     index = {name: i for i, name in enumerate(known)}
-    codes = np.array([index.get(name, len(known)) for name in names], dtype=np.int64)
+    codes = [index.get(name, len(known)) for name in names]
     return np.eye(len(known) + 1)[codes, :-1]
 
 
@@ -185,6 +200,7 @@ def _standardised(kind: str, table: pd.DataFrame) -> dict[str, dict[str, float]]
         spread = float(values.std(ddof=0))
         if spread > 0:
             made[f"{kind}:{column}"] = {
-                str(name): float(value) for name, value in ((values - values.mean()) / spread).items()
+                str(name): float(value)
+                for name, value in ((values - values.mean()) / spread).items()
             }
     return made

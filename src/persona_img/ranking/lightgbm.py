@@ -1,67 +1,203 @@
-"""A ranker of additive effects with prior spreads, and LightGBM on what they leave."""
+"""A ranker of additive effects with prior spreads, and LightGBM on what they leave unexplained.
+
+About six impressions per picture is all there is, so nothing is learned per picture: attribute
+values are pooled over products and segments, and segments, categories and pairs of values only
+differ from that as far as the clicks insist (:mod:`persona_img.ranking.encoding`). Trees come last,
+strongly regularised, for what is not additive.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import lightgbm
 import numpy as np
-import pandas as pd
 
 from persona_img.domain.decision import Context, Ranking, ranking_of
-from persona_img.domain.style import Style
-from persona_img.errors import NotEnoughData, NotFound
+from persona_img.errors import InvalidInput, NotEnoughData, NotFound
 from persona_img.ranking.base import Floats, RankingFeatures, check_feedback, check_styles
 from persona_img.ranking.encoding import Encoding, Rows, Spread
 from persona_img.ranking.linear import fit_logistic
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from persona_img.domain.style import Style
+
+MIN_CLICKS = 20
+"""Fewest clicks, and fewest impressions without one, that a fit is made of."""
+
 _CELL = ["segment", "product", "style_key", "position"]
-_MIN_CLICKS = 20
+_DOCUMENT, _TREES = "ranker.json", "trees.txt"
 
 
 class LightGBMRanker:
+    """Calibrated click rates at position 1 from segment, product and style.
+
+    Impressions of equal segment, product, style and position are one row with two weights. The
+    position is a feature in training and fixed at 1 in ranking.
+
+    Args:
+        rounds: Trees, >= 0; none leaves the additive effects alone.
+        spread: Prior spreads of the additive effects.
+        num_threads: Of LightGBM; more than one can hang in a forked process.
+        seed: Of the columns that each tree may use.
+
+    References:
+        Hill et al. 2017, "An Efficient Bandit Algorithm for Realtime Multivariate Optimization",
+        KDD: values and pairs share what they learn. We add segments and categories.
+        Ke et al. 2017, "LightGBM: A Highly Efficient Gradient Boosting Decision Tree", NeurIPS.
+    """
+
     name = "lightgbm"
 
-    def __init__(self, *, rounds: int = 30, spread: Spread | None = None, num_threads: int = 1, seed: int = 0, params=None, init=True) -> None:
+    def __init__(
+        self,
+        *,
+        rounds: int = 30,
+        spread: Spread | None = None,
+        num_threads: int = 1,
+        seed: int = 0,
+    ) -> None:
+        if rounds < 0 or num_threads < 1:
+            raise InvalidInput(f"{rounds} rounds, {num_threads} threads: at least 0 and 1")
         self.rounds = rounds
         self.spread = spread or Spread()
         self.num_threads = num_threads
         self.seed = seed
-        self.params = params or {}
-        self.init = init
+        self._encoding: Encoding | None = None
+        self._effects: Floats = np.zeros(0)
+        self._intercept = 0.0
+        self._trees: lightgbm.Booster | None = None
 
     def fit(self, feedback: pd.DataFrame, features: RankingFeatures) -> Self:
+        """Learn from counted impressions of all arms.
+
+        Raises:
+            InvalidInput: a column is missing.
+            NotEnoughData: fewer than :data:`MIN_CLICKS` clicks, or impressions without one.
+        """
         check_feedback(feedback)
         cells = feedback.groupby(_CELL, sort=True)["clicked"].agg(["size", "sum"]).reset_index()
         clicks = cells["sum"].to_numpy(dtype=np.float64)
         misses = cells["size"].to_numpy(dtype=np.float64) - clicks
-        self._encoding = Encoding.of(feedback, features)
-        rows = Rows(list(cells["segment"]), list(cells["product"]), list(cells["style_key"]), cells["position"].to_numpy(dtype=np.float64))
-        columns, spread = self._encoding.linear(rows, self.spread)
-        if self.init:
-            self._coef, self._bias = fit_logistic(columns, spread, clicks, misses)
-        else:
-            self._coef = np.zeros(len(spread)); r=clicks.sum()/(clicks.sum()+misses.sum()); self._bias = float(np.log(r/(1-r)))
-        known = columns @ self._coef + self._bias
-        self._booster = None
-        if self.rounds:
-            trees = self._encoding.trees(rows)
-            n=len(rows.segment)
-            data = lightgbm.Dataset(np.vstack([trees, trees]), np.repeat([1, 0], n), weight=np.concatenate([clicks, misses]), init_score=np.concatenate([known, known]))
-            params = dict(objective="binary", num_leaves=8, learning_rate=0.05, min_data_in_leaf=1, min_sum_hessian_in_leaf=5.0, lambda_l2=20.0, feature_fraction=0.7, boost_from_average=False, verbosity=-1, deterministic=True, force_row_wise=True, num_threads=self.num_threads, seed=self.seed, max_bin=63) | self.params
-            self._booster = lightgbm.train(params, data, num_boost_round=self.rounds)
+        if min(clicks.sum(), misses.sum()) < MIN_CLICKS:
+            raise NotEnoughData(
+                f"{clicks.sum():.0f} clicks and {misses.sum():.0f} impressions without one; a fit "
+                f"needs {MIN_CLICKS} of each: wait, or rank with PopularityRanker"
+            )
+        encoding = Encoding.of(feedback, features)
+        rows = Rows(
+            segment=list(cells["segment"]),
+            product=list(cells["product"]),
+            style_key=list(cells["style_key"]),
+            position=cells["position"].to_numpy(dtype=np.float64),
+        )
+        columns, spread = encoding.linear(rows, self.spread)
+        self._effects, self._intercept = fit_logistic(columns, spread, clicks, misses)
+        known = columns @ self._effects + self._intercept
+        self._trees = self._grown(encoding.trees(rows), clicks, misses, known)
+        self._encoding = encoding
         return self
 
     def rank(self, context: Context, styles: Sequence[Style]) -> Ranking:
+        """The styles by predicted click rate at position 1.
+
+        Raises:
+            EmptySlate: no style.
+            NotEnoughData: it was never fitted.
+        """
         check_styles(context, styles)
+        if self._encoding is None:
+            raise NotEnoughData("this ranker was never fitted; fit or load it first")
         n = len(styles)
-        rows = Rows([context.segment] * n, [context.product] * n, [s.key for s in styles], np.ones(n))
+        rows = Rows(
+            [context.segment] * n, [context.product] * n, [s.key for s in styles], np.ones(n)
+        )
         columns, _ = self._encoding.linear(rows, self.spread)
-        z = columns @ self._coef + self._bias
-        if self._booster is not None:
-            z = z + self._booster.predict(self._encoding.trees(rows), raw_score=True)
-        return ranking_of(context, styles, 1 / (1 + np.exp(-z)))
+        log_odds = columns @ self._effects + self._intercept
+        if self._trees is not None:
+            log_odds = log_odds + self._trees.predict(
+                self._encoding.trees(rows), raw_score=True, num_threads=self.num_threads
+            )
+        return ranking_of(context, styles, (1.0 / (1.0 + np.exp(-log_odds))).tolist())
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``ranker.json`` and, where there are trees, LightGBM's own ``trees.txt``.
+
+        Raises:
+            NotEnoughData: it was never fitted.
+        """
+        if self._encoding is None:
+            raise NotEnoughData("this ranker was never fitted; there is nothing to save")
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        document = {
+            "kind": self.name,
+            "rounds": self.rounds,
+            "spread": asdict(self.spread),
+            "seed": self.seed,
+            "encoding": self._encoding.as_dict(),
+            "effects": self._effects.tolist(),
+            "intercept": self._intercept,
+        }
+        if self._trees is not None:
+            (folder / _TREES).write_text(self._trees.model_to_string(), encoding="utf-8")
+        text = json.dumps(document, indent=1, sort_keys=True)
+        (folder / _DOCUMENT).write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """The inverse of :meth:`save`."""
+        path = Path(folder) / _DOCUMENT
+        if not path.exists():
+            raise NotFound(f"{path}: no LightGBM ranker; save one there first")
+        document = json.loads(path.read_text(encoding="utf-8"))
+        ranker = cls(
+            rounds=document["rounds"], spread=Spread(**document["spread"]), seed=document["seed"]
+        )
+        ranker._encoding = Encoding.from_dict(document["encoding"])
+        ranker._effects = np.array(document["effects"], dtype=np.float64)
+        ranker._intercept = document["intercept"]
+        if ranker.rounds:
+            trees = path.with_name(_TREES)
+            if not trees.exists():
+                raise NotFound(f"{trees}: missing beside {_DOCUMENT}; save the ranker again")
+            ranker._trees = lightgbm.Booster(model_str=trees.read_text(encoding="utf-8"))
+        return ranker
+
+    def _grown(
+        self, columns: Floats, clicks: Floats, misses: Floats, known: Floats
+    ) -> lightgbm.Booster | None:
+        """Trees on top of known log-odds."""
+        if not self.rounds:
+            return None
+        data = lightgbm.Dataset(
+            np.vstack([columns, columns]),
+            np.repeat([1, 0], len(columns)),
+            weight=np.concatenate([clicks, misses]),
+            init_score=np.concatenate([known, known]),
+        )
+        parameters: dict[str, Any] = {
+            "objective": "binary",
+            "boost_from_average": False,
+            "num_leaves": 8,
+            "learning_rate": 0.05,
+            # The hessian counts clicks, roughly: a leaf needs five.
+            "min_sum_hessian_in_leaf": 5.0,
+            "min_data_in_leaf": 1,
+            "lambda_l2": 20.0,
+            "feature_fraction": 0.7,
+            "max_bin": 63,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": self.num_threads,
+            "seed": self.seed,
+            "verbosity": -1,
+        }
+        return lightgbm.train(parameters, data, num_boost_round=self.rounds)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from persona_img.ranking.base import Floats
+if TYPE_CHECKING:
+    from persona_img.ranking.base import Floats
 
 
 def fit_logistic(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from persona_img.domain.decision import Choice, Ranking, uniform
 from persona_img.errors import EmptySlate, InvalidInput
-from persona_img.ranking.base import Evidence, Floats
+
+if TYPE_CHECKING:
+    from persona_img.ranking.base import Evidence, Floats
 
 
 class UniformPolicy:
@@ -40,7 +44,7 @@ class EpsilonGreedyPolicy:
         self.epsilon = epsilon
 
     def probabilities(self, ranking: Ranking, evidence: Evidence | None = None) -> Floats:
-        """epsilon / S each, and 1 - epsilon on the best.
+        """Epsilon / S each, and 1 - epsilon on the best.
 
         Evidence is not weighed here: without a prior strength a count and a prediction have no
         common scale. Use :class:`ThompsonPolicy` for that.
@@ -48,7 +52,9 @@ class EpsilonGreedyPolicy:
         _check(ranking, evidence, floor=0.0)
         scores = np.array(ranking.scores)
         best = scores == scores.max()
-        return _summing_to_one(self.epsilon / len(scores) + (1.0 - self.epsilon) * best / best.sum())
+        return _summing_to_one(
+            self.epsilon / len(scores) + (1.0 - self.epsilon) * best / best.sum()
+        )
 
     def choose(self, ranking: Ranking, rng: np.random.Generator) -> Choice:
         """A style drawn with :meth:`probabilities`, and the probability it had."""
@@ -95,7 +101,7 @@ class ThompsonPolicy:
         self.seed = seed
 
     def probabilities(self, ranking: Ranking, evidence: Evidence | None = None) -> Floats:
-        """floor + (1 - S floor) * the chance to be best."""
+        """Floor + (1 - S floor) * the chance to be best."""
         _check(ranking, evidence, floor=self.floor)
         size = len(ranking.styles)
         rates = np.clip(np.array(ranking.scores), 1e-6, 1 - 1e-6)

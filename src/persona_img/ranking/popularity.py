@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import pandas as pd
 
 from persona_img.domain.decision import Context, Ranking, ranking_of
 from persona_img.domain.style import Style
 from persona_img.errors import InvalidInput, NotFound
 from persona_img.ranking.base import RankingFeatures, check_feedback, check_styles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
 
 _FILE = "popularity.json"
 _EVERYBODY = ""

@@ -1,31 +1,27 @@
-"""Which few styles of the whole space are rendered for a segment and a product.
+"""Which few styles of the space are rendered for a segment and product, and with what chance.
 
 Rendering costs; so each product gets a small pool of styles that its segments share, and each
 segment's slate is taken from the pool. One part of both is what the ranker believes to be best, the
-other explores: the styles whose attribute values were planned least so far, over the whole
-catalogue. Without knowledge (all scores equal) everything explores, which spreads all values
-evenly; so the first round can learn them all.
+other explores: styles whose attribute values were planned least so far, over the whole catalogue.
+Without knowledge (all scores equal) everything explores, which spreads the values evenly, so that
+the first round can learn them all.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from persona_img.domain.decision import (
-    Candidate,
-    Context,
-    DecisionTable,
-    Ranking,
-    Slate,
-    uniform,
-)
+from persona_img.domain.decision import Candidate, Context, DecisionTable, Slate, uniform
 from persona_img.domain.style import ORIGINAL, Style, StyleSpace
 from persona_img.errors import InvalidInput
-from persona_img.ranking.base import Floats, Policy, Ranker
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from persona_img.ranking.base import Floats, Policy, Ranker
 
 Slates = Mapping[tuple[str, str], tuple[Style, ...]]
 """(segment, product) to styles, the original first."""
@@ -38,80 +34,48 @@ def plan_slates(
     products: Sequence[str],
     *,
     size: int = 5,
-    explore: int = 1,
     pool: int = 8,
-    pool_explore: int = 2,
+    explore: float = 0.25,
     seed: int,
 ) -> dict[tuple[str, str], tuple[Style, ...]]:
+    """A slate for every segment and product.
+
+    Args:
+        ranker: Its predictions decide what is best.
+        space: Styles there are; a space smaller than the pool is shown whole.
+        segments: Each gets its own slate of every product.
+        products: Identifiers.
+        size: Styles of a slate besides the original.
+        pool: Distinct styles of a product over all segments: what has to be rendered.
+        explore: Share of pool and slate, in [0, 1], that explores once the ranker has knowledge;
+            rounded, at least one where it is above 0 and the size above 1.
+        seed: Of ties.
+
+    Returns:
+        (segment, product) to ``size`` + 1 styles, the original first.
+
+    Raises:
+        InvalidInput: a size below 1, a pool below the size, or a share outside [0, 1].
+    """
+    if not 1 <= size <= pool:
+        raise InvalidInput(
+            f"size {size}, pool {pool}: a slate has at least 1 style, a pool as many"
+        )
+    if not 0.0 <= explore <= 1.0:
+        raise InvalidInput(f"explore {explore}: give a share in [0, 1]")
     styles = space.styles()[1:]
-    pool = min(pool, len(styles)); size = min(size, pool)
+    pool = min(pool, len(styles))
+    size = min(size, pool)
     spread = _Spread(styles, seed)
     slates = {}
     for product in products:
-        scores = np.array([_scores(ranker, Context(segment, product), styles) for segment in segments])
-        chosen = _pool(scores, spread, pool, pool_explore, product)
-        for row, segment in enumerate(segments):
-            picked = _slate(scores[row], chosen, spread, size, explore, f"{segment} {product}")
-            slates[segment, product] = (ORIGINAL, *(styles[i] for i in picked))
+        scores = np.array([_scores(ranker, Context(s, product), styles) for s in segments])
+        chosen = _pooled(scores, spread, pool, _share(explore, pool), product)
+        for segment, row in zip(segments, scores, strict=True):
+            salt = f"{segment}\x1f{product}"
+            picked = _picked(row, chosen, spread, size, _share(explore, size), salt)
+            slates[segment, product] = (ORIGINAL, *(styles[t] for t in picked))
     return slates
-
-
-def _scores(ranker: Ranker, context: Context, styles: Sequence[Style]) -> Floats:
-    ranking = ranker.rank(context, [*styles, ORIGINAL])
-    found = dict(zip(ranking.styles, ranking.scores, strict=True))
-    return np.array([found[s] for s in styles])
-
-
-class _Spread:
-    def __init__(self, styles: Sequence[Style], seed: int) -> None:
-        values = sorted({pair for s in styles for pair in s.values.items()})
-        self.onehot = np.array([[float(s.values.get(a) == v) for a, v in values] for s in styles])
-        self.counts = np.zeros(len(values))
-        self.shown = np.zeros(len(styles))
-        self.keys = [s.key for s in styles]
-        self.seed = seed
-
-    def least(self, among: Sequence[int], salt: str) -> int:
-        def burden(i: int) -> tuple[float, float, float]:
-            return (float(self.onehot[i] @ (self.counts / max(self.counts.sum(), 1.0) * len(self.counts))).__round__(9), self.shown[i], uniform(str(self.seed), salt, self.keys[i]))
-        return min(among, key=burden)
-
-    def note(self, i: int) -> None:
-        self.counts += self.onehot[i]
-        self.shown[i] += 1
-
-
-def _informed(scores: Floats) -> bool:
-    return bool(np.ptp(scores) > 0)
-
-
-def _pool(scores: Floats, spread: _Spread, size: int, explore: int, product: str) -> list[int]:
-    known = size - explore if _informed(scores) else 0
-    chosen: list[int] = []
-    best = np.zeros(len(scores))
-    depth = 3
-    # greedy: each segment's mean over its top `depth` picks in pool
-    for _ in range(known):
-        left = [i for i in range(scores.shape[1]) if i not in chosen]
-        def gain(i: int) -> float:
-            sel = scores[:, [*chosen, i]]
-            return float(-np.sort(-sel, axis=1)[:, :depth].sum())
-        i = max(left, key=gain)
-        chosen.append(i)
-    half = np.argsort(-scores.mean(axis=0), kind="stable")[: scores.shape[1] // 2] if known else np.arange(scores.shape[1])
-    while len(chosen) < size:
-        i = spread.least([i for i in half if i not in chosen], product)
-        chosen.append(int(i)); spread.note(int(i))
-    return chosen
-
-
-def _slate(scores: Floats, chosen: list[int], spread: _Spread, size: int, explore: int, salt: str) -> list[int]:
-    informed = _informed(scores)
-    ranked = sorted(chosen, key=lambda i: -scores[i])
-    picked = ranked[: size - explore] if informed else []
-    left = [i for i in chosen if i not in picked]
-    order = sorted(left, key=lambda i: uniform(str(spread.seed), salt, spread.keys[i]))
-    return picked + order[: size - len(picked)]
 
 
 def decision_table(
@@ -124,9 +88,118 @@ def decision_table(
     policy_version: str,
     digests: Mapping[tuple[str, str], str] | None = None,
 ) -> DecisionTable:
+    """Slates with the probabilities that the policy gives their styles.
+
+    Args:
+        ranker: Predicts the click rates.
+        policy: Turns them into probabilities.
+        slates: (segment, product) to styles, the original among them.
+        segments: Shopper to segment.
+        default_segment: For shoppers that are not in ``segments``.
+        policy_version: Names the table in every decision.
+        digests: (product, style key) to the variant that shows it; None where no variant is
+            needed, as in simulations without pictures.
+
+    Raises:
+        InvalidInput: a style without a variant; leave it out of the slates.
+    """
     made = {}
     for (segment, product), styles in slates.items():
         ranking = ranker.rank(Context(segment, product), styles)
         chances = policy.probabilities(ranking)
-        made[segment, product] = Slate(tuple(Candidate(s, None, float(p)) for s, p in zip(ranking.styles, chances, strict=True)))
-    return DecisionTable(policy_version, made, segments, default_segment)
+        made[segment, product] = Slate(
+            tuple(
+                Candidate(style, _digest(digests, product, style), float(chance))
+                for style, chance in zip(ranking.styles, chances, strict=True)
+            )
+        )
+    return DecisionTable(policy_version, made, dict(segments), default_segment)
+
+
+class _Spread:
+    """What was planned so far, so that the next style can be the one that is missed most."""
+
+    def __init__(self, styles: Sequence[Style], seed: int) -> None:
+        values = sorted({pair for style in styles for pair in style.values.items()})
+        have = [set(style.values.items()) for style in styles]
+        self._onehot = np.array([[float(v in mine) for v in values] for mine in have])
+        # A value of an attribute with few values is planned more often without being overdone.
+        names = [name for name, _ in values]
+        self._weight = np.array([names.count(name) for name in names], dtype=np.float64)
+        self._planned = np.zeros(len(values))
+        self._times = np.zeros(len(styles))
+        self._seed = seed
+
+    def least(self, among: NDArray[np.int64], salt: str) -> int:
+        """The style of ``among`` with the least planned values; it counts as planned."""
+        burden = (self._onehot[among] @ (self._weight * self._planned)).round(6)
+        order = np.lexsort(
+            (self.shuffled(len(self._times), salt)[among], self._times[among], burden)
+        )
+        style = int(among[order[0]])
+        self._planned += self._onehot[style]
+        self._times[style] += 1
+        return style
+
+    def shuffled(self, count: int, salt: str) -> Floats:
+        """(count,) numbers in [0, 1) that depend on seed and salt alone."""
+        return np.random.default_rng(int(uniform(str(self._seed), salt) * 2**53)).random(count)
+
+
+def _scores(ranker: Ranker, context: Context, styles: Sequence[Style]) -> Floats:
+    """(T,) predictions in the order of ``styles``."""
+    ranking = ranker.rank(context, styles)
+    found = {s.key: score for s, score in zip(ranking.styles, ranking.scores, strict=True)}
+    return np.array([found[style.key] for style in styles])
+
+
+def _share(explore: float, size: int) -> int:
+    if explore == 0.0 or size == 1:
+        return round(explore * size)
+    return max(1, round(explore * size))
+
+
+def _pooled(scores: Floats, spread: _Spread, size: int, explore: int, salt: str) -> list[int]:
+    """Styles of one product: those the segments' (K, T) scores favour, then missed ones."""
+    known = size - explore if np.ptp(scores) > 0 else 0
+    chosen: list[int] = []
+    for _ in range(known):
+        chosen.append(_most_wanted(scores, chosen))
+    # What explores is taken from the better half: most of the rest is known to be worse.
+    better = np.argsort(-scores.mean(axis=0), kind="stable")
+    open_styles = better[: max(len(better) // 2, size)] if known else better
+    while len(chosen) < size:
+        chosen.append(spread.least(np.setdiff1d(open_styles, chosen), f"{salt} {len(chosen)}"))
+    return chosen
+
+
+def _most_wanted(scores: Floats, chosen: list[int]) -> int:
+    """The style that adds most to the segments' best three of the pool, summed over segments."""
+    count = scores.shape[1]
+    having = np.repeat(scores[:, None, chosen], count, axis=1)
+    best = np.sort(np.concatenate([having, scores[:, :, None]], axis=2), axis=2)[:, :, -3:]
+    worth = best.sum(axis=(0, 2))
+    worth[chosen] = -np.inf
+    return int(worth.argmax())
+
+
+def _picked(
+    scores: Floats, chosen: list[int], spread: _Spread, size: int, explore: int, salt: str
+) -> list[int]:
+    """The segment's own ``size`` of the pool: its best by (T,) scores, the rest at random."""
+    known = size - explore if np.ptp(scores) > 0 else 0
+    ranked = sorted(chosen, key=lambda style: -scores[style])
+    best, rest = ranked[:known], ranked[known:]
+    luck = spread.shuffled(len(rest), salt)
+    return best + [rest[i] for i in np.argsort(luck)[: size - known]]
+
+
+def _digest(
+    digests: Mapping[tuple[str, str], str] | None, product: str, style: Style
+) -> str | None:
+    if digests is None or style.is_original:
+        return None
+    try:
+        return digests[product, style.key]
+    except KeyError:
+        raise InvalidInput(f"{product}: no variant in {style}; render it or leave it out") from None

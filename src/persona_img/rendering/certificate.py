@@ -22,7 +22,7 @@ from persona_img.domain.variant import Certificate
 from persona_img.errors import NotFound, VerificationFailed
 from persona_img.imaging.photo import pixel_digest
 from persona_img.rendering.framing import Frame
-from persona_img.rendering.measure import compare_core, silhouette_growth
+from persona_img.rendering.measure import compare_product
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persona_img.imaging.photo import Photo
+    from persona_img.rendering.measure import ProductReport
 
 _SAME = 1e-6
 
@@ -62,10 +63,10 @@ class VerifyReport:
 
 def certify(
     png: bytes,
-    pixels: NDArray[np.uint8],
     photo: Photo,
     alpha: NDArray[np.uint8],
     frame: Frame,
+    product: ProductReport,
     *,
     recipe: Mapping[str, Any],
     gate: Mapping[str, float],
@@ -74,25 +75,24 @@ def certify(
 
     Args:
         png: The variant's file.
-        pixels: uint8 (H, W, 3), what the file shows.
         photo: The photograph.
         alpha: uint8, the product on the photograph.
         frame: Where the photograph lies on the variant.
+        product: What was measured on the file's pixels.
         recipe: Everything that made it, plain values.
         gate: Gate scores.
     """
-    core = compare_core(pixels, photo.pixels, alpha, frame)
     return Certificate(
         variant=hashlib.sha256(png).hexdigest(),
         photo=photo.digest,
         mask=pixel_digest(alpha),
         offset=(frame.dx, frame.dy),
         size=(frame.width, frame.height),
-        core_pixels=core.pixels,
-        core_changed=core.changed,
-        core_outside=core.outside,
-        edge_error=core.edge_error,
-        silhouette_growth=silhouette_growth(pixels, frame.place(alpha, 0)),
+        core_pixels=product.pixels,
+        core_changed=product.changed,
+        core_outside=product.outside,
+        edge_error=product.edge_error,
+        silhouette_growth=product.growth,
         recipe=dict(recipe),
         gate=dict(gate),
     )
@@ -169,17 +169,15 @@ def _product_checks(
     alpha: NDArray[np.uint8],
     frame: Frame,
 ) -> list[Check]:
-    core = compare_core(pixels, photo.pixels, alpha, frame)
-    growth = silhouette_growth(pixels, frame.place(alpha, 0))
-    unchanged = core.pixels > 0 and core.changed == 0 and core.outside == 0
+    core = compare_product(pixels, photo.pixels, alpha, frame)
     found = f"{core.changed} of {core.pixels} core pixels changed, {core.outside} cut away"
     return [
-        Check("product unchanged", unchanged, found),
+        Check("product unchanged", core.unchanged, found),
         _same("core pixels", claimed.core_pixels, core.pixels),
         _same("core changed", claimed.core_changed, core.changed),
         _same("core outside", claimed.core_outside, core.outside),
         _close("edge error", claimed.edge_error, core.edge_error),
-        _close("silhouette growth", claimed.silhouette_growth, growth),
+        _close("silhouette growth", claimed.silhouette_growth, core.growth),
     ]
 
 
@@ -200,7 +198,9 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise NotFound(f"{path}: cannot be read ({error.strerror}); keep it with the variant") from error
+        raise NotFound(
+            f"{path}: cannot be read ({error.strerror}); keep it with the variant"
+        ) from error
 
 
 def _pixels(data: bytes, mode: str, path: Path) -> NDArray[np.uint8]:

@@ -64,9 +64,7 @@ class Placed:
         return out
 
 
-def compose(
-    plate: NDArray[np.float32], placed: Placed, light: Light
-) -> NDArray[np.uint8]:
+def compose(plate: NDArray[np.float32], placed: Placed, light: Light) -> NDArray[np.uint8]:
     """The finished picture, uint8 (H, W, 3).
 
     Args:

@@ -58,7 +58,9 @@ class DiffusionBackdrops:
         if self._fingerprint is None:
             found = sorted(p for p in self.checkpoint.rglob("*") if p.suffix in _WEIGHTS)
             parts = {
-                p.relative_to(self.checkpoint).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
+                p.relative_to(self.checkpoint).as_posix(): hashlib.sha256(
+                    p.read_bytes()
+                ).hexdigest()
                 for p in found
                 if p.name not in _NOT_WEIGHTS
             }

@@ -59,9 +59,7 @@ class Spot:
         """A canvas-sized picture at plate size, its border pixels continued outwards."""
         small = cv2.resize(picture, (self.width, self.height), interpolation=cv2.INTER_AREA)
         below, right = plate[0] - self.top - self.height, plate[1] - self.left - self.width
-        padded = cv2.copyMakeBorder(
-            small, self.top, below, self.left, right, cv2.BORDER_REPLICATE
-        )
+        padded = cv2.copyMakeBorder(small, self.top, below, self.left, right, cv2.BORDER_REPLICATE)
         return np.asarray(padded, dtype=np.uint8)
 
     def cut(self, plate: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -121,7 +119,7 @@ def fine_texture(
         the plate's, set the gain so that the octave next to them is as strong as the plate's, and
         turn the exemplar's grain to the plate's.
     """
-    period = int(np.clip(2 ** np.ceil(np.log2(max(size))), _LEAST_TILE, _MOST_TILE))
+    period = int(np.clip(2 ** np.floor(np.log2(max(size))), _LEAST_TILE, _MOST_TILE))
     scale = size[0] / plate.shape[0]
     exemplars = _exemplars(material) if material else ()
     if not exemplars or scale <= 1.0:
@@ -156,7 +154,8 @@ def grain_of(photo: NDArray[np.uint8]) -> float:
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
     response = np.abs(cv2.filter2D(middle.astype(np.float32), -1, kernel))
     blocks = cv2.resize(
-        response, (max(1, response.shape[1] // 16), max(1, response.shape[0] // 16)),
+        response,
+        (max(1, response.shape[1] // 16), max(1, response.shape[0] // 16)),
         interpolation=cv2.INTER_AREA,
     )
     return float(np.percentile(blocks, 25) * np.sqrt(np.pi / 2) / 6.0)

@@ -48,9 +48,7 @@ class Frame:
         canvas[on_canvas] = picture[on_photo]
         return canvas
 
-    def overlap(
-        self, height: int, width: int
-    ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    def overlap(self, height: int, width: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
         """Rows and columns of canvas, and of a photo of this size, that lie on each other."""
         canvas, photo = [], []
         for size, length, shift in ((self.height, height, self.dy), (self.width, width, self.dx)):
@@ -88,7 +86,9 @@ def frame_of(alpha: NDArray[np.uint8], framing: str) -> Frame:
     across = int(columns[0]), int(columns[-1]) + 1
     down = int(rows[0]), int(rows[-1]) + 1
     lengths = across[1] - across[0], down[1] - down[0]
-    wanted = {"centred": _centred, "close": _close, "airy": _airy}[framing](lengths, (width, height))
+    wanted = {"centred": _centred, "close": _close, "airy": _airy}[framing](
+        lengths, (width, height)
+    )
     left, right = _touches(alpha[:, 0]), _touches(alpha[:, -1])
     top, bottom = _touches(alpha[0]), _touches(alpha[-1])
     canvas_width, dx = _axis(width, across, wanted[0], left, right)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from persona_img.imaging.colour import mean_lab
-from persona_img.rendering.measure import plate_noise, plate_spread, rim, silhouette_growth
+from persona_img.rendering.measure import plate_noise, plate_spread, rim
 from persona_img.rendering.tone import expected_lab, open_area
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from persona_img.imaging.copies import CopyIndex
     from persona_img.imaging.light import Light
     from persona_img.rendering.compose import Placed
+    from persona_img.rendering.measure import ProductReport
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,13 @@ RULES = (
     Rule("mask_confidence", "the product may be cut out wrongly", least=0.5, photo=True),
     Rule("core_changed", "product pixels differ from the photograph", most=0),
     Rule("core_outside", "the framing cuts the product", most=0, photo=True),
-    Rule("product_share", "the product is too small or fills the picture", least=0.05, most=0.85, photo=True),
+    Rule(
+        "product_share",
+        "the product is too small or fills the picture",
+        least=0.05,
+        most=0.85,
+        photo=True,
+    ),
     Rule("rim", "the old backdrop shows along the outline", most=0.10),
     Rule("silhouette_growth", "the backdrop looks as if the product went on", most=0.03),
     Rule("plate_spread", "the backdrop is blank", least=0.15),
@@ -113,15 +120,22 @@ def plate_scores(
     }
 
 
-def picture_scores(variant: NDArray[np.uint8], placed: Placed) -> dict[str, float]:
-    """Scores of the finished picture: size of the product, its outline.
+def picture_scores(
+    variant: NDArray[np.uint8], placed: Placed, product: ProductReport, confidence: float
+) -> dict[str, float]:
+    """Scores of the finished picture: the product's pixels, size and outline.
 
     Args:
         variant: uint8 (H, W, 3).
         placed: The product on the same canvas.
+        product: What was measured on the variant.
+        confidence: Of the mask, 0..1.
     """
     return {
+        "mask_confidence": confidence,
+        "core_changed": float(product.changed),
+        "core_outside": float(product.outside),
         "product_share": float((placed.alpha >= 128).mean()),
         "rim": rim(variant, placed.photo, placed.alpha),
-        "silhouette_growth": silhouette_growth(variant, placed.alpha),
+        "silhouette_growth": product.growth,
     }

@@ -24,7 +24,7 @@ from persona_img.rendering.compose import Placed, compose
 from persona_img.rendering.enhance import Spot, enlarge, grain_of
 from persona_img.rendering.framing import frame_of
 from persona_img.rendering.gate import RULES, judge, picture_scores, plate_scores
-from persona_img.rendering.measure import compare_core
+from persona_img.rendering.measure import compare_product
 from persona_img.rendering.tone import light_of, pulled
 
 if TYPE_CHECKING:
@@ -184,14 +184,9 @@ class BackdropRenderer:
         with clock("compose"):
             pixels = compose(large, canvas.placed, light)
         with clock("gate"):
-            frame = canvas.placed.frame
-            core = compare_core(pixels, shot.photo.pixels, shot.cut.alpha, frame)
-            scores = {
-                "mask_confidence": shot.cut.confidence,
-                "core_changed": float(core.changed),
-                "core_outside": float(core.outside),
-            }
-            scores |= picture_scores(pixels, canvas.placed)
+            frame, alpha = canvas.placed.frame, shot.cut.alpha
+            product = compare_product(pixels, shot.photo.pixels, alpha, frame)
+            scores = picture_scores(pixels, canvas.placed, product, shot.cut.confidence)
             scores |= plate_scores(
                 plate, canvas.mask, asked, light, self.backdrops.training_pictures()
             )
@@ -200,7 +195,7 @@ class BackdropRenderer:
             recipe = self._recipe(shot, style, seed, attempt)
             png = png_bytes(pixels, {_MARK: json.dumps(recipe, sort_keys=True)})
             certificate = certify(
-                png, pixels, shot.photo, shot.cut.alpha, frame, recipe=recipe, gate=scores
+                png, shot.photo, alpha, frame, product, recipe=recipe, gate=scores
             )
         return Variant(png, pixels, certificate, shot.cut, gate, style, seed, dict(clock.seconds))
 

@@ -10,7 +10,6 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from persona_img.errors import InvalidInput, NotFound, PersonaImgError, StoreConflict, StoreFailed
@@ -198,7 +197,7 @@ def _add_operations(
 
     async def exposition() -> Response:
         """Metrics for Prometheus."""
-        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+        return Response(metrics.text(), media_type=metrics.content_type)
 
     app.get("/healthz")(healthz)
     app.get("/metrics", dependencies=guard, response_class=Response)(exposition)

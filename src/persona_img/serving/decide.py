@@ -7,6 +7,9 @@ What is logged stays true when the table changes:
 - If not, nothing is drawn. The old decision is answered again, with its own decision_id, policy
   version and propensity: its picture was chosen by that policy, with that probability.
 - Back at an earlier table, its decision is answered again: the same draw, counted as a change.
+- A variant whose approval was withdrawn gives its probability to the original photo. Who has it
+  already gets the original too, for certain: logged with propensity 1 under the policy version
+  with ``~withdrawn`` behind it.
 
 Keeping the old picture *only where the draw differs from it* would log the new policy's
 propensity for pictures that were shown whatever it said.
@@ -15,6 +18,7 @@ propensity for pictures that were shown whatever it said.
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from persona_img.serving.base import EventLog
 
 CONTROL = "control"
+WITHDRAWN = "~withdrawn"
 _NOTHING_ELSE = Candidate(ORIGINAL, digest=None, probability=1.0)
 
 
@@ -54,13 +59,13 @@ class Decider:
     """Answers "what does this shopper see for this product", and logs it first.
 
     Args:
-        table: Slates in use; every variant in it passed the gate and is approved.
+        table: Slates in use; every variant in it passed the gate and was approved.
         arms: The A/B test.
         log: Holds every decision before it is answered.
         change_budget: How often the picture of one shopper and product may change, >= 0. A
             picture that may no longer be shown is changed beyond the budget too.
-        servable: Whether a variant that the table does not hold may still be shown to those who
-            have it; without it, it may not. The variant store's word on approval is meant.
+        servable: Whether a variant may be shown at this moment, by its digest: the variant
+            store's word, asked at every decision. Without it, what the table holds may be shown.
 
     Raises:
         InvalidInput: a negative budget.
@@ -114,8 +119,6 @@ class Decider:
 
         Raises:
             InvalidInput: a name that is empty or not printable.
-            StoreConflict: the log holds a decision of another table with this policy_version,
-                whose picture may not be shown.
             StoreFailed: the decision could not be logged, so nothing may be shown for it.
         """
         for name, value in (("shopper", shopper), ("product", product)):
@@ -125,10 +128,14 @@ class Decider:
         settled = self._settled(serving, shopper, product)
         if settled is not None:
             return settled
-        decision = self.log.record_decision(self._draw(serving.table, shopper, product, now))
-        if not self._shows(serving, decision):
-            raise _version_reused(decision.policy_version)
-        return decision
+        decision = self.log.record_decision(self._draw(serving, shopper, product, now))
+        if self._shows(serving, decision):
+            return decision
+        # The log had an earlier decision of this policy, whose picture was withdrawn since.
+        withdrawn = serving.table.policy_version + WITHDRAWN
+        return self.log.record_decision(
+            self._decision(serving, shopper, product, now, _NOTHING_ELSE, withdrawn)
+        )
 
     def settled(self, shopper: str, product: str) -> Decision | None:
         """The decision to show if it is in the log already; None where one has to be made."""
@@ -139,35 +146,63 @@ class Decider:
         previous = self.log.latest_decision(test, shopper, product)
         if previous is None or not self._shows(serving, previous):
             return None
-        if previous.policy_version == serving.table.policy_version:
+        version = serving.table.policy_version
+        if previous.policy_version in (version, version + WITHDRAWN):
             return previous
         spent = self.log.change_count(test, shopper, product) >= self._budget
         return previous if spent else None
 
-    def _shows(self, serving: _Serving, decision: Decision) -> bool:
-        digest = decision.digest
-        if digest is None or (decision.product, digest) in serving.pictures:
-            return True
-        return self._servable is not None and self._servable(digest)
+    def _shows(self, serving: _Serving, shown: Decision) -> bool:
+        return self._may_show(serving, shown.product, shown.digest)
 
-    def _draw(self, table: DecisionTable, shopper: str, product: str, now: float) -> Decision:
-        place = (self.arms.test, table.policy_version, shopper, product)
-        arm = self.arms.assign(shopper)
-        segment, slate = table.slate(shopper, product)
+    def _may_show(self, serving: _Serving, product: str, digest: str | None) -> bool:
+        if digest is None:
+            return True
+        if self._servable is not None:
+            return self._servable(digest)
+        return (product, digest) in serving.pictures
+
+    def _draw(self, serving: _Serving, shopper: str, product: str, now: float) -> Decision:
+        version = serving.table.policy_version
+        _, slate = serving.table.slate(shopper, product)
         drawn = _NOTHING_ELSE
-        if arm != CONTROL and slate is not None:
-            drawn = slate.draw(uniform(*place))
+        if slate is not None and self.arms.assign(shopper) != CONTROL:
+            drawn = slate.draw(uniform(self.arms.test, version, shopper, product))
+            if drawn.digest is None or not self._may_show(serving, product, drawn.digest):
+                # Drawn first and mapped then: a withdrawal moves nobody else's picture.
+                chances = (
+                    candidate.probability
+                    for candidate in slate.candidates
+                    if candidate.digest is None
+                    or not self._may_show(serving, product, candidate.digest)
+                )
+                drawn = Candidate(ORIGINAL, digest=None, probability=math.fsum(chances))
+        return self._decision(serving, shopper, product, now, drawn, version)
+
+    def _decision(
+        self,
+        serving: _Serving,
+        shopper: str,
+        product: str,
+        now: float,
+        shown: Candidate,
+        version: str,
+    ) -> Decision:
+        # A slate's probabilities sum to 1 within a tolerance only.
+        propensity = min(1.0, shown.probability)
+        place = (self.arms.test, version, shopper, product)
+        segment, _ = serving.table.slate(shopper, product)
         return Decision(
             decision_id=hashlib.sha256("\x1f".join(place).encode()).hexdigest()[:32],
             test=self.arms.test,
             shopper=shopper,
             product=product,
             segment=segment,
-            arm=arm,
-            style_key=drawn.style.key,
-            digest=drawn.digest,
-            propensity=drawn.probability,
-            policy_version=table.policy_version,
+            arm=self.arms.assign(shopper),
+            style_key=shown.style.key,
+            digest=shown.digest,
+            propensity=propensity,
+            policy_version=version,
             decided_at=now,
         )
 

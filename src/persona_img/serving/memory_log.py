@@ -30,7 +30,7 @@ _known = attrgetter(*FEEDBACK_COLUMNS[:10])
 _Place = tuple[str, str, str]
 
 
-class MemoryLog:
+class MemoryEventLog:
     """:class:`~persona_img.serving.base.EventLog` that does not outlive its process."""
 
     def __init__(self) -> None:

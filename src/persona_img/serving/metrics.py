@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    generate_latest,
+)
 
 _SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 
@@ -15,7 +21,10 @@ class ServingMetrics:
         seconds: Time to a decision, its log entry included.
         events: Events received, by ``outcome`` (``new`` or ``duplicate``).
         errors: Answers from 400 on, by ``status``.
+        content_type: Media type of :meth:`text`.
     """
+
+    content_type = CONTENT_TYPE_LATEST
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()

@@ -94,7 +94,7 @@ ORDER BY i.occurred_at, i.event_id
 """
 
 
-class SqliteLog:
+class SqliteEventLog:
     """:class:`~persona_img.serving.base.EventLog` in a file on a local disk.
 
     Several processes may use the same file; each has its own writing thread, and SQLite lets one

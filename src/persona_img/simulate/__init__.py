@@ -1,0 +1,1 @@
+"""Simulated shoppers: a shop with hidden tastes, and its traffic. Never measured on people."""

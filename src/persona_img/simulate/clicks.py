@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-from persona_img.simulate.people import People
-from persona_img.simulate.tastes import Floats, Tastes
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from persona_img.simulate.people import People
+    from persona_img.simulate.tastes import Floats, Tastes
 
 BASE_RATE = 0.045
 """Click rate of an average original at position 1, seen for the first time."""
@@ -47,7 +50,12 @@ class ClickModel:
     appeal: Floats
 
     def click(
-        self, who: ArrayLike, what: ArrayLike, style: ArrayLike, position: ArrayLike, seen: ArrayLike
+        self,
+        who: ArrayLike,
+        what: ArrayLike,
+        style: ArrayLike,
+        position: ArrayLike,
+        seen: ArrayLike,
     ) -> Floats:
         """Chance of a click, float64 in (0, 1).
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from persona_img.simulate.tastes import Floats
+if TYPE_CHECKING:
+    from persona_img.simulate.tastes import Floats
 
 CART_RATE, PURCHASE_RATE = 0.12, 0.35
 """Chance that a view is followed by a cart, and a cart by a purchase."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from persona_img.simulate.tastes import Floats, Tastes
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from persona_img.simulate.tastes import Floats, Tastes
 
 AGES = ("18-29", "30-44", "45-59", "60+")
 DEVICES = ("mobile", "desktop", "tablet")

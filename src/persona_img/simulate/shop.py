@@ -1,4 +1,4 @@
-"""A simulated shop: nothing in it was ever measured on people, and every page that shows it says so.
+"""A simulated shop: nothing in it was measured on people, and every page that shows it says so.
 
 There is no open data that joins product pictures with clicks per shopper, so the demo and the tests
 invent it. What is invented:
@@ -21,28 +21,32 @@ shown the same styles gives the same events, whoever asks and in whatever order.
 
 from __future__ import annotations
 
-import math
 import zlib
-from collections.abc import Sequence
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
-from persona_img.domain.catalog import Catalog
-from persona_img.domain.decision import DecisionTable, uniform
-from persona_img.domain.feedback import Event
-from persona_img.domain.style import Style, StyleSpace
 from persona_img.errors import InvalidInput, NotFound
 from persona_img.simulate import history, visits
 from persona_img.simulate.clicks import ClickModel
 from persona_img.simulate.people import People
+from persona_img.simulate.responses import response
 from persona_img.simulate.tastes import Floats, Tastes
-from persona_img.simulate.visits import Visit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from persona_img.domain.catalog import Catalog
+    from persona_img.domain.decision import DecisionTable
+    from persona_img.domain.feedback import Event
+    from persona_img.domain.style import Style, StyleSpace
+    from persona_img.simulate.visits import Visit
 
 PRODUCTS_PER_VISIT = 4
-_CONVERSION_DELAY = 8 * 3600.0
 
 
 class SimulatedShop:
@@ -72,7 +76,7 @@ class SimulatedShop:
     ) -> None:
         if not len(catalog) or shoppers < 1 or groups < 1:
             raise InvalidInput(
-                f"{len(catalog)} products, {shoppers} shoppers, {groups} groups: give at least one each"
+                f"{len(catalog)} products, {shoppers} shoppers, {groups} groups: at least one each"
             )
         self.seed = seed
         self._products = tuple(p.product for p in catalog)
@@ -158,14 +162,21 @@ class SimulatedShop:
             position=range(1, len(shown) + 1),
             exposures=[seen.get(product, 0) for product, _, _ in shown],
         )
-        events: list[Event] = []
-        for position, (_, style, decision_id) in enumerate(shown, start=1):
-            luck = [uniform(str(self.seed), visit.visit, str(position), x) for x in _DRAWS]
-            bought = luck[2] < float(
-                self._clicks.conversion(self._who[visit.shopper], self._style[style.key])
+        buying = self._clicks.conversion(
+            self._who[visit.shopper], [self._style[style.key] for _, style, _ in shown]
+        )
+        events = [
+            event
+            for row, (_, _, decision_id) in enumerate(shown)
+            for event in response(
+                visit,
+                row + 1,
+                decision_id,
+                click=float(rates[row]),
+                conversion=float(buying[row]),
+                seed=self.seed,
             )
-            clicked = luck[0] < rates[position - 1]
-            events += _events(visit, position, decision_id, luck, clicked=clicked, bought=bought)
+        ]
         return sorted(events, key=lambda event: event.occurred_at)
 
     def click_probability(
@@ -226,7 +237,7 @@ class SimulatedShop:
     def _served(
         self, table: DecisionTable | None
     ) -> list[tuple[NDArray[np.int64], int, int, float]]:
-        """(shoppers, product, style, probability): what each group of shoppers is shown how often."""
+        """(shoppers, product, style, probability): what whom is shown how often."""
         everybody = np.arange(len(self._people.ids))
         if table is None:
             return [(everybody, what, 0, 1.0) for what in range(len(self._products))]
@@ -247,31 +258,6 @@ class SimulatedShop:
     def _rng(self, purpose: str) -> np.random.Generator:
         """A stream of its own per purpose, so that asking for one never shifts another."""
         return np.random.default_rng([self.seed, zlib.crc32(purpose.encode())])
-
-
-_DRAWS = ("click", "click delay", "conversion", "conversion delay")
-
-
-def _events(
-    visit: Visit,
-    position: int,
-    decision_id: str,
-    luck: Sequence[float],
-    *,
-    clicked: bool,
-    bought: bool,
-) -> list[Event]:
-    name = f"{visit.visit}-{position}"
-    impression = f"{name}-i"
-    seen_at = visit.at + 0.4 * (position - 1)
-    events = [Event(impression, "impression", decision_id, impression, seen_at, position)]
-    if clicked:
-        clicked_at = seen_at + 1.0 - 9.0 * math.log1p(-luck[1])
-        events.append(Event(f"{name}-c", "click", decision_id, impression, clicked_at, position))
-        if bought:
-            at = clicked_at + 60.0 - _CONVERSION_DELAY * math.log1p(-luck[3])
-            events.append(Event(f"{name}-b", "conversion", decision_id, impression, at, position))
-    return events
 
 
 def _rows(index: dict[str, int], names: Sequence[str], kind: str) -> NDArray[np.int64]:

@@ -16,12 +16,14 @@ worse than the photograph the merchant took.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from persona_img.domain.style import Style, StyleSpace
+if TYPE_CHECKING:
+    from persona_img.domain.style import Style, StyleSpace
 
 Floats = NDArray[np.float64]
 
@@ -72,7 +74,12 @@ class Tastes:
 
     @classmethod
     def drawn(
-        cls, space: StyleSpace, categories: tuple[str, ...], *, groups: int, rng: np.random.Generator
+        cls,
+        space: StyleSpace,
+        categories: tuple[str, ...],
+        *,
+        groups: int,
+        rng: np.random.Generator,
     ) -> Tastes:
         """Tastes at random; the same generator state gives the same tastes."""
         styles = tuple(space.styles())
@@ -128,7 +135,9 @@ def _strength(sizes: list[int], rng: np.random.Generator) -> Floats:
     importance = rng.permutation(np.linspace(*IMPORTANCE, len(sizes)))
     parts = []
     for size, weight in zip(sizes, importance, strict=True):
-        liked = rng.permutation(np.where(np.arange(size) < (size + rng.integers(2)) // 2, 1.0, -1.0))
+        liked = rng.permutation(
+            np.where(np.arange(size) < (size + rng.integers(2)) // 2, 1.0, -1.0)
+        )
         parts.append(weight * liked * rng.uniform(*STRENGTH, size))
     return np.concatenate(parts)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from persona_img.simulate.tastes import Floats
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from persona_img.simulate.tastes import Floats
 
 
 @dataclass(frozen=True)

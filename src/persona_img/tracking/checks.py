@@ -104,8 +104,10 @@ def table_digest(table: pd.DataFrame) -> str:
 
     digest = hashlib.sha256(repr([(str(c), str(t)) for c, t in table.dtypes.items()]).encode())
     # Values of object columns may be lists, which pandas cannot hash.
-    plain = table.apply(lambda column: column.map(repr) if column.dtype == object else column)
-    digest.update(pd.util.hash_pandas_object(plain, index=False).to_numpy().tobytes())
+    columns = (table.iloc[:, i] for i in range(table.shape[1]))
+    for column in columns:
+        plain = column.map(repr) if column.dtype == object else column
+        digest.update(pd.util.hash_pandas_object(plain, index=False).to_numpy().tobytes())
     return digest.hexdigest()[:32]
 
 

@@ -1,0 +1,116 @@
+"""Two rankers on the logged slates, impression by impression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from persona_img.domain.decision import Context, Ranking
+from persona_img.domain.style import ORIGINAL, Style
+from persona_img.errors import NotEnoughData
+from persona_img.ranking import evaluation
+from persona_img.ranking.evaluation import Logged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
+    from persona_img.ranking.base import Floats, Policy, Ranker
+    from persona_img.ranking.slates import Slates
+
+CONTROL = "control"
+_SUM_TOLERANCE = 1e-6
+
+Column = NDArray[np.object_]
+
+
+def observed_slates(feedback: pd.DataFrame) -> dict[tuple[str, str], tuple[Style, ...]]:
+    """Slates of which every candidate was shown: one policy version, propensities summing to 1.
+
+    A slate with candidates that were never shown, or shown with two propensities, is left out.
+    """
+    distinct = feedback[["segment", "product", "style_key", "propensity"]].drop_duplicates()
+    slates = {}
+    for (segment, product), rows in distinct.groupby(["segment", "product"]):
+        keys = list(rows["style_key"])
+        whole = abs(rows["propensity"].sum() - 1.0) <= _SUM_TOLERANCE
+        if whole and len(set(keys)) == len(keys) and ORIGINAL.key in keys:
+            slates[str(segment), str(product)] = tuple(Style(key) for key in sorted(keys))
+    return slates
+
+
+def judged(feedback: pd.DataFrame, slates: Slates | None) -> tuple[pd.DataFrame, Slates, float]:
+    """Impressions with a choice and a known slate, the slates, and the share that was kept."""
+    chosen = feedback[feedback["arm"] != CONTROL]
+    if chosen.empty:
+        raise NotEnoughData("no impression outside control; serve the personalized arm first")
+    known = observed_slates(chosen) if slates is None else slates
+    contexts = zip(chosen["segment"], chosen["product"], strict=True)
+    kept = chosen[[context in known for context in contexts]]
+    if kept.empty:
+        raise NotEnoughData("no slate was shown whole; pass the slates that were served")
+    return kept, known, len(kept) / len(chosen)
+
+
+def contributions(
+    rows: pd.DataFrame, champion: Ranker, challenger: Ranker, policy: Policy, known: Slates
+) -> tuple[Column, Floats, Floats, Floats]:
+    """Shopper, challenger's weight, and both rankers' contributions, impression by impression."""
+    shopper = rows["shopper"].to_numpy(dtype=object)
+    reward = rows["clicked"].to_numpy(dtype=np.float64)
+    propensity = rows["propensity"].to_numpy(dtype=np.float64)
+    seen = dict(_contexts(rows, champion, challenger, policy, known))
+    cells = [
+        seen[segment, product].at(key)
+        for segment, product, key in zip(
+            rows["segment"], rows["product"], rows["style_key"], strict=True
+        )
+    ]
+    old, new, shown, old_expected, new_expected = np.array(cells, dtype=np.float64).T
+    logged_old = Logged(shopper, reward, propensity, old)
+    logged_new = Logged(shopper, reward, propensity, new)
+    return (
+        shopper,
+        logged_new.weight,
+        evaluation.dr_contributions(logged_old, shown, old_expected),
+        evaluation.dr_contributions(logged_new, shown, new_expected),
+    )
+
+
+@dataclass(frozen=True)
+class _Judgement:
+    """One slate as both rankers see it: by style key, chances and the predicted click rate."""
+
+    old: dict[str, float]
+    new: dict[str, float]
+    rate: dict[str, float]
+
+    def at(self, key: str) -> tuple[float, float, float, float, float]:
+        """Chances of the style, its predicted rate, and both rankers' expected rates."""
+        return (
+            self.old.get(key, 0.0),
+            self.new.get(key, 0.0),
+            self.rate.get(key, 0.0),
+            sum(self.old[k] * self.rate[k] for k in self.rate),
+            sum(self.new[k] * self.rate[k] for k in self.rate),
+        )
+
+
+def _contexts(
+    rows: pd.DataFrame, champion: Ranker, challenger: Ranker, policy: Policy, known: Slates
+) -> Iterator[tuple[tuple[str, str], _Judgement]]:
+    for segment, product in rows[["segment", "product"]].drop_duplicates().itertuples(index=False):
+        context, styles = Context(segment, product), known[segment, product]
+        old, new = champion.rank(context, styles), challenger.rank(context, styles)
+        rate = {s.key: score for s, score in zip(new.styles, new.scores, strict=True)}
+        judgement = _Judgement(_chances(policy, old), _chances(policy, new), rate)
+        yield (segment, product), judgement
+
+
+def _chances(policy: Policy, ranking: Ranking) -> dict[str, float]:
+    found = policy.probabilities(ranking)
+    return {s.key: float(p) for s, p in zip(ranking.styles, found, strict=True)}

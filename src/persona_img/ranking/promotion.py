@@ -1,0 +1,195 @@
+"""The gate between a retrained ranker and the shoppers: evidence first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from persona_img.domain.decision import uniform
+from persona_img.errors import InvalidInput
+from persona_img.ranking import evaluation
+from persona_img.ranking.base import Floats, Policy, Ranker, RankingFeatures, check_feedback
+from persona_img.ranking.heldout import Column, contributions, judged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+
+    from persona_img.ranking.evaluation import Estimate
+    from persona_img.ranking.slates import Slates
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What the evidence must show.
+
+    Attributes:
+        confidence: One-sided: the chance that a ranker that is no better is kept out.
+        least_gain: The lower bound of the difference in click rate must be above this.
+        least_effective: Least effective sample size, as share of the impressions.
+        most_weight: Largest weight that one impression may have.
+        weight_tolerance: How far the mean weight may be from 1, in standard errors, before the
+            logged propensities are doubted.
+        least_coverage: Share of impressions whose whole slate is known.
+    """
+
+    confidence: float = 0.9
+    least_gain: float = 0.0
+    least_effective: float = 0.1
+    most_weight: float = 50.0
+    weight_tolerance: float = 4.0
+    least_coverage: float = 0.8
+
+
+@dataclass(frozen=True)
+class PromotionReport:
+    """What was found, and what follows.
+
+    Attributes:
+        promote: Whether the challenger may replace the champion.
+        reason: Why, in plain words.
+        champion: Its click rate, off-policy.
+        challenger: The same of rankers fitted without the shoppers they are judged on.
+        difference: Challenger minus champion, paired by impression.
+        lower_bound: One-sided lower bound of the difference.
+        effective: Effective sample size of the challenger's weights, as share of the impressions.
+        max_weight: Largest of these weights.
+        mean_weight: Their mean; 1 where the propensities are right.
+        coverage: Share of impressions whose whole slate is known; the others are left out.
+    """
+
+    promote: bool
+    reason: str
+    champion: Estimate
+    challenger: Estimate
+    difference: Estimate
+    lower_bound: float
+    effective: float
+    max_weight: float
+    mean_weight: float
+    coverage: float
+
+    def metrics(self) -> dict[str, float]:
+        """Figures by name, for a tracker."""
+        return {
+            "promote": float(self.promote),
+            "champion_ctr": self.champion.value,
+            "challenger_ctr": self.challenger.value,
+            "difference_ctr": self.difference.value,
+            "difference_standard_error": self.difference.standard_error,
+            "difference_lower_bound": self.lower_bound,
+            "effective_share": self.effective,
+            "max_weight": self.max_weight,
+            "mean_weight": self.mean_weight,
+            "coverage": self.coverage,
+            "impressions": float(self.difference.impressions),
+            "shoppers": float(self.difference.shoppers),
+        }
+
+
+def compare(
+    feedback: pd.DataFrame,
+    features: RankingFeatures,
+    champion: Ranker,
+    make_challenger: Callable[[], Ranker],
+    policy: Policy,
+    *,
+    slates: Slates | None = None,
+    gate: Gate | None = None,
+    folds: int = 5,
+    seed: int,
+) -> PromotionReport:
+    """Challenger against champion on the logged slates, doubly robust, by held-out shoppers.
+
+    Shoppers are dealt into folds; a challenger is fitted on all but one fold and judged on it, so
+    every shopper counts and none is judged by a ranker that saw it. That judges the way of
+    learning on slightly less data than the ranker that will be served. The champion must have been
+    fitted on earlier feedback; having seen this one would favour it. The same policy turns both
+    into probabilities. Impressions of ``control`` train the challenger but are not judged: there
+    was nothing to choose.
+
+    Args:
+        feedback: Of one or more policies, with propensities.
+        features: Of segments and products.
+        champion: What is served now.
+        make_challenger: An unfitted challenger.
+        policy: How rankings become probabilities.
+        slates: What could have been shown. Without it the slates are read from the feedback, which
+            works where every candidate was shown at least once: impressions of other slates are
+            left out and counted in ``coverage``.
+        gate: What the evidence must show.
+        folds: At least 2.
+        seed: Of the folds.
+
+    Raises:
+        NotEnoughData: no impression to judge on, or a fold with too few clicks to fit.
+    """
+    check_feedback(feedback)
+    if folds < 2:
+        raise InvalidInput(f"{folds} folds; hold out some shoppers: at least 2")
+    gate = gate or Gate()
+    kept, known, coverage = judged(feedback, slates)
+    fold = {s: int(uniform(str(seed), "fold", s) * folds) for s in set(feedback["shopper"])}
+    trained_in = feedback["shopper"].map(fold)
+    parts = []
+    for held_out in range(folds):
+        rows = kept[kept["shopper"].map(fold) == held_out]
+        if len(rows):
+            challenger = make_challenger().fit(feedback[trained_in != held_out], features)
+            parts.append(contributions(rows, champion, challenger, policy, known))
+    shopper, weight, old, new = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return _decided(shopper, weight, old, new, coverage, gate)
+
+
+def _decided(
+    shopper: Column, weight: Floats, old: Floats, new: Floats, coverage: float, gate: Gate
+) -> PromotionReport:
+    two_sided = 2 * gate.confidence - 1
+    champion = evaluation.summarised(old, shopper, two_sided)
+    challenger = evaluation.summarised(new, shopper, two_sided)
+    difference = evaluation.summarised(new - old, shopper, two_sided)
+    effective = evaluation.effective_size(weight) / len(weight)
+    mean = evaluation.summarised(weight, shopper, two_sided)
+    problem = _problem(gate, effective, float(weight.max()), mean, coverage)
+    better = difference.low > gate.least_gain
+    reason = (
+        f"challenger {challenger.value:.2%} against champion {champion.value:.2%} off-policy on "
+        f"{difference.shoppers:,} held-out shoppers: {100 * difference.value:+.2f} points, with "
+        f"{gate.confidence:.0%} confidence at least {100 * difference.low:+.2f}; "
+    )
+    if problem:
+        reason += f"not promoted, because {problem}"
+    elif better:
+        reason += "promoted"
+    else:
+        reason += f"not promoted: that must be above {100 * gate.least_gain:+.2f}"
+    return PromotionReport(
+        promote=better and not problem,
+        reason=reason,
+        champion=champion,
+        challenger=challenger,
+        difference=difference,
+        lower_bound=difference.low,
+        effective=effective,
+        max_weight=float(weight.max()),
+        mean_weight=mean.value,
+        coverage=coverage,
+    )
+
+
+def _problem(
+    gate: Gate, effective: float, max_weight: float, mean: Estimate, coverage: float
+) -> str:
+    """What forbids to trust the estimate; empty where nothing does."""
+    if coverage < gate.least_coverage:
+        return f"only {coverage:.0%} of the impressions have a whole slate; pass the slates served"
+    if effective < gate.least_effective:
+        return f"the log is worth only {effective:.0%} of its size for the challenger"
+    if max_weight > gate.most_weight:
+        return f"one impression weighs {max_weight:.0f} times; raise the policy's floor"
+    if abs(mean.value - 1.0) > gate.weight_tolerance * mean.standard_error + 1e-9:
+        return f"weights average {mean.value:.2f}, not 1; the logged propensities look wrong"
+    return ""

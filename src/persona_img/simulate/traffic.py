@@ -1,0 +1,150 @@
+"""Real HTTP traffic: simulated shoppers ask the service for pictures and report what they did."""
+
+from __future__ import annotations
+
+import threading
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from persona_img.domain.style import Style
+from persona_img.errors import InvalidInput, ServiceFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from persona_img.domain.feedback import Event
+    from persona_img.simulate.shop import SimulatedShop
+    from persona_img.simulate.visits import Visit
+
+_MAX_EVENTS = 500
+
+
+@dataclass(frozen=True)
+class TrafficReport:
+    """What went over the wire.
+
+    Attributes:
+        visits: Visits made.
+        decisions: Pictures asked for.
+        events: Events sent.
+        clicks: Clicks among them.
+        seconds: Wall time of the whole drive.
+    """
+
+    visits: int
+    decisions: int
+    events: int
+    clicks: int
+    seconds: float
+
+
+def drive(
+    base_url: str,
+    shop: SimulatedShop,
+    visits: Iterable[Visit],
+    *,
+    on_visit: Callable[[Visit], None] = lambda _: None,
+    workers: int = 4,
+    visits_per_post: int = 10,
+    timeout: float = 30.0,
+    token: str | None = None,
+) -> TrafficReport:
+    """Let the shoppers make their visits; events are posted for a few visits together.
+
+    A shopper's visits are made by one worker, in order, over one kept connection; what is answered
+    and what the shoppers do depends on neither the number of workers nor their pace.
+
+    Args:
+        base_url: Of the service, e.g. ``http://127.0.0.1:8000``.
+        shop: Whose shoppers they are.
+        visits: Made by ``shop.visits``.
+        on_visit: Called after each visit whose events were accepted, by one worker at a time.
+        workers: Connections used together.
+        visits_per_post: Visits whose events are sent together.
+        timeout: Seconds until a request counts as failed.
+        token: Sent as a bearer token.
+
+    Raises:
+        ServiceFailed: a request was refused or not answered; no further visits are made.
+    """
+    if workers < 1 or visits_per_post < 1:
+        raise InvalidInput(f"{workers} workers, {visits_per_post} visits per post: give at least 1")
+    started = time.perf_counter()
+    queues: list[list[Visit]] = [[] for _ in range(workers)]
+    for visit in visits:
+        queues[zlib.crc32(visit.shopper.encode()) % workers].append(visit)
+    lock, stop = threading.Lock(), threading.Event()
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+
+    def work(queue: list[Visit]) -> tuple[int, int, int]:
+        sent = clicks = decisions = 0
+        # Proxies of the environment are for other hosts; a loopback service must not go there.
+        with httpx.Client(
+            base_url=base_url, timeout=timeout, headers=headers, trust_env=False
+        ) as client:
+            try:
+                for some in _batches(queue, visits_per_post):
+                    if stop.is_set():
+                        break
+                    events = [event for visit in some for event in _make(client, shop, visit)]
+                    _post(client, events)
+                    sent += len(events)
+                    clicks += sum(event.kind == "click" for event in events)
+                    decisions += sum(len(visit.products) for visit in some)
+                    with lock:
+                        for visit in some:
+                            on_visit(visit)
+            except BaseException:
+                stop.set()
+                raise
+        return sent, clicks, decisions
+
+    with ThreadPoolExecutor(workers) as pool:
+        totals = list(pool.map(work, queues))
+    sent, clicks, decisions = (sum(column) for column in zip(*totals, strict=True))
+    made = sum(map(len, queues))
+    return TrafficReport(made, decisions, sent, clicks, time.perf_counter() - started)
+
+
+def _make(client: httpx.Client, shop: SimulatedShop, visit: Visit) -> list[Event]:
+    """One visit: a picture for each product, and what the shopper does."""
+    shown = []
+    for product in visit.products:
+        answer = _call(
+            client, "GET", "/v1/variant", params={"shopper": visit.shopper, "product": product}
+        )
+        shown.append((product, Style(answer["style"]), answer["decision_id"]))
+    return shop.respond(visit, shown)
+
+
+def _post(client: httpx.Client, events: Sequence[Event]) -> None:
+    for start in range(0, len(events), _MAX_EVENTS):
+        batch = [asdict(event) for event in events[start : start + _MAX_EVENTS]]
+        _call(client, "POST", "/v1/events", json={"events": batch})
+
+
+def _call(client: httpx.Client, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
+    try:
+        response = client.request(method, path, **kwargs)
+    except httpx.HTTPError as error:
+        raise ServiceFailed(
+            f"{method} {client.base_url}{path}: {error!r}; is the service running?"
+        ) from error
+    if not response.is_success:
+        raise ServiceFailed(
+            f"{method} {response.url} answered {response.status_code}: {response.text[:200]}"
+        )
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def _batches(queue: list[Visit], size: int) -> Iterator[list[Visit]]:
+    left = iter(queue)
+    while some := list(islice(left, size)):
+        yield some

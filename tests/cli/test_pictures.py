@@ -1,0 +1,117 @@
+"""Commands on photos alone, run as a person would: the real program, its output and exit status."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+PHOTO = Path(__file__).parents[1] / "data" / "photos" / "dress-01.jpg"
+
+
+def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "persona_img", *map(str, arguments)],
+        capture_output=True, text=True, check=False, cwd=cwd,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    out = tmp_path_factory.mktemp("out")
+    done = run("render", PHOTO, "--style", "surface=plaster,light=side", "--backdrops", "plain",
+               "--seed", 3, "-o", out, "--json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.strip().splitlines()
+    assert len(lines) == 1
+    return out, json.loads(lines[0])
+
+
+def test_render_prints_a_json_line_with_every_path(made: tuple[Path, dict[str, str]]) -> None:
+    _, line = made
+    for name in ("variant", "mask", "certificate"):
+        assert Path(line[name]).exists(), name
+    assert len(line["digest"]) == 64
+    assert line["seconds"]
+    with Image.open(line["variant"]) as variant, Image.open(PHOTO) as photo:
+        assert variant.size == photo.size
+
+
+def test_verify_passes_and_one_changed_product_pixel_fails_it(
+    made: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    _, line = made
+    assert run("verify", line["variant"], "--against", PHOTO).returncode == 0
+    for name in ("variant", "mask", "certificate"):
+        source = Path(line[name])
+        (tmp_path / source.name).write_bytes(source.read_bytes())
+    touched = tmp_path / Path(line["variant"]).name
+    pixels = np.asarray(Image.open(touched).convert("RGB")).copy()
+    core = np.argwhere(np.asarray(Image.open(line["mask"])) == 255)
+    certificate = json.loads(Path(line["certificate"]).read_text())
+    dx, dy = certificate["offset"]
+    y, x = core[len(core) // 2]
+    pixels[y + dy, x + dx, 1] ^= 1
+    Image.fromarray(pixels).save(touched)
+    done = run("verify", touched, "--against", PHOTO)
+    assert done.returncode == 1
+
+
+def test_the_same_call_makes_the_same_bytes(
+    made: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    _, line = made
+    done = run("render", PHOTO, "--style", "surface=plaster,light=side", "--backdrops", "plain",
+               "--seed", 3, "-o", tmp_path, "--json")  # fmt: skip
+    assert json.loads(done.stdout)["digest"] == line["digest"]
+
+
+def test_mask_is_eight_bits_of_the_photos_size(tmp_path: Path) -> None:
+    assert run("mask", PHOTO, "-o", tmp_path).returncode == 0
+    with Image.open(tmp_path / "dress-01.mask.png") as mask, Image.open(PHOTO) as photo:
+        assert mask.mode == "L"
+        assert mask.size == photo.size
+
+
+@pytest.mark.parametrize(
+    ("style", "says"),
+    [
+        ("surface=velvet", "light-wood"),
+        ("mood=happy", "surface, palette"),
+        ("surface=", "attribute=value"),
+        ("surface=dark-wood,palette=sage", "forbidden"),
+        ("original", "photo itself"),
+    ],
+)
+def test_a_wrong_style_is_an_error_and_nothing_is_written(
+    tmp_path: Path, style: str, says: str
+) -> None:
+    out = tmp_path / "out"
+    done = run("render", PHOTO, "--style", style, "-o", out)
+    assert done.returncode == 2
+    assert says in " ".join(done.stderr.split())
+    assert not out.exists()
+
+
+def test_a_broken_photo_is_an_error_and_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "x.jpg").write_bytes(PHOTO.read_bytes()[:3000])
+    for command in ("render", "mask"):
+        done = run(command, tmp_path / "x.jpg", "-o", tmp_path / "out")
+        assert done.returncode == 2, command
+        assert "truncated" in done.stderr
+    (tmp_path / "empty").mkdir()
+    assert run("mask", tmp_path / "empty", "-o", tmp_path / "out").returncode == 2
+    assert run("mask", tmp_path / "nowhere.jpg", "-o", tmp_path / "out").returncode == 2
+    assert not list((tmp_path).glob("out/*"))
+
+
+def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run("mask", PHOTO, "-o", tmp_path / "file")
+    assert done.returncode == 2
+    assert "file" in done.stderr

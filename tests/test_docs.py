@@ -1,0 +1,74 @@
+"""What the documents say is true: examples run, named tests exist, commands have examples."""
+
+from __future__ import annotations
+
+import doctest
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from persona_img.cli import app
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+def test_the_readme_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    result = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
+    assert result.attempted >= 8
+    assert result.failed == 0
+
+
+def test_the_readme_shows_the_two_commands_first() -> None:
+    top = (ROOT / "README.md").read_text().splitlines()[:10]
+    assert any("make demo" in line for line in top)
+    assert any("make test" in line for line in top)
+
+
+def test_every_invariant_names_a_test_that_is_there() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    section = text.split("## Invariants")[1].split("## Reading order")[0]
+    items = re.findall(r"^\d+\. .*$", section, flags=re.M)
+    assert len(items) == 10
+    for item in items:
+        files = re.findall(r"`(tests/[\w/]+\.py)`", item)
+        assert files, item
+        for file in files:
+            assert "def test_" in (ROOT / file).read_text(), file
+
+
+def test_every_package_in_the_picture_exists() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    picture = text.split("src/persona_img/\n")[1].split("experiments/")[0]
+    for name in re.findall(r"^  ([a-z_]+(?:/|\.py))", picture, flags=re.M):
+        assert (ROOT / "src" / "persona_img" / name).exists(), name
+
+
+def commands() -> list[str]:
+    listed = CliRunner().invoke(app, ["--help"]).output
+    names = re.findall(r"^│ ([a-z-]+) ", listed.split("Commands")[1], flags=re.M)
+    assert len(names) >= 13
+    return [name for name in names if name != "catalog"] + ["catalog add"]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    shown = CliRunner().invoke(app, [*command.split(), "--help"])
+    assert shown.exit_code == 0
+    assert f"persona-img {command}" in shown.output
+    assert "Example" in shown.output
+
+
+def test_the_readmes_commands_exist() -> None:
+    for command in set(re.findall(r"persona-img ([a-z-]+)", (ROOT / "README.md").read_text())):
+        done = subprocess.run(
+            [sys.executable, "-m", "persona_img", command, "--help"],
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, command

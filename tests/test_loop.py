@@ -1,0 +1,155 @@
+"""The loop turns with real parts: plain backdrops, plain tables and files keep it quick."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pandas as pd
+import pytest
+
+from persona_img import loop, wiring
+from persona_img.domain.catalog import Catalog
+from persona_img.domain.feedback import FEEDBACK_COLUMNS
+from persona_img.errors import NotEnoughData
+from persona_img.profiles.frame import FrameFeatureSource
+from persona_img.serving.decide import Decider
+from persona_img.serving.memory_log import MemoryEventLog
+from persona_img.settings import ASSETS, Settings
+from persona_img.simulate.shop import SimulatedShop
+from persona_img.workspace import Workspace
+
+AS_OF = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(
+        home=tmp_path_factory.mktemp("home") / "shop",
+        features="frame",
+        tracker="folder",
+        backdrops="plain",
+        segments=3,
+        least_shoppers=20,
+        slate=2,
+        variants_per_product=3,
+    )
+
+
+@pytest.fixture(scope="module")
+def workspace(settings: Settings) -> Workspace:
+    return Workspace.open(settings.home)
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    shipped = list(Catalog.load(ASSETS / "catalog" / "products.csv"))
+    return Catalog([p for p in shipped if p.category in ("shoes", "dress")][:4])
+
+
+@pytest.fixture(scope="module")
+def shop(catalog: Catalog, settings: Settings) -> SimulatedShop:
+    return SimulatedShop(catalog, wiring.style_space(settings), shoppers=300, seed=1)
+
+
+@pytest.fixture(scope="module")
+def profiled(catalog: Catalog, shop: SimulatedShop) -> loop.Profiled:
+    return loop.profile(
+        shop.interactions(30, AS_OF),
+        catalog,
+        FrameFeatureSource(),
+        as_of=AS_OF,
+        count=3,
+        least=20,
+        seed=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def rendered(
+    settings: Settings, workspace: Workspace, catalog: Catalog, profiled: loop.Profiled
+) -> tuple[loop.Slates, list[loop.Rendered]]:
+    ranker = wiring.cold_ranker().fit(
+        pd.DataFrame(columns=list(FEEDBACK_COLUMNS)), profiled.features
+    )
+    slates = loop.plan(
+        ranker, wiring.style_space(settings), profiled, catalog,
+        slate=settings.slate, variants_per_product=settings.variants_per_product, seed=1,
+    )  # fmt: skip
+    store = wiring.variant_store(workspace)
+    return slates, loop.render(slates, catalog, wiring.renderer(settings), store, seed=1)
+
+
+def test_every_segment_is_large_enough_and_what_is_kept_comes_back(
+    profiled: loop.Profiled, workspace: Workspace
+) -> None:
+    sizes = pd.Series(list(profiled.segments.values())).value_counts()
+    assert sizes.min() >= 20
+    profiled.save(workspace)
+    again = loop.Profiled.load(workspace)
+    assert again.segments == profiled.segments
+    pd.testing.assert_frame_equal(again.features.segments, profiled.features.segments)
+
+
+def test_training_features_know_nothing_of_what_came_later(
+    catalog: Catalog, shop: SimulatedShop
+) -> None:
+    past = shop.interactions(30, AS_OF)
+    later = past.assign(occurred_at=past["occurred_at"] + pd.Timedelta(days=40))
+    made = [
+        loop.profile(
+            interactions, catalog, FrameFeatureSource(), as_of=AS_OF, count=3, least=20, seed=1
+        )
+        for interactions in (past, pd.concat([past, later]))
+    ]
+    pd.testing.assert_frame_equal(made[0].features.segments, made[1].features.segments)
+    assert made[0].segments == made[1].segments
+
+
+def test_a_second_rendering_makes_nothing_anew(
+    settings: Settings, workspace: Workspace, catalog: Catalog,
+    rendered: tuple[loop.Slates, list[loop.Rendered]], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    slates, first = rendered
+    renderer = wiring.renderer(settings)
+    accepted = {(r.product, r.style) for r in first if r.record}
+    assert accepted
+
+    def refuse(photo: object, styles: list[object], seeds: object, **_: object) -> list[object]:
+        assert not styles, "rendered again"
+        return []
+
+    monkeypatch.setattr(renderer, "render_many", refuse)
+    kept = {
+        k: tuple(s for s in v if s.is_original or (k[1], s) in accepted) for k, v in slates.items()
+    }
+    again = loop.render(kept, catalog, renderer, wiring.variant_store(workspace), seed=1)
+    digests = {(r.product, r.style): r.record.digest for r in first if r.record}
+    assert {(r.product, r.style): r.record.digest for r in again if r.record} == digests
+
+
+def test_only_approved_variants_are_decided_for_and_the_rest_is_the_original(
+    settings: Settings, profiled: loop.Profiled,
+    rendered: tuple[loop.Slates, list[loop.Rendered]],
+) -> None:  # fmt: skip
+    slates, made = rendered
+    ranker = wiring.cold_ranker().fit(
+        pd.DataFrame(columns=list(FEEDBACK_COLUMNS)), profiled.features
+    )
+    policy = wiring.policy(settings)
+    table = loop.decide(slates, made, ranker, policy, profiled, version="v")
+    approved = {r.record.digest for r in made if r.record and r.record.approved}
+    for slate in table.slates.values():
+        assert {c.digest for c in slate.candidates if c.digest} <= approved
+    nothing = loop.decide(slates, [], ranker, policy, profiled, version="w")
+    assert all(len(s.candidates) == 1 for s in nothing.slates.values())
+    log = MemoryEventLog()
+    decider = Decider(nothing, wiring.arms(settings), log)
+    assert decider.decide("anybody", next(iter(slates))[1], 1e9).digest is None
+
+
+def test_no_history_is_refused(catalog: Catalog, shop: SimulatedShop) -> None:
+    with pytest.raises(NotEnoughData, match="history"):
+        loop.profile(
+            shop.interactions(30, AS_OF).iloc[:0], catalog, FrameFeatureSource(),
+            as_of=AS_OF, count=3, least=20, seed=1,
+        )  # fmt: skip
