@@ -153,10 +153,10 @@ def measure_in_process(folder: Path) -> Table:
             decider.decide(f"{prefix}{number}", "mug", NOON)
 
         lines: dict[str, tuple[Callable[[int], object], int]] = {
-            "new decision, in memory": (partial(new, memory, "m"), 1),
-            "new decision, on disk": (partial(new, disk, "d"), 1),
-            "new decision, on disk, 16 callers": (partial(new, disk, "c"), 16),
-            "kept decision, on disk": (lambda _: disk.decide("d0", "mug", NOON), 1),
+            "new, in memory": (partial(new, memory, "m"), 1),
+            "new, on disk": (partial(new, disk, "d"), 1),
+            "new, on disk, 16 callers": (partial(new, disk, "c"), 16),
+            "kept, on disk": (lambda _: disk.decide("d0", "mug", NOON), 1),
         }
         beside = None
         for name, (decide, threads) in lines.items():

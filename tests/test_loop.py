@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -52,11 +53,13 @@ def shop(catalog: Catalog, settings: Settings) -> SimulatedShop:
 
 
 @pytest.fixture(scope="module")
-def profiled(catalog: Catalog, shop: SimulatedShop) -> loop.Profiled:
+def profiled(
+    catalog: Catalog, shop: SimulatedShop, tmp_path_factory: pytest.TempPathFactory
+) -> loop.Profiled:
     return loop.profile(
         shop.interactions(30, AS_OF),
         catalog,
-        FrameFeatureSource(),
+        FrameFeatureSource(tmp_path_factory.mktemp("features")),
         as_of=AS_OF,
         count=3,
         least=20,
@@ -91,15 +94,21 @@ def test_every_segment_is_large_enough_and_what_is_kept_comes_back(
 
 
 def test_training_features_know_nothing_of_what_came_later(
-    catalog: Catalog, shop: SimulatedShop
+    catalog: Catalog, shop: SimulatedShop, tmp_path: Path
 ) -> None:
     past = shop.interactions(30, AS_OF)
     later = past.assign(occurred_at=past["occurred_at"] + pd.Timedelta(days=40))
     made = [
         loop.profile(
-            interactions, catalog, FrameFeatureSource(), as_of=AS_OF, count=3, least=20, seed=1
-        )
-        for interactions in (past, pd.concat([past, later]))
+            interactions,
+            catalog,
+            FrameFeatureSource(tmp_path / str(i)),
+            as_of=AS_OF,
+            count=3,
+            least=20,
+            seed=1,
+        )  # fmt: skip
+        for i, interactions in enumerate((past, pd.concat([past, later])))
     ]
     pd.testing.assert_frame_equal(made[0].features.segments, made[1].features.segments)
     assert made[0].segments == made[1].segments
@@ -147,9 +156,9 @@ def test_only_approved_variants_are_decided_for_and_the_rest_is_the_original(
     assert decider.decide("anybody", next(iter(slates))[1], 1e9).digest is None
 
 
-def test_no_history_is_refused(catalog: Catalog, shop: SimulatedShop) -> None:
+def test_no_history_is_refused(catalog: Catalog, shop: SimulatedShop, tmp_path: Path) -> None:
     with pytest.raises(NotEnoughData, match="history"):
         loop.profile(
-            shop.interactions(30, AS_OF).iloc[:0], catalog, FrameFeatureSource(),
+            shop.interactions(30, AS_OF).iloc[:0], catalog, FrameFeatureSource(tmp_path),
             as_of=AS_OF, count=3, least=20, seed=1,
         )  # fmt: skip

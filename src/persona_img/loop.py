@@ -211,7 +211,8 @@ def _render_product(
         if known is None:
             missing.append(style)
         else:
-            yield Rendered(product.product, style, store.approve(known.digest))
+            store.show(known, product.product)
+            yield Rendered(product.product, style, store.approve(known))
     rejected: list[Rendered] = []
 
     def note(style: Style, error: RenderRejected) -> None:

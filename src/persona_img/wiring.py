@@ -47,7 +47,7 @@ def feature_source(settings: Settings, workspace: Workspace) -> FeatureSource:
         return FeastFeatureSource(workspace.features, settings.feature_repo)
     from persona_img.profiles.frame import FrameFeatureSource
 
-    return FrameFeatureSource()
+    return FrameFeatureSource(workspace.features)
 
 
 def tracker(settings: Settings, workspace: Workspace) -> Tracker:
@@ -74,9 +74,9 @@ def backdrops(settings: Settings) -> BackdropSource:
         return DiffusionBackdrops(
             settings.checkpoint, steps=settings.steps, guidance=settings.guidance
         )
-    from persona_img.rendering.plain import PlainBackdrops
+    from persona_img.rendering.plain import SweepBackdrops
 
-    return PlainBackdrops()
+    return SweepBackdrops()
 
 
 def renderer(settings: Settings) -> BackdropRenderer:
@@ -152,7 +152,7 @@ def decider(
         arms(settings),
         log,
         change_budget=settings.change_budget,
-        servable=store.is_servable,
+        servable=store.is_approved,
     )
 
 
@@ -160,7 +160,7 @@ def app(settings: Settings, deciding: Decider, catalog: Catalog, store: VariantS
     """The HTTP service."""
     from persona_img.serving.app import create_app
 
-    return create_app(deciding, catalog, store.servable_path, tokens=settings.tokens)
+    return create_app(deciding, catalog, store.approved_path, tokens=settings.tokens)
 
 
 def read_feedback(settings: Settings) -> pd.DataFrame:

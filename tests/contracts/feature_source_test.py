@@ -16,7 +16,6 @@ from pandas.testing import assert_frame_equal
 
 from persona_img.errors import InvalidInput
 from persona_img.profiles.base import PRODUCT_FEATURES, SERVING_FEATURES, SHOPPER_FEATURES
-from persona_img.profiles.feast import FeastFeatureSource
 from persona_img.profiles.frame import FrameFeatureSource
 
 if TYPE_CHECKING:
@@ -30,10 +29,15 @@ SECOND = timedelta(seconds=1)
 TICK = timedelta(microseconds=1)
 NAMES = itertools.count()
 
-OPEN: dict[str, Callable[[Path], FeatureSource]] = {
-    "feast": lambda work: FeastFeatureSource(work, REPO),
-    "frame": FrameFeatureSource,
-}
+
+def feast(work: Path) -> FeatureSource:
+    """Imported only where it is asked for: Feast takes seconds to import."""
+    from persona_img.profiles.feast import FeastFeatureSource
+
+    return FeastFeatureSource(work, REPO)
+
+
+OPEN: dict[str, Callable[[Path], FeatureSource]] = {"feast": feast, "frame": FrameFeatureSource}
 
 
 @pytest.fixture(params=list(OPEN))

@@ -67,7 +67,9 @@ def feedback(rows: int = 12_000, seed: int = 5) -> pd.DataFrame:
 
 
 def everything(ranker: Ranker) -> list[tuple[Style, float]]:
-    rankings = [ranker.rank(Context(g, p), STYLES) for g, p in itertools.product(SEGMENTS, PRODUCTS)]
+    rankings = [
+        ranker.rank(Context(g, p), STYLES) for g, p in itertools.product(SEGMENTS, PRODUCTS)
+    ]
     return [pair for r in rankings for pair in zip(r.styles, r.scores, strict=True)]
 
 

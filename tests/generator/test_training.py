@@ -30,7 +30,7 @@ def test_a_checkpoint_is_safetensors_only_and_half_precision(checkpoint: Path) -
     assert {p.suffix for p in files} <= {".json", ".safetensors"}
     pipeline = BackdropPipeline.from_pretrained(checkpoint, local_files_only=True)
     assert pipeline.codec.config.latent_mean is not None
-    stored = BackdropPipeline.from_pretrained(checkpoint, torch_dtype=torch.float16)
+    stored = BackdropPipeline.from_pretrained(checkpoint, dtype=torch.float16)
     assert stored.denoiser.dtype == torch.float16
 
 

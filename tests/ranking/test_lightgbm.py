@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+
 from contracts.ranker import (
     FEATURES,
     PRODUCTS,
@@ -15,7 +16,6 @@ from contracts.ranker import (
     no_feedback,
     truth,
 )
-
 from persona_img.domain.decision import Context
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound
 from persona_img.ranking.base import RankingFeatures
@@ -46,11 +46,15 @@ class TestLightGBM(RankerContract):
         with pytest.raises(NotFound, match=r"trees\.txt"):
             LightGBMRanker.load(tmp_path)
 
-    def test_the_number_of_threads_changes_nothing(self, fitted):
-        two = LightGBMRanker(rounds=20, num_threads=2).fit(feedback(), FEATURES)
-        for product in PRODUCTS:
-            one = fitted.rank(Context("g0", product), STYLES)
-            assert two.rank(Context("g0", product), STYLES).scores == pytest.approx(one.scores)
+    def test_the_number_of_threads_changes_nothing(self):
+        one, two = (
+            LightGBMRanker(rounds=3, num_threads=n).fit(feedback(), FEATURES) for n in (1, 2)
+        )
+        for product in PRODUCTS[:2]:
+            context = Context("g0", product)
+            assert two.rank(context, STYLES).scores == pytest.approx(
+                one.rank(context, STYLES).scores
+            )
 
     def test_trees_learn_what_is_not_additive(self):
         rng = np.random.default_rng(1)

@@ -2,23 +2,34 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from contracts.policy import PolicyContract, a_ranking
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from contracts.policy import PolicyContract, a_ranking, check_chances
 from persona_img.errors import InvalidInput
 from persona_img.ranking.base import Evidence
 from persona_img.ranking.policy import EpsilonGreedyPolicy, ThompsonPolicy, UniformPolicy
 
+POLICIES = [
+    (UniformPolicy(), 1 / 8),
+    (EpsilonGreedyPolicy(0.2), 0.2 / 8),
+    (ThompsonPolicy(floor=0.02, draws=500, seed=4), 0.02),
+]
+
+
+@pytest.mark.parametrize(("policy", "least"), POLICIES, ids=lambda x: getattr(x, "name", None))
+@settings(max_examples=60, deadline=None)
+@given(rates=st.lists(st.floats(0.0, 1.0, allow_nan=False), min_size=1, max_size=8))
+def test_chances_keep_the_floor_sum_to_one_and_make_a_slate(policy, least, rates):
+    check_chances(policy, rates, least)
+
 
 class TestUniform(PolicyContract):
-    least = 1 / 8
-
     def make(self):
         return UniformPolicy()
 
 
 class TestEpsilonGreedy(PolicyContract):
-    least = 0.2 / 8
-
     def make(self):
         return EpsilonGreedyPolicy(0.2)
 
@@ -33,8 +44,6 @@ class TestEpsilonGreedy(PolicyContract):
 
 
 class TestThompson(PolicyContract):
-    least = 0.02
-
     def make(self):
         return ThompsonPolicy(floor=0.02, draws=500, seed=4)
 

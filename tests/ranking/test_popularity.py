@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from contracts.ranker import FEATURES, STYLES, RankerContract, feedback, no_feedback
 
+from contracts.ranker import FEATURES, STYLES, RankerContract, feedback, no_feedback
 from persona_img.domain.decision import Context
 from persona_img.errors import InvalidInput
 from persona_img.ranking.popularity import PopularityRanker

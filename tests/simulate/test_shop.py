@@ -62,7 +62,9 @@ def test_groups_browse_different_categories():
     share = pd.crosstab(
         history["shopper"].map(group), history["product"].map(category), normalize="index"
     )
-    apart = max(np.abs(share.loc[a] - share.loc[b]).sum() for a, b in itertools.combinations(share.index, 2))
+    apart = max(
+        np.abs(share.loc[a] - share.loc[b]).sum() for a, b in itertools.combinations(share.index, 2)
+    )
     assert apart > 0.3
 
 
@@ -153,7 +155,11 @@ def test_clicks_happen_as_often_as_the_truth_says():
         for visit in visits
         for event in shop.respond(visit, shown_in(visit, STYLES[7]))
     )
-    places = [(v.shopper, p, i, n) for v in visits for i, (p, n) in enumerate(zip(v.products, v.seen, strict=True), 1)]
+    places = [
+        (v.shopper, p, i, n)
+        for v in visits
+        for i, (p, n) in enumerate(zip(v.products, v.seen, strict=True), 1)
+    ]
     shoppers, products, position, seen = zip(*places, strict=True)
     rates = shop.click_probabilities(
         shoppers, products, [STYLES[7].key] * len(places), position=position, exposures=seen

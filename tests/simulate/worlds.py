@@ -77,9 +77,7 @@ def feedback_of(shop: SimulatedShop, table: DecisionTable, round_index: int) -> 
             segment, slate = table.slate(visit.shopper, product)
             key, propensity = "original", 1.0
             if arm != "control" and slate is not None:
-                drawn = slate.draw(
-                    uniform("hero", table.policy_version, visit.shopper, product)
-                )
+                drawn = slate.draw(uniform("hero", table.policy_version, visit.shopper, product))
                 key, propensity = drawn.style.key, drawn.probability
             rows.append(
                 {

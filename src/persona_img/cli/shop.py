@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -36,7 +37,7 @@ def register(app: typer.Typer) -> None:
         epilog="Example: `persona-img catalog add photos/ --category mug --licence CC0-1.0`",
     )(catalog_add)
     app.add_typer(catalog, name="catalog")
-    commands = {
+    commands: dict[Callable[..., None], str] = {
         simulate: "`persona-img simulate --shoppers 3000 --days 60`",
         profile: "`persona-img profile`",
         rank: "`persona-img rank --render`",

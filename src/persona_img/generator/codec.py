@@ -1,7 +1,8 @@
 """Latent codec: a light variational autoencoder whose decoder does not dominate the time.
 
 A space-to-depth stem keeps every convolution at a quarter of the picture's resolution or less.
-The first three latent channels are not learned: they are the picture at a sixteenth of its size.
+The first three latent channels are not learned: they are the picture at a sixteenth of its size,
+as lightness and two colour opponents.
 So a colour is never lost, however short the training, and the rest of the latents is free for
 detail.
 """
@@ -19,6 +20,26 @@ from torch.nn import functional as F
 THUMBNAIL = 3
 """Latent channels that are the picture's own small copy."""
 _THUMBNAIL_LOG_VARIANCE = -7.0
+
+
+def to_opponents(rgb: Tensor) -> Tensor:
+    """Lightness, red against green, blue against both, (B, 3, H, W).
+
+    Channels of a picture are nearly alike in RGB, so that a little noise in each is a lot of
+    colour noise; here colour has channels, and so a scale, of its own.
+    """
+    red, green, blue = rgb.unbind(1)
+    lightness = (red + green + blue) / 3
+    return torch.stack([lightness, red - green, blue - (red + green) / 2], dim=1)
+
+
+def from_opponents(opponents: Tensor) -> Tensor:
+    """The inverse of :func:`to_opponents`."""
+    lightness, red_green, blue_yellow = opponents.unbind(1)
+    both = lightness - blue_yellow / 3
+    return torch.stack(
+        [both + red_green / 2, both - red_green / 2, both + blue_yellow], dim=1
+    )
 
 
 class Residual(nn.Module):
@@ -85,7 +106,7 @@ class Codec(ModelMixin, ConfigMixin):
     def posterior(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of raw latents; pictures (B, 3, H, W) in -1..1."""
         mean, log_variance = self.encoder(pictures).chunk(2, dim=1)
-        thumbnail = F.avg_pool2d(pictures, self.factor)
+        thumbnail = to_opponents(F.avg_pool2d(pictures, self.factor))
         certain = torch.full_like(thumbnail, _THUMBNAIL_LOG_VARIANCE)
         return (
             torch.cat([thumbnail, mean], dim=1),
@@ -95,7 +116,8 @@ class Codec(ModelMixin, ConfigMixin):
     def decode_raw(self, raw: Tensor) -> Tensor:
         """Pictures of raw (unnormalised) latents: learned detail on the thumbnail's colours."""
         detail = self.decoder(raw)
-        missing = raw[:, :THUMBNAIL] - F.avg_pool2d(detail, self.factor)
+        wanted = from_opponents(raw[:, :THUMBNAIL])
+        missing = wanted - F.avg_pool2d(detail, self.factor)
         colours = F.interpolate(missing, scale_factor=float(self.factor), mode="bilinear")
         return cast("Tensor", detail + colours)
 

@@ -60,7 +60,7 @@ def evaluate(
         ``copies`` (plates above 0.95).
     """
     pipeline = BackdropPipeline.from_pretrained(
-        checkpoint, torch_dtype=torch.float32, local_files_only=True
+        checkpoint, dtype=torch.float32, local_files_only=True
     )
     pipeline.set_progress_bar_config(disable=True)
     products = _held_out_products(corpus, photos, seed)

@@ -1,9 +1,9 @@
 """The checkpoint as a diffusers pipeline: product and style in, backdrop plate out."""
 
-from __future__ import annotations
-
+# No postponed annotations: diffusers reads the types of a pipeline's parts when it loads one.
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
@@ -12,12 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from persona_img.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from persona_img.generator.codec import Codec
-    from persona_img.generator.style_encoder import StyleEncoder
+from persona_img.generator.codec import Codec
+from persona_img.generator.style_encoder import StyleEncoder
 
 GRID = 32
 """Height and width must be multiples of this: the codec's 16 times the denoiser's 2."""

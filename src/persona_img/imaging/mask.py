@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from persona_img.imaging.colour import to_lab
-from persona_img.imaging.leftover import without_leftovers
+from persona_img.imaging.leftover import backdrop_ratio, without_leftovers
 from persona_img.imaging.matting import strips
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class ProductMask:
     Attributes:
         alpha: uint8 (H, W), 255 is product, 0 is backdrop.
         confidence: 0..1, the weakest of ``checks``.
-        checks: Named scores in 0..1 (area, contrast, connected, border, ring).
+        checks: Named scores in 0..1 (area, contrast, colours, connected, border, ring).
         source: ``classic`` or ``supplied``.
     """
 
@@ -219,7 +219,7 @@ def _checks(
     """Signs of a failed cut, each a score in 0..1 (1 is good)."""
     area = float(binary.mean())
     if area == 0.0 or area == 1.0:
-        return dict.fromkeys(("area", "contrast", "connected", "border", "ring"), 0.0)
+        return dict.fromkeys(("area", "contrast", "colours", "connected", "border", "ring"), 0.0)
     kernel = np.ones((3, 3), np.uint8)
     inner = (binary > 0) & (cv2.erode(binary, kernel, iterations=4, borderValue=1) == 0)
     outer = (binary == 0) & (cv2.dilate(binary, kernel, iterations=4) > 0)
@@ -246,10 +246,20 @@ def _checks(
     return {
         "area": float(np.clip((area - 0.02) / 0.06, 0, 1) * np.clip((0.85 - area) / 0.1, 0, 1)),
         "contrast": float(np.clip(1.0 - weak / 0.5, 0, 1)),
+        "colours": float(np.clip((0.28 - _ambiguous(small, binary)) / 0.2, 0, 1)),
         "connected": float(np.clip((two - 0.6) / 0.35, 0, 1)),
         "border": float(np.clip(1.0 - touching / 0.35, 0, 1)),
         "ring": float(np.clip((9.0 - ragged) / 4.0, 0, 1)),
     }
+
+
+def _ambiguous(small: NDArray[np.uint8], binary: NDArray[np.uint8]) -> float:
+    """Share of either side whose colours do not tell it from the other side."""
+    ratio = backdrop_ratio(small, binary)
+    outside = cv2.dilate(binary, np.ones((5, 5), np.uint8)) == 0
+    if not outside.any():
+        return 1.0
+    return float(max((ratio[binary > 0] > -0.5).mean(), (ratio[outside] < 0.5).mean()))
 
 
 def _refine(photo: NDArray[np.uint8], binary: NDArray[np.uint8]) -> NDArray[np.uint8]:

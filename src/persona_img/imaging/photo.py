@@ -74,9 +74,8 @@ class Photo:
             BadPhoto: not uint8 of the photo's size, or no product in it.
         """
         if alpha.dtype != np.uint8 or alpha.shape != self.pixels.shape[:2]:
-            raise BadPhoto(
-                f"mask {alpha.dtype} {alpha.shape}: give uint8 of the photo's {self.pixels.shape[:2]}"
-            )
+            size = self.pixels.shape[:2]
+            raise BadPhoto(f"mask {alpha.dtype} {alpha.shape}: give uint8 of the photo's {size}")
         if not (alpha == 255).any():
             raise BadPhoto("mask without a fully opaque pixel: no product to keep; draw it in 255")
         frozen = np.ascontiguousarray(alpha)

@@ -53,7 +53,9 @@ def judged(feedback: pd.DataFrame, slates: Slates | None) -> tuple[pd.DataFrame,
     kept = chosen[[context in known for context in contexts]]
     if kept.empty:
         raise NotEnoughData("no slate was shown whole; pass the slates that were served")
-    return kept, known, len(kept) / len(chosen)
+    # Sums of floats depend on the order; the order of the log must not.
+    ordered = kept.sort_values(["decision_id", "shown_at", "position"], kind="stable")
+    return ordered, known, len(kept) / len(chosen)
 
 
 def contributions(

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Slates = Mapping[tuple[str, str], tuple[Style, ...]]
 """(segment, product) to styles, the original first."""
 
+_RANKS = np.array([0.25, 0.5, 1.0])
+
 
 def plan_slates(
     ranker: Ranker,
@@ -174,11 +176,11 @@ def _pooled(scores: Floats, spread: _Spread, size: int, explore: int, salt: str)
 
 
 def _most_wanted(scores: Floats, chosen: list[int]) -> int:
-    """The style that adds most to the segments' best three of the pool, summed over segments."""
+    """The style that adds most to the segments' best three, which count 1, 1/2 and 1/4."""
     count = scores.shape[1]
     having = np.repeat(scores[:, None, chosen], count, axis=1)
     best = np.sort(np.concatenate([having, scores[:, :, None]], axis=2), axis=2)[:, :, -3:]
-    worth = best.sum(axis=(0, 2))
+    worth = (best @ _RANKS[-best.shape[2] :]).sum(axis=0)
     worth[chosen] = -np.inf
     return int(worth.argmax())
 

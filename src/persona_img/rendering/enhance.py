@@ -167,11 +167,12 @@ def _exemplars(material: str) -> tuple[NDArray[np.float32], ...]:
     folder = files("persona_img") / "assets" / "textures" / material
     if not folder.is_dir():
         return ()
-    tiles = []
+    tiles: list[NDArray[np.float32]] = []
     for entry in sorted(folder.iterdir(), key=lambda e: e.name):
         if entry.name.endswith(".jpg"):
             with entry.open("rb") as lines, Image.open(lines) as image:
-                tiles.append(np.asarray(image.convert("L"), dtype=np.float32) / 255)
+                grey = np.asarray(image.convert("L"), dtype=np.float32)
+                tiles.append(grey / np.float32(255))
     return tuple(tiles)
 
 

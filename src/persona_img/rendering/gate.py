@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,8 @@ from persona_img.rendering.measure import plate_noise, plate_spread, rim
 from persona_img.rendering.tone import expected_lab, open_area
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from persona_img.imaging.copies import CopyIndex

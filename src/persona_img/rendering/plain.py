@@ -49,14 +49,14 @@ _SIDE = 512
 _FIBRE = 0.35  # L*: paper is never quite even
 
 
-class SweepBackdrops:
+class PlainBackdrops:
     """Backdrops of even paper.
 
     Args:
         side: Long side of its plates, pixels.
     """
 
-    name = "sweep"
+    name = "plain"
 
     def __init__(self, side: int = _SIDE) -> None:
         self.side = side
@@ -64,7 +64,7 @@ class SweepBackdrops:
     def fingerprint(self) -> str:
         """Hex digest of colours, lights and size."""
         lights = {name: asdict(light) for name, light in LIGHTS.items()}
-        return digest_of(["sweep-1", self.side, dict(TONES), dict(PALETTES), PAPER, _FIBRE, lights])
+        return digest_of(["plain-1", self.side, dict(TONES), dict(PALETTES), PAPER, _FIBRE, lights])
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """The canvas's own shape, its long side at most ``side``."""

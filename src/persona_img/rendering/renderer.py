@@ -68,7 +68,7 @@ class BackdropRenderer:
         return cut_out(photo.pixels, self.settings.mask)
 
     def render(self, photo: Photo, style: Style, *, seed: int) -> Variant:
-        """The photograph in a style; see :class:`~persona_img.rendering.base.Renderer`."""
+        """The photograph in a style; see :class:`.base.Renderer`."""
         return next(self.render_many(photo, [style], [seed]))
 
     def render_many(
@@ -79,7 +79,7 @@ class BackdropRenderer:
         *,
         on_rejected: Callable[[Style, RenderRejected], None] | None = None,
     ) -> Iterator[Variant]:
-        """Variants in the order of ``styles``; see :class:`~persona_img.rendering.base.Renderer`."""
+        """Variants in the order of ``styles``; see :class:`.base.Renderer`."""
         if len(styles) != len(seeds):
             raise InvalidInput(f"{len(styles)} styles and {len(seeds)} seeds: give one seed each")
         for style in styles:
@@ -156,8 +156,8 @@ class BackdropRenderer:
             if variant.gate.final:
                 break
         raise RenderRejected(
-            f"{shot.photo.source or shot.photo.digest[:12]} in {style}: no candidate of "
-            f"{len(refused)} passed the gate: {' | '.join(refused)}; take another style, seed or photo"
+            f"{shot.name} in {style}: no candidate of {len(refused)} passed the gate: "
+            f"{' | '.join(refused)}; take another style, seed or photo"
         )
 
     def _candidate(
@@ -235,12 +235,16 @@ class _Shot:
     seconds: float
     _last: tuple[str, _Canvas] | None = None
 
+    @property
+    def name(self) -> str:
+        return str(self.photo.source or self.photo.digest[:12])
+
     @cached_property
     def grain(self) -> float:
         return grain_of(self.photo.pixels)
 
     def canvas(self, framing: str) -> _Canvas:
-        """The canvas of a framing; the last one is kept, more would fill memory for large photos."""
+        """The canvas of a framing; only the last is kept: large photos would fill memory."""
         if self._last is None or self._last[0] != framing:
             frame = frame_of(self.cut.alpha, framing)
             placed = Placed.of(frame, self.photo.pixels, self.cut.alpha, self.product)

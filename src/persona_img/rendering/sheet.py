@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
@@ -12,56 +11,53 @@ from persona_img.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
+_GAP = 12
+_INK, _TITLE_INK = (90, 90, 90), (20, 20, 20)
 
-_GAP = 10
-_INK = (60, 60, 60)
-
-
-@dataclass(frozen=True, eq=False)
-class Cell:
-    """One picture of a sheet.
-
-    Attributes:
-        pixels: uint8 sRGB (H, W, 3).
-        caption: A few words below it; longer ones are cut.
-    """
-
-    pixels: NDArray[np.uint8]
-    caption: str = ""
+Cell = tuple[str, Image.Image]
+"""A caption, of one line or more, and its picture."""
+Row = tuple[str, "Sequence[Cell]"]
+"""A title, which may be empty, and its pictures: usually a photo and its variants."""
 
 
-def contact_sheet(rows: Sequence[Sequence[Cell]], *, side: int = 260) -> Image.Image:
-    """Rows of pictures on white, each fitted into a square.
+def contact_sheet(rows: Sequence[Row], *, side: int = 260) -> Image.Image:
+    """Rows of pictures on white, each fitted into a square; lines that are too long are cut.
 
     Args:
-        rows: Pictures; a row is usually a photo and its variants.
+        rows: Titles and pictures.
         side: Of a square, pixels.
 
     Raises:
         InvalidInput: no picture at all.
     """
-    columns = max((len(row) for row in rows), default=0)
+    columns = max((len(cells) for _, cells in rows), default=0)
     if columns == 0:
         raise InvalidInput("a contact sheet without pictures; give at least one")
-    font = ImageFont.load_default(size=max(9, side // 20))
-    line = round(1.6 * max(9, side // 20))
-    step_x, step_y = side + _GAP, side + line + _GAP
-    sheet = Image.new("RGB", (columns * step_x + _GAP, len(rows) * step_y + _GAP), "white")
+    size = max(9, side // 20)
+    font = ImageFont.load_default(size=size)
+    line = round(1.4 * size)
+    lines = max(caption.count("\n") + 1 for _, cells in rows for caption, _ in cells)
+    title = round(2.2 * size) if any(name for name, _ in rows) else 0
+    step = title + side + lines * line + _GAP
+    sheet = Image.new("RGB", (columns * (side + _GAP) + _GAP, len(rows) * step + _GAP), "white")
     draw = ImageDraw.Draw(sheet)
-    for r, row in enumerate(rows):
-        for c, cell in enumerate(row):
-            x, y = _GAP + c * step_x, _GAP + r * step_y
-            picture = Image.fromarray(cell.pixels)
-            picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-            sheet.paste(picture, (x + (side - picture.width) // 2, y + side - picture.height))
-            draw.text((x, y + side + 2), _fitted(cell.caption, font, side), fill=_INK, font=font)
+    for r, (name, cells) in enumerate(rows):
+        top = _GAP + r * step
+        draw.text((_GAP, top), _fitted(name, font, sheet.width), fill=_TITLE_INK, font=font)
+        for c, (caption, picture) in enumerate(cells):
+            left = _GAP + c * (side + _GAP)
+            small = picture.convert("RGB")
+            small.thumbnail((side, side), Image.Resampling.LANCZOS)
+            below = top + title + side
+            sheet.paste(small, (left + (side - small.width) // 2, below - small.height))
+            for i, text in enumerate(caption.split("\n")):
+                place = (left, below + 3 + i * line)
+                draw.text(place, _fitted(text, font, side), fill=_INK, font=font)
     return sheet
 
 
 def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """As much of a text as fits, with an ellipsis where it was cut."""
+    """As much of a line as fits, with an ellipsis where it was cut."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "…") > width:

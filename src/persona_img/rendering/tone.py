@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from persona_img.imaging.light import Light
 
-_MOST = np.float32([8.0, 10.0, 10.0])
+_MOST = np.array([8.0, 10.0, 10.0], dtype=np.float32)
 _NEAR = 0.06  # of the short side: this close to the product its shadow and colour reach
 
 
@@ -43,8 +43,8 @@ def open_area(mask: NDArray[np.float32], light: Light) -> NDArray[np.float32]:
     shaded = cv2.warpAffine(near, move, (mask.shape[1], mask.shape[0]))
     free = ((near < 0.05) & (shaded < 0.05)).astype(np.float32)
     if free.mean() >= 0.02:
-        return free
-    return (mask < 0.05).astype(np.float32)
+        return np.asarray(free)
+    return np.asarray(mask < 0.05, dtype=np.float32)
 
 
 def expected_lab(

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from contracts.ranker import FEATURES, PRODUCTS, SEGMENTS, SPACE, STYLES, truth
+from persona_img.domain.decision import ranking_of
+from persona_img.domain.style import ORIGINAL
+from persona_img.errors import InvalidInput, NotEnoughData
+from persona_img.ranking.heldout import observed_slates
+from persona_img.ranking.policy import ThompsonPolicy
+from persona_img.ranking.popularity import PopularityRanker
+from persona_img.ranking.promotion import Gate, compare
+
+SHOWN = tuple(s for s in STYLES if s.is_original or s.values["palette"] == "cool")
+SLATES = {(g, p): tuple(sorted(SHOWN)) for g in SEGMENTS for p in PRODUCTS}
+POLICY = ThompsonPolicy(draws=1000)
+
+
+@cache
+def log(seed: int = 1, rows: int = 9000, stronger: float = 2.0) -> pd.DataFrame:
+    """Uniform choices among SHOWN by 1,500 shoppers, half of them in control."""
+    rng = np.random.default_rng(seed)
+    number = rng.integers(0, 1500, rows)
+    arm = np.where(number % 2 == 0, "control", "personalized")
+    segment, product = np.array(SEGMENTS)[number % 3 % 2], rng.choice(PRODUCTS, rows)
+    style = [SHOWN[i] for i in rng.integers(len(SHOWN), size=rows)]
+    style = [ORIGINAL if a == "control" else s for a, s in zip(arm, style, strict=True)]
+    rate = [stronger * truth(g, s) for g, s in zip(segment, style, strict=True)]
+    return pd.DataFrame(
+        {
+            "decision_id": [f"d{i}" for i in range(rows)],
+            "test": "hero",
+            "shopper": [f"s{i}" for i in number],
+            "product": product,
+            "segment": segment,
+            "arm": arm,
+            "style_key": [s.key for s in style],
+            "digest": None,
+            "propensity": np.where(arm == "control", 1.0, 1 / len(SHOWN)),
+            "policy_version": "v1",
+            "position": 1,
+            "shown_at": pd.Timestamp("2026-01-05", tz="UTC"),
+            "clicked": (rng.random(rows) < rate).astype("int64"),
+            "converted": 0,
+        }
+    )
+
+
+def learner() -> PopularityRanker:
+    return PopularityRanker(strength=200.0)
+
+
+class Stubborn(PopularityRanker):
+    """Learns nothing."""
+
+    def fit(self, feedback, features):
+        return self
+
+
+class Wrong(PopularityRanker):
+    """Likes what the shoppers like least."""
+
+    def rank(self, context, styles):
+        worst = [0.2 - truth(context.segment, style) for style in styles]
+        return ranking_of(context, styles, worst)
+
+
+def judge(feedback=None, champion=None, make=learner, **options):
+    feedback = log() if feedback is None else feedback
+    champion = champion or PopularityRanker()
+    return compare(feedback, FEATURES, champion, make, POLICY, seed=3, **options)
+
+
+def test_a_better_ranker_is_promoted_with_its_figures():
+    report = judge()
+    assert report.promote
+    assert 0 < report.lower_bound < report.difference.value
+    assert report.difference.value == pytest.approx(report.challenger.value - report.champion.value)
+    assert report.difference.shoppers == log().query("arm != 'control'")["shopper"].nunique()
+    assert report.mean_weight == pytest.approx(1.0, abs=0.05)
+    assert report.coverage == 1.0
+    assert "promoted" in report.reason
+    assert all(isinstance(v, float) and np.isfinite(v) for v in report.metrics().values())
+
+
+def test_the_estimates_are_near_the_truth():
+    report = judge()
+    champion = np.mean([2 * truth(g, s) for g in SEGMENTS for s in SHOWN])
+    assert abs(report.champion.value - champion) < 4 * report.champion.standard_error + 0.01
+
+
+def test_a_worse_ranker_and_the_same_ranker_are_not_promoted():
+    assert not judge(make=Wrong).promote
+    same = judge(make=Stubborn)
+    assert not same.promote
+    assert same.difference.value == 0.0
+    assert "not promoted" in same.reason
+
+
+def test_noise_is_seldom_promoted():
+    promoted = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        noise = log().assign(clicked=(rng.random(len(log())) < 0.1).astype("int64"))
+        promoted += judge(noise, folds=2).promote
+    assert promoted <= 5
+
+
+def test_a_demand_for_more_gain_keeps_it_out():
+    assert not judge(gate=Gate(least_gain=0.2)).promote
+
+
+def test_the_same_feedback_gets_the_same_report():
+    assert judge() == judge(log().sample(frac=1.0, random_state=1))
+
+
+def test_wrong_propensities_are_noticed():
+    wrong = log().assign(propensity=np.where(log()["arm"] == "control", 1.0, 0.5))
+    report = judge(wrong, slates=SLATES)
+    assert not report.promote
+    assert "propensities" in report.reason
+
+
+def test_heavy_weights_and_a_thin_log_are_noticed():
+    assert "lower" not in judge(gate=Gate(most_weight=1.01)).reason
+    assert "weighs" in judge(gate=Gate(most_weight=1.01)).reason
+    assert "worth only" in judge(gate=Gate(least_effective=0.999)).reason
+
+
+def test_slates_that_were_not_shown_whole_are_left_out_and_counted():
+    missing = log()[(log()["product"] != "p0") | (log()["style_key"] != SHOWN[1].key)]
+    assert set(observed_slates(missing.query("arm != 'control'"))) == {
+        (g, p) for g in SEGMENTS for p in PRODUCTS if p != "p0"
+    }
+    report = judge(missing)
+    assert 0.6 < report.coverage < 0.9
+    none = log()[log()["style_key"] != SHOWN[1].key]
+    with pytest.raises(NotEnoughData, match="pass the slates"):
+        judge(none)
+
+
+def test_known_slates_are_used_as_given():
+    assert judge(slates=SLATES) == judge()
+
+
+def test_control_alone_is_no_evidence():
+    with pytest.raises(NotEnoughData, match="outside control"):
+        judge(log().query("arm == 'control'"))
+    with pytest.raises(InvalidInput, match="folds"):
+        judge(folds=1)
+
+
+def test_the_challenger_never_saw_the_shoppers_it_is_judged_on():
+    seen: list[set[str]] = []
+
+    class Watching(PopularityRanker):
+        def fit(self, feedback, features):
+            seen.append(set(feedback["shopper"]))
+            return super().fit(feedback, features)
+
+    judge(make=Watching, folds=4)
+    everybody = set(log()["shopper"])
+    held_out = [everybody - some for some in seen]
+    assert sum(map(len, held_out)) == len(set().union(*held_out)) == len(everybody)
+
+
+def test_the_style_space_has_what_the_log_shows():
+    assert all(SPACE.check(s) == s for s in SHOWN)

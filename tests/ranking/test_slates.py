@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import ClassVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from persona_img.domain.decision import ranking_of
+from persona_img.domain.style import ORIGINAL, StyleSpace
+from persona_img.errors import InvalidInput
+from persona_img.ranking.policy import ThompsonPolicy, UniformPolicy
+from persona_img.ranking.popularity import PopularityRanker
+from persona_img.ranking.slates import decision_table, plan_slates
+from simulate.worlds import shipped_space
+
+SPACE = shipped_space()
+SEGMENTS = [f"g{i}" for i in range(6)]
+PRODUCTS = [f"p{i:02d}" for i in range(40)]
+
+
+class Opinionated(PopularityRanker):
+    """Knows what each segment wants: its own surface, and window light."""
+
+    wants: ClassVar = dict(zip(SEGMENTS, SPACE.attributes["surface"], strict=True))
+
+    def rank(self, context, styles):
+        def rate(style):
+            fits = style.values.get("surface") == self.wants[context.segment]
+            return 0.02 + 0.02 * fits + 0.01 * (style.values.get("light") == "window")
+
+        return ranking_of(context, styles, [rate(style) for style in styles])
+
+
+def distinct(slates, product):
+    return {s for (_, p), styles in slates.items() if p == product for s in styles} - {ORIGINAL}
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    size=st.integers(1, 6), extra=st.integers(0, 4), seed=st.integers(0, 99), known=st.booleans()
+)
+def test_slates_have_their_size_the_original_and_few_variants(size, extra, seed, known):
+    ranker = Opinionated() if known else PopularityRanker()
+    slates = plan_slates(
+        ranker, SPACE, SEGMENTS, PRODUCTS[:3], size=size, pool=size + extra, seed=seed
+    )
+    assert set(slates) == {(g, p) for g in SEGMENTS for p in PRODUCTS[:3]}
+    for styles in slates.values():
+        assert styles[0] == ORIGINAL
+        assert len(set(styles)) == len(styles) == size + 1
+        assert all(SPACE.check(s) == s for s in styles)
+    assert all(len(distinct(slates, p)) <= size + extra for p in PRODUCTS[:3])
+
+
+def test_without_knowledge_all_values_are_tried_about_equally_often():
+    slates = plan_slates(PopularityRanker(), SPACE, SEGMENTS, PRODUCTS, seed=1)
+    planned = [s for p in PRODUCTS for s in distinct(slates, p)]
+    assert len(set(planned)) > 200
+    for attribute, values in SPACE.attributes.items():
+        counts = Counter(s.values[attribute] for s in planned)
+        assert set(counts) == set(values)
+        assert max(counts.values()) < 1.5 * min(counts.values())
+
+
+def test_knowledge_is_used_and_some_of_the_slate_still_explores():
+    slates = plan_slates(Opinionated(), SPACE, SEGMENTS, PRODUCTS[:8], size=5, pool=12, seed=1)
+    for (segment, _), styles in slates.items():
+        surfaces = [s.values["surface"] for s in styles[1:]]
+        assert Opinionated.wants[segment] in surfaces
+    shown = {s for styles in slates.values() for s in styles[1:]}
+    assert any(s.values["light"] != "window" for s in shown)
+
+
+def test_the_same_seed_plans_the_same_and_another_differently():
+    one, same, other = (
+        plan_slates(PopularityRanker(), SPACE, SEGMENTS, PRODUCTS[:4], seed=s) for s in (1, 1, 2)
+    )
+    assert one == same != other
+
+
+def test_a_small_space_is_shown_whole():
+    space = StyleSpace({"light": ("soft", "sun")})
+    slates = plan_slates(PopularityRanker(), space, ["g0"], ["p0"], seed=1)
+    assert set(slates["g0", "p0"]) == set(space.styles())
+
+
+@pytest.mark.parametrize("bad", [{"size": 0}, {"size": 9, "pool": 8}, {"explore": 1.5}])
+def test_impossible_sizes_are_refused(bad):
+    with pytest.raises(InvalidInput):
+        plan_slates(PopularityRanker(), SPACE, SEGMENTS, PRODUCTS[:1], seed=1, **bad)
+
+
+def test_a_table_holds_the_policy_s_chances_and_the_variants():
+    slates = plan_slates(Opinionated(), SPACE, SEGMENTS, PRODUCTS[:2], seed=1)
+    digests = {(p, s.key): f"{p}-{s.key}" for p in PRODUCTS[:2] for s in SPACE.styles()[1:]}
+    policy = ThompsonPolicy(draws=500)
+    table = decision_table(
+        Opinionated(),
+        policy,
+        slates,
+        segments={"ann": "g1"},
+        default_segment="g0",
+        policy_version="v1",
+        digests=digests,
+    )
+    assert set(table.slates) == set(slates)
+    for (segment, product), slate in table.slates.items():
+        assert {c.style for c in slate.candidates} == set(slates[segment, product])
+        for c in slate.candidates:
+            assert c.probability >= 0.02
+            assert c.digest == (None if c.style.is_original else f"{product}-{c.style.key}")
+    assert table.slate("ann", "p00")[0] == "g1"
+
+
+def test_a_style_without_a_variant_is_refused():
+    slates = plan_slates(PopularityRanker(), SPACE, ["g0"], ["p00"], seed=1)
+    with pytest.raises(InvalidInput, match="no variant"):
+        decision_table(
+            PopularityRanker(),
+            UniformPolicy(),
+            slates,
+            segments={},
+            default_segment="g0",
+            policy_version="v1",
+            digests={},
+        )
