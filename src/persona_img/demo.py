@@ -177,8 +177,7 @@ class Demo:
         )
         profiled.save(self.workspace)
         for name, row in profiled.description.iterrows():
-            top = ", ".join(row["top_categories"])
-            self._say(f"{name}: {int(row['shoppers']):,} shoppers, mostly {top}")
+            self._say(f"{name}: {int(row['shoppers']):,} shoppers, mostly {row['top_categories']}")
         return profiled
 
     def _first_ranker(self, tracker: Tracker, profiled: loop.Profiled) -> Ranker:
@@ -355,7 +354,7 @@ class Demo:
         self.console.print(f"\n[bold]{step}  {title}[/bold]  [dim]{note}[/dim]")
 
     def _say(self, text: str) -> None:
-        self.console.print(f"   {text}", highlight=False, markup=False)
+        self.console.print(f"   {text}", highlight=False, markup=False, soft_wrap=True)
 
     def _show(self, report: ABReport) -> None:
         for line in report.table().rstrip().splitlines():

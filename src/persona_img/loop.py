@@ -211,8 +211,8 @@ def _render_product(
         if known is None:
             missing.append(style)
         else:
-            store.show(known, product.product)
-            yield Rendered(product.product, style, store.approve(known))
+            store.show(known.digest, product.product)
+            yield Rendered(product.product, style, store.approve(known.digest))
     rejected: list[Rendered] = []
 
     def note(style: Style, error: RenderRejected) -> None:

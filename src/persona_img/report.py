@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jinja2
-import numpy as np
 from PIL import Image, ImageOps
 
 from persona_img.settings import ASSETS
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
-    from numpy.typing import NDArray
 
     from persona_img.abtest.report import ABReport
     from persona_img.domain.catalog import Catalog
@@ -68,18 +66,18 @@ def write_sheet(
     path: Path, catalog: Catalog, profiled: Profiled, table: DecisionTable, store: VariantStore
 ) -> Path:
     """Each product's photo beside the variant each segment sees most."""
-    from persona_img.rendering.sheet import Cell, contact_sheet
+    from persona_img.rendering.sheet import contact_sheet
 
     segments = sorted(set(profiled.segments.values()))
     rows = []
     for product in catalog:
-        cells = [Cell(_pixels(product.photo), product.title)]
+        cells = [("as photographed", _open(product.photo))]
         best = best_by_segment(table, product.product)
         for segment in segments:
             key, digest, _ = best[segment]
-            picture = _pixels(store.path(digest) if digest else product.photo)
-            cells.append(Cell(picture, f"{segment}: {_short(key)}"))
-        rows.append(cells)
+            picture = _open(store.path(digest) if digest else product.photo)
+            cells.append((f"{segment}\n{_short(key)}", picture))
+        rows.append((product.title, cells))
     contact_sheet(rows).save(path, quality=85)
     return path
 
@@ -153,10 +151,6 @@ def _gallery(
 def _open(path: Path) -> Image.Image:
     with Image.open(path) as image:
         return ImageOps.exif_transpose(image).convert("RGB")
-
-
-def _pixels(path: Path) -> NDArray[np.uint8]:
-    return np.asarray(_open(path))
 
 
 def _inline(path: Path) -> str:

@@ -74,9 +74,9 @@ def backdrops(settings: Settings) -> BackdropSource:
         return DiffusionBackdrops(
             settings.checkpoint, steps=settings.steps, guidance=settings.guidance
         )
-    from persona_img.rendering.plain import SweepBackdrops
+    from persona_img.rendering.plain import PlainBackdrops
 
-    return SweepBackdrops()
+    return PlainBackdrops()
 
 
 def renderer(settings: Settings) -> BackdropRenderer:
@@ -152,7 +152,7 @@ def decider(
         arms(settings),
         log,
         change_budget=settings.change_budget,
-        servable=store.is_approved,
+        servable=store.is_servable,
     )
 
 
@@ -160,7 +160,7 @@ def app(settings: Settings, deciding: Decider, catalog: Catalog, store: VariantS
     """The HTTP service."""
     from persona_img.serving.app import create_app
 
-    return create_app(deciding, catalog, store.approved_path, tokens=settings.tokens)
+    return create_app(deciding, catalog, store.servable_path, tokens=settings.tokens)
 
 
 def read_feedback(settings: Settings) -> pd.DataFrame:

@@ -280,7 +280,7 @@ class TrackerContract:
         with pytest.raises(InvalidInput, match="no file"):
             tracker.register_ranker(tmp_path / "empty")
         folder = a_ranker(tmp_path / "r")
-        (folder / "link").symlink_to(tmp_path)
+        (folder / "link").symlink_to(folder / "model.txt")
         with pytest.raises(InvalidInput, match="link"):
             tracker.register_ranker(folder)
 

@@ -85,6 +85,30 @@ def test_tastes_are_told_apart_and_named(profiles: pd.DataFrame) -> None:
     assert table.loc["hat-lovers", "views"] == pytest.approx(hats["views"].mean())
 
 
+def test_tastes_count_and_not_how_much_is_done(profiles: pd.DataFrame) -> None:
+    segments = fit_segments(profiles, count=4, least=30, seed=0)
+    before = segments.assign(profiles)
+    busy = profiles.assign(**{name: profiles[name] * 20 for name in ("views", "carts")})
+    longer = profiles.assign(factors=profiles["factors"].map(lambda vector: vector * 4))
+
+    assert (segments.assign(busy) == before).mean() > 0.95
+    points = segments.measure.points
+    np.testing.assert_allclose(points(longer), points(profiles), atol=1e-9)
+    quiet = profiles.assign(views=1.0, carts=0.0, purchases=0.0)
+    clear, drawn = points(profiles), points(quiet)
+    shares = len(segments.measure.categories)
+    # The less somebody did, the more they look like everybody, of whom the lift is 0.
+    lift = (drawn * segments.measure.scale + segments.measure.mean)[:, :shares]
+    known = (clear * segments.measure.scale + segments.measure.mean)[:, :shares]
+    assert np.abs(lift).max() < np.abs(known).max()
+
+
+def test_a_shop_without_prices_has_segments_too(profiles: pd.DataFrame) -> None:
+    segments = fit_segments(profiles.assign(price_level=np.nan), count=4, least=30, seed=0)
+    assert set(segments.names) == {f"{name}-lovers" for name in CATEGORIES}
+    assert np.isfinite(segments.centres).all()
+
+
 def test_same_profiles_same_segments_in_any_order(profiles: pd.DataFrame) -> None:
     one = fit_segments(profiles, least=20, seed=0)
     two = fit_segments(profiles.sample(frac=1, random_state=2), least=20, seed=0)

@@ -81,8 +81,7 @@ def render(
     """Render variants of photos; each comes with its mask and its certificate."""
     from persona_img.imaging.photo import list_photos, load_photo
     from persona_img.loop import variant_seed
-    from persona_img.rendering.certificate import certificate_path, mask_path
-    from persona_img.rendering.store import save_variant
+    from persona_img.rendering.store import write_variant
 
     settings = Settings.load(backdrops=backdrops)
     space = wiring.style_space(settings)
@@ -111,18 +110,12 @@ def render(
         seeds = [variant_seed(seed, path.stem, s) if len(paths) > 1 else seed for s in styles]
         try:
             for variant in renderer.render_many(photo, styles, seeds, on_rejected=rejected):
-                target = folder / f"{path.stem}-{variant.digest[:12]}.png"
-                save_variant(variant, target)
-                line = {
-                    "photo": str(path),
-                    "style": variant.style.key,
-                    "variant": str(target),
-                    "mask": str(mask_path(target)),
-                    "certificate": str(certificate_path(target)),
-                    "digest": variant.digest,
-                    "seconds": {k: round(v, 4) for k, v in variant.seconds.items()},
-                }
-                print(json.dumps(line) if as_json else f"{target}  {variant.style}")
+                files = write_variant(variant, folder, f"{path.stem}-{variant.digest[:12]}")
+                line = {"photo": str(path), "style": variant.style.key, "digest": variant.digest}
+                line |= {name: str(file) for name, file in files.items()}
+                seconds = {k: round(v, 4) for k, v in variant.seconds.items()}
+                shown = f"{files['variant']}  {variant.style}"
+                print(json.dumps(line | {"seconds": seconds}) if as_json else shown)
         except LowMaskConfidence as error:
             failed += len(styles)
             problems.print(f"{path}: {error}", markup=False)

@@ -177,11 +177,12 @@ class LightGBMRanker:
         """Trees on top of known log-odds."""
         if not self.rounds:
             return None
+        hit, missed = clicks > 0, misses > 0
         data = lightgbm.Dataset(
-            np.vstack([columns, columns]),
-            np.repeat([1, 0], len(columns)),
-            weight=np.concatenate([clicks, misses]),
-            init_score=np.concatenate([known, known]),
+            np.vstack([columns[hit], columns[missed]]),
+            np.repeat([1, 0], [hit.sum(), missed.sum()]),
+            weight=np.concatenate([clicks[hit], misses[missed]]),
+            init_score=np.concatenate([known[hit], known[missed]]),
         )
         parameters: dict[str, Any] = {
             "objective": "binary",

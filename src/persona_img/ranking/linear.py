@@ -28,10 +28,10 @@ def fit_logistic(
     # With columns multiplied by the spread, one ridge penalty of 1 is the normal prior.
     scaled = columns * spread
     model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-8, max_iter=100)
-    n = len(columns)
+    hit, missed = clicks > 0, misses > 0
     model.fit(
-        np.vstack([scaled, scaled]),
-        np.repeat([1, 0], n),
-        sample_weight=np.concatenate([clicks, misses]),
+        np.vstack([scaled[hit], scaled[missed]]),
+        np.repeat([1, 0], [hit.sum(), missed.sum()]),
+        sample_weight=np.concatenate([clicks[hit], misses[missed]]),
     )
     return np.asarray(model.coef_[0] * spread, dtype=np.float64), float(model.intercept_[0])

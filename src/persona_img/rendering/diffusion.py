@@ -122,9 +122,8 @@ class DiffusionBackdrops:
 
     def _loaded(self) -> BackdropPipeline:
         if self._pipeline is None:
-            pipeline = BackdropPipeline.from_pretrained(
-                self.checkpoint, torch_dtype=torch.float32, local_files_only=True
-            )
+            pipeline = BackdropPipeline.from_pretrained(self.checkpoint, local_files_only=True)
+            pipeline.to(torch.float32)
             pipeline.set_progress_bar_config(disable=True)
             self._pipeline = pipeline
         return self._pipeline

@@ -189,22 +189,6 @@ class VariantStore:
             db.execute("UPDATE variants SET approved = 0 WHERE digest = ?", (digest,))
         return self.get(digest)
 
-    def is_approved(self, digest: str) -> bool:
-        """Whether a variant may be served; False for one that is not here."""
-        with closing(self._open()) as db:
-            row = db.execute("SELECT approved FROM variants WHERE digest = ?", (digest,)).fetchone()
-        return bool(row and row[0])
-
-    def approved_path(self, digest: str) -> Path:
-        """The file of a variant that may be served.
-
-        Raises:
-            NotFound: no such variant, or it is not approved.
-        """
-        if not self.is_approved(digest):
-            raise NotFound(f"variant {digest!r} is not approved; approve it before it is shown")
-        return self.path(digest)
-
     def is_servable(self, digest: str) -> bool:
         """Whether a variant is stored and approved at this moment."""
         with closing(self._open()) as db:
