@@ -37,9 +37,7 @@ def from_opponents(opponents: Tensor) -> Tensor:
     """The inverse of :func:`to_opponents`."""
     lightness, red_green, blue_yellow = opponents.unbind(1)
     both = lightness - blue_yellow / 3
-    return torch.stack(
-        [both + red_green / 2, both - red_green / 2, both + blue_yellow], dim=1
-    )
+    return torch.stack([both + red_green / 2, both - red_green / 2, both + blue_yellow], dim=1)
 
 
 class Residual(nn.Module):

@@ -283,8 +283,11 @@ def _make_database(database: Path, artifacts: Path) -> None:
     level = noise.level
     noise.setLevel(logging.WARNING)
     try:
-        # Given the artifacts, it does not make ./mlruns the place of the experiment "Default".
-        SqlAlchemyStore(f"{_SQLITE}{partial}", artifacts.as_uri()).engine.dispose()
+        with warnings.catch_warnings():
+            # MLflow's own use of SQLAlchemy, which its users cannot change.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            # Given the artifacts, it does not make ./mlruns the place of the experiment "Default".
+            SqlAlchemyStore(f"{_SQLITE}{partial}", artifacts.as_uri()).engine.dispose()
         partial.rename(database)
     finally:
         noise.setLevel(level)
