@@ -107,7 +107,7 @@ def test_training_features_know_nothing_of_what_came_later(
             count=3,
             least=20,
             seed=1,
-        )  # fmt: skip
+        )
         for i, interactions in enumerate((past, pd.concat([past, later])))
     ]
     pd.testing.assert_frame_equal(made[0].features.segments, made[1].features.segments)

@@ -69,6 +69,27 @@ def test_training_interrupted_and_resumed_is_training_in_one_go(
         torch.testing.assert_close(a, b)
 
 
+def test_training_can_begin_with_a_checkpoint(
+    checkpoint: Path,
+    corpus_settings: CorpusSettings,
+    training_settings: TrainingSettings,
+    cut_folder: Path,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "cut").symlink_to(cut_folder / "cut")
+    (tmp_path / "plates").symlink_to(cut_folder / "plates")
+    no_steps = dataclasses.replace(training_settings, codec_steps=0, denoiser_steps=0)
+    out = train(corpus_settings, no_steps, tmp_path, tmp_path / "checkpoint", checkpoint)
+    kept, began = (BackdropPipeline.from_pretrained(x) for x in (out, checkpoint))
+    for part in ("codec", "denoiser", "style_encoder"):
+        a, b = (getattr(p, part).state_dict() for p in (kept, began))
+        assert all(torch.equal(a[name], b[name]) for name in b), part
+    wider = dataclasses.replace(no_steps, latent_channels=16)
+    (tmp_path / "codec.pt").unlink()
+    with pytest.raises(InvalidInput, match="another shape"):
+        train(corpus_settings, wider, tmp_path, tmp_path / "other", checkpoint)
+
+
 def test_cached_latents_hide_the_product_of_a_photo_but_not_of_a_made_plate(
     checkpoint: Path,
     corpus_settings: CorpusSettings,

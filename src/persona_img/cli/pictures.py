@@ -152,6 +152,9 @@ def train_generator(
     groups: Annotated[
         Path | None, typer.Option(help="CSV with image, sender_id: whole senders are held out.")
     ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Checkpoint to begin with, where --work holds no state.")
+    ] = None,
     work: Annotated[Path, typer.Option(help="Folder for caches and state; resumed from.")] = Path(
         "generator-work"
     ),
@@ -191,7 +194,7 @@ def train_generator(
         codec_steps=codec_steps, denoiser_steps=denoiser_steps, device=device, seed=seed
     )
     writable_folder(work)
-    train(corpus, training, work, writable_folder(out))
+    train(corpus, training, work, writable_folder(out), start)
     report = evaluate(out, corpus, index_training(work, out))
     json.dump(report, sys.stdout, indent=1)
     print()

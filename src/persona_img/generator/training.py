@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
+from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from persona_img.errors import InvalidInput
 from persona_img.generator.codec import Codec
 from persona_img.generator.corpus import PICTURES, Corpus, CorpusSettings, cut_photos
 from persona_img.generator.pipeline import BackdropPipeline, mask_cells, new_denoiser, predict
@@ -77,16 +78,28 @@ class TrainingSettings:
 
 
 def train(
-    corpus_settings: CorpusSettings, settings: TrainingSettings, work: Path, out: Path
+    corpus_settings: CorpusSettings,
+    settings: TrainingSettings,
+    work: Path,
+    out: Path,
+    start: Path | None = None,
 ) -> Path:
     """Photos to checkpoint, resuming whatever ``work`` already holds.
+
+    Args:
+        corpus_settings: What to learn from.
+        settings: How to train.
+        work: Caches and state.
+        out: Where the checkpoint is written.
+        start: Checkpoint whose weights training begins with, where ``work`` holds none; it must
+            have this shape and know these styles in this order.
 
     Returns:
         ``out``, the folder of the checkpoint in diffusers format, float16 safetensors.
     """
     cut = cut_photos(corpus_settings, work / "cut")
     corpus = Corpus.build(corpus_settings, work / "plates", cut)
-    codec = train_codec(corpus, corpus_settings, settings, work)
+    codec = train_codec(corpus, corpus_settings, settings, work, start)
     latents = cache_latents(corpus, codec, settings, work)
     surfaces = load_surfaces(corpus_settings.surfaces, corpus_settings.textures)
     style_encoder = StyleEncoder(
@@ -95,16 +108,22 @@ def train(
         palettes={n: list(c) for n, c in corpus_settings.palettes.items()},
         width=settings.token_width,
     )
-    train_denoiser(latents, codec, style_encoder, settings, work, out)
+    train_denoiser(latents, codec, style_encoder, settings, work, out, start)
     return out
 
 
 def train_codec(
-    corpus: Corpus, corpus_settings: CorpusSettings, settings: TrainingSettings, work: Path
+    corpus: Corpus,
+    corpus_settings: CorpusSettings,
+    settings: TrainingSettings,
+    work: Path,
+    start: Path | None = None,
 ) -> Codec:
     """Codec fitted to crops of plates, photos and scenes; its latent statistics are set."""
     torch.manual_seed(settings.seed)
     codec = Codec(settings.latent_channels, settings.codec_widths)
+    if start is not None:
+        _copy_weights(Codec.from_pretrained(start, subfolder="codec"), codec, start)
     codec.to(settings.device, memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(codec.parameters(), settings.codec_rate, weight_decay=1e-4)
     state = _Saved(work / "codec.pt", {"net": codec, "optimiser": optimiser}, settings.save_every)
@@ -211,6 +230,7 @@ def train_denoiser(
     settings: TrainingSettings,
     work: Path,
     out: Path,
+    start: Path | None = None,
 ) -> BackdropPipeline:
     """Flow matching on cached latents; exports the averaged weights whenever state is written.
 
@@ -225,6 +245,16 @@ def train_denoiser(
             "style": style_encoder,
         }
     ).to(settings.device)
+    if start is not None:
+        known = UNet2DConditionModel.from_pretrained(start, subfolder="denoiser")
+        _copy_weights(known, net["denoiser"], start)
+        encoder = StyleEncoder.from_pretrained(start, subfolder="style_encoder")
+        if [*encoder.config.surfaces, *encoder.config.lights] != [
+            *style_encoder.config.surfaces,
+            *style_encoder.config.lights,
+        ]:
+            raise InvalidInput(f"{start}: knows other surfaces or lights; train from the beginning")
+        _copy_weights(encoder, net["style"], start)
     cast("Any", net).to(memory_format=torch.channels_last)
     averaged = copy.deepcopy(net).eval().requires_grad_(False)
     net.train()
@@ -383,6 +413,13 @@ def _with_statistics(codec: Codec, corpus: Corpus, settings: TrainingSettings) -
     fixed = Codec(**config)
     fixed.load_state_dict(codec.state_dict())
     return fixed.to(settings.device, memory_format=torch.channels_last).eval()
+
+
+def _copy_weights(known: nn.Module, fresh: nn.Module, start: Path) -> None:
+    try:
+        fresh.load_state_dict({name: value.float() for name, value in known.state_dict().items()})
+    except RuntimeError as error:
+        raise InvalidInput(f"{start}: has another shape than is trained here: {error}") from error
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, peak: float, step: int, total: int) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from implicit.cpu.als import AlternatingLeastSquares
 from scipy.linalg import orthogonal_procrustes
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
@@ -133,6 +132,8 @@ def fit_factors(
         take the logarithm of a pair's summed weight, so that one who looks a hundred times does
         not outweigh a hundred who look.
     """
+    from implicit.cpu.als import AlternatingLeastSquares
+
     if factors < 1:
         raise InvalidInput(f"{factors} factors; fit at least 1")
     events = interactions_checked(interactions)

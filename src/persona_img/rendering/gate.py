@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from persona_img.imaging.colour import mean_lab
-from persona_img.rendering.measure import plate_noise, plate_spread, rim
+from persona_img.rendering.measure import plate_mottle, plate_noise, plate_spread, rim
 from persona_img.rendering.tone import expected_lab, open_area
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ RULES = (
     Rule("silhouette_growth", "the backdrop looks as if the product went on", most=0.03),
     Rule("plate_spread", "the backdrop is blank", least=0.15),
     Rule("plate_noise", "the backdrop is noise", most=7.0),
+    Rule("plate_mottle", "the backdrop is blotched", most=3.2),
     Rule("colour_error", "the backdrop has not the colour asked for", most=14.0),
     Rule("copy", "the backdrop is nearly a training picture", most=0.95),
 )
@@ -110,12 +111,14 @@ def plate_scores(
         light: Light of the style.
         training: Pictures the source learned from.
     """
-    got = mean_lab(plate, open_area(mask, light))
+    area = open_area(mask, light)
+    got = mean_lab(plate, area)
     error = np.linalg.norm(got - expected_lab(asked, mask, light))
     as_bytes = np.round(plate * 255).astype(np.uint8)
     return {
         "plate_spread": plate_spread(plate),
         "plate_noise": plate_noise(plate),
+        "plate_mottle": plate_mottle(plate, area),
         "colour_error": float(error),
         "copy": training.nearest(as_bytes)[0] if training is not None else 0.0,
     }

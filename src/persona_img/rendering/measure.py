@@ -150,6 +150,20 @@ def plate_noise(plate: NDArray[np.float32]) -> float:
     return float((lightness - cv2.GaussianBlur(lightness, (0, 0), 1.0)).std())
 
 
+def plate_mottle(plate: NDArray[np.float32], area: NDArray[np.float32]) -> float:
+    """Spread of hue (a*, b*) over areas of several pixels: high is blotches, as no material has.
+
+    Args:
+        plate: float32 sRGB 0..1 (h, w, 3), about 256 px.
+        area: float32 (h, w), 1 where to look.
+
+    Returns:
+        Root of the summed variances; NaN where there is nowhere to look.
+    """
+    hue = cv2.GaussianBlur(to_lab(plate)[..., 1:], (0, 0), 4.0)[area > 0]
+    return float(np.sqrt(hue.var(axis=0).sum())) if hue.size else float("nan")
+
+
 def _reduced(
     picture: NDArray[np.uint8], alpha: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -24,8 +24,9 @@ from persona_img.rendering.compose import Placed, compose
 from persona_img.rendering.enhance import Spot, enlarge, grain_of
 from persona_img.rendering.framing import frame_of
 from persona_img.rendering.gate import RULES, judge, picture_scores, plate_scores
+from persona_img.rendering.material import chosen, completed
 from persona_img.rendering.measure import compare_product
-from persona_img.rendering.tone import light_of, pulled
+from persona_img.rendering.tone import light_of, open_area, pulled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -173,11 +174,17 @@ class BackdropRenderer:
         drawn, asked = _drawn(seed, attempt), self.backdrops.colour(style.values)
         with clock("enlarge"):
             plate = pulled(plate, asked, canvas.mask, light, self.settings.colour_pull)
+            strength, rng = self.settings.texture, np.random.default_rng([drawn, 1])
+            tile = chosen(plate, self.backdrops.material(style.values), rng)
+            finished = plate
+            if tile is not None:
+                area = open_area(canvas.mask, light)
+                finished = completed(plate, tile, area, strength, rng)
             large = enlarge(
-                canvas.spot.cut(plate),
+                canvas.spot.cut(finished),
                 (canvas.placed.frame.height, canvas.placed.frame.width),
-                material=self.backdrops.material(style.values),
-                strength=self.settings.texture,
+                tile=tile,
+                strength=strength,
                 grain=shot.grain,
                 seed=drawn,
             )
