@@ -246,20 +246,28 @@ def _checks(
     return {
         "area": float(np.clip((area - 0.02) / 0.06, 0, 1) * np.clip((0.85 - area) / 0.1, 0, 1)),
         "contrast": float(np.clip(1.0 - weak / 0.5, 0, 1)),
-        "colours": float(np.clip((0.28 - _ambiguous(small, binary)) / 0.2, 0, 1)),
+        "colours": _told_apart(small, binary),
         "connected": float(np.clip((two - 0.6) / 0.35, 0, 1)),
         "border": float(np.clip(1.0 - touching / 0.35, 0, 1)),
         "ring": float(np.clip((9.0 - ragged) / 4.0, 0, 1)),
     }
 
 
-def _ambiguous(small: NDArray[np.uint8], binary: NDArray[np.uint8]) -> float:
-    """Share of either side whose colours do not tell it from the other side."""
+def _told_apart(small: NDArray[np.uint8], binary: NDArray[np.uint8]) -> float:
+    """Whether colours agree with the cut, 0..1: few are shared, and none of the product's is left.
+
+    Stripes in the floor's colour are bitten off unseen; half a product left outside has the other
+    half's colours.
+    """
     ratio = backdrop_ratio(small, binary)
     outside = cv2.dilate(binary, np.ones((5, 5), np.uint8)) == 0
     if not outside.any():
-        return 1.0
-    return float(max((ratio[binary > 0] > -0.5).mean(), (ratio[outside] < 0.5).mean()))
+        return 0.0
+    shared = max((ratio[binary > 0] > -0.5).mean(), (ratio[outside] < 0.5).mean())
+    left = ((ratio < -1.0) & outside).astype(np.uint8)
+    left = cv2.morphologyEx(left, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    missing = left.sum() / binary.sum()
+    return float(min(np.clip((0.28 - shared) / 0.2, 0, 1), np.clip((0.17 - missing) / 0.1, 0, 1)))
 
 
 def _refine(photo: NDArray[np.uint8], binary: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -278,6 +286,11 @@ def _refine(photo: NDArray[np.uint8], binary: NDArray[np.uint8]) -> NDArray[np.u
     hard = (coarse > 0.5).astype(np.uint8)
     least = (cv2.erode(hard, kernel, borderValue=1) > 0).astype(np.float32)
     most = (cv2.dilate(hard, kernel) > 0).astype(np.float32)
+    # Beyond the cut's own outline nothing thin may grow: joints of tiles look like edges there.
+    soft = np.clip(((slope * guide).sum(-1) + offset - 0.22) / 0.56, 0.0, most)
+    thick = max(1, round(1.5 * scale))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * thick + 1, 2 * thick + 1))
+    most = np.maximum(cv2.morphologyEx(soft, cv2.MORPH_OPEN, disc), coarse > 0.5)
     alpha = np.empty((height, width), dtype=np.uint8)
     large = [cv2.resize(x, (width, height)) for x in (slope, offset, least, most)]
     for rows, _ in strips((height, width), 0):

@@ -1,8 +1,10 @@
-"""A material's texture where a plate carries none of it: random-phase synthesis from small tiles.
+"""A material's texture, octave by octave: what a plate lacks is added, what is too much is calmed.
 
-A tile says how much contrast its material has in each octave. What a plate lacks of it is added as
-noise of the tile's spectrum; a plate that has it already is left as it is. Random phase makes
-cloth, plaster, stone and grain, not veins and planks: those are the checkpoint's to paint.
+Small tiles say how much contrast a material has in each octave. What a plate lacks of it is added
+as noise of a tile's spectrum; contrast no tile has (the clouds and blotches of an unsure
+generator) is scaled down to what the material may have. A plate that looks like its material is
+left as it is. Random phase makes cloth, plaster, stone and grain, not veins and planks: those are
+the checkpoint's to paint.
 
 References:
     Galerne, Gousseau, Morel 2011, "Random Phase Textures: Theory and Synthesis", TIP, section IV:
@@ -14,17 +16,29 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib.resources import files
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from persona_img.imaging.colour import from_lab, to_lab
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_OCTAVES = (0.9, 1.8, 3.6, 7.2, 14.4)  # sigmas, plate pixels, between which contrast is compared
+_OCTAVES = (
+    0.9,
+    1.8,
+    3.6,
+    7.2,
+    14.4,
+    28.8,
+)  # sigmas, plate pixels, between which contrast is compared
 _TILE_SPAN = 0.9  # of the plate's short side: how large a tile lies on it
+_ROOM = 1.2  # a plate may have so much more contrast than the material's liveliest tile
+_MOST_HUE = 0.8  # spread of a*, b* that does not follow from lightness
 _MOST_RELIEF = 0.045  # relative: more of the finest looks like noise, not like material
 _LEAST_PERIOD, _MOST_PERIOD = 256, 1024
 
@@ -55,38 +69,48 @@ def chosen(
     return tile.T if _runs_down(tile) != _runs_down(plate.mean(axis=2)) else tile
 
 
-def completed(
+def matched(
     plate: NDArray[np.float32],
+    material: str,
     tile: NDArray[np.float32],
+    light: NDArray[np.float32] | None,
     area: NDArray[np.float32],
     strength: float,
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """A plate with the contrast that its material has and it lacks, octave by octave.
+    """A plate with the contrast of its material.
 
     Args:
         plate: float32 sRGB 0..1 (h, w, 3).
-        tile: Of the material (see :func:`chosen`).
+        material: Whose tiles say how much contrast there may be.
+        tile: The tile whose noise is added (see :func:`chosen`).
+        light: float32 (h, w), the light's factor on sRGB values: its shadows are no texture.
+            None where it is not known where they fall; then nothing is calmed.
         area: float32 (h, w), 1 where the plate's own contrast is measured.
-        strength: Factor on what is added.
+        strength: Share of the difference that is made up for, 0..1.
         rng: Of the noise.
     """
     height, width = plate.shape[:2]
     side = max(8, round(_TILE_SPAN * min(height, width)))
-    spot = cv2.resize(tile, (side, side), interpolation=cv2.INTER_CUBIC)
     period = int(2 ** np.ceil(np.log2(max(height, width, side))))
-    texture = spot_noise(spot, period, rng)[:height, :width]
-    grey = plate.mean(axis=2)
-    relative = grey / np.maximum(cv2.GaussianBlur(grey, (0, 0), 2 * _OCTAVES[-1]), 0.02)
-    relief = np.zeros((height, width), dtype=np.float32)
-    own, target, noise = (_octaves(np.asarray(x, np.float32)) for x in (relative, spot, texture))
-    for mine, wanted, band in zip(own, target, noise, strict=True):
-        there = mine[area > 0] if area.any() else mine
-        # The median forgives edges of shadows, which are no texture.
+    texture = spot_noise(_resized(tile, side), period, rng)[:height, :width]
+    bare = np.log(np.maximum(plate.mean(axis=2), 0.02))
+    if light is not None:
+        bare = bare - np.log(np.maximum(light, 0.05))
+    wanted = _contrasts(_resized(tile, side))
+    allowed = np.max([_contrasts(_resized(t, side)) for t in exemplars(material)], axis=0) * _ROOM
+    change = np.zeros((height, width), dtype=np.float32)
+    bands, noises = _octaves(bare.astype(np.float32)), _octaves(texture)
+    for band, noise, least, most in zip(bands, noises, wanted, allowed, strict=True):
+        there = band[area > 0] if area.any() else band
+        # The median forgives edges and veins, which no texture accounts for.
         has = 1.4826 * float(np.median(np.abs(there)))
-        missing = np.sqrt(max(0.0, float(wanted.std()) ** 2 - has**2))
-        relief += band * np.float32(missing / max(1e-9, float(band.std())))
-    return np.asarray(np.clip(plate * (1.0 + strength * relief[..., None]), 0, 1), np.float32)
+        if has > most and light is not None:
+            change -= band * np.float32(1.0 - most / has)
+        elif has < least:
+            change += noise * np.float32(np.sqrt(least**2 - has**2) / max(1e-9, float(noise.std())))
+    shaped = np.clip(plate * np.exp(np.float32(strength) * change)[..., None], 0.0, 1.0)
+    return _one_hue(shaped.astype(np.float32), area, strength)
 
 
 def fine_relief(
@@ -139,10 +163,40 @@ def spot_noise(
     return np.asarray(made, dtype=np.float32)
 
 
+def _one_hue(
+    plate: NDArray[np.float32], area: NDArray[np.float32], strength: float
+) -> NDArray[np.float32]:
+    """A plate whose hue follows its lightness; what remains is at most ``_MOST_HUE``."""
+    lab = to_lab(plate)
+    seen = lab[area > 0] if area.any() else lab.reshape(-1, 3)
+    centre = seen.mean(axis=0)
+    spread = seen - centre
+    slope = (spread[:, :1] * spread[:, 1:]).sum(axis=0) / max(
+        1e-6, float((spread[:, 0] ** 2).sum())
+    )
+    follows = centre[1:] + (lab[..., :1] - centre[0]) * slope
+    rest = lab[..., 1:] - follows
+    blurred = cv2.GaussianBlur(rest, (0, 0), 2.0)
+    size = float(np.sqrt(blurred[area > 0].var(axis=0).sum())) if area.any() else 0.0
+    calm = strength * (1.0 - min(1.0, _MOST_HUE / max(1e-6, size)))
+    lab[..., 1:] -= np.float32(calm) * rest
+    return from_lab(lab)
+
+
+def _contrasts(tile: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Spread of a tile's logarithm in each octave."""
+    return np.array([band.std() for band in _octaves(np.log(np.maximum(tile, 0.02)))])
+
+
+def _resized(tile: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    large = cv2.resize(tile, (side, side), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(large, dtype=np.float32)
+
+
 def _octaves(grey: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """Differences of Gaussian blurs at ``_OCTAVES``, the finest first."""
     blurred = [cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in _OCTAVES]
-    return [np.asarray(a - b) for a, b in zip(blurred, blurred[1:], strict=False)]
+    return [np.asarray(a - b) for a, b in pairwise(blurred)]
 
 
 def _runs_down(grey: NDArray[np.float32]) -> bool:

@@ -24,9 +24,9 @@ from persona_img.rendering.compose import Placed, compose
 from persona_img.rendering.enhance import Spot, enlarge, grain_of
 from persona_img.rendering.framing import frame_of
 from persona_img.rendering.gate import RULES, judge, picture_scores, plate_scores
-from persona_img.rendering.material import chosen, completed
+from persona_img.rendering.material import chosen, matched
 from persona_img.rendering.measure import compare_product
-from persona_img.rendering.tone import light_of, open_area, pulled
+from persona_img.rendering.tone import light_of, open_area, pulled, shading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -175,11 +175,12 @@ class BackdropRenderer:
         with clock("enlarge"):
             plate = pulled(plate, asked, canvas.mask, light, self.settings.colour_pull)
             strength, rng = self.settings.texture, np.random.default_rng([drawn, 1])
-            tile = chosen(plate, self.backdrops.material(style.values), rng)
+            material = self.backdrops.material(style.values)
+            tile = chosen(plate, material, rng)
             finished = plate
-            if tile is not None:
-                area = open_area(canvas.mask, light)
-                finished = completed(plate, tile, area, strength, rng)
+            if material is not None and tile is not None:
+                area, shade = open_area(canvas.mask, light), shading(canvas.mask, light)
+                finished = matched(plate, material, tile, shade, area, strength, rng)
             large = enlarge(
                 canvas.spot.cut(finished),
                 (canvas.placed.frame.height, canvas.placed.frame.width),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from persona_img.imaging.light import Light
 
 _MOST = np.array([8.0, 10.0, 10.0], dtype=np.float32)
+_GAMMA = 2.2
 _NEAR = 0.06  # of the short side: this close to the product its shadow and colour reach
 
 
@@ -45,6 +46,17 @@ def open_area(mask: NDArray[np.float32], light: Light) -> NDArray[np.float32]:
     if free.mean() >= 0.02:
         return np.asarray(free)
     return np.asarray(mask < 0.05, dtype=np.float32)
+
+
+def shading(mask: NDArray[np.float32], light: Light) -> NDArray[np.float32] | None:
+    """The light's factor on sRGB values, float32 (h, w).
+
+    None where it falls through a window: its panes may lie anywhere.
+    """
+    if light.panes:
+        return None
+    factor = illumination(mask, light).mean(axis=2)
+    return np.asarray(np.power(factor, 1 / _GAMMA), dtype=np.float32)
 
 
 def expected_lab(

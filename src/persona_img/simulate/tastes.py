@@ -7,10 +7,11 @@ that the style adds to a click on the original photograph (0 for the original it
                                         + attribute x category parts
                                         + a few attribute x attribute parts) + drift_g
 
-A value's part is a taste that all groups share plus the group's own. ``scale_g`` is set so that the
-group's best style, averaged over categories, adds 0.30 to 0.48 log-odds (click rate about +34 to
-+60 %); ``drift_g`` puts the average style at about -4 to +3 %. So roughly half of all styles are
-worse than the photograph the merchant took.
+About half of each attribute's values are liked and the others disliked, some attributes mattering
+more; groups agree on that but for one value in five. ``scale_g`` is set so that the group's best
+style, averaged over categories, adds 0.30 to 0.48 log-odds (click rate about +34 to +60 %);
+``drift_g`` puts the average style at about -4 to +3 %. So roughly half of all styles are worse than
+the photograph the merchant took.
 """
 
 from __future__ import annotations
