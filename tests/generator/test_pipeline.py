@@ -15,6 +15,15 @@ LINEN = {"surface": "linen", "light": "soft", "palette": "sage"}
 WOOD = {"surface": "wood", "light": "sun", "palette": "neutral"}
 
 
+def test_a_loaded_encoder_means_the_same_by_a_surface(tmp_path: Path) -> None:
+    surfaces = {"wood": [70, 6, 20, 0.4], "linen": [80, 1, 4, 1.0]}
+    made = StyleEncoder(surfaces, ["soft"], {"neutral": [0, 0]}, width=8)
+    made.save_pretrained(tmp_path)
+    again = StyleEncoder.from_pretrained(tmp_path)
+    asked = [{"surface": "wood"}, {"surface": "linen"}]
+    assert made.indices(asked)[0].tolist() == again.indices(asked)[0].tolist()
+
+
 @pytest.fixture(scope="module")
 def pipeline() -> BackdropPipeline:
     """The real classes at tiny size, untrained but not silent."""

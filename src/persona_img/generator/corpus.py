@@ -156,7 +156,7 @@ class Corpus:
             )
         folder.mkdir(parents=True, exist_ok=True)
         surfaces = load_surfaces(settings.surfaces, settings.textures)
-        index = {"surfaces": list(surfaces), "lights": list(LIGHTS)}
+        index = {"surfaces": sorted(surfaces), "lights": list(LIGHTS)}
         sizes = _sizes(settings, cut)
         writers = {size: _Writer(folder, size, count, index) for size, count in sizes.items()}
         total = settings.made + len(cut)

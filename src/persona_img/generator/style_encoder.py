@@ -57,6 +57,13 @@ class StyleEncoder(ModelMixin, ConfigMixin):
         da, db = self._known("palette", palette, self.config.palettes)
         return lightness, a + dye * da, b + dye * db
 
+    def surface_names(self) -> list[str]:
+        """Names of the surfaces; the i-th has index i + 1.
+
+        Sorted: a saved config does not keep the order in which a mapping was written.
+        """
+        return sorted(self.config.surfaces)
+
     def indices(self, styles: Sequence[Mapping[str, str]]) -> tuple[Tensor, Tensor, Tensor]:
         """Surface ids (B,), light ids (B,) and colours (B, 3; NaN = not asked) of styles.
 
@@ -64,7 +71,7 @@ class StyleEncoder(ModelMixin, ConfigMixin):
             UnknownStyle: a value this checkpoint was not trained on.
         """
         surfaces, lights, colours = [], [], []
-        surface_names, light_names = list(self.config.surfaces), list(self.config.lights)
+        surface_names, light_names = self.surface_names(), list(self.config.lights)
         for style in styles:
             surface, light = style.get("surface"), style.get("light")
             if surface is not None:

@@ -249,10 +249,8 @@ def train_denoiser(
         known = UNet2DConditionModel.from_pretrained(start, subfolder="denoiser")
         _copy_weights(known, net["denoiser"], start)
         encoder = StyleEncoder.from_pretrained(start, subfolder="style_encoder")
-        if [*encoder.config.surfaces, *encoder.config.lights] != [
-            *style_encoder.config.surfaces,
-            *style_encoder.config.lights,
-        ]:
+        names = [*encoder.surface_names(), *encoder.config.lights]
+        if names != [*style_encoder.surface_names(), *style_encoder.config.lights]:
             raise InvalidInput(f"{start}: knows other surfaces or lights; train from the beginning")
         _copy_weights(encoder, net["style"], start)
     cast("Any", net).to(memory_format=torch.channels_last)

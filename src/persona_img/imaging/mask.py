@@ -267,7 +267,7 @@ def _told_apart(small: NDArray[np.uint8], binary: NDArray[np.uint8]) -> float:
     left = ((ratio < -1.0) & outside).astype(np.uint8)
     left = cv2.morphologyEx(left, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     missing = left.sum() / binary.sum()
-    return float(min(np.clip((0.28 - shared) / 0.2, 0, 1), np.clip((0.17 - missing) / 0.1, 0, 1)))
+    return float(min(np.clip((0.28 - shared) / 0.2, 0, 1), np.clip((0.16 - missing) / 0.1, 0, 1)))
 
 
 def _refine(photo: NDArray[np.uint8], binary: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from persona_img.imaging.light import (
+    LIGHTS,
+    Light,
+    apply_light,
+    contact_shadow,
+    illumination,
+    to_linear,
+    to_srgb,
+)
+
+UNIT = st.floats(0, 1, width=32)
+EACH_LIGHT = pytest.mark.parametrize("light", LIGHTS.values(), ids=list(LIGHTS))
+
+
+def product() -> np.ndarray:
+    mask = np.zeros((160, 120), dtype=np.float32)
+    mask[50:110, 40:80] = 1
+    return mask
+
+
+@EACH_LIGHT
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_light_stays_in_its_range(light: Light, seed: int | None) -> None:
+    rng = None if seed is None else np.random.default_rng(seed)
+    factor = illumination(product(), light, rng)
+    assert factor.shape == (160, 120, 3)
+    assert factor.dtype == np.float32
+    assert 0.1 < factor.min() < 0.95
+    assert 0.9 < factor.max() < 1.35
+
+
+@EACH_LIGHT
+def test_the_product_throws_a_shadow_to_the_lower_right(light: Light) -> None:
+    mask = product()
+    lost = illumination(np.zeros_like(mask), light) - illumination(mask, light)
+    assert lost.min() > -1e-5
+    below = lost[110:116, 45:75].mean()
+    assert below > 0.01
+    assert below > lost[44:50, 45:75].mean()
+    assert lost[80, -1].max() < 0.25 * below
+
+
+@EACH_LIGHT
+def test_the_exact_light_is_always_the_same_and_a_seed_names_a_jitter(light: Light) -> None:
+    mask = product()
+    np.testing.assert_array_equal(illumination(mask, light), illumination(mask, light))
+    one, two, other = (illumination(mask, light, np.random.default_rng(s)) for s in (1, 1, 2))
+    np.testing.assert_array_equal(one, two)
+    assert np.abs(one - other).max() > 1e-3
+
+
+@EACH_LIGHT
+def test_the_contact_shadow_is_darkest_at_the_product(light: Light) -> None:
+    mask = product()
+    factor = contact_shadow(mask, light)
+    assert factor.shape == mask.shape
+    assert (factor > 0.5).all()
+    assert (factor <= 1).all()
+    outside = np.where(mask == 0, factor, np.inf)
+    y, x = np.unravel_index(outside.argmin(), outside.shape)
+    assert 49 <= y <= 110
+    assert 39 <= x <= 80
+    away = factor[110:, 60]  # straight down from its lower edge
+    assert (np.diff(away) >= -1e-6).all()
+    assert away[0] < 0.9
+    assert away[-1] > 0.999
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(np.float32, (4, 5, 3), elements=UNIT))
+def test_linear_light_and_srgb_are_inverse(rgb: np.ndarray) -> None:
+    np.testing.assert_allclose(to_srgb(to_linear(rgb)), rgb, atol=2e-5)
+    np.testing.assert_allclose(to_linear(to_srgb(rgb)), rgb, atol=2e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(np.float32, (4, 5, 3), elements=UNIT), st.floats(0, 4, width=32))
+def test_lit_colours_are_colours(rgb: np.ndarray, factor: float) -> None:
+    lit = apply_light(rgb, np.float32(factor) * np.ones_like(rgb))
+    assert (lit >= 0).all()
+    assert (lit <= 1 + 1e-6).all()
+    if factor >= 1:
+        assert (lit >= rgb - 2e-5).all()
+    else:
+        assert (lit <= rgb + 2e-5).all()

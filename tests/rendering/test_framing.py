@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from persona_img.errors import InvalidInput, UnknownStyle
+from persona_img.rendering.framing import FRAMINGS, Frame, frame_of
+
+
+@st.composite
+def alphas(draw: st.DrawFn) -> np.ndarray:
+    """A product that may touch any border, with an edge and specks of haze."""
+    height, width = draw(st.integers(8, 90)), draw(st.integers(8, 90))
+    top, left = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
+    bottom, right = draw(st.integers(top + 1, height)), draw(st.integers(left + 1, width))
+    alpha = np.zeros((height, width), dtype=np.uint8)
+    alpha[draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))] = draw(
+        st.integers(0, 15)
+    )
+    alpha[top:bottom, left:right] = draw(st.sampled_from([40, 200, 255]))
+    alpha[(top + bottom) // 2, (left + right) // 2] = 255
+    return alpha
+
+
+@settings(max_examples=200, deadline=None)
+@given(alphas(), st.sampled_from(FRAMINGS))
+def test_no_framing_cuts_the_core_and_offsets_are_whole_pixels(
+    alpha: np.ndarray, framing: str
+) -> None:
+    frame = frame_of(alpha, framing)
+    for value in (frame.width, frame.height, frame.dx, frame.dy):
+        assert type(value) is int
+    ys, xs = np.nonzero(alpha == 255)
+    assert (ys + frame.dy >= 0).all()
+    assert (ys + frame.dy < frame.height).all()
+    assert (xs + frame.dx >= 0).all()
+    assert (xs + frame.dx < frame.width).all()
+    placed = frame.place(alpha, 0)
+    assert placed.shape == (frame.height, frame.width)
+    assert (placed[ys + frame.dy, xs + frame.dx] == 255).all()
+    assert (placed == 255).sum() == len(ys)
+
+
+@settings(max_examples=100, deadline=None)
+@given(alphas())
+def test_sizes_of_the_framings(alpha: np.ndarray) -> None:
+    height, width = alpha.shape
+    centred, close, airy = (frame_of(alpha, name) for name in FRAMINGS)
+    assert (centred.width, centred.height) == (width, height)
+    assert close.width <= width
+    assert close.height <= height
+    assert width <= airy.width <= 1.25 * width + 1
+    assert height <= airy.height <= 1.25 * height + 1
+
+
+def test_a_free_product_stands_in_the_middle() -> None:
+    alpha = np.zeros((100, 80), dtype=np.uint8)
+    alpha[5:45, 30:70] = 255
+    assert frame_of(alpha, "centred") == Frame(80, 100, -10, 25)
+    close = frame_of(alpha, "close")
+    assert (close.width, close.height) == (44, 44)
+    assert (close.dx, close.dy) == (-28, -3)
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_a_product_cut_by_the_photo_stays_flush_with_that_edge(framing: str) -> None:
+    alpha = np.zeros((100, 80), dtype=np.uint8)
+    alpha[60:, 30:60] = 255
+    frame = frame_of(alpha, framing)
+    assert 100 + frame.dy == frame.height
+    alpha[:] = 0
+    alpha[:, 30:60] = 255  # both ends of the axis: it is kept as it is
+    frame = frame_of(alpha, framing)
+    assert (frame.height, frame.dy) == (100, 0)
+
+
+@given(
+    st.integers(1, 30),
+    st.integers(1, 30),
+    st.integers(-40, 40),
+    st.integers(-40, 40),
+    st.integers(1, 30),
+    st.integers(1, 30),
+)
+def test_overlap_is_what_lies_on_both(
+    width: int, height: int, dx: int, dy: int, photo_width: int, photo_height: int
+) -> None:
+    frame = Frame(width, height, dx, dy)
+    picture = np.arange(1, photo_width * photo_height + 1).reshape(photo_height, photo_width) % 251
+    placed = frame.place(picture.astype(np.uint8), 255)
+    expected = np.full((height, width), 255)
+    for y in range(height):
+        for x in range(width):
+            if 0 <= y - dy < photo_height and 0 <= x - dx < photo_width:
+                expected[y, x] = picture[y - dy, x - dx]
+    np.testing.assert_array_equal(placed, expected)
+
+
+def test_what_cannot_be_framed_is_refused() -> None:
+    with pytest.raises(UnknownStyle, match="choose from centred, close, airy"):
+        frame_of(np.full((9, 9), 255, dtype=np.uint8), "tilted")
+    with pytest.raises(InvalidInput, match="supply a mask"):
+        frame_of(np.full((9, 9), 15, dtype=np.uint8), "close")
