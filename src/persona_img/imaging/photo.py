@@ -27,7 +27,7 @@ MAX_PIXELS = 50_000_000
 MIN_SIDE = 64
 """Smaller photographs show too little of a product to find its outline."""
 
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
 _COMPRESSION = 4  # of zlib: larger files by some per cent, in half the time of the usual 6
 
 
@@ -104,7 +104,9 @@ def load_photo(source: str | Path | bytes) -> Photo:
         with warnings.catch_warnings():
             # Our own limit is lower than the one at which Pillow warns.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            Image.init()
+            formats = [kind for kind in _FORMATS if kind in Image.OPEN]
+            image = Image.open(io.BytesIO(data), formats=formats)
     except Image.DecompressionBombError as error:
         raise BadPhoto(
             f"{name}: {error}; scale it below {MAX_PIXELS // 10**6} megapixels"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from persona_img.imaging.mask import MaskSettings
+from persona_img.rendering.gate import RULES, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,17 +31,17 @@ class RenderSettings:
 
     Attributes:
         tries: Candidates, each with its own seed, before a style is rejected.
-        batch: Backdrops asked of the source at a time.
         mask: How the product is cut out.
         texture: Share of the material's contrast that a plate lacks and is given; 0 gives none.
         colour_pull: Share, 0..1, of a plate's colour error that is corrected.
+        rules: What a variant must be; see :mod:`.gate`.
     """
 
     tries: int = 3
-    batch: int = 4
     mask: MaskSettings = field(default_factory=MaskSettings)
     texture: float = 1.0
     colour_pull: float = 0.7
+    rules: tuple[Rule, ...] = RULES
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from persona_img.rendering.measure import plate_mottle, plate_noise, plate_sprea
 from persona_img.rendering.tone import expected_lab, open_area
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -84,9 +84,9 @@ class GateReport:
     final: bool = False
 
 
-def judge(scores: Mapping[str, float]) -> GateReport:
-    """Scores against ``RULES``; a score that is missing does not pass."""
-    failed = [rule for rule in RULES if not rule.passes(scores.get(rule.score, math.nan))]
+def judge(scores: Mapping[str, float], rules: Sequence[Rule] = RULES) -> GateReport:
+    """Scores against rules; a score that is missing does not pass."""
+    failed = [rule for rule in rules if not rule.passes(scores.get(rule.score, math.nan))]
     reasons = tuple(
         f"{rule.says} ({rule.score} {scores.get(rule.score, math.nan):.3g}, allowed "
         f"{rule.least:.3g}..{rule.most:.3g})"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -23,7 +22,7 @@ from persona_img.rendering.certificate import certify
 from persona_img.rendering.compose import Placed, compose
 from persona_img.rendering.enhance import Spot, enlarge, grain_of
 from persona_img.rendering.framing import frame_of
-from persona_img.rendering.gate import RULES, judge, picture_scores, plate_scores
+from persona_img.rendering.gate import judge, picture_scores, plate_scores
 from persona_img.rendering.material import chosen, matched
 from persona_img.rendering.measure import compare_product
 from persona_img.rendering.tone import light_of, open_area, pulled, shading
@@ -57,9 +56,8 @@ class BackdropRenderer:
         self.settings = settings or RenderSettings()
 
     def fingerprint(self) -> str:
-        """Hex digest of source, settings, rules and the version of the pixels' arithmetic."""
-        rules = [(r.score, str(r.least), str(r.most)) for r in RULES]
-        mine = [_VERSION, asdict(self.settings), rules]
+        """Hex digest of source, settings and the version of the pixels' arithmetic."""
+        mine = [_VERSION, asdict(self.settings)]
         return digest_of([mine, self.backdrops.name, self.backdrops.fingerprint()])
 
     def mask(self, photo: Photo) -> ProductMask:
@@ -90,16 +88,13 @@ class BackdropRenderer:
         if not styles:
             return
         shot = self._shot(photo)
-        for start in range(0, len(styles), self.settings.batch):
-            jobs = list(zip(styles, seeds, strict=True))[start : start + self.settings.batch]
-            plates = self._first_plates(shot, jobs)
-            for (style, seed), (plate, seconds) in zip(jobs, plates, strict=True):
-                try:
-                    yield self._best_of(shot, style, seed, plate, seconds)
-                except RenderRejected as rejected:
-                    if on_rejected is None:
-                        raise
-                    on_rejected(style, rejected)
+        for style, seed in zip(styles, seeds, strict=True):
+            try:
+                yield self._best_of(shot, style, seed)
+            except RenderRejected as rejected:
+                if on_rejected is None:
+                    raise
+                on_rejected(style, rejected)
 
     def _shot(self, photo: Photo) -> _Shot:
         clock = _Clock()
@@ -115,41 +110,16 @@ class BackdropRenderer:
             product = foreground(photo.pixels, cut.alpha)
         return _Shot(photo, cut, product, self.backdrops, clock.seconds["mask"])
 
-    def _first_plates(
-        self, shot: _Shot, jobs: Sequence[tuple[Style, int]]
-    ) -> list[tuple[NDArray[np.float32], float]]:
-        """The first candidate's plate of each job with its share of the time, by framing."""
-        groups: dict[str, list[int]] = defaultdict(list)
-        for i, (style, _) in enumerate(jobs):
-            groups[_framing(style)].append(i)
-        plates: dict[int, tuple[NDArray[np.float32], float]] = {}
-        for framing, members in groups.items():
-            canvas = shot.canvas(framing)
-            started = time.perf_counter()
-            made = self.backdrops.plates(
-                canvas.product,
-                canvas.mask,
-                [jobs[i][0].values for i in members],
-                [_drawn(jobs[i][1], 0) for i in members],
-            )
-            each = (time.perf_counter() - started) / len(members)
-            plates |= {i: (plate, each) for i, plate in zip(members, made, strict=True)}
-        return [plates[i] for i in range(len(jobs))]
-
-    def _best_of(
-        self, shot: _Shot, style: Style, seed: int, plate: NDArray[np.float32], seconds: float
-    ) -> Variant:
+    def _best_of(self, shot: _Shot, style: Style, seed: int) -> Variant:
         """The first candidate that passes the gate."""
-        clock = _Clock({"mask": shot.seconds, "plate": seconds})
+        clock = _Clock({"mask": shot.seconds})
         refused = []
         for attempt in range(self.settings.tries):
-            drawn = _drawn(seed, attempt)
-            if attempt:
-                canvas = shot.canvas(_framing(style))
-                with clock("plate"):
-                    plate = self.backdrops.plates(
-                        canvas.product, canvas.mask, [style.values], [drawn]
-                    )[0]
+            canvas = shot.canvas(_framing(style))
+            with clock("plate"):
+                plate = self.backdrops.plates(
+                    canvas.product, canvas.mask, [style.values], [_drawn(seed, attempt)]
+                )[0]
             variant = self._candidate(shot, style, seed, attempt, plate, clock)
             if variant.gate.passed:
                 return variant
@@ -198,7 +168,7 @@ class BackdropRenderer:
             scores |= plate_scores(
                 plate, canvas.mask, asked, light, self.backdrops.training_pictures()
             )
-            gate = judge(scores)
+            gate = judge(scores, self.settings.rules)
         with clock("encode"):
             recipe = self._recipe(shot, style, seed, attempt)
             png = png_bytes(pixels, {_MARK: json.dumps(recipe, sort_keys=True)})

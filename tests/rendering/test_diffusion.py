@@ -1,0 +1,141 @@
+"""The real pipeline classes with tiny random weights: what it paints is no backdrop, so its
+variants are held to the rules about the product alone.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from contracts.renderer import BackdropContract, canvas
+from diffusers import FlowMatchEulerDiscreteScheduler
+
+from persona_img.domain.style import Style
+from persona_img.errors import InvalidInput, NotFound
+from persona_img.generator.codec import Codec
+from persona_img.generator.pipeline import BackdropPipeline, new_denoiser
+from persona_img.generator.style_encoder import StyleEncoder
+from persona_img.imaging.copies import CopyIndex
+from persona_img.rendering.base import BackdropSource
+from persona_img.rendering.diffusion import DiffusionBackdrops
+from persona_img.rendering.gate import RULES
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    pipeline = BackdropPipeline(
+        Codec(8, (16, 16, 32)).eval(),
+        new_denoiser(8, 32, (32, 32)).eval(),
+        StyleEncoder(
+            {"linen": [80, 1, 4, 1.0], "wood": [70, 6, 20, 0.4]},
+            ["soft", "sun"],
+            {"neutral": [0, 0], "sage": [-8, 7]},
+            width=32,
+        ).eval(),
+        FlowMatchEulerDiscreteScheduler(),
+    )
+    folder = tmp_path_factory.mktemp("checkpoint")
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+class TestDiffusion(BackdropContract):
+    rules = tuple(r for r in RULES if r.score.startswith(("core", "mask")))
+    folder: ClassVar[Path]
+
+    @pytest.fixture(autouse=True, scope="class")
+    def _checkpoint(self, checkpoint: Path) -> None:
+        type(self).folder = checkpoint
+
+    def make(self) -> BackdropSource:
+        return DiffusionBackdrops(self.folder, steps=2)
+
+    def styles(self) -> list[Style]:
+        return [
+            Style.of({"surface": "linen", "light": "soft", "framing": "centred"}),
+            Style.of({"surface": "wood", "palette": "sage", "light": "sun", "framing": "close"}),
+            Style.of({"surface": "linen", "palette": "sage", "light": "sun"}),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("canvas_shape", "plate"),
+    [((533, 400), (288, 224)), ((400, 533), (224, 288)), ((500, 480), (256, 256)),
+     ((2000, 1000), (288, 224)), ((1000, 2000), (224, 288))],
+)  # fmt: skip
+def test_a_canvas_gets_the_nearest_training_size(
+    checkpoint: Path, canvas_shape: tuple[int, int], plate: tuple[int, int]
+) -> None:
+    assert DiffusionBackdrops(checkpoint).size(*canvas_shape) == plate
+
+
+def test_it_asks_for_the_colour_the_checkpoint_was_taught(checkpoint: Path) -> None:
+    source = DiffusionBackdrops(checkpoint)
+    asked = source.colour({"surface": "wood", "palette": "sage"})
+    assert asked == pytest.approx((70, 6 - 0.4 * 8, 20 + 0.4 * 7))
+    with pytest.raises(InvalidInput, match="name one"):
+        source.colour({"palette": "sage"})
+
+
+def test_the_fingerprint_is_of_weights_and_sampling(checkpoint: Path, tmp_path: Path) -> None:
+    source = DiffusionBackdrops(checkpoint, steps=2)
+    assert source.fingerprint() != DiffusionBackdrops(checkpoint, steps=3).fingerprint()
+    assert source.fingerprint() != DiffusionBackdrops(checkpoint, steps=2, guidance=3).fingerprint()
+    for file in checkpoint.rglob("*"):
+        if file.is_file():
+            copy = tmp_path / file.relative_to(checkpoint)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(file.read_bytes())
+    (tmp_path / "report.json").write_text("{}")
+    assert source.fingerprint() == DiffusionBackdrops(tmp_path, steps=2).fingerprint()
+    weights = next((tmp_path / "denoiser").glob("*.safetensors"))
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(bytes(data))
+    assert source.fingerprint() != DiffusionBackdrops(tmp_path, steps=2).fingerprint()
+
+
+def test_training_pictures_travel_with_the_checkpoint(checkpoint: Path) -> None:
+    assert DiffusionBackdrops(checkpoint).training_pictures() is None
+    picture = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    index = CopyIndex.of([picture], [np.ones((64, 64), np.float32)])
+    index.save(checkpoint / "training_pictures.npz")
+    try:
+        found = DiffusionBackdrops(checkpoint).training_pictures()
+        assert found is not None
+        assert found.nearest(picture)[0] == pytest.approx(1.0)
+    finally:
+        (checkpoint / "training_pictures.npz").unlink()
+
+
+def test_no_checkpoint_and_no_step_are_errors(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="train-generator"):
+        DiffusionBackdrops(tmp_path)
+    with pytest.raises(InvalidInput, match="steps=0"):
+        DiffusionBackdrops(checkpoint, steps=0)
+
+
+def test_plates_follow_style_and_product(checkpoint: Path) -> None:
+    source = DiffusionBackdrops(checkpoint, steps=2)
+    product, mask = canvas(256, 256)
+    linen, wood = ({"surface": s, "light": "soft"} for s in ("linen", "wood"))
+    first, second = source.plates(product, mask, [linen, wood], [1, 1])
+    assert (first != second).any()
+    other = source.plates(255 - product, mask, [linen], [1])[0]
+    assert (first != other).any()
+
+
+def test_rendering_without_the_checkpoint_loads_no_torch() -> None:
+    code = (
+        "import sys, persona_img, persona_img.rendering.renderer, persona_img.rendering.plain\n"
+        "import persona_img.rendering.store, persona_img.rendering.certificate\n"
+        "print([m for m in ('torch', 'diffusers') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
