@@ -139,16 +139,6 @@ class BackdropContract:
         with pytest.raises(LowMaskConfidence, match="supply a mask"):
             renderer.render(Photo.of(wall), self.styles()[0], seed=1)
 
-    def test_a_supplied_mask_is_used_as_it_is(
-        self, renderer: BackdropRenderer, photo: Photo
-    ) -> None:
-        alpha = np.zeros(photo.pixels.shape[:2], np.uint8)
-        alpha[40:120, 50:110] = 255
-        variant = renderer.render(photo.with_alpha(alpha), self.styles()[0], seed=1)
-        assert variant.mask.source == "supplied"
-        assert variant.certificate.core_pixels == 80 * 60
-        assert variant.certificate.product_unchanged
-
     def test_rejected_styles_are_told_and_left_out(
         self, source: BackdropSource, photo: Photo
     ) -> None:

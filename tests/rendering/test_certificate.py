@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contracts.renderer import PHOTOS, shirt
 from persona_img.domain.variant import Certificate
 from persona_img.errors import NotFound, VerificationFailed
 from persona_img.imaging.photo import load_photo, png_bytes
 from persona_img.rendering.base import Variant
 from persona_img.rendering.certificate import load_certificate, mask_path, verify
 from persona_img.rendering.store import write_variant
+from rendering.conftest import PHOTOS, a_photo
 
 
 @pytest.fixture
@@ -23,14 +23,14 @@ def path(variant: Variant, tmp_path: Path) -> Path:
 
 
 def failed(path: Path, certificate: Certificate | None = None) -> set[str]:
-    report = verify(path, shirt(), certificate)
+    report = verify(path, a_photo(), certificate)
     assert report.passed == all(check.passed for check in report.checks)
     return {check.name for check in report.checks if not check.passed}
 
 
 def test_a_rendered_variant_verifies(path: Path, variant: Variant) -> None:
     assert failed(path) == set()
-    assert "FAIL" not in str(verify(path, shirt()))
+    assert "FAIL" not in str(verify(path, a_photo()))
     assert load_certificate(path.with_suffix(".json")) == variant.certificate
 
 
@@ -84,10 +84,10 @@ def test_what_is_missing_or_broken_is_an_error(path: Path, suffix: str) -> None:
     part = path.with_suffix(suffix)
     part.write_bytes(part.read_bytes()[:40])
     with pytest.raises(VerificationFailed, match=part.name):
-        verify(path, shirt())
+        verify(path, a_photo())
     part.unlink()
     with pytest.raises(NotFound, match=part.name):
-        verify(path, shirt())
+        verify(path, a_photo())
 
 
 def test_a_certificate_of_other_fields_is_none(path: Path) -> None:

@@ -12,9 +12,9 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from contracts.renderer import BackdropContract, canvas
 from diffusers import FlowMatchEulerDiscreteScheduler
 
+from contracts.renderer import BackdropContract, canvas
 from persona_img.domain.style import Style
 from persona_img.errors import InvalidInput, NotFound
 from persona_img.generator.codec import Codec

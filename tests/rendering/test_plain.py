@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from contracts.renderer import BackdropContract, canvas
 
+from contracts.renderer import BackdropContract, canvas
 from persona_img.domain.style import Style, StyleSpace
 from persona_img.errors import UnknownStyle
 from persona_img.imaging.colour import mean_lab

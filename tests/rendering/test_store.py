@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from contracts.renderer import AIRY, SOFT, shirt
+from persona_img.domain.style import Style
 from persona_img.errors import InvalidInput, NotFound
 from persona_img.rendering.base import Variant
 from persona_img.rendering.certificate import verify
 from persona_img.rendering.store import VariantStore, write_variant
+from rendering.conftest import STYLE, a_photo
+
+AIRY = Style.of({**STYLE.values, "framing": "airy"})
 
 
 @pytest.fixture
@@ -23,22 +26,22 @@ def fingerprint(variant: Variant) -> str:
 
 def test_what_is_put_is_found_by_its_recipe(store: VariantStore, variant: Variant) -> None:
     record = store.put(variant, "shirt")
-    assert (record.digest, record.product, record.style) == (variant.digest, "shirt", SOFT)
+    assert (record.digest, record.product, record.style) == (variant.digest, "shirt", STYLE)
     assert record.certificate == variant.certificate
     assert not record.approved
-    photo, printed = shirt().digest, fingerprint(variant)
+    photo, printed = a_photo().digest, fingerprint(variant)
     again = VariantStore(store.folder)
-    assert again.find(photo, SOFT, 5, printed) == record
+    assert again.find(photo, STYLE, 7, printed) == record
     assert again.get(variant.digest, "shirt") == record
     for recipe in (
-        ("0" * 64, SOFT, 5, printed),
-        (photo, AIRY, 5, printed),
-        (photo, SOFT, 6, printed),
-        (photo, SOFT, 5, "another"),
+        ("0" * 64, STYLE, 7, printed),
+        (photo, AIRY, 7, printed),
+        (photo, STYLE, 6, printed),
+        (photo, STYLE, 7, "another"),
     ):
         assert again.find(*recipe) is None
     assert store.path(variant.digest).read_bytes() == variant.png
-    assert verify(store.path(variant.digest), shirt()).passed
+    assert verify(store.path(variant.digest), a_photo()).passed
 
 
 def test_putting_again_changes_nothing(store: VariantStore, variant: Variant) -> None:
@@ -84,7 +87,7 @@ def test_a_crash_before_the_row_leaves_no_record(store: VariantStore, variant: V
     partial = folder / f".{variant.digest}.png.1.part"
     store.path(variant.digest).rename(partial)
     partial.write_bytes(variant.png[:1000])
-    assert store.find(shirt().digest, SOFT, 5, fingerprint(variant)) is None
+    assert store.find(a_photo().digest, STYLE, 7, fingerprint(variant)) is None
     assert store.records() == []
     assert not store.is_servable(variant.digest)
     assert store.put(variant, "shirt").digest == variant.digest
@@ -94,7 +97,7 @@ def test_a_crash_before_the_row_leaves_no_record(store: VariantStore, variant: V
 def test_a_row_whose_file_is_lost_is_rendered_again(store: VariantStore, variant: Variant) -> None:
     store.put(variant, "shirt")
     store.path(variant.digest).unlink()
-    assert store.find(shirt().digest, SOFT, 5, fingerprint(variant)) is None
+    assert store.find(a_photo().digest, STYLE, 7, fingerprint(variant)) is None
 
 
 def test_what_failed_its_gate_is_not_stored(store: VariantStore, variant: Variant) -> None:
