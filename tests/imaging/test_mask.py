@@ -15,7 +15,7 @@ RNG = np.random.default_rng(3)
 
 
 def cloth(shape: tuple[int, int], colour: tuple[int, int, int]) -> np.ndarray:
-    noise = RNG.normal(0, 5, (*shape, 1))
+    noise = np.random.default_rng(sum(colour)).normal(0, 5, (*shape, 1))
     return np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
 
 
@@ -70,6 +70,21 @@ def test_stripes_in_the_floors_colour_are_not_trusted() -> None:
     assert iou(found.alpha, truth) > 0.95 or found.confidence < MaskSettings().min_confidence
 
 
+def test_pieces_of_the_product_that_the_cut_drops_are_noticed() -> None:
+    """Each is too small to count as a piece; together they are a third of the product."""
+    truth = np.zeros((320, 320), np.uint8)
+    truth[110:210, 110:210] = 1
+    whole = np.where(truth[..., None] > 0, cloth(truth.shape, (40, 50, 90)), 0)
+    whole = np.where(truth[..., None] > 0, whole, cloth(truth.shape, (200, 195, 185)))
+    assert cut_out(whole.astype(np.uint8)).checks["colours"] == 1.0
+    for top in (40, 250):
+        for left in (40, 100, 160, 220, 270):
+            whole[top : top + 19, left : left + 19] = cloth((19, 19), (40, 50, 90))
+    found = cut_out(whole.astype(np.uint8))
+    assert found.checks["colours"] < 0.5
+    assert found.confidence < MaskSettings().min_confidence
+
+
 def test_floor_kept_between_the_legs_is_taken_out_again() -> None:
     photo, truth = trousers()
     kept = truth.copy()
@@ -94,6 +109,7 @@ def test_a_cut_of_nothing_or_of_all_is_left_alone(value: int) -> None:
 
 def test_the_edge_is_soft_and_narrow_at_any_size() -> None:
     photo, _ = trousers()
+    photo = cv2.GaussianBlur(photo, (0, 0), 1.0)
     large = cv2.resize(photo, (1600, 1600), interpolation=cv2.INTER_CUBIC)
     for picture in (photo, large):
         alpha = cut_out(picture).alpha

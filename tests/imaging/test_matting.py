@@ -54,6 +54,13 @@ def test_strips_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.abs(foreground(photo, alpha).astype(int) - whole).max() <= 1
 
 
+def test_the_core_is_the_photos_whatever_the_estimate_says() -> None:
+    photo, alpha = disc(64)
+    plate = np.zeros((64, 64, 3), np.float32)
+    made = composite(plate, photo, alpha, np.full_like(photo, 9))
+    assert (made[alpha == 255] == photo[alpha == 255]).all()
+
+
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 40))
 def test_strips_cover_every_row_once(height: int, width: int, margin: int) -> None:
     rows = [r for inner, _ in strips((height, width), margin) for r in range(height)[inner]]

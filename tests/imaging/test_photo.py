@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -220,6 +222,50 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InvalidInput, match="cannot be written"):
         save_png(tmp_path / "file" / "x.png", np.zeros((80, 80, 3), np.uint8))
+
+
+def test_a_read_only_folder_is_an_error_and_nothing_is_left(tmp_path: Path) -> None:
+    """Run as nobody where we are root: root may write everywhere."""
+    target = tmp_path / "locked"
+    target.mkdir()
+    script = (
+        "import os, sys, numpy as np\n"
+        "from persona_img.imaging.photo import save_png\n"
+        "from persona_img.errors import InvalidInput\n"
+        "if os.getuid() == 0: os.setuid(65534)\n"
+        "try: save_png(sys.argv[1] + '/x.png', np.zeros((80, 80, 3), np.uint8))\n"
+        "except InvalidInput as error: print('refused', error)\n"
+    )
+    target.chmod(0o555)
+    for parent in [tmp_path, *tmp_path.parents]:  # nobody has to get there; xdist nests deeper
+        if parent.owner() == tmp_path.owner() and "pytest" in str(parent):
+            parent.chmod(parent.stat().st_mode | 0o055)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(target)], capture_output=True, text=True, check=False
+    )
+    assert "refused" in done.stdout, done.stderr
+    assert "Permission denied" in done.stdout
+    assert list(target.iterdir()) == []
+
+
+def test_a_folder_nobody_may_enter_is_an_error(tmp_path: Path) -> None:
+    """Looking whether there is something to tidy up fails there too."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    script = (
+        "import os, sys, numpy as np\n"
+        "from persona_img.imaging.photo import save_png\n"
+        "from persona_img.errors import InvalidInput\n"
+        "if os.getuid() == 0: os.setuid(65534)\n"
+        "else: os.chmod(sys.argv[1], 0)\n"
+        "try: save_png(sys.argv[1] + '/deeper/x.png', np.zeros((80, 80, 3), np.uint8))\n"
+        "except InvalidInput as error: print('refused', error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(closed)], capture_output=True, text=True, check=False
+    )
+    closed.chmod(0o700)
+    assert "refused" in done.stdout, done.stderr
 
 
 def test_list_photos_takes_a_file_or_a_sorted_folder(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ import pytest
 
 from persona_img.domain.variant import Certificate
 from persona_img.errors import NotFound, VerificationFailed
-from persona_img.imaging.photo import load_photo, png_bytes
+from persona_img.imaging.photo import Photo, png_bytes
 from persona_img.rendering.base import Variant
 from persona_img.rendering.certificate import load_certificate, mask_path, verify
 from persona_img.rendering.store import write_variant
-from rendering.conftest import PHOTOS, a_photo
+from rendering.conftest import a_photo
 
 
 @pytest.fixture
@@ -73,6 +73,13 @@ def test_a_changed_certificate_is_found(
     assert name in failed(path, dataclasses.replace(variant.certificate, **changes))
 
 
+def test_another_photograph_is_found(path: Path) -> None:
+    report = verify(path, Photo.of(a_photo().pixels[:, ::-1].copy()))
+    found = {check.name for check in report.checks if not check.passed}
+    assert {"photograph", "product unchanged"} <= found
+
+
+@pytest.mark.parametrize("suffix", [".png", ".mask.png", ".json"])
 def test_what_is_missing_or_broken_is_an_error(path: Path, suffix: str) -> None:
     part = path.with_suffix(suffix)
     part.write_bytes(part.read_bytes()[:40])

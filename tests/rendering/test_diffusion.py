@@ -50,8 +50,9 @@ class TestDiffusion(BackdropContract):
     folder: ClassVar[Path]
 
     @pytest.fixture(autouse=True, scope="class")
-    def _checkpoint(self, checkpoint: Path) -> None:
-        type(self).folder = checkpoint
+    @classmethod
+    def _checkpoint(cls, checkpoint: Path) -> None:
+        cls.folder = checkpoint
 
     def make(self) -> BackdropSource:
         return DiffusionBackdrops(self.folder, steps=2)

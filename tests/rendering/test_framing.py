@@ -103,3 +103,11 @@ def test_what_cannot_be_framed_is_refused() -> None:
         frame_of(np.full((9, 9), 255, dtype=np.uint8), "tilted")
     with pytest.raises(InvalidInput, match="supply a mask"):
         frame_of(np.full((9, 9), 15, dtype=np.uint8), "close")
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_a_cut_out_that_ends_a_pixel_before_the_border_is_flush_too(framing: str) -> None:
+    alpha = np.zeros((300, 200), dtype=np.uint8)
+    alpha[100:250, 60:199] = 255
+    frame = frame_of(alpha, framing)
+    assert 199 + frame.dx == frame.width

@@ -70,19 +70,18 @@ class CopyIndex:
         Returns:
             Correlation in -1..1 and index; (0.0, -1) where nothing can be compared.
         """
-        best, where = 0.0, -1
-        mine = _small(plate).astype(np.float64)
-        for i, (grey, known) in enumerate(zip(self.grey, self.known, strict=True)):
-            if known.sum() < _LEAST_CELLS:
-                continue
-            a, b = _flat(mine, known), _flat(grey.astype(np.float64), known)
-            spread = a.std(), b.std()
-            if min(spread) < _LEAST_SPREAD:
-                continue
-            correlation = float((a * b).mean() / (spread[0] * spread[1]))
-            if correlation > best:
-                best, where = correlation, i
-        return best, where
+        if not len(self.grey):
+            return 0.0, -1
+        known = self.known.reshape(len(self.known), -1).astype(np.float64)
+        mine = _flat(np.broadcast_to(_small(plate).reshape(-1), known.shape), known)
+        theirs = _flat(self.grey.reshape(len(self.grey), -1), known)
+        cells = np.maximum(known.sum(axis=1), 1.0)
+        spread = [np.sqrt((x**2).sum(axis=1) / cells) for x in (mine, theirs)]
+        enough = (known.sum(axis=1) >= _LEAST_CELLS) & (np.minimum(*spread) >= _LEAST_SPREAD)
+        product = np.where(enough, spread[0] * spread[1], np.inf)
+        correlation = (mine * theirs).sum(axis=1) / cells / product
+        where = int(np.argmax(correlation))
+        return (float(correlation[where]), where) if correlation[where] > 0 else (0.0, -1)
 
 
 def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -92,10 +91,18 @@ def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     )
 
 
-def _flat(grey: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Values at known cells without their best plane, mean 0."""
-    y, x = np.nonzero(known)
-    plane = np.column_stack([np.ones(len(x)), x, y])
-    values = grey[known]
-    fit, *_ = np.linalg.lstsq(plane, values, rcond=None)
-    return np.asarray(values - plane @ fit, dtype=np.float64)
+def _flat(grey: NDArray[np.generic], known: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each row's values at its known cells without their best plane, 0 elsewhere.
+
+    Args:
+        grey: (N, 256).
+        known: float64 (N, 256), 0 or 1.
+    """
+    y, x = np.mgrid[0:_SIDE, 0:_SIDE].reshape(2, -1) - (_SIDE - 1) / 2
+    plane = np.column_stack([np.ones(_SIDE * _SIDE), x, y])
+    values = grey.astype(np.float64)
+    normal = np.einsum("nc,ci,cj->nij", known, plane, plane, optimize=True)
+    right = (known * values) @ plane
+    # A picture with next to no known cells has no plane; it is left out by its number of cells.
+    fit = np.linalg.solve(normal + 1e-9 * np.eye(3), right[..., None])[..., 0]
+    return np.asarray(known * (values - fit @ plane.T), dtype=np.float64)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_MOST_WINDOW = 121.0
 _STRIP_PIXELS = 2_000_000  # bounds the float32 copies that are alive at a time
 
 
@@ -34,7 +35,8 @@ def foreground(photo: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np
         of blur fusion. We use windows relative to the picture, and work in strips.
     """
     short = min(alpha.shape)
-    wide, narrow = _odd(0.10 * short), _odd(max(7.0, 0.016 * short))
+    wide = _odd(min(0.10 * short, _MOST_WINDOW))
+    narrow = _odd(max(7.0, 0.016 * short))
     out = photo.copy()
     mixed = (alpha > 0) & (alpha < 255)
     for rows, padded in strips(alpha.shape, wide):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -195,7 +196,8 @@ def write_whole(path: str | Path, data: bytes) -> Path:
             os.fsync(out.fileno())
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True) if partial.parent.is_dir() else None
+        with contextlib.suppress(OSError):  # the first error is the one to tell
+            partial.unlink()
         raise InvalidInput(
             f"{path}: cannot be written ({error.strerror}); choose a folder you may write to"
         ) from error

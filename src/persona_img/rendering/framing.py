@@ -22,6 +22,7 @@ _AIRY_MOST = 1.25
 _AIRY_LEAST = 1.10
 _AIRY_SHARE = 0.62
 _TRACE = 16  # alpha below this is haze: too little to make room for
+_BORDER = 0.01  # of the short side: a cut-out seldom follows the product to the last pixel
 _TOUCH = 0.006  # of a side: less of the product on the border is a grazing thread, not a cut
 
 
@@ -66,7 +67,7 @@ def frame_of(alpha: NDArray[np.uint8], framing: str) -> Frame:
     product's long side around it, no longer than 4:3. ``airy`` widens each side up to 1.25 times,
     until the product takes 62 % of it; the fuller side by at least 1.10. Where the photograph's
     border cuts the product, that side stays flush with the canvas's edge; where it cuts both
-    ends of an axis, the canvas keeps that axis as it is.
+    ends of an axis, the canvas ends there with the product.
 
     Args:
         alpha: uint8 (H, W), the product; H, W at least 1.
@@ -89,10 +90,11 @@ def frame_of(alpha: NDArray[np.uint8], framing: str) -> Frame:
     wanted = {"centred": _centred, "close": _close, "airy": _airy}[framing](
         lengths, (width, height)
     )
-    left, right = _touches(alpha[:, 0]), _touches(alpha[:, -1])
-    top, bottom = _touches(alpha[0]), _touches(alpha[-1])
-    canvas_width, dx = _axis(width, across, wanted[0], left, right)
-    canvas_height, dy = _axis(height, down, wanted[1], top, bottom)
+    near = max(1, round(_BORDER * min(height, width)))
+    left, right = _touches(alpha[:, :near], 1), _touches(alpha[:, -near:], 1)
+    top, bottom = _touches(alpha[:near], 0), _touches(alpha[-near:], 0)
+    canvas_width, dx = _axis(across, wanted[0], left, right)
+    canvas_height, dy = _axis(down, wanted[1], top, bottom)
     return Frame(canvas_width, canvas_height, dx, dy)
 
 
@@ -116,13 +118,11 @@ def _airy(product: tuple[int, int], photo: tuple[int, int]) -> tuple[int, int]:
     return math.ceil(grow[0] * photo[0]), math.ceil(grow[1] * photo[1])
 
 
-def _axis(
-    length: int, span: tuple[int, int], wanted: int, cut_first: bool, cut_last: bool
-) -> tuple[int, int]:
+def _axis(span: tuple[int, int], wanted: int, cut_first: bool, cut_last: bool) -> tuple[int, int]:
     """Length of the canvas along an axis, and the shift of the photograph on it."""
     first, last = span
     if cut_first and cut_last:
-        return length, 0
+        return last - first, -first
     size = max(wanted, last - first)
     if cut_first:
         return size, -first
@@ -131,5 +131,6 @@ def _axis(
     return size, (size - (last - first)) // 2 - first
 
 
-def _touches(border: NDArray[np.uint8]) -> bool:
-    return float((border >= 128).mean()) > _TOUCH
+def _touches(border: NDArray[np.uint8], axis: int) -> bool:
+    """Whether the product reaches a strip along the border; ``axis`` runs across the strip."""
+    return float((border.max(axis=axis) >= 128).mean()) > _TOUCH

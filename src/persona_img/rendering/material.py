@@ -36,7 +36,8 @@ _OCTAVES = (
     14.4,
     28.8,
 )  # sigmas, plate pixels, between which contrast is compared
-_TILE_SPAN = 0.9  # of the plate's short side: how large a tile lies on it
+_TILE_SPAN = 0.65  # of the plate's short side: how large a tile lies on it
+_ENOUGH = 0.75  # share of a tile's contrast that is asked for: the product is to stand out
 _ROOM = 1.2  # a plate may have so much more contrast than the material's liveliest tile
 _MOST_HUE = 0.8  # spread of a*, b* that does not follow from lightness
 _MOST_RELIEF = 0.045  # relative: more of the finest looks like noise, not like material
@@ -97,7 +98,7 @@ def matched(
     bare = np.log(np.maximum(plate.mean(axis=2), 0.02))
     if light is not None:
         bare = bare - np.log(np.maximum(light, 0.05))
-    wanted = _contrasts(_resized(tile, side))
+    wanted = _ENOUGH * _contrasts(_resized(tile, side))
     allowed = np.max([_contrasts(_resized(t, side)) for t in exemplars(material)], axis=0) * _ROOM
     change = np.zeros((height, width), dtype=np.float32)
     bands, noises = _octaves(bare.astype(np.float32)), _octaves(texture)
