@@ -43,6 +43,10 @@ def test_what_serving_decides_by_comes_back(tmp_path: Path) -> None:
     workspace = Workspace.open(tmp_path / "shop")
     workspace.save_decision_table(table)
     assert workspace.decision_table() == table
+    later = DecisionTable("v2: a/b", {("s", "p"): slate}, {"shopper": "s"}, "s")
+    workspace.save_decision_table(later)
+    assert workspace.decision_table() == later
+    assert {t.policy_version for t in workspace.decision_tables()} == {"v1", "v2: a/b"}
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -62,6 +66,32 @@ def test_settings_come_from_arguments_environment_and_file(
     assert (settings.segments, settings.slate, settings.port) == (3, 5, 99)
     with pytest.raises(InvalidInput, match="floor"):
         Settings.load(floor=0.9)
+    (tmp_path / "persona-img.toml").write_text("segments = \n")
+    with pytest.raises(InvalidInput, match="TOML"):
+        Settings.load()
+    (tmp_path / "persona-img.toml").unlink()
     monkeypatch.setenv("PERSONA_IMG_TEST", "no spaces here")
     with pytest.raises(InvalidInput, match="no spaces here"):
         Settings.load()
+
+
+def test_a_shop_keeps_what_it_was_opened_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "persona-img.toml").write_text("segments = 3\nfloor = 0.1\n")
+    home = tmp_path / "shop"
+    home.mkdir()
+    opened = Settings(home=home, personalized_share=0.8, seed=3, tokens=("a" * 20,), port=99)
+    assert "a" * 20 not in opened.save().read_text()
+    later = Settings.load(home=home, seed=4)
+    assert (later.personalized_share, later.segments, later.floor, later.seed) == (0.8, 3, 0.1, 4)
+    assert (later.port, later.tokens, later.home) == (8080, (), home)
+    assert type(later) is Settings
+    assert Settings.fresh(home=home).personalized_share == 0.5
+    monkeypatch.setenv("PERSONA_IMG_HOME", str(home))
+    monkeypatch.setenv("PERSONA_IMG_PERSONALIZED_SHARE", "0.3")
+    assert Settings.load().personalized_share == 0.3
+    (home / "persona-img.toml").write_text("shops = 1\n")
+    with pytest.raises(InvalidInput, match="shops"):
+        Settings.load(home=home)

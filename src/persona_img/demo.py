@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from persona_img.report import Round, write_report, write_sheet
 from persona_img.settings import ASSETS, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from rich.console import Console
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from persona_img.ranking.base import Ranker
     from persona_img.ranking.promotion import PromotionReport
     from persona_img.rendering.store import VariantStore
-    from persona_img.serving.base import EventLog
     from persona_img.simulate.shop import SimulatedShop
     from persona_img.tracking.base import Tracker
     from persona_img.workspace import Workspace
@@ -47,21 +47,29 @@ class DemoSize:
         products: Products taken from the shipped catalogue, spread over its categories.
         shoppers: Simulated shoppers.
         visits: Mean visits per shopper and round.
-        slate: Styles per segment and product besides the original.
-        variants: Variants per product and round.
-        steps: Sampling steps of the diffusion model.
+        settings: The shop's, by name, where nobody asked for something else.
     """
 
     products: int
     shoppers: int
     visits: float
-    slate: int
-    variants: int
-    steps: int
+    settings: Mapping[str, int | float]
 
 
-FULL = DemoSize(products=44, shoppers=3000, visits=2.0, slate=4, variants=5, steps=8)
-QUICK = DemoSize(products=12, shoppers=1500, visits=2.0, slate=3, variants=4, steps=6)
+# Few shoppers come in so short a round: most of them see variants, so that there is enough to
+# learn from. A shop with more traffic keeps the default of one half.
+FULL = DemoSize(
+    products=44,
+    shoppers=3000,
+    visits=3.0,
+    settings={"personalized_share": 0.8, "slate": 4, "variants_per_product": 5, "steps": 8},
+)
+QUICK = DemoSize(
+    products=12,
+    shoppers=1500,
+    visits=4.0,
+    settings={"personalized_share": 0.8, "slate": 3, "variants_per_product": 4, "steps": 6},
+)
 
 
 @dataclass(frozen=True)
@@ -98,13 +106,9 @@ class Demo:
     def __init__(
         self, settings: Settings, workspace: Workspace, size: DemoSize, console: Console
     ) -> None:
-        self.settings = settings.model_copy(
-            update={
-                "steps": size.steps,
-                "slate": size.slate,
-                "variants_per_product": size.variants,
-            }
-        )
+        asked = settings.model_fields_set
+        mine = {name: value for name, value in size.settings.items() if name not in asked}
+        self.settings = Settings(**(dict(settings) | mine))
         self.workspace, self.size, self.console = workspace, size, console
         self.space = wiring.style_space(settings)
 
@@ -116,23 +120,21 @@ class Demo:
         profiled = self._profile(interactions, catalog)
         tracker = wiring.tracker(self.settings, self.workspace)
         champion = self._first_ranker(tracker, profiled)
-        store, log = wiring.variant_store(self.workspace), wiring.event_log(self.workspace)
-        try:
-            first, rejected = self._round(1, champion, profiled, catalog, shop, store, log, tracker)
-            champion, promotion = self._retrain(first, champion, profiled, tracker)
-            self._fresh_events(first)
-            second, more = self._round(2, champion, profiled, catalog, shop, store, log, tracker)
-            shown = self._verify(catalog, store)
-        finally:
-            log.close()
+        store = wiring.variant_store(self.workspace)
+        first, rejected = self._round(1, champion, profiled, catalog, shop, store, tracker)
+        champion, promotion = self._retrain(first, champion, profiled, tracker)
+        self._fresh_events(first)
+        second, more = self._round(2, champion, profiled, catalog, shop, store, tracker)
+        shown = self._verify(catalog, store)
         return self._finish((first, second), promotion, [*rejected, *more], shown, catalog, store)
 
     def _clean(self) -> None:
         """Everything of an earlier run goes but its variants, which are found again by recipe."""
-        for name in ("catalog", "features", "tables", "mlflow", "rankers"):
+        for name in ("catalog", "features", "tables", "mlflow", "rankers", "decisions"):
             shutil.rmtree(self.workspace.root / name, ignore_errors=True)
         for path in self.workspace.root.glob("events.sqlite*"):
             path.unlink()
+        self.settings.save()
 
     def _catalogue(self) -> Catalog:
         self._title(1, "Catalogue", "real product photos, CC0")
@@ -197,7 +199,6 @@ class Demo:
         catalog: Catalog,
         shop: SimulatedShop,
         store: VariantStore,
-        log: EventLog,
         tracker: Tracker,
     ) -> tuple[Round, list[loop.Rendered]]:
         step = 4 if number == 1 else 9
@@ -216,9 +217,10 @@ class Demo:
         version = f"round-{number}-{ranker.name}"
         table = loop.decide(slates, rendered, ranker, policy, profiled, version=version)
         self.workspace.save_decision_table(table)
-        self._serve(number, table, catalog, shop, store, log)
-        everything = log.feedback(self.settings.test)
-        feedback = everything[everything["policy_version"] == version].reset_index(drop=True)
+        start = START + timedelta(days=ROUND_DAYS * (number - 1))
+        self._serve(number, start, shop)
+        everything = wiring.read_feedback(self.settings)
+        feedback = everything[everything["shown_at"] >= start].reset_index(drop=True)
         self.workspace.save_table(f"feedback-round-{number}", feedback)
         sheet = write_sheet(
             self.workspace.root / f"sheet-round-{number}.jpg", catalog, profiled, table, store
@@ -256,27 +258,19 @@ class Demo:
         )
         return rendered
 
-    def _serve(
-        self,
-        number: int,
-        table: Any,
-        catalog: Catalog,
-        shop: SimulatedShop,
-        store: VariantStore,
-        log: EventLog,
-    ) -> None:
-        from persona_img.serving.run import BackgroundServer
+    def _serve(self, number: int, start: datetime, shop: SimulatedShop) -> None:
+        """Visits over HTTP to the same service that ``persona-img serve`` runs, as a process."""
+        from persona_img.serving.run import ServiceProcess
         from persona_img.simulate.traffic import drive
 
-        start = START + timedelta(days=ROUND_DAYS * (number - 1))
         visits = shop.visits(number, start, ROUND_DAYS, visits_per_shopper=self.size.visits)
-        deciding = wiring.decider(self.settings, table, log, store)
-        app = wiring.app(self.settings, deciding, catalog, store)
+        root = self.workspace.root
+        command = [sys.executable, "-m", "persona_img", "serve", "--home", str(root), "--port", "0"]
         with (
-            BackgroundServer(app) as server,
+            ServiceProcess(command, root / "service.log") as service,
             self._progress("serve visits", len(visits)) as advance,
         ):
-            drive(server.url, shop, visits, on_visit=lambda _: advance())
+            drive(service.url, shop, visits, on_visit=lambda _: advance())
 
     def _retrain(
         self, first: Round, champion: Ranker, profiled: loop.Profiled, tracker: Tracker
@@ -290,6 +284,7 @@ class Demo:
             champion,
             lambda: wiring.new_ranker(self.settings),
             wiring.policy(self.settings),
+            tables=[first.table],
             seed=self.settings.seed,
         )
         folder = self.workspace.root / "rankers" / challenger.name

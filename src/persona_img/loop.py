@@ -293,12 +293,16 @@ def retrain(
     make_challenger: Callable[[], Ranker],
     policy: Policy,
     *,
+    tables: Iterable[DecisionTable] = (),
     seed: int,
 ) -> tuple[Ranker, PromotionReport]:
     """A challenger fitted on feedback, and what the evidence says of it.
 
     The evidence is off-policy and honest: a challenger fitted on one half of the shoppers is judged
-    on the other; the one that is returned has learned from all of them.
+    on the other; the one that is returned has learned from all of them. ``tables`` are those that
+    were served: they tell what could have been shown.
     """
-    report = compare(feedback, profiled.features, champion, make_challenger, policy, seed=seed)
+    report = compare(
+        feedback, profiled.features, champion, make_challenger, policy, tables=tables, seed=seed
+    )
     return make_challenger().fit(feedback, profiled.features), report

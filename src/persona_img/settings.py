@@ -1,7 +1,13 @@
-"""One frozen Settings: defaults, then ``persona-img.toml``, then ``PERSONA_IMG_*`` variables."""
+"""One frozen Settings: defaults, then files, then ``PERSONA_IMG_*`` variables.
+
+Two files are read where they exist: ``persona-img.toml`` of the current folder, and the one inside
+the shop's home, which wins: what a shop was opened with stays with it, wherever it is called from.
+"""
 
 from __future__ import annotations
 
+import json
+import tomllib
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +22,9 @@ from pydantic_settings import (
 from persona_img.errors import InvalidInput
 
 ASSETS = Path(__file__).parent / "assets"
+FILE = "persona-img.toml"
+_NOT_KEPT = {"home", "host", "port", "tokens"}
+"""A shop's file is about the shop, not about where it runs; and secrets are not written down."""
 
 
 def _feature_repo() -> Path:
@@ -53,7 +62,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        frozen=True, env_prefix="PERSONA_IMG_", toml_file="persona-img.toml", extra="forbid"
+        frozen=True, env_prefix="PERSONA_IMG_", toml_file=FILE, extra="forbid"
     )
 
     home: Path = Path("shop")
@@ -93,16 +102,48 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **given: object) -> Settings:
-        """Settings of this folder and environment; ``given`` wins, None values are left out.
+        """Settings of this folder, environment and home; ``given`` wins, None is left out.
 
         Raises:
             InvalidInput: a value breaks a rule; the message names every such value.
         """
-        try:
-            return cls(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-        except ValidationError as error:
-            lines = [
-                f"{'.'.join(map(str, e['loc']))}={e.get('input')!r}: {e['msg']}"
-                for e in error.errors()
-            ]
-            raise InvalidInput("settings: " + "; ".join(lines)) from error
+        here = cls.fresh(**given)
+        own = here.home / FILE
+        if not own.exists():
+            return here
+
+        class OfHome(cls):  # type: ignore[misc, valid-type]
+            model_config = SettingsConfigDict(toml_file=(FILE, own))
+
+        both = _checked(OfHome, given | {"home": here.home})
+        return cls.model_construct(_fields_set=both.model_fields_set, **dict(both))
+
+    @classmethod
+    def fresh(cls, **given: object) -> Settings:
+        """The same without the home's own file: for a shop that is about to begin.
+
+        Raises:
+            InvalidInput: a value breaks a rule; the message names every such value.
+        """
+        return _checked(cls, given)
+
+    def save(self) -> Path:
+        """Keep what differs from the defaults in the home's own file, for every later command."""
+        kept = self.model_dump(mode="json", exclude_defaults=True, exclude=_NOT_KEPT)
+        # TOML's strings, numbers and booleans are written as in JSON.
+        lines = [f"{name} = {json.dumps(value)}\n" for name, value in sorted(kept.items())]
+        partial = self.home / (FILE + ".part")
+        partial.write_text("".join(lines), encoding="utf-8")
+        return partial.replace(self.home / FILE)
+
+
+def _checked(kind: type[Settings], given: dict[str, object]) -> Settings:
+    try:
+        return kind(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(map(str, e['loc']))}={e.get('input')!r}: {e['msg']}" for e in error.errors()
+        ]
+        raise InvalidInput("settings: " + "; ".join(lines)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(f"{FILE}: not valid TOML ({error}); mend it or remove it") from error

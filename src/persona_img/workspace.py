@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -122,7 +123,7 @@ class Workspace:
         return json.loads(path.read_text(encoding="utf-8"))
 
     def save_decision_table(self, table: DecisionTable) -> Path:
-        """Store what serving decides by."""
+        """Store what serving decides by; it is also kept under its version for evaluation."""
         slates = [
             {
                 "segment": segment,
@@ -131,34 +132,41 @@ class Workspace:
             }
             for (segment, product), slate in table.slates.items()
         ]
-        return self.save_json(
-            "decisions",
-            {
-                "policy_version": table.policy_version,
-                "default_segment": table.default_segment,
-                "segments": dict(table.segments),
-                "slates": slates,
-            },
-        )
+        stored = {
+            "policy_version": table.policy_version,
+            "default_segment": table.default_segment,
+            "segments": dict(table.segments),
+            "slates": slates,
+        }
+        self.save_json(f"decisions/{quote(table.policy_version, safe='')}", stored)
+        return self.save_json("decisions", stored)
 
     def decision_table(self) -> DecisionTable:
         """What serving decides by, as stored last."""
-        stored = self.json("decisions")
-        slates = {
-            (row["segment"], row["product"]): Slate(
-                tuple(Candidate(Style(key), digest, p) for key, digest, p in row["candidates"])
-            )
-            for row in stored["slates"]
-        }
-        return DecisionTable(
-            policy_version=stored["policy_version"],
-            slates=slates,
-            segments=stored["segments"],
-            default_segment=stored["default_segment"],
-        )
+        return _table(self.json("decisions"))
+
+    def decision_tables(self) -> list[DecisionTable]:
+        """Every table that was stored, by version."""
+        found = sorted((self.root / "decisions").glob("*.json"))
+        return [_table(json.loads(path.read_text(encoding="utf-8"))) for path in found]
 
     def _table_path(self, name: str) -> Path:
         return self.root / "tables" / f"{name}.parquet"
+
+
+def _table(stored: dict[str, Any]) -> DecisionTable:
+    slates = {
+        (row["segment"], row["product"]): Slate(
+            tuple(Candidate(Style(key), digest, p) for key, digest, p in row["candidates"])
+        )
+        for row in stored["slates"]
+    }
+    return DecisionTable(
+        policy_version=stored["policy_version"],
+        slates=slates,
+        segments=stored["segments"],
+        default_segment=stored["default_segment"],
+    )
 
 
 def writable_folder(path: str | Path) -> Path:

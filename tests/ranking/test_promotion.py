@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from contracts.ranker import FEATURES, PRODUCTS, SEGMENTS, SPACE, STYLES, truth
-from persona_img.domain.decision import ranking_of
+from persona_img.domain.decision import Candidate, DecisionTable, Slate, ranking_of
 from persona_img.domain.style import ORIGINAL
 from persona_img.errors import InvalidInput, NotEnoughData
 from persona_img.ranking.heldout import observed_slates
@@ -16,7 +16,10 @@ from persona_img.ranking.popularity import PopularityRanker
 from persona_img.ranking.promotion import Gate, compare
 
 SHOWN = tuple(s for s in STYLES if s.is_original or s.values["palette"] == "cool")
-SLATES = {(g, p): tuple(sorted(SHOWN)) for g in SEGMENTS for p in PRODUCTS}
+SLATE = Slate(tuple(Candidate(style, None, 1 / len(SHOWN)) for style in SHOWN))
+TABLE = DecisionTable(
+    "v1", {(g, p): SLATE for g in SEGMENTS for p in PRODUCTS}, {}, default_segment=SEGMENTS[0]
+)
 POLICY = ThompsonPolicy(draws=1000)
 
 
@@ -115,7 +118,7 @@ def test_noise_is_promoted_no_more_often_than_the_gate_says():
             PopularityRanker(),
             learner,
             EpsilonGreedyPolicy(0.1),
-            slates=SLATES,
+            tables=[TABLE],
             seed=seed,
         )
         z.append(report.difference.value / report.difference.standard_error)
@@ -134,7 +137,7 @@ def test_the_same_feedback_gets_the_same_report():
 
 def test_wrong_propensities_are_noticed():
     wrong = log().assign(propensity=np.where(log()["arm"] == "control", 1.0, 0.5))
-    report = judge(wrong, slates=SLATES)
+    report = judge(wrong, tables=[TABLE])
     assert not report.promote
     assert "propensities" in report.reason
 
@@ -148,17 +151,34 @@ def test_heavy_weights_and_a_thin_log_are_noticed():
 def test_slates_that_were_not_shown_whole_are_left_out_and_counted():
     missing = log()[(log()["product"] != "p0") | (log()["style_key"] != SHOWN[1].key)]
     assert set(observed_slates(missing.query("arm != 'control'"))) == {
-        (g, p) for g in SEGMENTS for p in PRODUCTS if p != "p0"
+        ("v1", g, p) for g in SEGMENTS for p in PRODUCTS if p != "p0"
     }
     report = judge(missing)
     assert 0.6 < report.coverage < 0.9
     none = log()[log()["style_key"] != SHOWN[1].key]
-    with pytest.raises(NotEnoughData, match="pass the slates"):
+    with pytest.raises(NotEnoughData, match="pass the tables"):
         judge(none)
 
 
 def test_known_slates_are_used_as_given():
-    assert judge(slates=SLATES) == judge()
+    assert judge(tables=[TABLE]) == judge()
+    missing = log()[(log()["product"] != "p0") | (log()["style_key"] != SHOWN[1].key)]
+    assert judge(missing, tables=[TABLE]).coverage == 1.0
+
+
+def test_every_policy_version_has_its_own_slates():
+    """A second table that shows less: its impressions are weighed by what it could have shown."""
+    later = log(seed=2).assign(policy_version="v2")
+    later["decision_id"] = "later " + later["decision_id"]
+    chosen = later["arm"] != "control"
+    later = later[~chosen | later["style_key"].isin([SHOWN[0].key, SHOWN[1].key])].assign(
+        propensity=np.where(later["arm"] == "control", 1.0, 0.5)[
+            ~chosen | later["style_key"].isin([SHOWN[0].key, SHOWN[1].key])
+        ]
+    )
+    both = pd.concat([log(), later])
+    assert judge(both).coverage == 1.0
+    assert {v for v, _, _ in observed_slates(both.query("arm != 'control'"))} == {"v1", "v2"}
 
 
 def test_control_alone_is_no_evidence():

@@ -13,6 +13,10 @@ from .conftest import a_catalog, a_decider, stored_variant
 
 if __name__ == "__main__":
     log = SqliteEventLog(sys.argv[1])
-    serve(create_app(a_decider(log), a_catalog(), stored_variant), port=int(sys.argv[2]))
+    serve(
+        create_app(a_decider(log), a_catalog(), stored_variant),
+        port=int(sys.argv[2]),
+        on_listening=lambda url: print(url, flush=True),
+    )
     log.close()
     print("stopped", flush=True)

@@ -12,10 +12,10 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from persona_img.errors import InvalidInput, PersonaImgError
+from persona_img.errors import InvalidInput, PersonaImgError, ServiceFailed
 from persona_img.serving.app import create_app
 from persona_img.serving.memory_log import MemoryEventLog
-from persona_img.serving.run import BackgroundServer, serve
+from persona_img.serving.run import BackgroundServer, ServiceProcess, serve
 from persona_img.serving.sqlite_log import SqliteEventLog
 
 from .conftest import a_catalog, a_decider, stored_variant
@@ -122,6 +122,32 @@ def test_an_interrupt_stops_it_cleanly(tmp_path):
         visit(client, 1)
         client.close()
         process.send_signal(signal.SIGINT)
-        assert process.stdout.read().strip() == "stopped"
+        assert process.stdout.read().splitlines()[-1] == "stopped"
         assert process.wait() == 0
     assert [p.name for p in tmp_path.iterdir()] == ["log.sqlite"]
+
+
+def test_a_port_that_is_taken_is_named():
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(InvalidInput, match="another port"),
+    ):
+        serve(an_app(), port=taken.getsockname()[1])
+
+
+def test_a_service_in_a_process_of_its_own_comes_and_goes(tmp_path, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[1])
+    command = [sys.executable, "-m", "serving.served", str(tmp_path / "log.sqlite"), "0"]
+    with ServiceProcess(command, tmp_path / "said") as service:
+        assert httpx.get(f"{service.url}/healthz").json()["status"] == "ok"
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{service.url}/healthz")
+
+
+def test_a_service_that_does_not_start_says_why(tmp_path):
+    command = [sys.executable, "-c", "raise SystemExit('no table yet')"]
+    with (
+        pytest.raises(ServiceFailed, match="no table yet"),
+        ServiceProcess(command, tmp_path / "said"),
+    ):
+        pass

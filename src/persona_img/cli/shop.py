@@ -222,7 +222,7 @@ def serve(
     host: Annotated[
         str | None, typer.Option(help="Address; tokens are required off loopback.")
     ] = None,
-    port: Annotated[int | None, typer.Option(help="TCP port.")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port; 0 takes a free one.")] = None,
     home: Home = None,
 ) -> None:
     """Serve variants over HTTP: GET /v1/variant, POST /v1/events; stop with Ctrl-C."""
@@ -234,8 +234,14 @@ def serve(
     store, log = wiring.variant_store(workspace), wiring.event_log(workspace)
     try:
         deciding = wiring.decider(settings, table, log, store)
-        print(f"policy {table.policy_version} on http://{settings.host}:{settings.port}/docs")
-        run(wiring.app(settings, deciding, catalog, store), settings.host, settings.port)
+        run(
+            wiring.app(settings, deciding, catalog, store),
+            settings.host,
+            settings.port,
+            on_listening=lambda url: print(
+                f"policy {table.policy_version} on {url}/docs", flush=True
+            ),
+        )
     finally:
         log.close()
 
@@ -288,6 +294,7 @@ def retrain(
         champion,
         lambda: wiring.new_ranker(settings),
         wiring.policy(settings),
+        tables=workspace.decision_tables(),
         seed=settings.seed,
     )
     folder = workspace.root / "rankers" / challenger.name
@@ -337,7 +344,7 @@ def demo(
     """The whole loop on real photos and SIMULATED shoppers."""
     from persona_img.demo import FULL, QUICK, Demo
 
-    settings = Settings.load(home=home, seed=seed)
+    settings = Settings.fresh(home=home, seed=seed)
     console = Console()
     result = Demo(settings, Workspace.open(home), QUICK if quick else FULL, console).run()
     show_result(result, home, console)

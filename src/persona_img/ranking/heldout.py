@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,47 +20,63 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from persona_img.domain.decision import DecisionTable
     from persona_img.ranking.base import Floats, Policy, Ranker
-    from persona_img.ranking.slates import Slates
 
 CONTROL = "control"
 _SUM_TOLERANCE = 1e-6
 
 Column = NDArray[np.object_]
 
+ServedSlates = Mapping[tuple[str, str, str], tuple[Style, ...]]
+"""(policy version, segment, product) to the styles there was a choice of."""
 
-def observed_slates(feedback: pd.DataFrame) -> dict[tuple[str, str], tuple[Style, ...]]:
-    """Slates of which every candidate was shown: one policy version, propensities summing to 1.
+_SLATE = ["policy_version", "segment", "product"]
+
+
+def served_slates(tables: Iterable[DecisionTable]) -> ServedSlates:
+    """The slates of tables that were served."""
+    return {
+        (table.policy_version, segment, product): tuple(sorted(c.style for c in slate.candidates))
+        for table in tables
+        for (segment, product), slate in table.slates.items()
+    }
+
+
+def observed_slates(feedback: pd.DataFrame) -> ServedSlates:
+    """Slates of which every candidate was shown: their propensities sum to 1.
 
     A slate with candidates that were never shown, or shown with two propensities, is left out.
     """
-    distinct = feedback[["segment", "product", "style_key", "propensity"]].drop_duplicates()
+    distinct = feedback[[*_SLATE, "style_key", "propensity"]].drop_duplicates()
     slates = {}
-    for (segment, product), rows in distinct.groupby(["segment", "product"]):
+    for place, rows in distinct.groupby(_SLATE):
         keys = list(rows["style_key"])
         whole = abs(rows["propensity"].sum() - 1.0) <= _SUM_TOLERANCE
         if whole and len(set(keys)) == len(keys) and ORIGINAL.key in keys:
-            slates[str(segment), str(product)] = tuple(Style(key) for key in sorted(keys))
+            version, segment, product = map(str, place)
+            slates[version, segment, product] = tuple(Style(key) for key in sorted(keys))
     return slates
 
 
-def judged(feedback: pd.DataFrame, slates: Slates | None) -> tuple[pd.DataFrame, Slates, float]:
+def judged(
+    feedback: pd.DataFrame, tables: Iterable[DecisionTable]
+) -> tuple[pd.DataFrame, ServedSlates, float]:
     """Impressions with a choice and a known slate, the slates, and the share that was kept."""
     chosen = feedback[feedback["arm"] != CONTROL]
     if chosen.empty:
         raise NotEnoughData("no impression outside control; serve the personalized arm first")
-    known = observed_slates(chosen) if slates is None else slates
-    contexts = zip(chosen["segment"], chosen["product"], strict=True)
-    kept = chosen[[context in known for context in contexts]]
+    known = {**observed_slates(chosen), **served_slates(tables)}
+    kept = chosen[[place in known for place in _places(chosen)]]
     if kept.empty:
-        raise NotEnoughData("no slate was shown whole; pass the slates that were served")
+        raise NotEnoughData("no slate was shown whole; pass the tables that were served")
     # Sums of floats depend on the order; the order of the log must not.
     ordered = kept.sort_values(["decision_id", "shown_at", "position"], kind="stable")
     return ordered, known, len(kept) / len(chosen)
 
 
 def contributions(
-    rows: pd.DataFrame, champion: Ranker, challenger: Ranker, policy: Policy, known: Slates
+    rows: pd.DataFrame, champion: Ranker, challenger: Ranker, policy: Policy, known: ServedSlates
 ) -> tuple[Column, Floats, Floats, Floats]:
     """Shopper, challenger's weight, and both rankers' contributions, impression by impression."""
     shopper = rows["shopper"].to_numpy(dtype=object)
@@ -67,10 +84,7 @@ def contributions(
     propensity = rows["propensity"].to_numpy(dtype=np.float64)
     seen = dict(_contexts(rows, champion, challenger, policy, known))
     cells = [
-        seen[segment, product].at(key)
-        for segment, product, key in zip(
-            rows["segment"], rows["product"], rows["style_key"], strict=True
-        )
+        seen[place].at(key) for place, key in zip(_places(rows), rows["style_key"], strict=True)
     ]
     old, new, shown, old_expected, new_expected = np.array(cells, dtype=np.float64).T
     logged_old = Logged(shopper, reward, propensity, old)
@@ -103,14 +117,20 @@ class _Judgement:
 
 
 def _contexts(
-    rows: pd.DataFrame, champion: Ranker, challenger: Ranker, policy: Policy, known: Slates
-) -> Iterator[tuple[tuple[str, str], _Judgement]]:
-    for segment, product in rows[["segment", "product"]].drop_duplicates().itertuples(index=False):
-        context, styles = Context(segment, product), known[segment, product]
+    rows: pd.DataFrame, champion: Ranker, challenger: Ranker, policy: Policy, known: ServedSlates
+) -> Iterator[tuple[tuple[str, str, str], _Judgement]]:
+    for place in dict.fromkeys(_places(rows)):
+        context, styles = Context(*place[1:]), known[place]
         old, new = champion.rank(context, styles), challenger.rank(context, styles)
         rate = {s.key: score for s, score in zip(new.styles, new.scores, strict=True)}
         judgement = _Judgement(_chances(policy, old), _chances(policy, new), rate)
-        yield (segment, product), judgement
+        yield place, judgement
+
+
+def _places(feedback: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
+    """Which slate each impression was drawn from."""
+    columns = (feedback[name] for name in _SLATE)
+    return zip(*columns, strict=True)
 
 
 def _chances(policy: Policy, ranking: Ranking) -> dict[str, float]:

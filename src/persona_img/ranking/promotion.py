@@ -14,12 +14,12 @@ from persona_img.ranking.base import Floats, Policy, Ranker, RankingFeatures, ch
 from persona_img.ranking.heldout import Column, contributions, judged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import pandas as pd
 
+    from persona_img.domain.decision import DecisionTable
     from persona_img.ranking.evaluation import Estimate
-    from persona_img.ranking.slates import Slates
 
 
 CROSS_FITTED = 2**0.5
@@ -109,7 +109,7 @@ def compare(
     make_challenger: Callable[[], Ranker],
     policy: Policy,
     *,
-    slates: Slates | None = None,
+    tables: Iterable[DecisionTable] = (),
     gate: Gate | None = None,
     folds: int = 5,
     seed: int,
@@ -129,9 +129,9 @@ def compare(
         champion: What is served now.
         make_challenger: An unfitted challenger.
         policy: How rankings become probabilities.
-        slates: What could have been shown. Without it the slates are read from the feedback, which
-            works where every candidate was shown at least once: impressions of other slates are
-            left out and counted in ``coverage``.
+        tables: What was served, by any policy version in the feedback. Slates of versions without
+            a table are read from the feedback, which works where every candidate was shown at
+            least once: impressions of other slates are left out and counted in ``coverage``.
         gate: What the evidence must show.
         folds: At least 2.
         seed: Of the folds.
@@ -143,7 +143,7 @@ def compare(
     if folds < 2:
         raise InvalidInput(f"{folds} folds; hold out some shoppers: at least 2")
     gate = gate or Gate()
-    kept, known, coverage = judged(feedback, slates)
+    kept, known, coverage = judged(feedback, tables)
     fold = {s: int(uniform(str(seed), "fold", s) * folds) for s in set(feedback["shopper"])}
     trained_in = feedback["shopper"].map(fold)
     parts = []
@@ -208,7 +208,7 @@ def _problem(
 ) -> str:
     """What forbids to trust the estimate; empty where nothing does."""
     if coverage < gate.least_coverage:
-        return f"only {coverage:.0%} of the impressions have a whole slate; pass the slates served"
+        return f"only {coverage:.0%} of the impressions have a whole slate; pass the tables served"
     if effective < gate.least_effective:
         return f"the log is worth only {effective:.0%} of its size for the challenger"
     if max_weight > gate.most_weight:

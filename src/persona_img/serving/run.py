@@ -1,10 +1,13 @@
-"""Runs the service: in the foreground, or beside a demo or a test."""
+"""Runs the service: in the foreground, in a process of its own, or beside a test."""
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
+import re
+import signal
 import socket
+import subprocess
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -12,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import uvicorn
 
-from persona_img.errors import InvalidInput, PersonaImgError
+from persona_img.errors import InvalidInput, PersonaImgError, ServiceFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from fastapi import FastAPI
@@ -23,24 +28,92 @@ _START_SECONDS = 30.0
 _STOP_SECONDS = 5
 
 
-def serve(app: FastAPI, host: str = "127.0.0.1", port: int = 8000) -> None:
+def serve(
+    app: FastAPI,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    on_listening: Callable[[str], None] = lambda _: None,
+) -> None:
     """Serve until interrupted.
 
     Args:
         app: Made by :func:`~persona_img.serving.app.create_app`.
         host: Address to listen on; one that others can reach asks for an app with tokens.
-        port: TCP port.
+        port: TCP port; 0 takes a free one.
+        on_listening: Told the URL once connections are taken.
 
     Raises:
-        InvalidInput: others could reach an app without tokens.
+        InvalidInput: others could reach an app without tokens, or the port is taken.
     """
     if not (_is_loopback(host) or getattr(app.state, "guarded", False)):
         raise InvalidInput(
             f"host {host!r} can be reached from outside and the app has no tokens; "
             "give it tokens, or listen on 127.0.0.1"
         )
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn passes it on once it has stopped
-        uvicorn.Server(_config(app, host=host, port=port, log_level="info")).run()
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise InvalidInput(
+            f"{host}:{port}: cannot listen there ({error.strerror}); name another port, or 0"
+        ) from error
+    with listening, contextlib.suppress(KeyboardInterrupt):  # passed on once uvicorn has stopped
+        shown = f"[{host}]" if family == socket.AF_INET6 else host
+        on_listening(f"http://{shown}:{listening.getsockname()[1]}")
+        uvicorn.Server(_config(app, log_level="warning")).run(sockets=[listening])
+
+
+class ServiceProcess:
+    """A service in a process of its own while the ``with`` block runs.
+
+    Args:
+        command: Starts it; the first URL in its output is where it listens.
+        log: File that its messages go to.
+
+    Attributes:
+        url: Where it listens, without a slash at the end.
+    """
+
+    def __init__(self, command: Sequence[str], log: Path) -> None:
+        self.url = ""
+        self._command, self._log = list(command), log
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> ServiceProcess:
+        with self._log.open("w", encoding="utf-8") as errors:
+            self._process = subprocess.Popen(
+                self._command, stdout=subprocess.PIPE, stderr=errors, text=True
+            )
+        try:
+            self._wait(self._process)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        process = self._process
+        if process is None:
+            return
+        process.send_signal(signal.SIGINT)
+        try:
+            process.communicate(timeout=2 * _STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+    def _wait(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if found := re.search(r"http://[^/\s]+", line):
+                self.url = found.group()
+                break
+        else:
+            process.wait()
+            said = self._log.read_text(encoding="utf-8").strip()
+            raise ServiceFailed(f"the service did not start: {said[-800:] or 'it said nothing'}")
+        httpx.get(f"{self.url}/healthz", timeout=_START_SECONDS, trust_env=False).raise_for_status()
 
 
 class BackgroundServer:

@@ -265,6 +265,10 @@ class MlflowTracker:
         from mlflow import MlflowClient
         from mlflow.telemetry import set_telemetry_client
 
+        with warnings.catch_warnings():
+            # MLflow's own use of SQLAlchemy, which its users cannot change; told at this import.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
         set_telemetry_client()
         self._artifacts.mkdir(parents=True, exist_ok=True)
         if not self._database.exists():
@@ -283,11 +287,8 @@ def _make_database(database: Path, artifacts: Path) -> None:
     level = noise.level
     noise.setLevel(logging.WARNING)
     try:
-        with warnings.catch_warnings():
-            # MLflow's own use of SQLAlchemy, which its users cannot change.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            # Given the artifacts, it does not make ./mlruns the place of the experiment "Default".
-            SqlAlchemyStore(f"{_SQLITE}{partial}", artifacts.as_uri()).engine.dispose()
+        # Given the artifacts, it does not make ./mlruns the place of the experiment "Default".
+        SqlAlchemyStore(f"{_SQLITE}{partial}", artifacts.as_uri()).engine.dispose()
         partial.rename(database)
     finally:
         noise.setLevel(level)
