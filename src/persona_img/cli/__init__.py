@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from persona_img.cli import pictures, shop
+from persona_img.cli import demo, live, pictures, shop
 from persona_img.errors import PersonaImgError
 
 app = typer.Typer(
@@ -18,8 +18,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-pictures.register(app)
-shop.register(app)
+for group in (pictures, shop, live, demo):
+    group.register(app)
 
 
 def main() -> None:

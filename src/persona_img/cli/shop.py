@@ -1,60 +1,32 @@
-"""Commands of one shop: everything lies in its home folder."""
+"""Commands that prepare a shop: products, shoppers, profiles, styles and variants."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 import typer
-from rich.console import Console
 
 from persona_img import loop, wiring
+from persona_img.cli.home import Home, Json, add, champion_of, open_home
 from persona_img.domain.catalog import Catalog, Product
-from persona_img.domain.feedback import FEEDBACK_COLUMNS
 from persona_img.errors import InvalidInput
-from persona_img.ranking.base import Ranker
 from persona_img.settings import Settings
 from persona_img.workspace import Workspace
-
-Home = Annotated[
-    Path | None, typer.Option(help="The shop's folder (PERSONA_IMG_HOME, else ./shop).")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     catalog = typer.Typer(help="The product table.", no_args_is_help=True)
-    catalog.command(
-        "add",
-        epilog="Example: `persona-img catalog add photos/ --category mug --licence CC0-1.0`",
-    )(catalog_add)
+    example = "persona-img catalog add photos/ --category mug --licence CC0-1.0"
+    add(catalog, catalog_add, example, name="add")
     app.add_typer(catalog, name="catalog")
-    commands: dict[Callable[..., None], str] = {
-        simulate: "`persona-img simulate --shoppers 3000 --days 60`",
-        profile: "`persona-img profile`",
-        rank: "`persona-img rank --render`",
-        serve: "`persona-img serve --port 8080`",
-        analyze: "`persona-img analyze hero-image`",
-        retrain: "`persona-img retrain --promote-if-better`",
-        rollback: "`persona-img rollback`",
-        demo: "`persona-img demo --quick`",
-    }
-    for command, example in commands.items():
-        app.command(epilog=f"Example: {example}")(command)
-    app.command("tracking-ui", epilog="Example: `persona-img tracking-ui --port 5000`")(tracking_ui)
-
-
-def _open(home: Path | None) -> tuple[Settings, Workspace]:
-    settings = Settings.load(home=home)
-    return settings, Workspace.open(settings.home)
+    add(app, simulate, "persona-img simulate --shoppers 3000 --days 60")
+    add(app, profile, "persona-img profile")
+    add(app, rank, "persona-img rank --render")
 
 
 def catalog_add(
@@ -67,7 +39,7 @@ def catalog_add(
     """Add products, one per photo, named after its file; photos are copied beside the table."""
     from persona_img.imaging.photo import list_photos, load_photo
 
-    _, workspace = _open(home)
+    _, workspace = open_home(home)
     known = list(Catalog.load(workspace.catalog)) if workspace.catalog.exists() else []
     paths = list_photos(source)
     for path in paths:
@@ -105,7 +77,7 @@ def simulate(
     from persona_img.simulate.shop import SimulatedShop
     from persona_img.simulate.traffic import drive
 
-    settings, workspace = _open(home)
+    settings, workspace = open_home(home)
     catalog = Catalog.load(workspace.catalog)
     shop = SimulatedShop(
         catalog, wiring.style_space(settings), shoppers=shoppers, seed=settings.seed
@@ -129,7 +101,7 @@ def profile(
     home: Home = None,
 ) -> None:
     """Interactions to factors, profiles and segments; published to the feature store."""
-    settings, workspace = _open(home)
+    settings, workspace = open_home(home)
     profiled = loop.profile(
         workspace.table("interactions"),
         Catalog.load(workspace.catalog),
@@ -156,10 +128,10 @@ def rank(
     """Rank the style space for segments and products with the champion ranker."""
     from persona_img.domain.decision import Context
 
-    settings, workspace = _open(home)
+    settings, workspace = open_home(home)
     profiled = loop.Profiled.load(workspace)
     catalog = Catalog.load(workspace.catalog)
-    ranker, name = _champion(settings, workspace, profiled)
+    ranker, name = champion_of(settings, workspace, profiled)
     segments = [segment] if segment else sorted(set(profiled.segments.values()))
     products = [catalog[product].product] if product else [p.product for p in catalog]
     styles = wiring.style_space(settings).styles()
@@ -182,7 +154,7 @@ def rank(
 def _prepare(
     settings: Settings, workspace: Workspace, profiled: loop.Profiled, catalog: Catalog, name: str
 ) -> None:
-    ranker, _ = _champion(settings, workspace, profiled)
+    ranker, _ = champion_of(settings, workspace, profiled)
     slates = loop.plan(
         ranker,
         wiring.style_space(settings),
@@ -203,191 +175,3 @@ def _prepare(
     )
     workspace.save_decision_table(table)
     print(f"policy {version}: {len(table.slates)} slates; `persona-img serve` shows them")
-
-
-def _champion(
-    settings: Settings, workspace: Workspace, profiled: loop.Profiled
-) -> tuple[Ranker, str]:
-    """The promoted ranker; a cold one where none was promoted yet."""
-    tracker = wiring.tracker(settings, workspace)
-    version = tracker.champion()
-    if version is None:
-        nothing = pd.DataFrame(columns=list(FEEDBACK_COLUMNS))
-        return wiring.cold_ranker().fit(nothing, profiled.features), "cold"
-    folder = tracker.fetch_ranker(version, workspace.root / "rankers" / f"version-{version}")
-    return wiring.load_ranker(folder), f"version-{version}"
-
-
-def serve(
-    host: Annotated[
-        str | None, typer.Option(help="Address; tokens are required off loopback.")
-    ] = None,
-    port: Annotated[int | None, typer.Option(help="TCP port; 0 takes a free one.")] = None,
-    home: Home = None,
-) -> None:
-    """Serve variants over HTTP: GET /v1/variant, POST /v1/events; stop with Ctrl-C."""
-    from persona_img.serving.run import serve as run
-
-    settings = Settings.load(home=home, host=host, port=port)
-    workspace = Workspace.open(settings.home)
-    catalog, table = Catalog.load(workspace.catalog), workspace.decision_table()
-    store, log = wiring.variant_store(workspace), wiring.event_log(workspace)
-    try:
-        deciding = wiring.decider(settings, table, log, store)
-        run(
-            wiring.app(settings, deciding, catalog, store),
-            settings.host,
-            settings.port,
-            on_listening=lambda url: print(
-                f"policy {table.policy_version} on {url}/docs", flush=True
-            ),
-        )
-    finally:
-        log.close()
-
-
-def analyze(
-    test: Annotated[
-        str | None, typer.Argument(help="The A/B test; the settings' if left out.")
-    ] = None,
-    policy: Annotated[
-        str | None, typer.Option(help="Only impressions of this policy version; last: the newest.")
-    ] = None,
-    simulated: Annotated[
-        bool, typer.Option(help="Say in the report that shoppers are simulated.")
-    ] = False,
-    as_json: Json = False,
-    home: Home = None,
-) -> None:
-    """Analyse the A/B test by shopper and log it as a run."""
-    settings = Settings.load(home=home, test=test)
-    workspace = Workspace.open(settings.home)
-    feedback = wiring.read_feedback(settings)
-    if policy is not None:
-        newest = feedback["policy_version"].iloc[-1] if len(feedback) else policy
-        feedback = feedback[feedback["policy_version"] == (newest if policy == "last" else policy)]
-    report, run = loop.analyse(
-        feedback,
-        wiring.arms(settings),
-        wiring.tracker(settings, workspace),
-        simulated=simulated or None,
-        run_name=f"analyze {policy or 'all'}",
-    )
-    print(
-        json.dumps(report.to_dict() | {"run": run}) if as_json else f"{report.table()}\nrun {run}"
-    )
-
-
-def retrain(
-    promote_if_better: Annotated[
-        bool, typer.Option("--promote-if-better", help="Promote where the evidence says so.")
-    ] = False,
-    home: Home = None,
-) -> None:
-    """Fit a ranker on the feedback, register it, and weigh it against the champion."""
-    settings, workspace = _open(home)
-    profiled = loop.Profiled.load(workspace)
-    champion, _ = _champion(settings, workspace, profiled)
-    challenger, report = loop.retrain(
-        wiring.read_feedback(settings),
-        profiled,
-        champion,
-        lambda: wiring.new_ranker(settings),
-        wiring.policy(settings),
-        tables=workspace.decision_tables(),
-        seed=settings.seed,
-    )
-    folder = workspace.root / "rankers" / challenger.name
-    challenger.save(folder)
-    tracker = wiring.tracker(settings, workspace)
-    version = tracker.register_ranker(
-        folder, metrics=report.metrics(), tags={"kind": challenger.name}
-    )
-    print(report.reason)
-    if report.promote and promote_if_better:
-        tracker.promote(version)
-        print(f"version {version} is champion now; `persona-img rollback` brings the old one back")
-    else:
-        print(f"version {version} is registered, the champion stays")
-
-
-def rollback(home: Home = None) -> None:
-    """Bring the previous champion back."""
-    settings, workspace = _open(home)
-    version = wiring.tracker(settings, workspace).rollback()
-    print(f"version {version} is champion again; `persona-img rank --render` prepares its table")
-
-
-def tracking_ui(
-    port: Annotated[int, typer.Option(help="TCP port on 127.0.0.1.")] = 5000, home: Home = None
-) -> None:
-    """MLflow's pages over this shop's runs, on this machine only; stop with Ctrl-C."""
-    from persona_img.tracking.ui import ui_command
-
-    _, workspace = _open(home)
-    command = ui_command(
-        wiring.tracking_uri(workspace), workspace.tracking / "artifacts", port=port
-    )
-    print(f"MLflow on {command.address}")
-    subprocess.run(command.arguments, env=os.environ | dict(command.environment), check=False)
-
-
-def demo(
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Fewer products, shoppers and steps.")
-    ] = False,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
-    home: Annotated[Path, typer.Option(help="Folder that everything is written to.")] = Path(
-        "demo"
-    ),
-) -> None:
-    """The whole loop on real photos and SIMULATED shoppers."""
-    from persona_img.demo import FULL, QUICK, Demo
-
-    settings = Settings.fresh(home=home, seed=seed)
-    console = Console()
-    result = Demo(settings, Workspace.open(home), QUICK if quick else FULL, console).run()
-    show_result(result, home, console)
-
-
-def show_result(result: object, home: Path, console: Console) -> None:
-    """The table at the end, and what to open next."""
-    from rich.table import Table
-
-    from persona_img.demo import DemoResult
-    from persona_img.report import lift_over_first
-
-    assert isinstance(result, DemoResult)
-    table = Table(title="SIMULATED shoppers, real photos", title_justify="left")
-    for column in ("round", "arm", "shoppers", "CTR", "lift", "interval", "true CTR"):
-        table.add_column(column, justify="left" if column == "arm" else "right")
-    for one in result.rounds:
-        lifts = {
-            c.arm: c for c in one.report.comparisons if c.metric == "CTR" and c.segment is None
-        }
-        for arm in one.report.arms:
-            lift = lifts.get(arm.arm)
-            table.add_row(
-                str(one.number),
-                arm.arm,
-                f"{arm.shoppers:,}",
-                f"{arm.ctr:.2%}",
-                f"{lift.lift:+.1%}" if lift else "",
-                f"{lift.low:+.1%} … {lift.high:+.1%}" if lift else "",
-                f"{one.truth[arm.arm]:.2%}",
-            )
-    console.print()
-    console.print(table)
-    console.print(f"lift of round 2 over round 1: {lift_over_first(result.rounds):+.1%}")
-    console.print(
-        f"{result.shown} variants verified, {len(result.rejected)} kept back by the gate\n"
-    )
-    for what, where in (
-        ("report", result.report),
-        ("contact sheet", result.sheet),
-        ("variants", home / "variants"),
-        ("event log", home / "events.sqlite"),
-        ("MLflow", home / "mlflow"),
-    ):
-        console.print(f"  {what:14}{where}", highlight=False)
-    console.print("\nNext: open the report, then `make dashboard`, `make mlflow`, `make serve`")

@@ -1,0 +1,79 @@
+"""The demo command and the table at its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from persona_img.cli.home import add
+from persona_img.settings import Settings
+from persona_img.workspace import Workspace
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    add(app, demo, "persona-img demo --quick")
+
+
+def demo(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer products, shoppers and steps.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    home: Annotated[Path, typer.Option(help="Folder that everything is written to.")] = Path(
+        "demo"
+    ),
+) -> None:
+    """The whole loop on real photos and SIMULATED shoppers."""
+    from persona_img.demo import FULL, QUICK, Demo
+
+    settings = Settings.fresh(home=home, seed=seed)
+    console = Console()
+    result = Demo(settings, Workspace.open(home), QUICK if quick else FULL, console).run()
+    show_result(result, home, console)
+
+
+def show_result(result: object, home: Path, console: Console) -> None:
+    """The table at the end, and what to open next."""
+    from rich.table import Table
+
+    from persona_img.demo import DemoResult
+    from persona_img.report import lift_over_first
+
+    assert isinstance(result, DemoResult)
+    table = Table(title="SIMULATED shoppers, real photos", title_justify="left")
+    for column in ("round", "arm", "shoppers", "CTR", "lift", "interval", "true CTR"):
+        table.add_column(column, justify="left" if column == "arm" else "right")
+    for one in result.rounds:
+        lifts = {
+            c.arm: c for c in one.report.comparisons if c.metric == "CTR" and c.segment is None
+        }
+        for arm in one.report.arms:
+            lift = lifts.get(arm.arm)
+            table.add_row(
+                str(one.number),
+                arm.arm,
+                f"{arm.shoppers:,}",
+                f"{arm.ctr:.2%}",
+                f"{lift.lift:+.1%}" if lift else "",
+                f"{lift.low:+.1%} … {lift.high:+.1%}" if lift else "",
+                f"{one.truth[arm.arm]:.2%}",
+            )
+    console.print()
+    console.print(table)
+    console.print(f"lift of round 2 over round 1: {lift_over_first(result.rounds):+.1%}")
+    console.print(
+        f"{result.shown} variants verified, {len(result.rejected)} kept back by the gate\n"
+    )
+    for what, where in (
+        ("report", result.report),
+        ("contact sheet", result.sheet),
+        ("variants", home / "variants"),
+        ("event log", home / "events.sqlite"),
+        ("MLflow", home / "mlflow"),
+    ):
+        console.print(f"  {what:14}{where}", highlight=False)
+    console.print("\nNext: open the report, then `make dashboard`, `make mlflow`, `make serve`")
