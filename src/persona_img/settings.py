@@ -54,6 +54,7 @@ class Settings(BaseSettings):
         change_budget: How often a shopper's picture of a product may change.
         steps: Sampling steps of the diffusion model.
         guidance: How strongly the style is followed; 1 is without guidance.
+        strength: How far a backdrop may leave its material's tile; 1 paints from noise alone.
         tries: Candidates per variant before it is given up.
         seed: Of everything random.
         host: Address the service listens on.
@@ -82,6 +83,7 @@ class Settings(BaseSettings):
     change_budget: int = Field(2, ge=0)
     steps: int = Field(8, ge=1, le=200)
     guidance: float = Field(2.0, ge=1, le=20)
+    strength: float = Field(0.6, gt=0, le=1)
     tries: int = Field(3, ge=1, le=20)
     seed: int = Field(7, ge=0)
     host: str = "127.0.0.1"

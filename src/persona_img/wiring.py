@@ -72,7 +72,10 @@ def backdrops(settings: Settings) -> BackdropSource:
         from persona_img.rendering.diffusion import DiffusionBackdrops
 
         return DiffusionBackdrops(
-            settings.checkpoint, steps=settings.steps, guidance=settings.guidance
+            settings.checkpoint,
+            steps=settings.steps,
+            guidance=settings.guidance,
+            strength=settings.strength,
         )
     from persona_img.rendering.plain import PlainBackdrops
 

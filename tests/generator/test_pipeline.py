@@ -101,5 +101,16 @@ def test_sizes_off_the_grid_and_unequal_batches_are_refused(pipeline: BackdropPi
         pipeline(*inputs(2), [LINEN])
 
 
+def test_a_start_of_another_size_and_a_strength_of_nought_are_refused(
+    pipeline: BackdropPipeline,
+) -> None:
+    product, mask = torch.zeros(1, 3, 64, 64), torch.zeros(1, 1, 64, 64)
+    style = [LINEN]
+    with pytest.raises(InvalidInput, match="start"):
+        pipeline(product, mask, style, steps=1, start=torch.zeros(1, 3, 32, 64))
+    with pytest.raises(InvalidInput, match="strength"):
+        pipeline(product, mask, style, steps=1, start=product, strength=0.0)
+
+
 def test_colour_asked_of_a_surface(pipeline: BackdropPipeline) -> None:
     assert pipeline.style_encoder.colour_of("wood", "sage") == pytest.approx((70, 2.8, 22.8))

@@ -132,6 +132,28 @@ def test_plates_follow_style_and_product(checkpoint: Path) -> None:
     assert (first != other).any()
 
 
+def test_a_plate_keeps_to_its_start_the_more_the_less_strength(checkpoint: Path) -> None:
+    product, mask = np.full((256, 256, 3), 127, np.uint8), np.zeros((256, 256), np.float32)
+    rng = np.random.default_rng(0)
+    start = np.clip(0.5 + 0.3 * rng.standard_normal((8, 8, 3)), 0, 1).astype(np.float32)
+    start = np.kron(start, np.ones((32, 32, 1), np.float32))
+    style = {"surface": "linen", "light": "soft", "palette": "neutral"}
+    made = {}
+    for strength in (0.2, 0.8, 1.0):
+        source = DiffusionBackdrops(checkpoint, steps=5, strength=strength)
+        made[strength] = source.plates(product, mask, [style], [1], [start])[0]
+    far = {s: float(np.abs(plate - start).mean()) for s, plate in made.items()}
+    assert far[0.2] < far[0.8]
+    alone = DiffusionBackdrops(checkpoint, steps=5).plates(product, mask, [style], [1])[0]
+    np.testing.assert_array_equal(alone, made[1.0])
+
+
+@pytest.mark.parametrize("strength", [0.0, -0.1, 1.1, float("nan")])
+def test_a_strength_outside_its_range_is_refused(checkpoint: Path, strength: float) -> None:
+    with pytest.raises(InvalidInput, match="strength"):
+        DiffusionBackdrops(checkpoint, strength=strength)
+
+
 def test_rendering_without_the_checkpoint_loads_no_torch() -> None:
     code = (
         "import sys, persona_img, persona_img.rendering.renderer, persona_img.rendering.plain\n"

@@ -62,6 +62,8 @@ class BackdropPipeline(DiffusionPipeline):
         steps: int = 8,
         guidance: float = 2.0,
         seeds: Sequence[int] | None = None,
+        start: Tensor | None = None,
+        strength: float = 1.0,
     ) -> BackdropOutput:
         """Plates for a batch.
 
@@ -69,12 +71,14 @@ class BackdropPipeline(DiffusionPipeline):
             product: (B, 3, H, W) in -1..1, the product on mid-grey; H, W multiples of 32.
             mask: (B, 1, H, W) in 0..1, the product's silhouette.
             styles: B mappings with ``surface``, ``light``, ``palette``; others are ignored.
-            steps: Euler steps.
+            steps: Euler steps from noise; from a start, the share ``strength`` of them.
             guidance: 1 is none; higher follows the style more closely.
             seeds: B seeds. A picture depends on its own seed only, not on its batch.
+            start: (B, 3, H, W) in -1..1, what sampling begins with (img2img); None for noise.
+            strength: Share of noise put on the start, in (0, 1]; 1 forgets it.
 
         Raises:
-            InvalidInput: sizes that do not fit each other or the grid.
+            InvalidInput: sizes that do not fit each other or the grid; a strength outside (0, 1].
             UnknownStyle: a value the checkpoint was not trained on.
         """
         batch, _, height, width = product.shape
@@ -96,8 +100,20 @@ class BackdropPipeline(DiffusionPipeline):
             torch.zeros_like(surface), torch.zeros_like(light), torch.full_like(colour, torch.nan)
         )
         tokens = torch.cat([asked, null]).to(dtype) if guidance != 1.0 else asked.to(dtype)
+        if not 0.0 < strength <= 1.0 or (start is not None and start.shape != product.shape):
+            raise InvalidInput(
+                f"strength {strength} and start {None if start is None else tuple(start.shape)}: "
+                f"give a share above 0 and at most 1, and a start like the product"
+            )
         latents = self._noise(batch, height, width, seeds).to(device, dtype)
-        self.scheduler.set_timesteps(steps, device=device)
+        if start is None:
+            strength = 1.0
+        else:
+            begun = self.codec.encode(start.to(device, self.codec.dtype)).to(dtype)
+            latents = (1.0 - strength) * begun + strength * latents
+        count = max(1, round(strength * steps))
+        sigmas = [strength * (1.0 - i / count) for i in range(count)]
+        self.scheduler.set_timesteps(sigmas=sigmas, device=device)
         for time in self.progress_bar(self.scheduler.timesteps):
             twice = 2 if guidance != 1.0 else 1
             velocity = predict(

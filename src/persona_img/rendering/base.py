@@ -106,6 +106,7 @@ class BackdropSource(Protocol):
         mask: NDArray[np.float32],
         styles: Sequence[Mapping[str, str]],
         seeds: Sequence[int],
+        starts: Sequence[NDArray[np.float32] | None] | None = None,
     ) -> list[NDArray[np.float32]]:
         """One plate per style.
 
@@ -114,6 +115,8 @@ class BackdropSource(Protocol):
             mask: float32 (h, w) in 0..1, its silhouette.
             styles: Attribute to value.
             seeds: One per style; a plate depends on its own seed, not on its neighbours.
+            starts: Per style what the plate may begin with: its material in its colour and light,
+                float32 sRGB 0..1 (h, w, 3), or None.
 
         Returns:
             float32 sRGB 0..1 (h, w, 3), one per style.

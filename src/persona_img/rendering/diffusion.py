@@ -35,21 +35,31 @@ class DiffusionBackdrops:
         checkpoint: Folder written by ``save_pretrained``.
         steps: Euler steps.
         guidance: How closely the style is followed; 1 is without guidance.
+        strength: How far a plate may leave its start, in (0, 1]; 1 paints from noise alone.
 
     Raises:
         NotFound: the folder holds no pipeline.
-        InvalidInput: fewer than one step.
+        InvalidInput: fewer than one step, or a strength outside (0, 1].
     """
 
     name = "diffusion"
 
-    def __init__(self, checkpoint: str | Path, *, steps: int = 8, guidance: float = 2.0) -> None:
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        *,
+        steps: int = 8,
+        guidance: float = 2.0,
+        strength: float = 0.6,
+    ) -> None:
         self.checkpoint = Path(checkpoint)
         if not (self.checkpoint / "model_index.json").exists():
             raise NotFound(f"{self.checkpoint}: no checkpoint; train one with `train-generator`")
         if steps < 1:
             raise InvalidInput(f"steps={steps}: the sampler needs at least one")
-        self.steps, self.guidance = steps, guidance
+        if not 0.0 < strength <= 1.0:
+            raise InvalidInput(f"strength={strength}: give a share above 0 and at most 1")
+        self.steps, self.guidance, self.strength = steps, guidance, strength
         self._pipeline: BackdropPipeline | None = None
         self._fingerprint: str | None = None
         self._training: CopyIndex | None = None
@@ -65,7 +75,9 @@ class DiffusionBackdrops:
                 for p in found
                 if p.name not in _NOT_WEIGHTS
             }
-            self._fingerprint = digest_of(["diffusion-1", parts, self.steps, self.guidance])
+            self._fingerprint = digest_of(
+                ["diffusion-2", parts, self.steps, self.guidance, self.strength]
+            )
         return self._fingerprint
 
     def size(self, height: int, width: int) -> tuple[int, int]:
@@ -96,6 +108,7 @@ class DiffusionBackdrops:
         mask: NDArray[np.float32],
         styles: Sequence[Mapping[str, str]],
         seeds: Sequence[int],
+        starts: Sequence[NDArray[np.float32] | None] | None = None,
     ) -> list[NDArray[np.float32]]:
         """One plate per style.
 
@@ -105,9 +118,17 @@ class DiffusionBackdrops:
         picture = torch.from_numpy(np.array(product)).permute(2, 0, 1)[None].float() / 127.5 - 1
         silhouette = torch.from_numpy(np.array(mask))[None, None].float()
         plates = []
-        for style, seed in zip(styles, seeds, strict=True):
+        begin = starts or [None] * len(styles)
+        for style, seed, start in zip(styles, seeds, begin, strict=True):
             made = self._loaded()(
-                picture, silhouette, [style], steps=self.steps, guidance=self.guidance, seeds=[seed]
+                picture,
+                silhouette,
+                [style],
+                steps=self.steps,
+                guidance=self.guidance,
+                seeds=[seed],
+                start=None if start is None else _signed(start),
+                strength=self.strength,
             )
             plates.append(np.ascontiguousarray(made.images[0].permute(1, 2, 0).numpy()))
         return plates
@@ -131,3 +152,8 @@ class DiffusionBackdrops:
             pipeline.set_progress_bar_config(disable=True)
             self._pipeline = pipeline
         return self._pipeline
+
+
+def _signed(rgb: NDArray[np.float32]) -> torch.Tensor:
+    """(h, w, 3) in 0..1 to (1, 3, h, w) in -1..1."""
+    return torch.from_numpy(rgb).permute(2, 0, 1)[None].float() * 2 - 1

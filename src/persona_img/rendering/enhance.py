@@ -74,7 +74,7 @@ def enlarge(
     Args:
         plate: float32 sRGB 0..1 (h, w, 3).
         size: (height, width) of the canvas.
-        tile: Of the material (see :func:`.material.chosen`); None adds no texture.
+        tile: Of the material (see :attr:`.material.Sheet.grey`); None adds no texture.
         strength: Factor on the texture.
         grain: Noise of the photograph, 8-bit levels (see :func:`grain_of`).
         seed: Of texture and grain.

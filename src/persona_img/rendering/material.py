@@ -1,19 +1,20 @@
-"""A material's texture, octave by octave: what a plate lacks is added, what is too much is calmed.
+"""A material on a plate: a real tile is laid out, the generator starts from it and is completed.
 
-Small tiles say how much contrast a material has in each octave. What a plate lacks of it is added
-as noise of a tile's spectrum; contrast no tile has (the clouds and blotches of an unsure
-generator) is scaled down to what the material may have. A plate that looks like its material is
-left as it is. Random phase makes cloth, plaster, stone and grain, not veins and planks: those are
-the checkpoint's to paint.
+The generator paints at 256 pixels; planks, veins and weave that it blurs are in the tile. So a
+sheet of the tile, in the style's colour and light, is what sampling starts from, and what the
+painted plate still lacks of that same sheet is added octave by octave, in place. Contrast no tile
+of the material has (the clouds and blotches of an unsure generator) is scaled down. Beyond the
+plate's own pixels the tile's spectrum goes on as noise.
 
 References:
+    Meng et al. 2022, "SDEdit", ICLR, arXiv:2108.01073: sampling from a guide with noise on it.
     Galerne, Gousseau, Morel 2011, "Random Phase Textures: Theory and Synthesis", TIP, section IV:
-    asymptotic discrete spot noise of a windowed exemplar. We add only what is missing, by octave,
-    and turn the exemplar's grain to the plate's.
+    asymptotic discrete spot noise of a windowed exemplar, here for the finest frequencies only.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from itertools import pairwise
@@ -24,9 +25,12 @@ import numpy as np
 from PIL import Image
 
 from persona_img.imaging.colour import from_lab, to_lab
+from persona_img.imaging.light import apply_light, illumination
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from persona_img.imaging.light import Light
 
 _OCTAVES = (
     0.9,
@@ -36,17 +40,62 @@ _OCTAVES = (
     14.4,
     28.8,
 )  # sigmas, plate pixels, between which contrast is compared
-_TILE_SPAN = 0.65  # of the plate's short side: how large a tile lies on it
+_SPANS = (0.8, 1.2)  # of the plate's short side: how large a tile lies on it
 _ENOUGH = 0.75  # share of a tile's contrast that is asked for: the product is to stand out
+_OWN_HUE = 0.6  # share of a tile's own variation of hue that a dyed material keeps
 _ROOM = 1.2  # a plate may have so much more contrast than the material's liveliest tile
 _MOST_HUE = 0.8  # spread of a*, b* that does not follow from lightness
 _MOST_RELIEF = 0.045  # relative: more of the finest looks like noise, not like material
 _LEAST_PERIOD, _MOST_PERIOD = 256, 1024
 
 
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """A tile of a material, laid out.
+
+    Attributes:
+        material: Its name.
+        tile: Lab minus its mean, float32 (t, t, 3); seamless.
+        side: Plate pixels that the tile is wide.
+        top: Plate pixels by which it is moved up.
+        left: Plate pixels by which it is moved left.
+    """
+
+    material: str
+    tile: NDArray[np.float32]
+    side: int
+    top: int
+    left: int
+
+    @property
+    def grey(self) -> NDArray[np.float32]:
+        """The tile's lightness, mean 1."""
+        return np.asarray(1.0 + self.tile[..., 0] / 100.0, dtype=np.float32)
+
+    def laid(self, size: tuple[int, int]) -> NDArray[np.float32]:
+        """Lab minus its mean on a plate of this size, float32 (h, w, 3)."""
+        large = _resized(self.tile, self.side)
+        rows = (np.arange(size[0]) + self.top) % self.side
+        columns = (np.arange(size[1]) + self.left) % self.side
+        return large[rows][:, columns]
+
+    def lit(
+        self,
+        colour: tuple[float, float, float],
+        mask: NDArray[np.float32],
+        light: Light,
+        rng: np.random.Generator,
+    ) -> NDArray[np.float32]:
+        """The sheet in a colour (mean Lab) and a light, with the product's shadow; sRGB 0..1."""
+        lab = self.laid((mask.shape[0], mask.shape[1]))
+        lab = lab * np.array([_ENOUGH, _OWN_HUE, _OWN_HUE], dtype=np.float32)
+        sheet = from_lab((lab + np.array(colour, dtype=np.float32)).astype(np.float32))
+        return apply_light(sheet, illumination(mask, light, rng if light.panes else None))
+
+
 @lru_cache(maxsize=16)
-def exemplars(material: str) -> tuple[NDArray[np.float32], ...]:
-    """Grey tiles of a material, float32 square, mean 1; none where the package ships none."""
+def tiles_of(material: str) -> tuple[NDArray[np.float32], ...]:
+    """Tiles of a material as :attr:`Sheet.tile`; none where the package ships none."""
     folder = files("persona_img") / "assets" / "textures" / material
     if not folder.is_dir():
         return ()
@@ -54,62 +103,68 @@ def exemplars(material: str) -> tuple[NDArray[np.float32], ...]:
     for entry in sorted(folder.iterdir(), key=lambda e: e.name):
         if entry.name.endswith(".jpg"):
             with entry.open("rb") as lines, Image.open(lines) as image:
-                grey = np.asarray(image.convert("L"), dtype=np.float32)
-            tiles.append(np.asarray(grey / grey.mean(), dtype=np.float32))
+                lab = to_lab(np.asarray(image.convert("RGB")))
+            tiles.append(np.asarray(lab - lab.mean(axis=(0, 1)), dtype=np.float32))
     return tuple(tiles)
 
 
-def chosen(
-    plate: NDArray[np.float32], material: str | None, rng: np.random.Generator
-) -> NDArray[np.float32] | None:
-    """A tile of the material, its grain turned to the plate's; None where there is none."""
-    tiles = exemplars(material) if material else ()
-    if not tiles:
+def sheet_of(material: str | None, size: tuple[int, int], rng: np.random.Generator) -> Sheet | None:
+    """A tile of the material, somewhere and of some size; None where there is none.
+
+    Args:
+        material: Name of a surface.
+        size: (height, width) of the plate.
+        rng: Of tile, size and place.
+    """
+    tiles = tiles_of(material) if material else ()
+    if not tiles or material is None:
         return None
     tile = tiles[int(rng.integers(len(tiles)))]
-    return tile.T if _runs_down(tile) != _runs_down(plate.mean(axis=2)) else tile
+    side = max(8, round(rng.uniform(*_SPANS) * min(size)))
+    return Sheet(material, tile, side, int(rng.integers(side)), int(rng.integers(side)))
 
 
 def matched(
     plate: NDArray[np.float32],
-    material: str,
-    tile: NDArray[np.float32],
+    sheet: Sheet,
     light: NDArray[np.float32] | None,
     area: NDArray[np.float32],
     strength: float,
-    rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """A plate with the contrast of its material.
+    """A plate with the structure and the contrast of its material.
 
     Args:
         plate: float32 sRGB 0..1 (h, w, 3).
-        material: Whose tiles say how much contrast there may be.
-        tile: The tile whose noise is added (see :func:`chosen`).
+        sheet: What the plate was to look like.
         light: float32 (h, w), the light's factor on sRGB values: its shadows are no texture.
             None where it is not known where they fall; then nothing is calmed.
         area: float32 (h, w), 1 where the plate's own contrast is measured.
         strength: Share of the difference that is made up for, 0..1.
-        rng: Of the noise.
     """
-    height, width = plate.shape[:2]
-    side = max(8, round(_TILE_SPAN * min(height, width)))
-    period = int(2 ** np.ceil(np.log2(max(height, width, side))))
-    texture = spot_noise(_resized(tile, side), period, rng)[:height, :width]
-    bare = np.log(np.maximum(plate.mean(axis=2), 0.02))
+    grey = np.asarray(plate.mean(axis=2), dtype=np.float32)
+    bare = np.log(np.maximum(grey, 0.02))
     if light is not None:
         bare = bare - np.log(np.maximum(light, 0.05))
-    wanted = _ENOUGH * _contrasts(_resized(tile, side))
-    allowed = np.max([_contrasts(_resized(t, side)) for t in exemplars(material)], axis=0) * _ROOM
-    change = np.zeros((height, width), dtype=np.float32)
-    bands, noises = _octaves(bare.astype(np.float32)), _octaves(texture)
-    for band, noise, least, most in zip(bands, noises, wanted, allowed, strict=True):
-        there = band[area > 0] if area.any() else band
+    # Relief is relative to the light that falls on it: the same veins in sun and in shade.
+    around = max(8.0, float((grey * area).sum() / max(1.0, float(area.sum()))) * 100.0)
+    laid = np.log1p(np.maximum(sheet.laid(grey.shape)[..., 0] / around, -0.9))
+    same = tiles_of(sheet.material) or (sheet.tile,)
+    sizes = [_contrasts(_resized(tile, sheet.side)[..., 0], around) for tile in same]
+    allowed = np.max(sizes, axis=0) * _ROOM
+    change = np.zeros(grey.shape, dtype=np.float32)
+    where = area > 0 if area.any() else np.ones(grey.shape, dtype=bool)
+    bands, asked = _octaves(bare.astype(np.float32)), _octaves(laid.astype(np.float32))
+    for band, wanted, most in zip(bands, asked, allowed, strict=True):
+        # How much of the sheet's band the plate holds already: least squares.
+        power = float((wanted[where] ** 2).sum())
+        held = float((band[where] * wanted[where]).sum()) / max(1e-9, power)
+        held = float(np.clip(held, 0.0, _ENOUGH))
+        rest = band - np.float32(held) * wanted
         # The median forgives edges and veins, which no texture accounts for.
-        has = 1.4826 * float(np.median(np.abs(there)))
+        has = 1.4826 * float(np.median(np.abs(rest[where])))
         if has > most and light is not None:
-            change -= band * np.float32(1.0 - most / has)
-        elif has < least:
-            change += noise * np.float32(np.sqrt(least**2 - has**2) / max(1e-9, float(noise.std())))
+            change -= rest * np.float32(1.0 - most / has)
+        change += wanted * np.float32(_ENOUGH - held)
     shaped = np.clip(plate * np.exp(np.float32(strength) * change)[..., None], 0.0, 1.0)
     return _one_hue(shaped.astype(np.float32), area, strength)
 
@@ -184,27 +239,27 @@ def _one_hue(
     return from_lab(lab)
 
 
-def _contrasts(tile: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Spread of a tile's logarithm in each octave."""
-    return np.array([band.std() for band in _octaves(np.log(np.maximum(tile, 0.02)))])
+def _contrasts(lightness: NDArray[np.float32], around: float) -> NDArray[np.float64]:
+    """Spread, in each octave, of the logarithm of a tile that lies around a lightness."""
+    relief = np.log1p(np.maximum(lightness / around, -0.9)).astype(np.float32)
+    return np.array([band.std() for band in _octaves(relief)])
 
 
 def _resized(tile: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    large = cv2.resize(tile, (side, side), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(large, dtype=np.float32)
+    """A seamless tile at another size, still seamless."""
+    border = 4
+    around = np.pad(tile, ((border, border), (border, border), (0, 0)), mode="wrap")
+    scale = side / tile.shape[0]
+    rim = round(border * scale)
+    method = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+    large = cv2.resize(around, (side + 2 * rim, side + 2 * rim), interpolation=method)
+    return np.asarray(large[rim : rim + side, rim : rim + side], dtype=np.float32)
 
 
 def _octaves(grey: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """Differences of Gaussian blurs at ``_OCTAVES``, the finest first."""
     blurred = [cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in _OCTAVES]
     return [np.asarray(a - b) for a, b in pairwise(blurred)]
-
-
-def _runs_down(grey: NDArray[np.float32]) -> bool:
-    """Whether the grain runs from top to bottom rather than from side to side."""
-    across = np.abs(np.diff(grey, axis=1)).mean()
-    down = np.abs(np.diff(grey, axis=0)).mean()
-    return bool(across > down)
 
 
 def _gauss(radius: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:

@@ -96,8 +96,9 @@ class PlainBackdrops:
         mask: NDArray[np.float32],
         styles: Sequence[Mapping[str, str]],
         seeds: Sequence[int],
+        starts: Sequence[NDArray[np.float32] | None] | None = None,
     ) -> list[NDArray[np.float32]]:
-        """Lit paper; the product's colours do not matter to it."""
+        """Lit paper; neither the product's colours nor a start matter to it."""
         return [self._plate(mask, style, seed) for style, seed in zip(styles, seeds, strict=True)]
 
     def training_pictures(self) -> CopyIndex | None:

@@ -23,7 +23,7 @@ from persona_img.rendering.compose import Placed, compose
 from persona_img.rendering.enhance import Spot, enlarge, grain_of
 from persona_img.rendering.framing import frame_of
 from persona_img.rendering.gate import judge, picture_scores, plate_scores
-from persona_img.rendering.material import chosen, matched
+from persona_img.rendering.material import matched, sheet_of
 from persona_img.rendering.measure import compare_product
 from persona_img.rendering.tone import light_of, open_area, pulled, shading
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from persona_img.imaging.photo import Photo
     from persona_img.rendering.base import BackdropSource
 
-_VERSION = "1"
+_VERSION = "2"
 """Raised whenever the same recipe would give other pixels."""
 _MARK = "persona-img"
 """Keyword of the PNG text that says which recipe made a variant."""
@@ -115,12 +115,7 @@ class BackdropRenderer:
         clock = _Clock({"mask": shot.seconds})
         refused = []
         for attempt in range(self.settings.tries):
-            canvas = shot.canvas(_framing(style))
-            with clock("plate"):
-                plate = self.backdrops.plates(
-                    canvas.product, canvas.mask, [style.values], [_drawn(seed, attempt)]
-                )[0]
-            variant = self._candidate(shot, style, seed, attempt, plate, clock)
+            variant = self._candidate(shot, style, seed, attempt, clock)
             if variant.gate.passed:
                 return variant
             refused.append("; ".join(variant.gate.reasons))
@@ -137,24 +132,27 @@ class BackdropRenderer:
         style: Style,
         seed: int,
         attempt: int,
-        plate: NDArray[np.float32],
         clock: _Clock,
     ) -> Variant:
         canvas, light = shot.canvas(_framing(style)), light_of(style.values.get("light", "soft"))
         drawn, asked = _drawn(seed, attempt), self.backdrops.colour(style.values)
+        with clock("plate"):
+            rng = np.random.default_rng([drawn, 1])
+            sheet = sheet_of(self.backdrops.material(style.values), canvas.size, rng)
+            start = None if sheet is None else sheet.lit(asked, canvas.mask, light, rng)
+            plate = self.backdrops.plates(
+                canvas.product, canvas.mask, [style.values], [drawn], [start]
+            )[0]
         with clock("enlarge"):
             plate = pulled(plate, asked, canvas.mask, light, self.settings.colour_pull)
-            strength, rng = self.settings.texture, np.random.default_rng([drawn, 1])
-            material = self.backdrops.material(style.values)
-            tile = chosen(plate, material, rng)
-            finished = plate
-            if material is not None and tile is not None:
+            strength, finished = self.settings.texture, plate
+            if sheet is not None:
                 area, shade = open_area(canvas.mask, light), shading(canvas.mask, light)
-                finished = matched(plate, material, tile, shade, area, strength, rng)
+                finished = matched(plate, sheet, shade, area, strength)
             large = enlarge(
                 canvas.spot.cut(finished),
                 (canvas.placed.frame.height, canvas.placed.frame.width),
-                tile=tile,
+                tile=None if sheet is None else sheet.grey,
                 strength=strength,
                 grain=shot.grain,
                 seed=drawn,
@@ -200,6 +198,10 @@ class _Canvas:
     spot: Spot
     product: NDArray[np.uint8]
     mask: NDArray[np.float32]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.mask.shape[0], self.mask.shape[1]
 
 
 @dataclass(eq=False)

@@ -1,0 +1,100 @@
+"""One shop of one's own through the command line: every step is the real program."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from persona_img.serving.run import ServiceProcess
+
+pytestmark = pytest.mark.slow
+
+PHOTOS = Path(__file__).parents[1] / "data" / "photos"
+SETTINGS = """
+backdrops = "plain"
+segments = 2
+least_shoppers = 20
+slate = 2
+variants_per_product = 2
+"""
+
+
+def run(home: Path, *arguments: object, status: int = 0) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "persona_img", *map(str, arguments), "--home", str(home)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == status, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shop up to the point where it can be served."""
+    home = tmp_path_factory.mktemp("shops") / "mine"
+    run(home, "catalog", "add", PHOTOS / "dress-01.jpg", "--category", "dress", "--licence", "own")
+    run(home, "catalog", "add", PHOTOS / "shirt-01.jpg", "--category", "shirt", "--licence", "own")
+    (home / "persona-img.toml").write_text(SETTINGS)
+    run(home, "simulate", "--shoppers", 200, "--days", 30, "--until", "2026-03-02")
+    run(home, "profile", "--as-of", "2026-03-02")
+    return home
+
+
+def test_the_loop_turns_step_by_step(home: Path) -> None:
+    said = run(home, "rank", "--render")
+    assert "approved" in said
+    assert "policy cold-" in said
+    command = [sys.executable, "-m", "persona_img", "serve", "--home", str(home), "--port", "0"]
+    with ServiceProcess(command, home / "service.log") as service:
+        visits = ("--shoppers", 200, "--visits", 6, "--until", "2026-03-02", "--url", service.url)
+        assert "SIMULATED" in run(home, "simulate", *visits)
+        answer = httpx.get(f"{service.url}/v1/variant?shopper=zoe&product=dress-01").json()
+        assert answer["propensity"] > 0
+        picture = httpx.get(service.url + answer["image_url"])
+        assert picture.headers["content-type"].startswith("image/")
+    report = json.loads(run(home, "analyze", "--simulated", "--json"))
+    assert report["unit"] == "shopper"
+    assert {arm["arm"] for arm in report["arms"]} == {"control", "personalized"}
+    said = run(home, "retrain", "--promote-if-better")
+    assert "off-policy" in said
+    assert "version 1" in said
+
+
+def test_ranking_is_told_as_json_and_an_unknown_segment_is_named(home: Path) -> None:
+    lines = [json.loads(line) for line in run(home, "rank", "--json", "--top", 2).splitlines()]
+    assert {line["product"] for line in lines} == {"dress-01", "shirt-01"}
+    assert all(len(line["styles"]) == 2 for line in lines)
+    assert "choose one" in run(home, "rank", "--segment", "martians", status=2)
+
+
+def test_a_product_is_not_added_twice_and_nothing_is_half_added(home: Path, tmp_path: Path) -> None:
+    before = (home / "catalog" / "products.csv").read_bytes()
+    add = ("--category", "dress", "--licence", "own")
+    assert "dress-01" in run(home, "catalog", "add", PHOTOS / "dress-01.jpg", *add, status=2)
+    (tmp_path / "a.jpg").write_bytes((PHOTOS / "dress-01.jpg").read_bytes())
+    (tmp_path / "b.jpg").write_bytes(b"no picture")
+    assert "b.jpg" in run(home, "catalog", "add", tmp_path, *add, status=2)
+    assert (home / "catalog" / "products.csv").read_bytes() == before
+    assert not (home / "catalog" / "photos" / "a.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (("profile",), "persona-img"),
+        (("rank",), "persona-img"),
+        (("analyze",), "no events"),
+        (("retrain",), "persona-img"),
+        (("serve",), "persona-img"),
+        (("rollback",), "champion"),
+    ],
+)
+def test_a_step_too_early_names_the_step_before(
+    tmp_path: Path, command: tuple[str, ...], says: str
+) -> None:
+    assert says in run(tmp_path / "new", *command, status=2)

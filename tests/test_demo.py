@@ -1,0 +1,184 @@
+"""The whole loop in a small shop: real photos, real adapters, the real service over HTTP.
+
+Plain backdrops keep it quick; the shipped checkpoint has its tests in ``rendering`` and
+``generator``.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+from rich.console import Console
+
+from persona_img import wiring
+from persona_img.cli.demo import show_result
+from persona_img.demo import FULL, QUICK, Demo, DemoResult, DemoSize, spread
+from persona_img.domain.catalog import Catalog
+from persona_img.imaging.photo import load_photo
+from persona_img.rendering.certificate import verify
+from persona_img.settings import ASSETS, Settings
+from persona_img.workspace import Workspace
+
+pytestmark = pytest.mark.slow
+
+SMALL = DemoSize(
+    products=4,
+    shoppers=300,
+    visits=3.0,
+    settings=QUICK.settings | {"slate": 2, "variants_per_product": 2, "segments": 3},
+)
+
+
+def run(home: Path) -> tuple[DemoResult, str]:
+    console = Console(file=io.StringIO(), width=120)
+    settings = Settings.fresh(home=home, backdrops="plain", least_shoppers=20)
+    result = Demo(settings, Workspace.open(home), SMALL, console).run()
+    show_result(result, home, console)
+    return result, console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("outside") / "demo"
+
+
+@pytest.fixture(scope="module")
+def done(home: Path) -> tuple[DemoResult, str]:
+    return run(home)
+
+
+def test_it_serves_two_rounds_and_logs_both(done: tuple[DemoResult, str], home: Path) -> None:
+    result, _ = done
+    assert [r.number for r in result.rounds] == [1, 2]
+    settings = Settings.load(home=home)
+    tracker = wiring.tracker(settings, Workspace.open(home))
+    assert tracker.champion() is not None
+    with closing(sqlite3.connect(home / "mlflow" / "mlflow.db")) as database:
+        runs = {row[0] for row in database.execute("select run_uuid from runs")}
+    assert {r.run for r in result.rounds} <= runs
+
+
+def test_every_impression_is_in_one_round_with_its_propensity(
+    done: tuple[DemoResult, str], home: Path
+) -> None:
+    result, _ = done
+    everything = wiring.read_feedback(Settings.load(home=home))
+    parts = [r.feedback for r in result.rounds]
+    assert sum(map(len, parts)) == len(everything)
+    assert parts[0]["shown_at"].max() < parts[1]["shown_at"].min()
+    assert everything["propensity"].between(0, 1, inclusive="right").all()
+    chosen = everything[everything["arm"] == "personalized"]
+    for one in result.rounds:
+        table = one.table
+        rows = chosen[chosen["policy_version"] == table.policy_version]
+        assert len(rows)
+        for row in rows.head(50).itertuples():
+            slate = table.slates[row.segment, row.product]
+            assert row.propensity in {
+                c.probability for c in slate.candidates if c.style.key == row.style_key
+            }
+
+
+def test_every_variant_is_verified_and_of_the_photos_size(
+    done: tuple[DemoResult, str], home: Path
+) -> None:
+    result, _ = done
+    store = wiring.variant_store(Workspace.open(home))
+    catalog = Catalog.load(home / "catalog" / "products.csv")
+    records = store.records()
+    assert len(records) == result.shown > 0
+    for record in records:
+        photo = load_photo(catalog[record.product].photo)
+        assert verify(store.path(record.digest), photo).passed
+        with Image.open(store.path(record.digest)) as variant:
+            assert variant.size == photo.pixels.shape[1::-1]
+
+
+def test_it_says_that_shoppers_are_simulated_and_where_things_are(
+    done: tuple[DemoResult, str], home: Path
+) -> None:
+    result, said = done
+    assert said.count("SIMULATED") >= 3
+    for path in (result.report, result.sheet, home / "events.sqlite", home / "mlflow"):
+        assert path.exists()
+        assert str(path) in said.replace("\n", "")
+    for command in ("make dashboard", "make mlflow", "make serve"):
+        assert command in said
+
+
+def test_a_later_command_knows_the_demos_shop(done: tuple[DemoResult, str], home: Path) -> None:
+    settings = Settings.load(home=home)
+    assert settings.personalized_share == QUICK.settings["personalized_share"]
+    assert (settings.backdrops, settings.slate) == ("plain", 2)
+    table = Workspace.open(home).decision_table()
+    log = wiring.event_log(Workspace.open(home))
+    with closing(log):
+        wiring.decider(settings, table, log, wiring.variant_store(Workspace.open(home)))
+
+
+def test_run_again_it_does_the_same_again(done: tuple[DemoResult, str], home: Path) -> None:
+    first, _ = done
+    (home.parent / "neighbour.txt").write_text("not ours")
+    (home / "events.sqlite").write_bytes(b"half a file, as after a power cut")
+    before = {p.name for p in (home / "variants").rglob("*.png")}
+    again, _ = run(home)
+    assert {p.name for p in (home / "variants").rglob("*.png")} == before
+    for one, other in zip(first.rounds, again.rounds, strict=True):
+        assert one.report.to_dict() == other.report.to_dict()
+        assert one.table == other.table
+        assert one.truth == other.truth
+    assert first.promotion == again.promotion
+    assert {p.name for p in home.parent.iterdir()} == {"demo", "neighbour.txt"}
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox"]
+        )
+        yield browser.new_page(viewport={"width": 1200, "height": 900})
+        browser.close()
+
+
+@pytest.mark.browser
+def test_the_report_stands_alone_and_shows_every_product(
+    done: tuple[DemoResult, str], page: Page
+) -> None:
+    result, _ = done
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(result.report.as_uri())
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert "simulated" in page.inner_text("body").lower()
+    sizes = page.eval_on_selector_all("img", "all => all.map(i => i.naturalWidth)")
+    assert len(sizes) >= 2 * SMALL.products
+    assert min(sizes) > 0
+    wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert wide <= 0
+    said = re.findall(r"[+-]\d+\.\d%", page.inner_text("body"))
+    assert said, "no lift in the report"
+
+
+def test_categories_take_turns() -> None:
+    shipped = list(Catalog.load(ASSETS / "catalog" / "products.csv"))
+    some = spread(shipped, 5)
+    assert len({p.category for p in some}) == 5
+    assert set(spread(shipped, 1000)) == set(shipped)
+    assert len(shipped) >= FULL.products >= 40
+
+
+def test_what_was_asked_for_wins_over_the_demos_own_settings(tmp_path: Path) -> None:
+    settings = Settings.fresh(home=tmp_path / "d", personalized_share=0.6)
+    demo = Demo(settings, Workspace.open(tmp_path / "d"), replace(SMALL), Console())
+    assert demo.settings.personalized_share == 0.6
+    assert demo.settings.slate == 2
