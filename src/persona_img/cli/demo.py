@@ -45,7 +45,7 @@ def show_result(result: object, home: Path, console: Console) -> None:
 
     assert isinstance(result, DemoResult)
     table = Table(title="SIMULATED shoppers, real photos", title_justify="left")
-    for column in ("round", "arm", "shoppers", "CTR", "lift", "interval", "true CTR"):
+    for column in ("round", "arm", "shoppers", "CTR", "lift", "interval", "true lift"):
         table.add_column(column, justify="left" if column == "arm" else "right")
     for one in result.rounds:
         lifts = {
@@ -60,7 +60,7 @@ def show_result(result: object, home: Path, console: Console) -> None:
                 f"{arm.ctr:.2%}",
                 f"{lift.lift:+.1%}" if lift else "",
                 f"{lift.low:+.1%} … {lift.high:+.1%}" if lift else "",
-                f"{one.truth[arm.arm]:.2%}",
+                f"{one.truth[arm.arm] / one.truth['control'] - 1:+.1%}" if lift else "",
             )
     console.print()
     console.print(table)
