@@ -136,6 +136,19 @@ def test_a_second_rendering_makes_nothing_anew(
     assert {(r.product, r.style): r.record.digest for r in again if r.record} == digests
 
 
+def test_the_pictures_do_not_depend_on_the_number_of_workers(
+    settings: Settings, catalog: Catalog, tmp_path: Path,
+    rendered: tuple[loop.Slates, list[loop.Rendered]],
+) -> None:  # fmt: skip
+    slates, alone = rendered
+    store = wiring.variant_store(Workspace.open(tmp_path / "other"))
+    told: list[loop.Rendered] = []
+    together = loop.render(
+        slates, catalog, wiring.renderer(settings), store, seed=1, workers=3, on_done=told.append
+    )
+    assert together == alone == told
+
+
 def test_only_approved_variants_are_decided_for_and_the_rest_is_the_original(
     settings: Settings, profiled: loop.Profiled,
     rendered: tuple[loop.Slates, list[loop.Rendered]],

@@ -250,6 +250,7 @@ class Demo:
                 wiring.renderer(self.settings),
                 store,
                 seed=self.settings.seed,
+                workers=self.settings.workers,
                 on_done=lambda _: advance(),
             )
         rejected = [r for r in rendered if r.record is None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from persona_img.abtest.analysis import ABTest
 from persona_img.domain.decision import Arms, DecisionTable, uniform
 from persona_img.domain.style import Style, StyleSpace
+from persona_img.domain.variant import VariantRecord
 from persona_img.errors import LowMaskConfidence, NotEnoughData, RenderRejected
 from persona_img.imaging.photo import load_photo
 from persona_img.profiles.factors import fit_factors
@@ -27,9 +29,8 @@ if TYPE_CHECKING:
 
     from persona_img.abtest.report import ABReport
     from persona_img.domain.catalog import Catalog, Product
-    from persona_img.domain.variant import VariantRecord
     from persona_img.profiles.base import FeatureSource
-    from persona_img.rendering.base import Renderer
+    from persona_img.rendering.base import Renderer, Variant
     from persona_img.rendering.store import VariantStore
     from persona_img.tracking.base import Tracker
     from persona_img.workspace import Workspace
@@ -178,20 +179,38 @@ def render(
     store: VariantStore,
     *,
     seed: int,
+    workers: int = 1,
     on_done: Callable[[Rendered], None] = lambda _: None,
 ) -> list[Rendered]:
     """Variants of every planned style, each once; what was rendered before is not made again.
 
     What passed the gate is approved. What did not is listed with its reason and never served.
+
+    Args:
+        slates: What is wanted.
+        catalog: Its products.
+        renderer: Makes the variants; called by ``workers`` threads at once.
+        store: Keeps them; only this thread writes to it.
+        seed: Of the variants.
+        workers: Products rendered at the same time; the pictures do not depend on it.
+        on_done: Told of each variant.
     """
     wanted: dict[str, dict[Style, None]] = {}
     for (_, product), styles in slates.items():
         wanted.setdefault(product, {}).update(dict.fromkeys(s for s in styles if not s.is_original))
     results = []
-    for product, some in wanted.items():
-        for rendered in _render_product(catalog[product], list(some), renderer, store, seed):
-            results.append(rendered)
-            on_done(rendered)
+    pool = ThreadPoolExecutor(workers)
+    try:
+        made = {
+            product: pool.submit(_make, catalog[product], list(some), renderer, store, seed)
+            for product, some in wanted.items()
+        }
+        for product in wanted:
+            for rendered in _kept(made.pop(product).result(), product, store):
+                results.append(rendered)
+                on_done(rendered)
+    finally:
+        pool.shutdown(cancel_futures=True)
     return results
 
 
@@ -200,32 +219,49 @@ def variant_seed(seed: int, product: str, style: Style) -> int:
     return int(uniform(str(seed), product, style.key) * 2**31)
 
 
-def _render_product(
+_Made = tuple[Style, "VariantRecord | Variant | str"]
+"""A style and what became of it: known before, made now, or the reason why not."""
+
+
+def _make(
     product: Product, styles: list[Style], renderer: Renderer, store: VariantStore, seed: int
-) -> Iterator[Rendered]:
+) -> list[_Made]:
+    """Runs in a worker: reads the store, writes nothing."""
     photo = load_photo(product.photo)
     seeds = {style: variant_seed(seed, product.product, style) for style in styles}
+    made: list[_Made] = []
     missing = []
     for style in styles:
         known = store.find(photo.digest, style, seeds[style], renderer.fingerprint())
         if known is None:
             missing.append(style)
         else:
-            store.show(known.digest, product.product)
-            yield Rendered(product.product, style, store.approve(known.digest))
-    rejected: list[Rendered] = []
+            made.append((style, known))
 
     def note(style: Style, error: RenderRejected) -> None:
-        rejected.append(Rendered(product.product, style, None, str(error)))
+        made.append((style, str(error)))
 
     try:
-        made = renderer.render_many(photo, missing, [seeds[s] for s in missing], on_rejected=note)
-        for variant in made:
-            record = store.put(variant, product.product)
-            yield Rendered(product.product, variant.style, store.approve(record.digest))
-        yield from rejected
+        rendered = renderer.render_many(
+            photo, missing, [seeds[s] for s in missing], on_rejected=note
+        )
+        made.extend((variant.style, variant) for variant in rendered)
     except LowMaskConfidence as error:
-        yield from (Rendered(product.product, s, None, str(error)) for s in missing)
+        made.extend((style, str(error)) for style in missing)
+    return made
+
+
+def _kept(made: Iterable[_Made], product: str, store: VariantStore) -> Iterator[Rendered]:
+    """What a worker made, stored and approved."""
+    for style, found in made:
+        if isinstance(found, str):
+            yield Rendered(product, style, None, found)
+        else:
+            if isinstance(found, VariantRecord):
+                record = store.show(found.digest, product)
+            else:
+                record = store.put(found, product)
+            yield Rendered(product, style, store.approve(record.digest))
 
 
 def decide(

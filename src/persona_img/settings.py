@@ -23,7 +23,7 @@ from persona_img.errors import InvalidInput
 
 ASSETS = Path(__file__).parent / "assets"
 FILE = "persona-img.toml"
-_NOT_KEPT = {"home", "host", "port", "tokens"}
+_NOT_KEPT = {"home", "host", "port", "tokens", "workers"}
 """A shop's file is about the shop, not about where it runs; and secrets are not written down."""
 
 
@@ -56,6 +56,7 @@ class Settings(BaseSettings):
         guidance: How strongly the style is followed; 1 is without guidance.
         strength: How far a backdrop may leave its material's tile; 1 paints from noise alone.
         tries: Candidates per variant before it is given up.
+        workers: Products rendered at the same time.
         seed: Of everything random.
         host: Address the service listens on.
         port: Port the service listens on.
@@ -85,6 +86,7 @@ class Settings(BaseSettings):
     guidance: float = Field(2.0, ge=1, le=20)
     strength: float = Field(0.6, gt=0, le=1)
     tries: int = Field(3, ge=1, le=20)
+    workers: int = Field(2, ge=1, le=64)
     seed: int = Field(7, ge=0)
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
@@ -146,6 +147,23 @@ def test_a_plate_keeps_to_its_start_the_more_the_less_strength(checkpoint: Path)
     assert far[0.2] < far[0.8]
     alone = DiffusionBackdrops(checkpoint, steps=5).plates(product, mask, [style], [1])[0]
     np.testing.assert_array_equal(alone, made[1.0])
+
+
+def test_plates_do_not_depend_on_threads(checkpoint: Path) -> None:
+    product, mask = np.full((256, 256, 3), 127, np.uint8), np.zeros((256, 256), np.float32)
+    source = DiffusionBackdrops(checkpoint, steps=3)
+    style = {"surface": "linen", "light": "soft", "palette": "neutral"}
+
+    def paint(seed: int) -> np.ndarray:
+        return source.plates(product, mask, [style], [seed])[0]
+
+    alone = [paint(seed) for seed in range(6)]
+    before = torch.get_num_threads()
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(paint, range(6)))
+    assert torch.get_num_threads() == before
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("strength", [0.0, -0.1, 1.1, float("nan")])

@@ -46,7 +46,7 @@ def show_result(result: object, home: Path, console: Console) -> None:
     assert isinstance(result, DemoResult)
     table = Table(title="SIMULATED shoppers, real photos", title_justify="left")
     for column in ("round", "arm", "shoppers", "CTR", "lift", "interval", "true lift"):
-        table.add_column(column, justify="left" if column == "arm" else "right")
+        table.add_column(column, justify="left" if column == "arm" else "right", no_wrap=True)
     for one in result.rounds:
         lifts = {
             c.arm: c for c in one.report.comparisons if c.metric == "CTR" and c.segment is None
@@ -59,7 +59,7 @@ def show_result(result: object, home: Path, console: Console) -> None:
                 f"{arm.shoppers:,}",
                 f"{arm.ctr:.2%}",
                 f"{lift.lift:+.1%}" if lift else "",
-                f"{lift.low:+.1%} … {lift.high:+.1%}" if lift else "",
+                f"{lift.low:+.1%} to {lift.high:+.1%}" if lift else "",
                 f"{one.truth[arm.arm] / one.truth['control'] - 1:+.1%}" if lift else "",
             )
     console.print()

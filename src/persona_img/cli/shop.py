@@ -167,6 +167,7 @@ def _prepare(
     store = wiring.variant_store(workspace)
     rendered = loop.render(
         slates, catalog, wiring.renderer(settings), store, seed=settings.seed,
+        workers=settings.workers,
         on_done=lambda r: print(f"{r.product}  {r.style}  {r.reason or 'approved'}"),
     )  # fmt: skip
     version = f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"

@@ -1,6 +1,7 @@
 """The checkpoint as a diffusers pipeline: product and style in, backdrop plate out."""
 
 # No postponed annotations: diffusers reads the types of a pipeline's parts when it loads one.
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -113,8 +114,10 @@ class BackdropPipeline(DiffusionPipeline):
             latents = (1.0 - strength) * begun + strength * latents
         count = max(1, round(strength * steps))
         sigmas = [strength * (1.0 - i / count) for i in range(count)]
-        self.scheduler.set_timesteps(sigmas=sigmas, device=device)
-        for time in self.progress_bar(self.scheduler.timesteps):
+        # A copy: the scheduler counts its steps, and calls may overlap.
+        scheduler = copy.deepcopy(self.scheduler)
+        scheduler.set_timesteps(sigmas=sigmas, device=device)
+        for time in self.progress_bar(scheduler.timesteps):
             twice = 2 if guidance != 1.0 else 1
             velocity = predict(
                 self.denoiser,
@@ -126,7 +129,7 @@ class BackdropPipeline(DiffusionPipeline):
             if twice == 2:
                 with_style, without = velocity.chunk(2)
                 velocity = without + guidance * (with_style - without)
-            latents = self.scheduler.step(velocity, time, latents).prev_sample
+            latents = scheduler.step(velocity, time, latents).prev_sample
         pictures = self.codec.decode(latents.to(self.codec.dtype)).float()
         return BackdropOutput(images=((pictures + 1) / 2).clamp(0, 1))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,6 +95,7 @@ class VariantStore:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        self._local = threading.local()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with closing(self._open()) as db:
@@ -191,10 +193,12 @@ class VariantStore:
 
     def is_servable(self, digest: str) -> bool:
         """Whether a variant is stored and approved at this moment."""
-        with closing(self._open()) as db:
-            found = db.execute(
-                "SELECT 1 FROM variants WHERE digest = ? AND approved = 1", (digest,)
-            ).fetchone()
+        # Asked at every decision: opening the database costs more than the answer.
+        if not hasattr(self._local, "db"):
+            self._local.db = self._open()
+        found = self._local.db.execute(
+            "SELECT 1 FROM variants WHERE digest = ? AND approved = 1", (digest,)
+        ).fetchone()
         return found is not None
 
     def servable_path(self, digest: str) -> Path:
