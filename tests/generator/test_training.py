@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from persona_img.errors import InvalidInput, NotEnoughData
-from persona_img.generator import training
+from persona_img.generator import codec_training
+from persona_img.generator.codec_training import train_codec
 from persona_img.generator.corpus import Corpus, CorpusSettings, cut_photos, held_out, list_photos
 from persona_img.generator.evaluation import evaluate, index_training
 from persona_img.generator.pipeline import BackdropPipeline
-from persona_img.generator.training import TrainingSettings, cache_latents, train, train_codec
+from persona_img.generator.training import cache_latents, train
+from persona_img.generator.training_state import TrainingSettings
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +37,7 @@ def test_a_checkpoint_is_safetensors_only_and_half_precision(checkpoint: Path) -
 
 
 def stopping_after(steps: int) -> Callable[..., tuple[torch.Tensor, dict[str, float]]]:
-    real, seen = training.codec_loss, []
+    real, seen = codec_training.codec_loss, []
 
     def loss(*args: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
         if len(seen) == steps:
@@ -60,7 +62,7 @@ def test_training_interrupted_and_resumed_is_training_in_one_go(
     corpus = Corpus(tmp_path / "plates")
     every_step = dataclasses.replace(training_settings, save_every=0.0)
     with monkeypatch.context() as patch:
-        patch.setattr(training, "codec_loss", stopping_after(2))
+        patch.setattr(codec_training, "codec_loss", stopping_after(2))
         with pytest.raises(KeyboardInterrupt):
             train_codec(corpus, corpus_settings, every_step, tmp_path)
     resumed = train_codec(corpus, corpus_settings, every_step, tmp_path)

@@ -174,7 +174,8 @@ def train_generator(
 
     from persona_img.generator.corpus import CorpusSettings
     from persona_img.generator.evaluation import evaluate, index_training
-    from persona_img.generator.training import TrainingSettings, train
+    from persona_img.generator.training import train
+    from persona_img.generator.training_state import TrainingSettings
 
     if threads:
         torch.set_num_threads(threads)

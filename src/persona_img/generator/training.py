@@ -1,26 +1,22 @@
-"""Training, in two parts: the codec on crops, then the denoiser on cached latents.
+"""Photos to checkpoint: the codec on crops, then the denoiser on cached latents.
 
-Both parts stop and resume: state is written every few minutes, whole or not at all.
+Both parts stop and resume.
 """
 
 from __future__ import annotations
 
 import copy
-import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
 from persona_img.errors import InvalidInput
-from persona_img.generator.codec import Codec
-from persona_img.generator.corpus import PICTURES, Corpus, CorpusSettings, cut_photos
+from persona_img.generator.corpus import Corpus, CorpusSettings, cut_photos
 from persona_img.generator.pipeline import BackdropPipeline, mask_cells, new_denoiser, predict
 from persona_img.generator.plates import load_surfaces
 from persona_img.generator.style_encoder import StyleEncoder
@@ -29,52 +25,17 @@ from persona_img.imaging.light import LIGHTS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    from persona_img.generator.codec import Codec
 
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How long and how to train.
-
-    Attributes:
-        codec_steps: Optimiser steps of the codec.
-        denoiser_steps: Optimiser steps of the denoiser.
-        codec_batch: Crops a step.
-        denoiser_batch: Pictures a step.
-        crop: Side of the codec's crops, pixels; a multiple of 16.
-        codec_rate: Peak learning rate of the codec.
-        denoiser_rate: Peak learning rate of the denoiser.
-        ema: Decay of the denoiser's averaged weights.
-        drop_style: Chance that a sample is trained without any style (guidance needs it).
-        drop_attribute: Chance that one attribute is left out.
-        photo_share: Share of samples that are merchants' photos, the rest is made.
-        save_every: Seconds between states written.
-        latent_channels: Of the codec.
-        codec_widths: Codec channels at 1/4, 1/8 and 1/16.
-        widths: Denoiser channels; multiples of 32.
-        token_width: Size of a style token.
-        device: torch device.
-        seed: Of weights, batches and noise.
-    """
-
-    codec_steps: int = 1600
-    denoiser_steps: int = 6000
-    codec_batch: int = 16
-    denoiser_batch: int = 16
-    crop: int = 128
-    codec_rate: float = 4e-4
-    denoiser_rate: float = 4e-4
-    ema: float = 0.998
-    drop_style: float = 0.1
-    drop_attribute: float = 0.05
-    photo_share: float = 0.12
-    save_every: float = 180.0
-    latent_channels: int = 32
-    codec_widths: tuple[int, int, int] = (64, 128, 192)
-    widths: tuple[int, int] = (128, 224)
-    token_width: int = 256
-    device: str = "cpu"
-    seed: int = 7
+from persona_img.generator.codec_training import train_codec
+from persona_img.generator.training_state import (
+    SavedState,
+    TrainingSettings,
+    copy_weights,
+    set_rate,
+    signed,
+    write_whole,
+)
 
 
 def train(
@@ -112,78 +73,6 @@ def train(
     return out
 
 
-def train_codec(
-    corpus: Corpus,
-    corpus_settings: CorpusSettings,
-    settings: TrainingSettings,
-    work: Path,
-    start: Path | None = None,
-) -> Codec:
-    """Codec fitted to crops of plates, photos and scenes; its latent statistics are set."""
-    torch.manual_seed(settings.seed)
-    codec = Codec(settings.latent_channels, settings.codec_widths)
-    if start is not None:
-        _copy_weights(Codec.from_pretrained(start, subfolder="codec"), codec, start)
-    codec.to(settings.device, memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(codec.parameters(), settings.codec_rate, weight_decay=1e-4)
-    state = _Saved(work / "codec.pt", {"net": codec, "optimiser": optimiser}, settings.save_every)
-    extra = _scenes(corpus_settings)
-    bar = tqdm(
-        range(state.step, settings.codec_steps),
-        desc="codec",
-        initial=state.step,
-        total=settings.codec_steps,
-    )
-    for step in bar:
-        rng = np.random.default_rng([settings.seed, 1, step])
-        torch.manual_seed(settings.seed * 1_000_003 + step)
-        crops = _crops(corpus, extra, settings.codec_batch, settings.crop, rng).to(settings.device)
-        _set_rate(optimiser, settings.codec_rate, step, settings.codec_steps)
-        mean, log_variance = codec.posterior(crops)
-        raw = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
-        loss, parts = codec_loss(codec.decode_raw(raw), crops, mean, log_variance)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
-        optimiser.step()
-        bar.set_postfix(parts)
-        state.maybe_save(step + 1, parts)
-    state.save(settings.codec_steps)
-    return _with_statistics(codec.eval(), corpus, settings)
-
-
-def codec_loss(
-    made: Tensor, crops: Tensor, mean: Tensor, log_variance: Tensor
-) -> tuple[Tensor, dict[str, float]]:
-    """L1 over a Laplacian pyramid, hue, local spectra, and KL.
-
-    Hue has a term of its own: of a backdrop's error in RGB it is a small part, of what a palette
-    asks it is everything.
-    Spectra are compared in amplitude only, so that a texture may be rendered sharp in other phase
-    than blurred in the right one (cf. focal frequency loss, Jiang et al. 2021, arXiv:2012.12821).
-    """
-    plain = F.l1_loss(made, crops)
-    pyramid = made.new_zeros(())
-    a, b = made, crops
-    for _ in range(3):
-        low_a, low_b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
-        up_a = F.interpolate(low_a, scale_factor=2.0, mode="nearest")
-        up_b = F.interpolate(low_b, scale_factor=2.0, mode="nearest")
-        pyramid = pyramid + F.l1_loss(a - up_a, b - up_b)
-        a, b = low_a, low_b
-    spectra = F.l1_loss(_local_amplitudes(made), _local_amplitudes(crops))
-    hue = F.l1_loss(_opponents(made), _opponents(crops))
-    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
-    loss = plain + pyramid + 2.0 * hue + 0.25 * spectra + 2e-4 * kl
-    mse = F.mse_loss(made.detach(), crops).item()
-    return loss, {
-        "psnr": 10 * float(np.log10(4 / max(mse, 1e-9))),
-        "spectra": spectra.item(),
-        "kl": kl.item(),
-        "hue": hue.item(),
-    }
-
-
 def cache_latents(
     corpus: Corpus, codec: Codec, settings: TrainingSettings, work: Path
 ) -> dict[str, dict[str, Tensor]]:
@@ -203,8 +92,8 @@ def cache_latents(
         for start in tqdm(range(0, len(arrays["rgb"]), 32), desc=f"encode {size[0]}x{size[1]}"):
             some = slice(start, start + 32)
             with torch.no_grad():
-                picture = codec.encode(_signed(arrays["rgb"][some]).to(settings.device))
-                product = codec.encode(_signed(arrays["product"][some]).to(settings.device))
+                picture = codec.encode(signed(arrays["rgb"][some]).to(settings.device))
+                product = codec.encode(signed(arrays["product"][some]).to(settings.device))
             mask = torch.from_numpy(np.array(arrays["mask"][some])).float()[:, None] / 255
             known = torch.from_numpy(np.array(arrays["known"][some])).float()[:, None]
             targets.append(picture.half().cpu())
@@ -219,7 +108,7 @@ def cache_latents(
             "light": torch.from_numpy(np.array(arrays["light"])),
             "colour": torch.from_numpy(np.array(arrays["colour"])),
         }
-    _write_whole(path, result)
+    write_whole(path, result)
     return result
 
 
@@ -247,12 +136,12 @@ def train_denoiser(
     ).to(settings.device)
     if start is not None:
         known = UNet2DConditionModel.from_pretrained(start, subfolder="denoiser")
-        _copy_weights(known, net["denoiser"], start)
+        copy_weights(known, net["denoiser"], start)
         encoder = StyleEncoder.from_pretrained(start, subfolder="style_encoder")
         names = [*encoder.surface_names(), *encoder.config.lights]
         if names != [*style_encoder.surface_names(), *style_encoder.config.lights]:
             raise InvalidInput(f"{start}: knows other surfaces or lights; train from the beginning")
-        _copy_weights(encoder, net["style"], start)
+        copy_weights(encoder, net["style"], start)
     cast("Any", net).to(memory_format=torch.channels_last)
     averaged = copy.deepcopy(net).eval().requires_grad_(False)
     net.train()
@@ -260,7 +149,7 @@ def train_denoiser(
         net.parameters(), settings.denoiser_rate, weight_decay=1e-3, betas=(0.9, 0.99)
     )
     parts = {"net": net, "averaged": averaged, "optimiser": optimiser}
-    state = _Saved(work / "denoiser.pt", parts, settings.save_every)
+    state = SavedState(work / "denoiser.pt", parts, settings.save_every)
 
     def export() -> BackdropPipeline:
         pipeline = BackdropPipeline(
@@ -284,7 +173,7 @@ def train_denoiser(
         torch.manual_seed(settings.seed * 1_000_003 + step)
         batch = _batch(latents, settings, rng)
         batch = {k: v.to(settings.device) for k, v in batch.items()}
-        _set_rate(optimiser, settings.denoiser_rate, step, settings.denoiser_steps)
+        set_rate(optimiser, settings.denoiser_rate, step, settings.denoiser_steps)
         loss = flow_loss(net["denoiser"], net["style"], batch)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -334,126 +223,3 @@ def _batch(
         gone = everything | (rng.random(len(rows)) < settings.drop_attribute)
         batch[name][torch.from_numpy(gone)] = null
     return batch
-
-
-def _opponents(x: Tensor) -> Tensor:
-    """Red against green and blue against both, every 8 pixels."""
-    red, green, blue = F.avg_pool2d(x, 8).unbind(1)
-    return torch.stack([red - green, blue - (red + green) / 2], dim=1)
-
-
-def _local_amplitudes(x: Tensor) -> Tensor:
-    """Amplitudes of windowed 16 x 16 spectra, every 8 pixels."""
-    window = torch.hann_window(16, periodic=False, device=x.device)
-    window = window[:, None] * window[None, :]
-    patches = x.mean(1, keepdim=True).unfold(2, 16, 8).unfold(3, 16, 8)
-    return (
-        torch.fft.rfft2((patches - patches.mean((-1, -2), keepdim=True)) * window)
-        .abs()
-        .add(1e-3)
-        .log()
-    )
-
-
-def _crops(
-    corpus: Corpus, extra: list[NDArray[np.uint8]], count: int, side: int, rng: np.random.Generator
-) -> Tensor:
-    sizes = list(corpus.buckets)
-    share = np.array([len(corpus.buckets[s]["rgb"]) for s in sizes], dtype=np.float64)
-    out = np.empty((count, side, side, 3), dtype=np.uint8)
-    for i in range(count):
-        if extra and rng.random() < 0.12:
-            picture: Any = extra[int(rng.integers(len(extra)))]
-        else:
-            arrays = corpus.buckets[sizes[rng.choice(len(sizes), p=share / share.sum())]]
-            field = "product" if rng.random() < 0.12 else "rgb"
-            picture = arrays[field][int(rng.integers(len(arrays["rgb"])))]
-        top = int(rng.integers(picture.shape[0] - side + 1))
-        left = int(rng.integers(picture.shape[1] - side + 1))
-        crop = picture[top : top + side, left : left + side]
-        out[i] = crop[:, ::-1] if rng.random() < 0.5 else crop
-    return _signed(out)
-
-
-def _signed(rgb: Any) -> Tensor:
-    pictures = torch.from_numpy(np.array(rgb)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return pictures.contiguous(memory_format=torch.channels_last)
-
-
-def _scenes(settings: CorpusSettings) -> list[NDArray[np.uint8]]:
-    paths = [
-        p
-        for folder in settings.scenes
-        for p in sorted(folder.rglob("*"))
-        if p.suffix.lower() in PICTURES
-    ]
-    found = []
-    for path in paths:
-        with Image.open(path) as image:
-            picture = np.asarray(image.convert("RGB"))
-        if min(picture.shape[:2]) >= 128:
-            found.append(picture)
-    return found
-
-
-def _with_statistics(codec: Codec, corpus: Corpus, settings: TrainingSettings) -> Codec:
-    """The same weights with the latents' mean and spread in the config."""
-    rng = np.random.default_rng([settings.seed, 3])
-    latents = []
-    with torch.no_grad():
-        for _ in range(24):
-            crops = _crops(corpus, [], 16, 128, rng).to(settings.device)
-            latents.append(codec.posterior(crops)[0])
-    values = torch.cat(latents)
-    mean, std = values.mean((0, 2, 3)), values.std((0, 2, 3)).clamp_min(1e-3)
-    config = {k: v for k, v in codec.config.items() if not k.startswith("_")}
-    config |= {"latent_mean": mean.tolist(), "latent_std": std.tolist()}
-    fixed = Codec(**config)
-    fixed.load_state_dict(codec.state_dict())
-    return fixed.to(settings.device, memory_format=torch.channels_last).eval()
-
-
-def _copy_weights(known: nn.Module, fresh: nn.Module, start: Path) -> None:
-    try:
-        fresh.load_state_dict({name: value.float() for name, value in known.state_dict().items()})
-    except RuntimeError as error:
-        raise InvalidInput(f"{start}: has another shape than is trained here: {error}") from error
-
-
-def _set_rate(optimiser: torch.optim.Optimizer, peak: float, step: int, total: int) -> None:
-    """Warm-up over 2 %, flat, then linear to a twentieth over the last 30 %."""
-    warm = min(1.0, (step + 1) / max(1.0, 0.02 * total))
-    cool = min(1.0, 0.05 + 0.95 * (total - step) / max(1.0, 0.3 * total))
-    for group in optimiser.param_groups:
-        group["lr"] = peak * min(warm, cool)
-
-
-class _Saved:
-    """Training state on disk: restored at once, written every so many seconds."""
-
-    def __init__(self, path: Path, parts: dict[str, Any], every: float) -> None:
-        self.path, self.parts, self.every = path, parts, every
-        self.step, self.last = 0, time.monotonic()
-        if path.exists():
-            state = torch.load(path, weights_only=True)
-            self.step = int(state["step"])
-            for name, part in parts.items():
-                part.load_state_dict(state[name])
-
-    def maybe_save(self, step: int, figures: dict[str, float]) -> bool:
-        if time.monotonic() - self.last < self.every:
-            return False
-        shown = " ".join(f"{k}={v:.3f}" for k, v in figures.items())
-        tqdm.write(f"{self.path.stem}: step {step}, {shown}")
-        self.save(step)
-        return True
-
-    def save(self, step: int) -> None:
-        _write_whole(self.path, {"step": step} | {n: p.state_dict() for n, p in self.parts.items()})
-        self.step, self.last = step, time.monotonic()
-
-
-def _write_whole(path: Path, value: object) -> None:
-    partial = path.with_name(path.name + ".part")
-    torch.save(value, partial)
-    partial.replace(path)
