@@ -65,9 +65,9 @@ FULL = DemoSize(
     settings={"personalized_share": 0.8, "slate": 4, "variants_per_product": 5, "steps": 8},
 )
 QUICK = DemoSize(
-    products=12,
+    products=8,
     shoppers=1500,
-    visits=4.0,
+    visits=3.5,
     settings={"personalized_share": 0.8, "slate": 3, "variants_per_product": 4, "steps": 6},
 )
 

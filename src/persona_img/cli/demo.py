@@ -38,7 +38,6 @@ def demo(
 
 def show_result(result: object, home: Path, console: Console) -> None:
     """The table at the end, and what to open next."""
-    from rich import box
     from rich.table import Table
 
     from persona_img.demo import DemoResult
@@ -46,7 +45,7 @@ def show_result(result: object, home: Path, console: Console) -> None:
 
     assert isinstance(result, DemoResult)
     table = Table(
-        title="SIMULATED shoppers, real photos", title_justify="left", box=box.SIMPLE_HEAD
+        title="SIMULATED shoppers, real photos", title_justify="left", box=None, pad_edge=False
     )
     for column in ("round", "arm", "shoppers", "CTR", "lift", "interval", "true lift"):
         table.add_column(column, justify="left" if column == "arm" else "right", no_wrap=True)
