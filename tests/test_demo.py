@@ -170,6 +170,9 @@ def test_the_report_stands_alone_and_shows_every_product(
     assert min(sizes) > 0
     wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert wide <= 0
+    kept_back = page.locator("h2:has-text('Kept back') ~ *").first.inner_text()
+    assert all(r.product in kept_back for r in result.rejected)
+    assert result.rejected or "Nothing" in kept_back
     said = re.findall(r"[+-]\d+\.\d%", page.inner_text("body"))
     assert said, "no lift in the report"
 

@@ -102,7 +102,7 @@ def write_report(
         rounds=rounds,
         lift=lift_over_first(rounds),
         promotion=promotion,
-        rejected=list(rejected),
+        rejected=_by_reason(rejected),
         gallery=list(_gallery(catalog, last.table, store)),
         simulated=last.report.simulated,
         root=root,
@@ -125,6 +125,14 @@ def lift_over_first(rounds: Sequence[Round]) -> float:
         control = rates.get("control", math.nan)
         ratios.append(rates.get("personalized", math.nan) / control if control > 0 else math.nan)
     return ratios[1] / ratios[0] - 1 if ratios[0] > 0 else math.nan
+
+
+def _by_reason(rejected: Iterable[Rendered]) -> list[tuple[str, str, list[str]]]:
+    """Product, reason, and the styles that were kept back for it."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for one in rejected:
+        found.setdefault((one.product, one.reason), []).append(_short(one.style.key))
+    return [(product, reason, styles) for (product, reason), styles in found.items()]
 
 
 def _gallery(
