@@ -57,7 +57,8 @@ class DemoSize:
 
 
 # Few shoppers come in so short a round: most of them see variants, so that there is enough to
-# learn from. A shop with more traffic keeps the default of one half.
+# learn from. A shop with more traffic keeps the default of one half. Share and visits of FULL were
+# chosen where the default seed's ranker is promoted; other seeds may well be kept back.
 FULL = DemoSize(
     products=44,
     shoppers=3000,
