@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -164,6 +165,7 @@ def test_known_slates_are_used_as_given():
     assert judge(tables=[TABLE]) == judge()
     missing = log()[(log()["product"] != "p0") | (log()["style_key"] != SHOWN[1].key)]
     assert judge(missing, tables=[TABLE]).coverage == 1.0
+    assert judge(missing, tables=[replace(TABLE, policy_version="v9")]).coverage < 1.0
 
 
 def test_every_policy_version_has_its_own_slates():

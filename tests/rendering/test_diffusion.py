@@ -143,6 +143,13 @@ def test_a_plate_keeps_to_its_start_the_more_the_less_strength(checkpoint: Path)
     for strength in (0.2, 0.8, 1.0):
         source = DiffusionBackdrops(checkpoint, steps=5, strength=strength)
         made[strength] = source.plates(product, mask, [style], [1], [start])[0]
+    nearly = DiffusionBackdrops(checkpoint, steps=5, strength=1e-4)
+    kept = nearly.plates(product, mask, [style], [1], [start])[0]
+    codec = nearly._loaded().codec
+    with torch.no_grad():
+        signed = torch.from_numpy(start).permute(2, 0, 1)[None] * 2 - 1
+        coded = (codec.decode(codec.encode(signed))[0].permute(1, 2, 0) + 1) / 2
+    np.testing.assert_allclose(kept, coded.clamp(0, 1).numpy(), atol=0.01)
     far = {s: float(np.abs(plate - start).mean()) for s, plate in made.items()}
     assert far[0.2] < far[0.8]
     alone = DiffusionBackdrops(checkpoint, steps=5).plates(product, mask, [style], [1])[0]
@@ -162,6 +169,14 @@ def test_plates_do_not_depend_on_threads(checkpoint: Path) -> None:
     with ThreadPoolExecutor(3) as pool:
         together = list(pool.map(paint, range(6)))
     assert torch.get_num_threads() == before
+    # The checkpoint here is too small to be split; that it would not be is seen from inside.
+    seen = []
+    hook = source._loaded().denoiser.register_forward_pre_hook(
+        lambda *_: seen.append(torch.get_num_threads())
+    )
+    paint(0)
+    hook.remove()
+    assert set(seen) == {1}
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -51,7 +51,7 @@ def test_every_shipped_surface_has_tiles_and_they_are_licensed() -> None:
         assert len(tiles) >= 5
         for tile in tiles:
             assert tile.shape[0] == tile.shape[1]
-            assert tile.mean() == pytest.approx(0, abs=1e-2)
+            assert tile.mean() == pytest.approx(0, abs=2e-3)  # of L*, 0 to 100
     assert "CC0" in (ASSETS / "textures" / "LICENCE.md").read_text(encoding="utf-8")
 
 
@@ -122,13 +122,13 @@ def test_clouds_that_no_plaster_has_are_calmed_and_shadows_are_not() -> None:
     before = (cloudy * shade[..., None]).astype(np.float32)
     made = matched(before, sheet("plaster"), shade, everywhere(before), 1.0)
     outside = np.s_[200:, :]
-    assert made[outside].std(axis=0).mean() < 0.6 * before[outside].std(axis=0).mean()
+    assert made[outside].std() < 0.75 * before[outside].std()
     ratio = made[130:150, 100:130].mean() / made[130:150, :40].mean()
     assert ratio == pytest.approx(
         before[130:150, 100:130].mean() / before[130:150, :40].mean(), rel=0.1
     )
     unknown = matched(before, sheet("plaster"), None, everywhere(before), 1.0)
-    assert unknown[outside].std(axis=0).mean() > 0.9 * before[outside].std(axis=0).mean()
+    assert unknown[outside].std() > 0.9 * before[outside].std()
 
 
 def test_blotches_of_hue_are_calmed_and_the_mean_colour_stays() -> None:
@@ -152,7 +152,7 @@ def test_noise_has_the_tiles_spread_and_the_seeds_bytes() -> None:
     first = spot_noise(tile, 256, np.random.default_rng(4))
     assert first.shape == (256, 256)
     assert first.std() == pytest.approx(tile.std(), rel=1e-3)
-    assert abs(first.mean()) < 2e-3
+    assert abs(first.mean()) < 1e-3
     assert (first == spot_noise(tile, 256, np.random.default_rng(4))).all()
     assert (first != spot_noise(tile, 256, np.random.default_rng(5))).any()
 

@@ -2,8 +2,8 @@
 
 The generator paints at 256 pixels; planks, veins and weave that it blurs are in the tile. So a
 sheet of the tile, in the style's colour and light, is what sampling starts from, and what the
-painted plate still lacks of that same sheet is added octave by octave, in place. Contrast no tile
-of the material has (the clouds and blotches of an unsure generator) is scaled down. Beyond the
+painted plate still lacks of that same sheet is added octave by octave, in place. Contrast the
+sheet does not have (the clouds and blotches of an unsure generator) is scaled down. Beyond the
 plate's own pixels the tile's spectrum goes on as noise.
 
 References:
@@ -43,7 +43,7 @@ _OCTAVES = (
 _SPANS = (0.8, 1.2)  # of the plate's short side: how large a tile lies on it
 _ENOUGH = 0.75  # share of a tile's contrast that is asked for: the product is to stand out
 _OWN_HUE = 0.6  # share of a tile's own variation of hue that a dyed material keeps
-_ROOM = 1.2  # a plate may have so much more contrast than the material's liveliest tile
+_ROOM = 1.2  # besides its sheet a plate may have so much of the sheet's contrast
 _MOST_HUE = 0.8  # spread of a*, b* that does not follow from lightness
 _MOST_RELIEF = 0.045  # relative: more of the finest looks like noise, not like material
 _LEAST_PERIOD, _MOST_PERIOD = 256, 1024
@@ -148,9 +148,8 @@ def matched(
     # Relief is relative to the light that falls on it: the same veins in sun and in shade.
     around = max(8.0, float((grey * area).sum() / max(1.0, float(area.sum()))) * 100.0)
     laid = np.log1p(np.maximum(sheet.laid(grey.shape)[..., 0] / around, -0.9))
-    same = tiles_of(sheet.material) or (sheet.tile,)
-    sizes = [_contrasts(_resized(tile, sheet.side)[..., 0], around) for tile in same]
-    allowed = np.max(sizes, axis=0) * _ROOM
+    # The sheet's own structure is put in place below; what else there is may be as lively as it.
+    allowed = _contrasts(_resized(sheet.tile, sheet.side)[..., 0], around) * _ROOM
     change = np.zeros(grey.shape, dtype=np.float32)
     where = area > 0 if area.any() else np.ones(grey.shape, dtype=bool)
     bands, asked = _octaves(bare.astype(np.float32)), _octaves(laid.astype(np.float32))
@@ -215,6 +214,7 @@ def spot_noise(
     spot[:height, :width] = (tile - tile.mean()) * window
     noise = np.fft.rfft2(rng.standard_normal(spot.shape))
     made = np.fft.irfft2(np.fft.rfft2(spot) * noise, s=spot.shape)
+    made -= made.mean()
     made *= float(tile.std()) / max(1e-9, float(made.std()))
     return np.asarray(made, dtype=np.float32)
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from persona_img.imaging.photo import Photo
     from persona_img.rendering.base import BackdropSource
 
-_VERSION = "2"
+_VERSION = "3"
 """Raised whenever the same recipe would give other pixels."""
 _MARK = "persona-img"
 """Keyword of the PNG text that says which recipe made a variant."""

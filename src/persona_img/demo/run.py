@@ -13,6 +13,7 @@ import pandas as pd
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from persona_img import loop, wiring
+from persona_img.demo.size import DemoSize, spread
 from persona_img.domain.catalog import Catalog, Product
 from persona_img.domain.feedback import FEEDBACK_COLUMNS
 from persona_img.errors import VerificationFailed
@@ -20,7 +21,7 @@ from persona_img.report import Round, write_report, write_sheet
 from persona_img.settings import ASSETS, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from rich.console import Console
@@ -37,40 +38,6 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 """When the simulated shoppers' first round begins; the clock of this machine plays no part."""
 HISTORY_DAYS = 60
 ROUND_DAYS = 14
-
-
-@dataclass(frozen=True)
-class DemoSize:
-    """How much of everything.
-
-    Attributes:
-        products: Products taken from the shipped catalogue, spread over its categories.
-        shoppers: Simulated shoppers.
-        visits: Mean visits per shopper and round.
-        settings: The shop's, by name, where nobody asked for something else.
-    """
-
-    products: int
-    shoppers: int
-    visits: float
-    settings: Mapping[str, int | float]
-
-
-# Few shoppers come in so short a round: most of them see variants, so that there is enough to
-# learn from. A shop with more traffic keeps the default of one half. Share and visits of FULL were
-# chosen where the default seed's ranker is promoted; other seeds may well be kept back.
-FULL = DemoSize(
-    products=44,
-    shoppers=3000,
-    visits=3.0,
-    settings={"personalized_share": 0.8, "slate": 4, "variants_per_product": 5, "steps": 8},
-)
-QUICK = DemoSize(
-    products=8,
-    shoppers=1500,
-    visits=3.5,
-    settings={"personalized_share": 0.8, "slate": 3, "variants_per_product": 4, "steps": 6},
-)
 
 
 @dataclass(frozen=True)
@@ -368,13 +335,3 @@ class Demo:
         with Progress(*columns, console=self.console) as progress:
             task = progress.add_task(what, total=total)
             yield lambda: progress.advance(task)
-
-
-def spread(products: list[Product], count: int) -> list[Product]:
-    """The first ``count`` products when categories take turns; at most all of them."""
-    by_category: dict[str, list[Product]] = {}
-    for product in products:
-        by_category.setdefault(product.category, []).append(product)
-    turns = max(map(len, by_category.values()), default=0)
-    ordered = [some[i] for i in range(turns) for some in by_category.values() if i < len(some)]
-    return ordered[:count]
