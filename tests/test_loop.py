@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from persona_img.domain.catalog import Catalog
 from persona_img.domain.feedback import FEEDBACK_COLUMNS
 from persona_img.errors import NotEnoughData
 from persona_img.profiles.frame import FrameFeatureSource
+from persona_img.rendering.base import RenderSettings
+from persona_img.rendering.gate import RULES
+from persona_img.rendering.plain import PlainBackdrops
+from persona_img.rendering.renderer import BackdropRenderer
 from persona_img.serving.decide import Decider
 from persona_img.serving.memory_log import MemoryEventLog
 from persona_img.settings import ASSETS, Settings
@@ -147,6 +152,27 @@ def test_the_pictures_do_not_depend_on_the_number_of_workers(
         slates, catalog, wiring.renderer(settings), store, seed=1, workers=3, on_done=told.append
     )
     assert together == alone == told
+
+
+def test_what_is_refused_is_told_with_its_reason_and_not_stored(
+    settings: Settings, catalog: Catalog, tmp_path: Path
+) -> None:
+    """A mask nobody can trust refuses every style; a rule nobody can meet refuses each style."""
+    striped = Catalog.load(ASSETS / "catalog" / "products.csv")["skirt-04"]
+    clear = next(iter(catalog))
+    styles = wiring.style_space(settings).styles()
+    slates = {("s", p.product): (styles[0], *styles[1:3]) for p in (striped, clear)}
+    store = wiring.variant_store(Workspace.open(tmp_path / "shop"))
+    never = tuple(replace(rule, least=2.0) for rule in RULES if rule.score == "mask_confidence")
+    renderer = BackdropRenderer(PlainBackdrops(), RenderSettings(tries=1, rules=never))
+    made = loop.render(slates, Catalog([striped, clear]), renderer, store, seed=1, workers=2)
+    assert [(r.product, r.style) for r in made] == [
+        (p.product, s) for p in (striped, clear) for s in styles[1:3]
+    ]
+    assert all(r.record is None for r in made)
+    assert all("mask confidence" in r.reason for r in made[:2])
+    assert all("passed the gate" in r.reason for r in made[2:])
+    assert store.records() == []
 
 
 def test_only_approved_variants_are_decided_for_and_the_rest_is_the_original(
