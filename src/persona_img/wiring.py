@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from persona_img.domain.catalog import Catalog
     from persona_img.domain.variant import VariantRecord
+    from persona_img.masking.base import Masker
     from persona_img.profiles.base import FeatureSource
     from persona_img.ranking.base import Policy, Ranker
     from persona_img.rendering.base import BackdropSource
@@ -82,12 +83,24 @@ def backdrops(settings: Settings) -> BackdropSource:
     return PlainBackdrops()
 
 
+def masker(settings: Settings) -> Masker:
+    """Who cuts products out."""
+    if settings.masker == "learned":
+        from persona_img.masking.learned import LearnedMasker
+
+        return LearnedMasker(settings.masker_checkpoint)
+    from persona_img.masking.classic import ClassicMasker
+
+    return ClassicMasker()
+
+
 def renderer(settings: Settings) -> BackdropRenderer:
     """Photographs to variants."""
     from persona_img.rendering.base import RenderSettings
     from persona_img.rendering.renderer import BackdropRenderer
 
-    return BackdropRenderer(backdrops(settings), RenderSettings(tries=settings.tries))
+    chosen = RenderSettings(tries=settings.tries)
+    return BackdropRenderer(backdrops(settings), chosen, masker(settings))
 
 
 def variant_store(workspace: Workspace) -> VariantStore:

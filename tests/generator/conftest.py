@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from persona_img.generator.corpus import CorpusSettings
-from persona_img.generator.training_state import TrainingSettings
+from persona_img.generator.training_settings import TrainingSettings
 from persona_img.settings import ASSETS
 
 SURFACES = """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +12,12 @@ from rich.console import Console
 from persona_img import wiring
 from persona_img.domain.style import Style
 from persona_img.errors import InvalidInput, LowMaskConfidence, RenderRejected
-from persona_img.settings import ASSETS, Settings
+from persona_img.settings import Settings
 from persona_img.workspace import writable_folder
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON line per result.")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for what is made.")]
+MaskerName = Annotated[str | None, typer.Option("--masker", help="classic (default) or learned.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -28,34 +28,30 @@ def register(app: typer.Typer) -> None:
         "--seed 7 -o out/ --json`"
     )(render)
     app.command(epilog="Example: `persona-img verify out/x.png --against photo.jpg`")(verify)
-    app.command(
-        "train-generator",
-        epilog="Example: `persona-img train-generator --photos photos/ --textures textures/ "
-        "--surfaces experiments/generator/surfaces.toml --work work/ -o checkpoint/`",
-    )(train_generator)
 
 
 def mask(
     source: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
     out: Out = Path("out"),
+    masker_name: MaskerName = None,
     as_json: Json = False,
 ) -> None:
     """Cut the product out: an 8-bit alpha mask of the photo's size."""
-    from persona_img.imaging.mask import MaskSettings, cut_out, supplied
     from persona_img.imaging.photo import list_photos, load_photo, save_png
+    from persona_img.masking.base import supplied
 
     paths = list_photos(source)
     folder = writable_folder(out)
-    least = MaskSettings().min_confidence
+    masker = wiring.masker(Settings.load(masker=masker_name))
     for path in paths:
         photo = load_photo(path)
-        found = cut_out(photo.pixels) if photo.alpha is None else supplied(photo.alpha)
+        found = masker.cut(photo.pixels) if photo.alpha is None else supplied(photo.alpha)
         target = save_png(folder / f"{path.stem}.mask.png", found.alpha)
         if as_json:
             line = {"photo": str(path), "mask": str(target), "confidence": found.confidence}
-            print(json.dumps(line | {"checks": found.checks}))
+            print(json.dumps(line | {"masker": found.source, "checks": found.checks}))
         else:
-            note = "" if found.confidence >= least else "  low: please look, or draw the mask"
+            note = "" if found.trusted else "  low: please look, or draw the mask"
             print(f"{target}  confidence {found.confidence:.2f}{note}")
 
 
@@ -76,6 +72,7 @@ def render(
     backdrops: Annotated[
         str | None, typer.Option(help="diffusion (default) or plain, an even studio sweep.")
     ] = None,
+    masker_name: MaskerName = None,
     as_json: Json = False,
 ) -> None:
     """Render variants of photos; each comes with its mask and its certificate."""
@@ -83,7 +80,7 @@ def render(
     from persona_img.loop import variant_seed
     from persona_img.rendering.store import write_variant
 
-    settings = Settings.load(backdrops=backdrops)
+    settings = Settings.load(backdrops=backdrops, masker=masker_name)
     space = wiring.style_space(settings)
     styles = (
         [space.parse(text) for text in style] if style else _selection(space.styles()[1:], count)
@@ -140,65 +137,6 @@ def verify(
         print(f"{variant}\n{report}")
     if not report.passed:
         raise typer.Exit(1)
-
-
-def train_generator(
-    photos: Annotated[Path, typer.Option(help="Folder of product photos.")],
-    textures: Annotated[Path, typer.Option(help="Folder of folders of seamless material tiles.")],
-    surfaces: Annotated[Path, typer.Option(help="TOML that lists each surface's tiles.")],
-    scenes: Annotated[
-        list[Path] | None, typer.Option(help="Folder of further pictures, for the codec.")
-    ] = None,
-    groups: Annotated[
-        Path | None, typer.Option(help="CSV with image, sender_id: whole senders are held out.")
-    ] = None,
-    start: Annotated[
-        Path | None, typer.Option(help="Checkpoint to begin with, where --work holds no state.")
-    ] = None,
-    work: Annotated[Path, typer.Option(help="Folder for caches and state; resumed from.")] = Path(
-        "generator-work"
-    ),
-    out: Annotated[Path, typer.Option("-o", "--out", help="The checkpoint.")] = Path("checkpoint"),
-    codec_steps: Annotated[int, typer.Option(help="Optimiser steps of the codec.")] = 1320,
-    denoiser_steps: Annotated[int, typer.Option(help="Optimiser steps of the denoiser.")] = 6000,
-    max_photos: Annotated[int, typer.Option(help="Photos cut out at most.")] = 2400,
-    made: Annotated[int, typer.Option(help="Training plates made.")] = 7000,
-    device: Annotated[str, typer.Option(help="torch device, e.g. cpu or cuda.")] = "cpu",
-    threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves torch's choice.")] = 0,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 7,
-) -> None:
-    """Train the backdrop checkpoint; stop it when you like, the same command goes on."""
-    import tomllib
-
-    import torch
-
-    from persona_img.generator.corpus import CorpusSettings
-    from persona_img.generator.evaluation import evaluate, index_training
-    from persona_img.generator.training import train
-    from persona_img.generator.training_state import TrainingSettings
-
-    if threads:
-        torch.set_num_threads(threads)
-    palettes = tomllib.loads((ASSETS / "palettes.toml").read_text(encoding="utf-8"))["palette"]
-    corpus = CorpusSettings(
-        photos=photos,
-        textures=textures,
-        surfaces=surfaces,
-        palettes={name: (float(a), float(b)) for name, (a, b) in palettes.items()},
-        scenes=tuple(scenes or ()),
-        groups=groups,
-        max_photos=max_photos,
-        made=made,
-        seed=seed,
-    )
-    training = TrainingSettings(
-        codec_steps=codec_steps, denoiser_steps=denoiser_steps, device=device, seed=seed
-    )
-    writable_folder(work)
-    train(corpus, training, work, writable_folder(out), start)
-    report = evaluate(out, corpus, index_training(work, out))
-    json.dump(report, sys.stdout, indent=1)
-    print()
 
 
 def _selection(styles: list[Style], count: int) -> list[Style]:

@@ -12,19 +12,16 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from persona_img.generator.codec import Codec
-from persona_img.generator.corpus import PICTURES, Corpus, CorpusSettings
+from persona_img.generator.training_settings import TrainingSettings, copy_weights, signed
+from persona_img.imaging.holdout import PICTURES
+from persona_img.training_state import SavedState, set_rate
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-from persona_img.generator.training_state import (
-    SavedState,
-    TrainingSettings,
-    copy_weights,
-    set_rate,
-    signed,
-)
+
+    from persona_img.generator.corpus import Corpus, CorpusSettings
 
 
 def train_codec(

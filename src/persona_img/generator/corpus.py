@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import json
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -15,10 +13,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from persona_img.errors import InvalidInput, NotEnoughData
+from persona_img.errors import NotEnoughData
 from persona_img.generator.plates import Plate, load_rgb, load_surfaces, make_plate, photo_plate
+from persona_img.imaging.holdout import split_photos
 from persona_img.imaging.light import LIGHTS
-from persona_img.imaging.mask import MaskSettings, cut_out
+from persona_img.masking.classic import ClassicSettings, cut_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 BUCKETS = ((288, 224), (256, 256), (224, 288))
 """Height and width of training pictures; a photo goes to the one nearest to its own shape."""
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 _MIN_CONFIDENCE = 0.75
 _LEAST_PHOTOS = 8
 
@@ -62,29 +60,9 @@ class CorpusSettings:
     seed: int = 7
 
 
-def held_out(group: str, share: float) -> bool:
-    """Whether a contributor is kept from training; depends on the name alone."""
-    digest = hashlib.sha256(f"held-out:{group}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64 < share
-
-
 def list_photos(settings: CorpusSettings) -> tuple[list[Path], list[Path]]:
-    """Photos to train on and photos held out, each sorted by name.
-
-    Raises:
-        InvalidInput: the folder holds no picture.
-    """
-    paths = sorted(p for p in settings.photos.iterdir() if p.suffix.lower() in PICTURES)
-    if not paths:
-        raise InvalidInput(
-            f"{settings.photos}: no picture ({', '.join(PICTURES)}); name a folder of photos"
-        )
-    group = {p.stem: p.stem for p in paths}
-    if settings.groups is not None:
-        with settings.groups.open(newline="", encoding="utf-8") as lines:
-            group |= {row["image"]: row["sender_id"] for row in csv.DictReader(lines)}
-    kept = [p for p in paths if not held_out(group[p.stem], settings.held_out)]
-    return kept, [p for p in paths if held_out(group[p.stem], settings.held_out)]
+    """Photos to train on and photos held out; see :func:`split_photos`."""
+    return split_photos(settings.photos, settings.groups, settings.held_out)
 
 
 def bucket_of(height: int, width: int) -> tuple[int, int]:
@@ -119,7 +97,7 @@ def _cut_one(job: tuple[Path, Path]) -> None:
     with Image.open(source) as image:
         width, height = ImageOps.exif_transpose(image).size
     rgb = load_rgb(source, bucket_of(height, width))
-    mask = cut_out(rgb, MaskSettings(side=288))
+    mask = cut_out(rgb, ClassicSettings(side=288))
     partial = target.with_suffix(".part")
     with partial.open("wb") as out:
         if mask.confidence >= _MIN_CONFIDENCE:

@@ -18,7 +18,7 @@ from persona_img.generator.pipeline import BackdropPipeline
 from persona_img.generator.plates import load_rgb, load_surfaces, make_plate, on_grey
 from persona_img.imaging.colour import mean_lab
 from persona_img.imaging.copies import CopyIndex
-from persona_img.imaging.mask import MaskSettings, cut_out
+from persona_img.masking.classic import ClassicSettings, cut_out
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,7 +113,7 @@ def _held_out_products(
         with Image.open(unseen[i]) as image:
             width, height = image.size
         rgb = load_rgb(unseen[i], bucket_of(height, width))
-        cut = cut_out(rgb, MaskSettings(side=288))
+        cut = cut_out(rgb, ClassicSettings(side=288))
         if cut.confidence >= 0.85:
             found.append((rgb, cut.alpha.astype(np.float32) / np.float32(255)))
         if len(found) == count:

@@ -16,26 +16,19 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from persona_img.errors import InvalidInput
+from persona_img.generator.codec_training import train_codec
 from persona_img.generator.corpus import Corpus, CorpusSettings, cut_photos
 from persona_img.generator.pipeline import BackdropPipeline, mask_cells, new_denoiser, predict
 from persona_img.generator.plates import load_surfaces
 from persona_img.generator.style_encoder import StyleEncoder
+from persona_img.generator.training_settings import TrainingSettings, copy_weights, signed
 from persona_img.imaging.light import LIGHTS
+from persona_img.training_state import SavedState, follow, set_rate, write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from persona_img.generator.codec import Codec
-
-from persona_img.generator.codec_training import train_codec
-from persona_img.generator.training_state import (
-    SavedState,
-    TrainingSettings,
-    copy_weights,
-    set_rate,
-    signed,
-    write_whole,
-)
 
 
 def train(
@@ -179,10 +172,7 @@ def train_denoiser(
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
-        decay = min(settings.ema, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for slow, fast in zip(averaged.parameters(), net.parameters(), strict=True):
-                slow.lerp_(fast, 1 - decay)
+        follow(averaged, net, settings.ema, step)
         value = loss.item()
         smooth = value if smooth != smooth else 0.98 * smooth + 0.02 * value
         bar.set_postfix(loss=f"{smooth:.3f}")

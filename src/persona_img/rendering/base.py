@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from persona_img.imaging.mask import MaskSettings
+from persona_img.masking.base import MIN_CONFIDENCE
 from persona_img.rendering.gate import RULES, Rule
 
 if TYPE_CHECKING:
@@ -20,8 +18,8 @@ if TYPE_CHECKING:
     from persona_img.domain.variant import Certificate
     from persona_img.errors import RenderRejected
     from persona_img.imaging.copies import CopyIndex
-    from persona_img.imaging.mask import ProductMask
     from persona_img.imaging.photo import Photo
+    from persona_img.masking.base import ProductMask
     from persona_img.rendering.gate import GateReport
 
 
@@ -31,14 +29,14 @@ class RenderSettings:
 
     Attributes:
         tries: Candidates, each with its own seed, before a style is rejected.
-        mask: How the product is cut out.
+        min_confidence: Masks trusted less are refused; a person must supply or approve them.
         texture: Share of the material's contrast that a plate lacks and is given; 0 gives none.
         colour_pull: Share, 0..1, of a plate's colour error that is corrected.
         rules: What a variant must be; see :mod:`.gate`.
     """
 
     tries: int = 3
-    mask: MaskSettings = field(default_factory=MaskSettings)
+    min_confidence: float = MIN_CONFIDENCE
     texture: float = 1.0
     colour_pull: float = 0.7
     rules: tuple[Rule, ...] = RULES
@@ -162,9 +160,3 @@ class Renderer(Protocol):
 
     def fingerprint(self) -> str:
         """Hex digest of everything a variant depends on besides photo, style and seed."""
-
-
-def digest_of(values: Any) -> str:
-    """SHA-256 of plain values as canonical JSON, hex."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -12,14 +11,15 @@ import numpy as np
 import torch
 from diffusers.utils import logging
 
+from persona_img.domain.digest import digest_of
 from persona_img.errors import InvalidInput, NotFound
 from persona_img.generator.corpus import BUCKETS
 from persona_img.generator.pipeline import BackdropPipeline
 from persona_img.imaging.copies import CopyIndex
-from persona_img.rendering.base import digest_of
+from persona_img.threads import one_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -124,7 +124,7 @@ class DiffusionBackdrops:
         plates = []
         begin = starts or [None] * len(styles)
         for style, seed, start in zip(styles, seeds, begin, strict=True):
-            with _one_thread():
+            with one_thread():
                 made = self._loaded()(
                     picture,
                     silhouette,
@@ -161,17 +161,6 @@ class DiffusionBackdrops:
                 logging.enable_progress_bar()
         pipeline.set_progress_bar_config(disable=True)
         return cast("BackdropPipeline", pipeline)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Torch computes on this thread alone; its number of threads is a thread's own setting."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _signed(rgb: NDArray[np.float32]) -> torch.Tensor:

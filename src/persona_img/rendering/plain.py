@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from persona_img.domain.digest import digest_of
 from persona_img.errors import UnknownStyle
 from persona_img.imaging.colour import from_lab
 from persona_img.imaging.light import LIGHTS, apply_light, illumination
-from persona_img.rendering.base import digest_of
 from persona_img.rendering.tone import light_of
 
 if TYPE_CHECKING:

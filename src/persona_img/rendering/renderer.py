@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persona_img.domain.decision import uniform
+from persona_img.domain.digest import digest_of
 from persona_img.errors import InvalidInput, LowMaskConfidence, RenderRejected, UnknownStyle
-from persona_img.imaging.mask import cut_out, supplied
 from persona_img.imaging.matting import foreground
 from persona_img.imaging.photo import png_bytes
-from persona_img.rendering.base import RenderSettings, Variant, digest_of
+from persona_img.masking.base import supplied
+from persona_img.masking.classic import ClassicMasker
+from persona_img.rendering.base import RenderSettings, Variant
 from persona_img.rendering.certificate import certify
 from persona_img.rendering.compose import Placed, compose
 from persona_img.rendering.enhance import Spot, enlarge, grain_of
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persona_img.domain.style import Style
-    from persona_img.imaging.mask import ProductMask
     from persona_img.imaging.photo import Photo
+    from persona_img.masking.base import Masker, ProductMask
     from persona_img.rendering.base import BackdropSource
 
 _VERSION = "3"
@@ -49,22 +51,30 @@ class BackdropRenderer:
     Args:
         backdrops: Paints the plates.
         settings: How variants are made.
+        masker: Cuts the product out; None is the classic one, which needs no weights.
     """
 
-    def __init__(self, backdrops: BackdropSource, settings: RenderSettings | None = None) -> None:
+    def __init__(
+        self,
+        backdrops: BackdropSource,
+        settings: RenderSettings | None = None,
+        masker: Masker | None = None,
+    ) -> None:
         self.backdrops = backdrops
         self.settings = settings or RenderSettings()
+        self.masker = masker or ClassicMasker()
 
     def fingerprint(self) -> str:
         """Hex digest of source, settings and the version of the pixels' arithmetic."""
         mine = [_VERSION, asdict(self.settings)]
-        return digest_of([mine, self.backdrops.name, self.backdrops.fingerprint()])
+        theirs = [self.backdrops.name, self.backdrops.fingerprint(), self.masker.fingerprint()]
+        return digest_of([mine, *theirs])
 
     def mask(self, photo: Photo) -> ProductMask:
         """The photo's own alpha where it has one, otherwise the product cut out."""
         if photo.alpha is not None:
             return supplied(photo.alpha)
-        return cut_out(photo.pixels, self.settings.mask)
+        return self.masker.cut(photo.pixels)
 
     def render(self, photo: Photo, style: Style, *, seed: int) -> Variant:
         """The photograph in a style; see :class:`.base.Renderer`."""
@@ -100,7 +110,7 @@ class BackdropRenderer:
         clock = _Clock()
         with clock("mask"):
             cut = self.mask(photo)
-            least = self.settings.mask.min_confidence
+            least = self.settings.min_confidence
             if cut.confidence < least:
                 weakest = min(cut.checks, key=lambda name: cut.checks[name])
                 raise LowMaskConfidence(

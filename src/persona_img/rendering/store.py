@@ -13,11 +13,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from persona_img.domain.digest import digest_of
 from persona_img.domain.style import Style
 from persona_img.domain.variant import Certificate, VariantRecord
 from persona_img.errors import InvalidInput, NotFound
 from persona_img.imaging.photo import png_bytes, write_whole
-from persona_img.rendering.base import digest_of
 from persona_img.rendering.certificate import certificate_path, mask_path
 
 if TYPE_CHECKING:

@@ -1,32 +1,35 @@
 """Which pixels are the product: GrabCut seeded by the colours along the photo's border.
 
 The backdrop of a product photo is what its border shows, so border colours seed the
-background model (Rother, Kolmogorov and Blake 2004, "GrabCut"). The cut is made small and
-its edge is refined at full resolution with a guided filter (He, Sun and Tang 2013).
+background model (Rother, Kolmogorov and Blake 2004, "GrabCut"). The cut is made small; its edge
+is refined at full resolution in ``refine.py``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from persona_img.domain.digest import digest_of
 from persona_img.imaging.colour import to_lab
-from persona_img.imaging.leftover import backdrop_ratio, without_leftovers
-from persona_img.imaging.matting import strips
+from persona_img.masking.base import ProductMask
+from persona_img.masking.leftover import backdrop_ratio, without_leftovers
+from persona_img.masking.refine import refine
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LIGHTNESS_WEIGHT = 0.55  # shadows change L*, seldom the hue: trust lightness less
 _BORDER_CLUSTERS = 6
-_REFINE_SIDE = 1280  # the edge follows full-size colours, by planes fitted at this long side
+_VERSION = "3"
+"""Raised whenever the same photo would give another mask."""
 
 
 @dataclass(frozen=True)
-class MaskSettings:
+class ClassicSettings:
     """How the product is cut out.
 
     Attributes:
@@ -34,34 +37,36 @@ class MaskSettings:
         iterations: GrabCut iterations.
         hole: Holes smaller than this share of the picture are filled.
         island: Pieces smaller than this share of the largest piece are dropped.
-        min_confidence: Below this a person must supply or approve the mask.
     """
 
     side: int = 320
     iterations: int = 6
     hole: float = 0.0008
     island: float = 0.04
-    min_confidence: float = 0.5
 
 
-@dataclass(frozen=True)
-class ProductMask:
-    """A product's alpha and how much to trust it.
+class ClassicMasker:
+    """GrabCut seeded by the border's colours; needs no weights.
 
-    Attributes:
-        alpha: uint8 (H, W), 255 is product, 0 is backdrop.
-        confidence: 0..1, the weakest of ``checks``.
-        checks: Named scores in 0..1 (area, contrast, colours, connected, border, ring).
-        source: ``classic`` or ``supplied``.
+    Args:
+        settings: How to cut; defaults suit flat-lay and hanging shots.
     """
 
-    alpha: NDArray[np.uint8]
-    confidence: float
-    checks: dict[str, float]
-    source: str = "classic"
+    name = "classic"
+
+    def __init__(self, settings: ClassicSettings | None = None) -> None:
+        self.settings = settings or ClassicSettings()
+
+    def fingerprint(self) -> str:
+        """See :class:`.base.Masker`."""
+        return digest_of([self.name, _VERSION, asdict(self.settings)])
+
+    def cut(self, photo: NDArray[np.uint8]) -> ProductMask:
+        """See :class:`.base.Masker`."""
+        return cut_out(photo, self.settings)
 
 
-def cut_out(photo: NDArray[np.uint8], settings: MaskSettings | None = None) -> ProductMask:
+def cut_out(photo: NDArray[np.uint8], settings: ClassicSettings | None = None) -> ProductMask:
     """Mask of the one product in a photo.
 
     Args:
@@ -71,68 +76,22 @@ def cut_out(photo: NDArray[np.uint8], settings: MaskSettings | None = None) -> P
     Returns:
         Alpha at the photo's own size with its confidence. Same photo, same bytes.
     """
-    settings = settings or MaskSettings()
+    settings = settings or ClassicSettings()
     height, width = photo.shape[:2]
     scale = min(1.0, settings.side / max(height, width))
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
     small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
-    distance, ring = _border_distance(small)
+    distance, ring = border_distance(small)
     binary = _clean(_grabcut(small, distance, ring, settings.iterations), settings)
     binary = without_leftovers(small, binary)
     checks = _checks(small, binary, ring)
-    alpha = _refine(photo, binary)
-    return ProductMask(alpha=alpha, confidence=min(checks.values()), checks=checks)
+    alpha = refine(photo, binary)
+    return ProductMask(
+        alpha=alpha, confidence=min(checks.values()), checks=checks, source="classic"
+    )
 
 
-def supplied(alpha: NDArray[np.uint8]) -> ProductMask:
-    """A mask drawn by a person or another tool: trusted as it is."""
-    return ProductMask(alpha=alpha, confidence=1.0, checks={"supplied": 1.0}, source="supplied")
-
-
-def guided_plane(
-    guide: NDArray[np.float32], source: NDArray[np.float32], radius: int, eps: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """How ``source`` follows the colours of ``guide``: the guided filter's averaged planes.
-
-    The filter's output is ``(slope * guide).sum(-1) + offset``. Slope and offset vary slowly, so
-    they may be computed small and applied at full size (He and Sun 2015, arXiv:1505.00996).
-
-    Args:
-        guide: float32 (H, W, 3) in 0..1.
-        source: float32 (H, W).
-        radius: Window half-size, pixels.
-        eps: Regularisation, in squared guide units.
-
-    Returns:
-        Slope, float32 (H, W, 3), and offset, float32 (H, W).
-
-    References:
-        He, Sun, Tang 2013, "Guided Image Filtering", TPAMI, eq. 14-16 (colour guide).
-    """
-    window = (2 * radius + 1, 2 * radius + 1)
-
-    def mean(x: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(cv2.blur(x, window, borderType=cv2.BORDER_REFLECT), dtype=np.float32)
-
-    mean_i, mean_p = mean(guide), mean(source)
-    cov_ip = mean(guide * source[..., None]) - mean_i * mean_p[..., None]
-    r, g, b = guide[..., 0], guide[..., 1], guide[..., 2]
-    products = mean(np.dstack([r * r, g * g, b * b, r * g, r * b, g * b]))
-    x, y, z = mean_i[..., 0], mean_i[..., 1], mean_i[..., 2]
-    # The 3 x 3 covariance is symmetric: its inverse by cofactors is exact and needs no loop.
-    rr, gg, bb = (products[..., i] - m * m + eps for i, m in enumerate((x, y, z)))
-    rg, rb, gb = products[..., 3] - x * y, products[..., 4] - x * z, products[..., 5] - y * z
-    c_rr, c_rg, c_rb = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
-    c_gg, c_gb, c_bb = rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg
-    determinant = rr * c_rr + rg * c_rg + rb * c_rb
-    cofactors = ((c_rr, c_rg, c_rb), (c_rg, c_gg, c_gb), (c_rb, c_gb, c_bb))
-    a = np.dstack([sum(c * cov_ip[..., i] for i, c in enumerate(row)) for row in cofactors])
-    a /= np.maximum(determinant, 1e-20)[..., None]
-    offset = mean_p - (a * mean_i).sum(-1)
-    return mean(a), mean(offset)
-
-
-def _border_distance(small: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def border_distance(small: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """How unlike the border each pixel is, and which pixels are the border ring.
 
     The distance is in units of the border's own spread (about 1 = typical border pixel).
@@ -198,7 +157,7 @@ def _otsu(values: NDArray[np.float32]) -> float:
     return float(level) / 255 * top
 
 
-def _clean(binary: NDArray[np.uint8], settings: MaskSettings) -> NDArray[np.uint8]:
+def _clean(binary: NDArray[np.uint8], settings: ClassicSettings) -> NDArray[np.uint8]:
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
     binary = cv2.morphologyEx(binary, cv2.MORPH_OPEN, kernel)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(binary, connectivity=4)
@@ -246,14 +205,14 @@ def _checks(
     return {
         "area": float(np.clip((area - 0.02) / 0.06, 0, 1) * np.clip((0.85 - area) / 0.1, 0, 1)),
         "contrast": float(np.clip(1.0 - weak / 0.5, 0, 1)),
-        "colours": _told_apart(small, binary),
+        "colours": told_apart(small, binary),
         "connected": float(np.clip((two - 0.6) / 0.35, 0, 1)),
         "border": float(np.clip(1.0 - touching / 0.35, 0, 1)),
         "ring": float(np.clip((9.0 - ragged) / 4.0, 0, 1)),
     }
 
 
-def _told_apart(small: NDArray[np.uint8], binary: NDArray[np.uint8]) -> float:
+def told_apart(small: NDArray[np.uint8], binary: NDArray[np.uint8]) -> float:
     """Whether colours agree with the cut, 0..1: few are shared, and none of the product's is left.
 
     Stripes in the floor's colour are bitten off unseen; half a product left outside has the other
@@ -268,34 +227,3 @@ def _told_apart(small: NDArray[np.uint8], binary: NDArray[np.uint8]) -> float:
     left = cv2.morphologyEx(left, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     missing = left.sum() / binary.sum()
     return float(min(np.clip((0.28 - shared) / 0.2, 0, 1), np.clip((0.16 - missing) / 0.1, 0, 1)))
-
-
-def _refine(photo: NDArray[np.uint8], binary: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Alpha at full size: the cut's edge, pulled onto the photo's edge."""
-    height, width = photo.shape[:2]
-    shrink = min(1.0, _REFINE_SIDE / max(height, width))
-    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-    scale = max(size) / max(binary.shape)
-    coarse = cv2.resize(binary.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
-    coarse = cv2.GaussianBlur(coarse, (0, 0), max(0.6, 0.8 * scale))
-    guide = cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
-    slope, offset = guided_plane(guide, coarse, max(2, round(3 * scale)), 1e-4)
-    # Only a narrow band may be uncertain: elsewhere the cut decides.
-    band = max(2, round(2.5 * scale))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * band + 1, 2 * band + 1))
-    hard = (coarse > 0.5).astype(np.uint8)
-    least = (cv2.erode(hard, kernel, borderValue=1) > 0).astype(np.float32)
-    most = (cv2.dilate(hard, kernel) > 0).astype(np.float32)
-    # Beyond the cut's own outline nothing thin may grow: joints of tiles look like edges there.
-    soft = np.clip(((slope * guide).sum(-1) + offset - 0.22) / 0.56, 0.0, most)
-    thick = max(1, round(1.5 * scale))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * thick + 1, 2 * thick + 1))
-    most = np.maximum(cv2.morphologyEx(soft, cv2.MORPH_OPEN, disc), coarse > 0.5)
-    alpha = np.empty((height, width), dtype=np.uint8)
-    large = [cv2.resize(x, (width, height)) for x in (slope, offset, least, most)]
-    for rows, _ in strips((height, width), 0):
-        a, b, low, high = (x[rows] for x in large)
-        guided = (a * (photo[rows].astype(np.float32) / 255.0)).sum(-1) + b
-        clipped = np.clip((guided - 0.22) / 0.56, low, high)
-        alpha[rows] = np.round(clipped * 255)
-    return alpha

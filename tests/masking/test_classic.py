@@ -5,10 +5,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from tests.contracts.masker import MaskerContract
 
-from persona_img.imaging.leftover import without_leftovers
-from persona_img.imaging.mask import MaskSettings, cut_out, guided_plane, supplied
 from persona_img.imaging.photo import load_photo
+from persona_img.masking.base import MIN_CONFIDENCE, supplied
+from persona_img.masking.classic import ClassicMasker, cut_out
+from persona_img.masking.leftover import without_leftovers
+from persona_img.masking.refine import guided_plane
 
 PHOTOS = sorted((Path(__file__).parents[1] / "data" / "photos").glob("*.jpg"))
 RNG = np.random.default_rng(3)
@@ -30,6 +33,11 @@ def trousers(size: int = 320, gap: int = 40) -> tuple[np.ndarray, np.ndarray]:
     return np.where(truth[..., None] > 0, photo, floor).astype(np.uint8), truth
 
 
+class TestClassicMasker(MaskerContract):
+    def make(self) -> ClassicMasker:
+        return ClassicMasker()
+
+
 def iou(alpha: np.ndarray, truth: np.ndarray) -> float:
     got, want = alpha >= 128, truth > 0
     return float((got & want).sum() / (got | want).sum())
@@ -47,7 +55,7 @@ def test_a_plain_product_is_cut_out_closely_and_with_confidence() -> None:
 def test_real_photos_are_cut_out_with_confidence_and_always_alike(path: Path) -> None:
     photo = load_photo(path)
     found, again = cut_out(photo.pixels), cut_out(photo.pixels)
-    assert found.confidence >= MaskSettings().min_confidence
+    assert found.confidence >= MIN_CONFIDENCE
     assert found.alpha.shape == photo.pixels.shape[:2]
     assert (found.alpha == again.alpha).all()
     assert 0.05 < (found.alpha == 255).mean() < 0.7
@@ -57,7 +65,7 @@ def test_real_photos_are_cut_out_with_confidence_and_always_alike(path: Path) ->
 def test_a_product_in_the_floors_colour_is_not_trusted() -> None:
     photo = cloth((240, 240), (128, 126, 120))
     photo[80:160, 80:160] = np.clip(photo[80:160, 80:160].astype(int) + 4, 0, 255)
-    assert cut_out(photo).confidence < MaskSettings().min_confidence
+    assert cut_out(photo).confidence < MIN_CONFIDENCE
 
 
 def test_stripes_in_the_floors_colour_are_not_trusted() -> None:
@@ -67,7 +75,7 @@ def test_stripes_in_the_floors_colour_are_not_trusted() -> None:
     stripes = (np.arange(320)[:, None] // 20 % 2 == 0) & (truth > 0)
     photo = np.where(stripes[..., None], floor, photo).astype(np.uint8)
     found = cut_out(photo)
-    assert iou(found.alpha, truth) > 0.95 or found.confidence < MaskSettings().min_confidence
+    assert iou(found.alpha, truth) > 0.95 or found.confidence < MIN_CONFIDENCE
 
 
 def test_pieces_of_the_product_that_the_cut_drops_are_noticed() -> None:
@@ -82,7 +90,7 @@ def test_pieces_of_the_product_that_the_cut_drops_are_noticed() -> None:
             whole[top : top + 19, left : left + 19] = cloth((19, 19), (40, 50, 90))
     found = cut_out(whole.astype(np.uint8))
     assert found.checks["colours"] < 0.5
-    assert found.confidence < MaskSettings().min_confidence
+    assert found.confidence < MIN_CONFIDENCE
 
 
 def test_floor_kept_between_the_legs_is_taken_out_again() -> None:

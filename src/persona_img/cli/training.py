@@ -1,0 +1,152 @@
+"""Commands that train what is shipped: the backdrop checkpoint and the masker."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from persona_img.settings import ASSETS
+from persona_img.workspace import writable_folder
+
+Device = Annotated[str, typer.Option(help="torch device, e.g. cpu or cuda.")]
+Threads = Annotated[int, typer.Option(help="CPU threads; 0 leaves torch's choice.")]
+Groups = Annotated[
+    Path | None, typer.Option(help="CSV with image, sender_id: whole senders are held out.")
+]
+Seed = Annotated[int, typer.Option(help="Of everything random.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(
+        "train-generator",
+        epilog="Example: `persona-img train-generator --photos photos/ --textures textures/ "
+        "--surfaces experiments/generator/surfaces.toml --work work/ -o checkpoint/`",
+    )(train_generator)
+    app.command(
+        "train-masker",
+        epilog="Example: `persona-img train-masker --photos photos/ --textures textures/ "
+        "--cutouts cutouts/ --work masker-work/ -o masker/`",
+    )(train_masker)
+
+
+def train_generator(
+    photos: Annotated[Path, typer.Option(help="Folder of product photos.")],
+    textures: Annotated[Path, typer.Option(help="Folder of folders of seamless material tiles.")],
+    surfaces: Annotated[Path, typer.Option(help="TOML that lists each surface's tiles.")],
+    scenes: Annotated[
+        list[Path] | None, typer.Option(help="Folder of further pictures, for the codec.")
+    ] = None,
+    groups: Groups = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Checkpoint to begin with, where --work holds no state.")
+    ] = None,
+    work: Annotated[Path, typer.Option(help="Folder for caches and state; resumed from.")] = Path(
+        "generator-work"
+    ),
+    out: Annotated[Path, typer.Option("-o", "--out", help="The checkpoint.")] = Path("checkpoint"),
+    codec_steps: Annotated[int, typer.Option(help="Optimiser steps of the codec.")] = 1320,
+    denoiser_steps: Annotated[int, typer.Option(help="Optimiser steps of the denoiser.")] = 6000,
+    max_photos: Annotated[int, typer.Option(help="Photos cut out at most.")] = 2400,
+    made: Annotated[int, typer.Option(help="Training plates made.")] = 7000,
+    device: Device = "cpu",
+    threads: Threads = 0,
+    seed: Seed = 7,
+) -> None:
+    """Train the backdrop checkpoint; stop it when you like, the same command goes on."""
+    import tomllib
+
+    import torch
+
+    from persona_img.generator.corpus import CorpusSettings
+    from persona_img.generator.evaluation import evaluate, index_training
+    from persona_img.generator.training import train
+    from persona_img.generator.training_settings import TrainingSettings
+
+    if threads:
+        torch.set_num_threads(threads)
+    palettes = tomllib.loads((ASSETS / "palettes.toml").read_text(encoding="utf-8"))["palette"]
+    corpus = CorpusSettings(
+        photos=photos,
+        textures=textures,
+        surfaces=surfaces,
+        palettes={name: (float(a), float(b)) for name, (a, b) in palettes.items()},
+        scenes=tuple(scenes or ()),
+        groups=groups,
+        max_photos=max_photos,
+        made=made,
+        seed=seed,
+    )
+    training = TrainingSettings(
+        codec_steps=codec_steps, denoiser_steps=denoiser_steps, device=device, seed=seed
+    )
+    writable_folder(work)
+    train(corpus, training, work, writable_folder(out), start)
+    report = evaluate(out, corpus, index_training(work, out))
+    json.dump(report, sys.stdout, indent=1)
+    print()
+
+
+def train_masker(
+    photos: Annotated[Path, typer.Option(help="Folder of product photos.")],
+    textures: Annotated[Path, typer.Option(help="Folder of folders of material tiles.")],
+    groups: Groups = None,
+    cutouts: Annotated[
+        Path | None, typer.Option(help="Folder of products with true alpha, PNG.")
+    ] = None,
+    families: Annotated[
+        Path | None, typer.Option(help="CSV with image, sender_id of cut-outs: families held out.")
+    ] = None,
+    scenes: Annotated[list[Path] | None, typer.Option(help="Folder of further backdrops.")] = None,
+    leave_out: Annotated[
+        Path | None, typer.Option(help="File of photos' stems, a line each, not to be touched.")
+    ] = None,
+    composites: Annotated[
+        Path | None, typer.Option(help="Composites with exact masks, for the report.")
+    ] = None,
+    work: Annotated[Path, typer.Option(help="Folder for caches and state; resumed from.")] = Path(
+        "masker-work"
+    ),
+    out: Annotated[Path, typer.Option("-o", "--out", help="The masker.")] = Path("masker"),
+    small_steps: Annotated[int, typer.Option(help="Steps at two thirds of the size.")] = 4000,
+    full_steps: Annotated[int, typer.Option(help="Steps at full size.")] = 1500,
+    max_photos: Annotated[int, typer.Option(help="Photos cut out at most.")] = 1600,
+    made: Annotated[int, typer.Option(help="Training scenes made.")] = 6000,
+    device: Device = "cpu",
+    threads: Threads = 0,
+    seed: Seed = 7,
+) -> None:
+    """Train the learned masker; stop it when you like, the same command goes on."""
+    import torch
+
+    from persona_img.masking.corpus import MaskCorpusSettings
+    from persona_img.masking.evaluation import evaluate
+    from persona_img.masking.training import MaskTrainingSettings
+    from persona_img.masking.training import train_masker as train
+
+    if threads:
+        torch.set_num_threads(threads)
+    left_out = leave_out.read_text(encoding="utf-8").split() if leave_out else []
+    corpus = MaskCorpusSettings(
+        photos=photos,
+        textures=textures,
+        groups=groups,
+        cutouts=cutouts,
+        cutout_groups=families,
+        scenes=tuple(scenes or ()),
+        leave_out=frozenset(left_out),
+        max_photos=max_photos,
+        made=made,
+        seed=seed,
+    )
+    training = MaskTrainingSettings(
+        small_steps=small_steps, full_steps=full_steps, device=device, seed=seed
+    )
+    writable_folder(work)
+    train(corpus, training, work, writable_folder(out))
+    json.dump(evaluate(out, corpus, work, composites), sys.stdout, indent=1)
+    print()

@@ -1,0 +1,44 @@
+"""What the network sees of a photo."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+
+from persona_img.masking.classic import border_distance
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+SHAPES = ((384, 288), (320, 320), (288, 384))
+"""Height and width of the learned masker's pictures; a photo goes to the nearest shape."""
+PRIOR_SCALE = 4  # the border's colours are compared at a quarter of the picture's size
+
+
+def shape_of(height: int, width: int) -> tuple[int, int]:
+    """The shape nearest to a picture's."""
+    return min(SHAPES, key=lambda s: abs(np.log((s[0] / s[1]) / (height / width))))
+
+
+def border_prior(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """How unlike the photo's border each pixel is, uint8 (H/4, W/4): 0 alike, 255 very unlike.
+
+    Args:
+        rgb: uint8 (H, W, 3), both sides multiples of 4.
+    """
+    size = (rgb.shape[1] // PRIOR_SCALE, rgb.shape[0] // PRIOR_SCALE)
+    distance, _ = border_distance(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
+    return np.round(255 * np.tanh(distance / 4)).astype(np.uint8)
+
+
+def as_tensors(
+    rgb: NDArray[np.uint8], prior: NDArray[np.uint8], device: str = "cpu"
+) -> tuple[Tensor, Tensor]:
+    """Network inputs: (B, 3, H, W) in -1..1 and (B, 1, H/4, W/4) in 0..1, of uint8 arrays."""
+    pictures = torch.from_numpy(rgb).permute(0, 3, 1, 2).float() / 127.5 - 1
+    maps = torch.from_numpy(prior)[:, None].float() / 255
+    return pictures.contiguous(memory_format=torch.channels_last).to(device), maps.to(device)

@@ -1,0 +1,114 @@
+"""The learned masker: a small U-Net over the picture and its mirror image, edge at full size."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+
+from persona_img.domain.digest import digest_of
+from persona_img.errors import NotFound
+from persona_img.masking.base import ProductMask
+from persona_img.masking.confidence import checks_of
+from persona_img.masking.inputs import as_tensors, border_prior, shape_of
+from persona_img.masking.network import MaskNet
+from persona_img.masking.refine import refine
+from persona_img.threads import one_thread
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_VERSION = "learned-1"
+_ISLAND = 0.004  # of the largest piece: smaller ones are specks
+_LEVELS = 64  # probabilities are rounded, so that no last bit of a sum moves a mask
+
+
+class LearnedMasker:
+    """Cuts products out with a network trained by ``train-masker``.
+
+    Args:
+        checkpoint: Folder with ``config.json`` and ``model.safetensors``; read at the first cut.
+
+    Raises:
+        NotFound: the folder holds no masker.
+    """
+
+    name = "learned"
+
+    def __init__(self, checkpoint: str | Path) -> None:
+        self.checkpoint = Path(checkpoint)
+        if not (self.checkpoint / "model.safetensors").exists():
+            raise NotFound(f"{self.checkpoint}: no masker; train one with `train-masker`")
+        self._loading = threading.Lock()
+        self._network: tuple[MaskNet, dict[str, Any]] | None = None
+        self._fingerprint: str | None = None
+
+    def fingerprint(self) -> str:
+        """See :class:`.base.Masker`."""
+        if self._fingerprint is None:
+            files = [self.checkpoint / name for name in ("config.json", "model.safetensors")]
+            digests = [hashlib.sha256(f.read_bytes()).hexdigest() for f in files]
+            self._fingerprint = digest_of([_VERSION, *digests])
+        return self._fingerprint
+
+    def cut(self, photo: NDArray[np.uint8]) -> ProductMask:
+        """See :class:`.base.Masker`."""
+        _, facts = self._loaded()
+        small = shrunk(photo)
+        straight, mirrored = self.probabilities(small)
+        mean, binary = mask_of(straight, mirrored)
+        checks = checks_of(small, straight, mirrored, binary, facts.get("confidence"))
+        soft = np.where(cv2.dilate(binary, np.ones((3, 3), np.uint8)) > 0, mean, 0.0)
+        alpha = refine(photo, soft.astype(np.float32))
+        return ProductMask(alpha, min(checks.values()), checks, self.name)
+
+    def probabilities(
+        self, small: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Product or not, as seen straight and in a mirror, each float32 (h, w) in 0..1.
+
+        Args:
+            small: uint8 (h, w, 3) of one of ``SHAPES``.
+        """
+        net, _ = self._loaded()
+        prior = border_prior(small)
+        both = np.stack([small, small[:, ::-1]]), np.stack([prior, prior[:, ::-1]])
+        with one_thread(), torch.inference_mode():
+            found = torch.sigmoid(net(*as_tensors(*both)))[:, 0].numpy()
+        rounded = (np.round(found * _LEVELS) / _LEVELS).astype(np.float32)
+        return rounded[0], np.ascontiguousarray(rounded[1][:, ::-1])
+
+    def _loaded(self) -> tuple[MaskNet, dict[str, Any]]:
+        with self._loading:
+            if self._network is None:
+                self._network = MaskNet.load(self.checkpoint)
+        return self._network
+
+
+def mask_of(
+    straight: NDArray[np.float32], mirrored: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Mean of both views, float32 (h, w), and the product without specks, uint8 0 or 1."""
+    mean = ((straight + mirrored) / 2).astype(np.float32)
+    return mean, _without_specks(mean > 0.5)
+
+
+def shrunk(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A photo at the network's size, uint8 (h, w, 3)."""
+    height, width = shape_of(*photo.shape[:2])
+    return np.asarray(cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA))
+
+
+def _without_specks(product: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        product.astype(np.uint8), connectivity=4
+    )
+    if count < 2:
+        return product.astype(np.uint8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    return np.isin(labels, 1 + np.flatnonzero(areas >= _ISLAND * areas.max())).astype(np.uint8)
