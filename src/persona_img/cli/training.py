@@ -17,6 +17,11 @@ Threads = Annotated[int, typer.Option(help="CPU threads; 0 leaves torch's choice
 Groups = Annotated[
     Path | None, typer.Option(help="CSV with image, sender_id: whole senders are held out.")
 ]
+Photos = Annotated[Path, typer.Option(help="Folder of product photos.")]
+Textures = Annotated[
+    Path, typer.Option(help="Folder of folders of seamless material tiles, one for each material.")
+]
+Work = Annotated[Path, typer.Option(help="Folder for caches and state; resumed from.")]
 Seed = Annotated[int, typer.Option(help="Of everything random.")]
 
 
@@ -35,8 +40,8 @@ def register(app: typer.Typer) -> None:
 
 
 def train_generator(
-    photos: Annotated[Path, typer.Option(help="Folder of product photos.")],
-    textures: Annotated[Path, typer.Option(help="Folder of folders of seamless material tiles.")],
+    photos: Photos,
+    textures: Textures,
     surfaces: Annotated[Path, typer.Option(help="TOML that lists each surface's tiles.")],
     scenes: Annotated[
         list[Path] | None, typer.Option(help="Folder of further pictures, for the codec.")
@@ -45,9 +50,7 @@ def train_generator(
     start: Annotated[
         Path | None, typer.Option(help="Checkpoint to begin with, where --work holds no state.")
     ] = None,
-    work: Annotated[Path, typer.Option(help="Folder for caches and state; resumed from.")] = Path(
-        "generator-work"
-    ),
+    work: Work = Path("generator-work"),
     out: Annotated[Path, typer.Option("-o", "--out", help="The checkpoint.")] = Path("checkpoint"),
     codec_steps: Annotated[int, typer.Option(help="Optimiser steps of the codec.")] = 1320,
     denoiser_steps: Annotated[int, typer.Option(help="Optimiser steps of the denoiser.")] = 6000,
@@ -92,8 +95,8 @@ def train_generator(
 
 
 def train_masker(
-    photos: Annotated[Path, typer.Option(help="Folder of product photos.")],
-    textures: Annotated[Path, typer.Option(help="Folder of folders of material tiles.")],
+    photos: Photos,
+    textures: Textures,
     groups: Groups = None,
     cutouts: Annotated[
         Path | None, typer.Option(help="Folder of products with true alpha, PNG.")
@@ -108,9 +111,7 @@ def train_masker(
     composites: Annotated[
         Path | None, typer.Option(help="Composites with exact masks, for the report.")
     ] = None,
-    work: Annotated[Path, typer.Option(help="Folder for caches and state; resumed from.")] = Path(
-        "masker-work"
-    ),
+    work: Work = Path("masker-work"),
     out: Annotated[Path, typer.Option("-o", "--out", help="The masker.")] = Path("masker"),
     small_steps: Annotated[int, typer.Option(help="Steps at two thirds of the size.")] = 4000,
     full_steps: Annotated[int, typer.Option(help="Steps at full size.")] = 1500,
