@@ -11,15 +11,15 @@ from persona_img.masking.confidence import SIGNS, checks_of, signs_of
 def masks(count: int, seed: int) -> tuple[list[dict[str, float]], list[bool]]:
     """Signs of which two matter, and whether the mask is good, drawn from known odds."""
     rng = np.random.default_rng(seed)
-    table = rng.normal(0, 1, (count, len(SIGNS)))
-    odds = 0.5 - 2.0 * table[:, 0] + 1.0 * table[:, 4]
+    table = rng.normal(0.5, 1, (count, len(SIGNS)))
+    odds = 1.0 - 2.0 * table[:, 0] + 1.0 * table[:, 4]
     good = rng.random(count) < 1 / (1 + np.exp(-odds))
     return [dict(zip(SIGNS, row, strict=True)) for row in table], good.tolist()
 
 
 def test_the_odds_behind_the_masks_are_found() -> None:
     confidence = fit_confidence(*masks(6000, 1))
-    assert confidence["offset"] == pytest.approx(0.5, abs=0.15)
+    assert confidence["offset"] == pytest.approx(1.0, abs=0.15)
     assert confidence["weights"]["doubt"] == pytest.approx(-2.0, abs=0.25)
     assert confidence["weights"]["colours"] == pytest.approx(1.0, abs=0.2)
     assert confidence["weights"]["blob"] == pytest.approx(0.0, abs=0.15)
@@ -30,7 +30,7 @@ def test_a_fitted_confidence_is_reliable_and_an_overstated_one_is_not() -> None:
     fair = reliability(confidence, *masks(3000, 2))
     assert fair["auc"] > 0.85
     assert fair["expected_error"] < 0.04
-    proud = reliability(confidence | {"offset": 3.0}, *masks(3000, 2))
+    proud = reliability(confidence | {"offset": 3.5}, *masks(3000, 2))
     assert proud["expected_error"] > 0.1
     assert proud["brier"] > fair["brier"]
 
