@@ -44,7 +44,7 @@ class Settings(BaseSettings):
         features: ``feast``, or ``frame`` to keep features in plain tables.
         tracker: ``mlflow``, or ``folder`` to keep runs and rankers as plain files.
         backdrops: ``diffusion``, or ``plain`` for an even studio sweep.
-        masker: ``classic``, which needs no weights, or ``learned``.
+        masker: ``learned``, or ``classic``, which needs no weights.
         masker_checkpoint: The learned masker, a folder written by ``train-masker``.
         test: Name of the A/B test; it is the salt of the assignment.
         personalized_share: Share of shoppers in the personalized arm.
@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     features: Literal["feast", "frame"] = "feast"
     tracker: Literal["mlflow", "folder"] = "mlflow"
     backdrops: Literal["diffusion", "plain"] = "diffusion"
-    masker: Literal["classic", "learned"] = "classic"
+    masker: Literal["classic", "learned"] = "learned"
     masker_checkpoint: Path = ASSETS / "masker"
     test: str = Field("hero-image", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     personalized_share: float = Field(0.5, gt=0, lt=1)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -17,12 +19,27 @@ def masks(count: int, seed: int) -> tuple[list[dict[str, float]], list[bool]]:
     return [dict(zip(SIGNS, row, strict=True)) for row in table], good.tolist()
 
 
+def chance(confidence: dict[str, Any], signs: dict[str, float]) -> float:
+    odds = confidence["offset"] + sum(w * signs[n] for n, w in confidence["weights"].items())
+    return float(1 / (1 + np.exp(-odds)))
+
+
 def test_the_odds_behind_the_masks_are_found() -> None:
     confidence = fit_confidence(*masks(6000, 1))
     assert confidence["offset"] == pytest.approx(1.0, abs=0.15)
     assert confidence["weights"]["doubt"] == pytest.approx(-2.0, abs=0.25)
     assert confidence["weights"]["colours"] == pytest.approx(1.0, abs=0.2)
     assert confidence["weights"]["blob"] == pytest.approx(0.0, abs=0.15)
+
+
+def test_a_mask_that_counts_three_times_is_three_masks() -> None:
+    signs, good = masks(300, 4)
+    weight = [3.0 if right else 1.0 for right in good]
+    twice = [one for one, right in zip(signs, good, strict=True) if right] * 2
+    weighed, plain = fit_confidence(signs, good, weight), fit_confidence(signs, good)
+    assert chance(weighed, signs[0]) > chance(plain, signs[0]) + 0.02
+    repeated = fit_confidence(signs + twice, good + [True] * len(twice))
+    assert chance(weighed, signs[0]) == pytest.approx(chance(repeated, signs[0]), abs=0.02)
 
 
 def test_a_fitted_confidence_is_reliable_and_an_overstated_one_is_not() -> None:

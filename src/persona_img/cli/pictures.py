@@ -17,7 +17,7 @@ from persona_img.workspace import writable_folder
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON line per result.")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for what is made.")]
-MaskerName = Annotated[str | None, typer.Option("--masker", help="classic (default) or learned.")]
+MaskerName = Annotated[str | None, typer.Option("--masker", help="learned (default) or classic.")]
 
 
 def register(app: typer.Typer) -> None:

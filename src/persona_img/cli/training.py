@@ -111,6 +111,10 @@ def train_masker(
     composites: Annotated[
         Path | None, typer.Option(help="Composites with exact masks, for the report.")
     ] = None,
+    verified: Annotated[
+        Path | None,
+        typer.Option(help="CSV with image, right of photos whose masks were looked at."),
+    ] = None,
     work: Work = Path("masker-work"),
     out: Annotated[Path, typer.Option("-o", "--out", help="The masker.")] = Path("masker"),
     small_steps: Annotated[int, typer.Option(help="Steps at two thirds of the size.")] = 4000,
@@ -149,5 +153,5 @@ def train_masker(
     )
     writable_folder(work)
     train(corpus, training, work, writable_folder(out))
-    json.dump(evaluate(out, corpus, work, composites), sys.stdout, indent=1)
+    json.dump(evaluate(out, corpus, work, composites, verified), sys.stdout, indent=1)
     print()

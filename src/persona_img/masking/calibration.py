@@ -21,12 +21,17 @@ _LEAST = 20  # masks of either kind
 _BINS = 10
 
 
-def fit_confidence(signs: Sequence[Mapping[str, float]], good: Sequence[bool]) -> dict[str, Any]:
+def fit_confidence(
+    signs: Sequence[Mapping[str, float]],
+    good: Sequence[bool],
+    weight: Sequence[float] | None = None,
+) -> dict[str, Any]:
     """Weights of the signs and offset of the log-odds that a mask is good.
 
     Args:
         signs: Of each mask; see :func:`.confidence.signs_of`.
         good: Whether it is.
+        weight: How much each mask counts; all the same if None.
 
     Raises:
         NotEnoughData: fewer than twenty good or twenty bad masks.
@@ -38,7 +43,7 @@ def fit_confidence(signs: Sequence[Mapping[str, float]], good: Sequence[bool]) -
         )
     scaler = StandardScaler()
     scaled = scaler.fit_transform(_table(signs))
-    model = LogisticRegression(C=1.0).fit(scaled, good)
+    model = LogisticRegression(C=1.0).fit(scaled, good, sample_weight=weight)
     weights = model.coef_[0] / scaler.scale_
     offset = float(model.intercept_[0] - (weights * scaler.mean_).sum())
     named = zip(SIGNS, weights, strict=True)

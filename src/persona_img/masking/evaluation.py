@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from persona_img.imaging.holdout import held_out
+from persona_img.errors import NotFound
+from persona_img.imaging.holdout import PICTURES, held_out
 from persona_img.masking.calibration import fit_confidence, reliability
 from persona_img.masking.classic import ClassicMasker
 from persona_img.masking.confidence import signs_of
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persona_img.masking.base import Masker
+    from persona_img.masking.measures import MaskScore
 
 GOOD_IOU = 0.95
 _HELD_OUT_PHOTOS = 240
 _HELD_OUT_SCENES = 400
+_VERIFIED_SIDE = 1024
+_SMOOTH = Image.Resampling.BILINEAR
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,15 +42,20 @@ class Example:
 
     Attributes:
         rgb: uint8 (H, W, 3).
-        truth: uint8 (H, W), 255 is product.
+        truth: uint8 (H, W), 255 is product. None where people found every masker's mask wrong and
+            nobody drew a right one: a mask of it is not counted as good.
     """
 
     rgb: NDArray[np.uint8]
-    truth: NDArray[np.uint8]
+    truth: NDArray[np.uint8] | None
 
 
 def evaluate(
-    checkpoint: Path, settings: MaskCorpusSettings, work: Path, composites: Path | None = None
+    checkpoint: Path,
+    settings: MaskCorpusSettings,
+    work: Path,
+    composites: Path | None = None,
+    verified: Path | None = None,
 ) -> dict[str, Any]:
     """Calibrate a learned masker, compare it with the classic one, write ``report.json``.
 
@@ -55,15 +64,19 @@ def evaluate(
         settings: What it was trained on, and so what it was not.
         work: Cache of the held-out scenes.
         composites: Folder of further pictures with exact masks; see :func:`held_out_composites`.
+        verified: Table of photos whose masks were looked at; see :func:`verified_photos`.
 
     Returns:
-        ``confidence`` from :func:`calibrate`, and tables from :func:`compare` of ``scenes`` that
-        the confidence was not fitted on and of ``composites``.
+        ``confidence`` from :func:`calibrate`, and tables from :func:`compare` of the ``scenes`` and
+        ``photos`` that the confidence was not fitted on and of ``composites``.
     """
     scenes = held_out_scenes(settings, work)
-    report: dict[str, Any] = {"confidence": calibrate(checkpoint, scenes)}
+    photos = [] if verified is None else verified_photos(verified, settings.photos)
+    report: dict[str, Any] = {"confidence": calibrate(checkpoint, scenes, photos)}
     maskers: list[Masker] = [ClassicMasker(), LearnedMasker(checkpoint)]
     report["scenes"] = compare(maskers, scenes[1::2])
+    if photos:
+        report["photos"] = compare(maskers, photos[1::2])
     if composites is not None and settings.cutout_groups is not None:
         found = held_out_composites(composites, settings.cutout_groups, settings.held_out_families)
         report["composites"] = compare(maskers, found)
@@ -107,6 +120,36 @@ def held_out_composites(folder: Path, groups: Path, share: float) -> list[Exampl
     return found
 
 
+def verified_photos(table: Path, photos: Path) -> list[Example]:
+    """Real photos whose masks somebody looked at, long side at most 1024 pixels.
+
+    Args:
+        table: CSV with ``image``, a photo's stem, and ``right``: ``neither`` where no mask was;
+            otherwise a folder beside the table, named like it, holds the right one as
+            ``<image>.png``, of any size.
+        photos: Folder of the photos, looked through with its folders.
+
+    Raises:
+        NotFound: a photo of the table is not there.
+    """
+    files = {p.stem: p for p in sorted(photos.rglob("*")) if p.suffix.lower() in PICTURES}
+    found = []
+    with table.open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    for row in rows:
+        if row["image"] not in files:
+            raise NotFound(f"{photos}: no photo {row['image']}, which {table} names")
+        with Image.open(files[row["image"]]) as image:
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+        upright.thumbnail((_VERIFIED_SIDE, _VERIFIED_SIDE), Image.Resampling.LANCZOS)
+        truth = None
+        if row["right"] != "neither":
+            with Image.open(table.with_suffix("") / f"{row['image']}.png") as image:
+                truth = np.asarray(image.convert("L").resize(upright.size, _SMOOTH))
+        found.append(Example(np.asarray(upright), truth))
+    return found
+
+
 def compare(maskers: Sequence[Masker], examples: Sequence[Example]) -> dict[str, dict[str, float]]:
     """Mean scores of each masker by its name.
 
@@ -120,13 +163,14 @@ def compare(maskers: Sequence[Masker], examples: Sequence[Example]) -> dict[str,
         scores, trusted = [], []
         for example in tqdm(examples, desc=masker.name):
             found = masker.cut(example.rgb)
-            scores.append(score_mask(found.alpha, example.truth))
+            scores.append(_score(found.alpha, example))
             trusted.append(found.trusted)
-        good = np.array([s.clean and s.iou >= GOOD_IOU for s in scores])
+        good = np.array([_good(s) for s in scores])
         shown = np.array(trusted)
+        known = [s for s in scores if s is not None]
         table[masker.name] = {
-            "iou": float(np.mean([s.iou for s in scores])),
-            "boundary_f": float(np.nanmean([s.boundary_f for s in scores])),
+            "iou": float(np.mean([s.iou for s in known])),
+            "boundary_f": float(np.nanmean([s.boundary_f for s in known])),
             "good": float(good.mean()),
             "shown": float(shown.mean()),
             "good_shown": float(good[shown].mean()) if shown.any() else float("nan"),
@@ -135,26 +179,52 @@ def compare(maskers: Sequence[Masker], examples: Sequence[Example]) -> dict[str,
     return table
 
 
-def calibrate(checkpoint: Path, examples: Sequence[Example]) -> dict[str, Any]:
+def _score(alpha: NDArray[np.uint8], example: Example) -> MaskScore | None:
+    return None if example.truth is None else score_mask(alpha, example.truth)
+
+
+def _good(score: MaskScore | None) -> bool:
+    return score is not None and score.clean and score.iou >= GOOD_IOU
+
+
+def calibrate(
+    checkpoint: Path, scenes: Sequence[Example], photos: Sequence[Example] = ()
+) -> dict[str, Any]:
     """Learn what the confidence's signs are worth, and keep that with the checkpoint.
 
-    Every second example teaches, the others are what the figures are measured on.
+    Every second example teaches, the others are what the figures are measured on. Made scenes are
+    harder than photos, and the same sign says less of a photo: all photos together count as much
+    as all scenes.
 
     Returns:
-        ``examples``, ``good`` (share), ``auc``, ``brier`` and ``expected_error`` (mean distance
-        of the stated from the observed chance over ten bins).
+        ``scenes`` and, where there are any, ``photos``, each with what
+        :func:`.calibration.reliability` says of it.
     """
     masker = LearnedMasker(checkpoint)
+    judged = {"scenes": _judged(masker, scenes), "photos": _judged(masker, photos)}
+    judged = {name: one for name, one in judged.items() if one[0]}
+    most = max(len(good[::2]) for _, good in judged.values())
+    signs, good, weight = [], [], []
+    for its_signs, its_good in judged.values():
+        signs += its_signs[::2]
+        good += its_good[::2]
+        weight += [most / len(its_good[::2])] * len(its_good[::2])
+    confidence = fit_confidence(signs, good, weight)
+    config = checkpoint / "config.json"
+    facts = json.loads(config.read_text(encoding="utf-8")) | {"confidence": confidence}
+    config.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    return {n: reliability(confidence, s[1::2], g[1::2]) for n, (s, g) in judged.items()}
+
+
+def _judged(
+    masker: LearnedMasker, examples: Sequence[Example]
+) -> tuple[list[dict[str, float]], list[bool]]:
+    """Signs of each example's mask, and whether it is good."""
     signs, good = [], []
-    for example in tqdm(examples, desc="calibrate"):
+    for example in tqdm(examples, desc="judge masks"):
         small = shrunk(example.rgb)
         straight, mirrored = masker.probabilities(small)
         _, binary = mask_of(straight, mirrored)
         signs.append(signs_of(small, straight, mirrored, binary))
-        score = score_mask(masker.cut(example.rgb).alpha, example.truth)
-        good.append(score.clean and score.iou >= GOOD_IOU)
-    confidence = fit_confidence(signs[::2], good[::2])
-    config = checkpoint / "config.json"
-    facts = json.loads(config.read_text(encoding="utf-8")) | {"confidence": confidence}
-    config.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    return reliability(confidence, signs[1::2], good[1::2])
+        good.append(_good(_score(masker.cut(example.rgb).alpha, example)))
+    return signs, good

@@ -23,8 +23,10 @@ from persona_img.threads import one_thread
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_VERSION = "learned-1"
+_VERSION = "learned-2"
 _ISLAND = 0.004  # of the largest piece: smaller ones are specks
+_STRAY = 0.05  # of the largest piece: smaller ones are no second shoe
+_FAR = 0.06  # of the longer side: what is small and so far away lies on the floor or is part of it
 _LEVELS = 64  # probabilities are rounded, so that no last bit of a sum moves a mask
 
 
@@ -111,4 +113,12 @@ def _without_specks(product: NDArray[np.bool_]) -> NDArray[np.uint8]:
     if count < 2:
         return product.astype(np.uint8)
     areas = stats[1:, cv2.CC_STAT_AREA]
-    return np.isin(labels, 1 + np.flatnonzero(areas >= _ISLAND * areas.max())).astype(np.uint8)
+    largest = labels == 1 + int(areas.argmax())
+    away = cv2.distanceTransform((~largest).astype(np.uint8), cv2.DIST_L2, 5)
+    kept = [
+        i
+        for i, area in enumerate(areas, start=1)
+        if area >= _STRAY * areas.max()
+        or (area >= _ISLAND * areas.max() and away[labels == i].min() < _FAR * max(labels.shape))
+    ]
+    return np.isin(labels, kept).astype(np.uint8)

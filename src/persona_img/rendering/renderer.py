@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from persona_img.masking.base import Masker, ProductMask
     from persona_img.rendering.base import BackdropSource
 
-_VERSION = "3"
+_VERSION = "4"
 """Raised whenever the same recipe would give other pixels."""
 _MARK = "persona-img"
 """Keyword of the PNG text that says which recipe made a variant."""
