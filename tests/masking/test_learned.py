@@ -67,6 +67,15 @@ def test_the_shipped_masker_agrees_with_the_classic_one_on_easy_photos(path: Pat
     assert (learned & classic).sum() / (learned | classic).sum() > 0.93
 
 
+@pytest.mark.parametrize("product", ["dress-06", "dress-02", "shoes-01"])
+def test_what_the_classic_masker_gets_wrong_unknowingly_asks_for_a_person(product: str) -> None:
+    from persona_img.masking.classic import ClassicMasker
+
+    pixels = load_photo(ASSETS / "catalog" / "photos" / f"{product}.jpg").pixels
+    assert ClassicMasker().cut(pixels).trusted  # tassels and straps lost, floor kept
+    assert not LearnedMasker(ASSETS / "masker").cut(pixels).trusted
+
+
 def test_what_is_small_and_far_from_the_product_is_not_part_of_it() -> None:
     sure = np.zeros((384, 288), np.float32)
     sure[100:250, 60:160] = 1.0  # the product, 15,000 pixels
