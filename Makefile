@@ -62,5 +62,5 @@ $(VENV)/core: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/dev: $(VENV)/core
-	$(PIP) -e '.[dev,dashboard]'
+	$(PIP) -e '.[dev,dashboard,pretrained]'
 	@touch $@

@@ -44,8 +44,12 @@ class Settings(BaseSettings):
         features: ``feast``, or ``frame`` to keep features in plain tables.
         tracker: ``mlflow``, or ``folder`` to keep runs and rankers as plain files.
         backdrops: ``diffusion``, or ``plain`` for an even studio sweep.
-        masker: ``learned``, or ``classic``, which needs no weights.
+        masker: ``learned``, ``classic``, which needs no weights, or ``transformers``.
         masker_checkpoint: The learned masker, a folder written by ``train-masker``.
+        masker_model: For ``transformers``: id or folder of a segmentation model.
+        masker_labels: Its classes that are product; none for all but the background.
+        masker_confidence: File of ``calibrate-masker``; without it every mask asks for a person.
+        trust_remote_code: Whether code that comes with a model may run.
         test: Name of the A/B test; it is the salt of the assignment.
         personalized_share: Share of shoppers in the personalized arm.
         segments: Segments wanted; fewer where one would be too small.
@@ -54,8 +58,8 @@ class Settings(BaseSettings):
         variants_per_product: Most variants rendered for one product over all segments.
         floor: Least probability of every candidate.
         change_budget: How often a shopper's picture of a product may change.
-        steps: Sampling steps of the diffusion model.
-        guidance: How strongly the style is followed; 1 is without guidance.
+        steps: Sampling steps of the diffusion model; None for what suits the checkpoint.
+        guidance: How strongly the style is followed, 1 is without guidance; None as for ``steps``.
         strength: How far a backdrop may leave its material's tile; 1 paints from noise alone.
         tries: Candidates per variant before it is given up.
         workers: Products rendered at the same time.
@@ -76,8 +80,12 @@ class Settings(BaseSettings):
     features: Literal["feast", "frame"] = "feast"
     tracker: Literal["mlflow", "folder"] = "mlflow"
     backdrops: Literal["diffusion", "plain"] = "diffusion"
-    masker: Literal["classic", "learned"] = "learned"
+    masker: Literal["classic", "learned", "transformers"] = "learned"
     masker_checkpoint: Path = ASSETS / "masker"
+    masker_model: str | None = None
+    masker_labels: tuple[str, ...] = ()
+    masker_confidence: Path | None = None
+    trust_remote_code: bool = False
     test: str = Field("hero-image", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     personalized_share: float = Field(0.5, gt=0, lt=1)
     segments: int = Field(6, ge=1, le=100)
@@ -86,8 +94,8 @@ class Settings(BaseSettings):
     variants_per_product: int = Field(8, ge=1, le=200)
     floor: float = Field(0.02, gt=0, lt=0.5)
     change_budget: int = Field(2, ge=0)
-    steps: int = Field(8, ge=1, le=200)
-    guidance: float = Field(2.0, ge=1, le=20)
+    steps: int | None = Field(None, ge=1, le=200)
+    guidance: float | None = Field(None, ge=1, le=20)
     strength: float = Field(0.6, gt=0, le=1)
     tries: int = Field(3, ge=1, le=20)
     workers: int = Field(2, ge=1, le=64)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from persona_img.domain.decision import Arms, DecisionTable
 from persona_img.domain.style import StyleSpace
-from persona_img.errors import NotFound
+from persona_img.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from persona_img.domain.catalog import Catalog
     from persona_img.domain.variant import VariantRecord
     from persona_img.masking.base import Masker
+    from persona_img.masking.pretrained import TransformersMasker
     from persona_img.profiles.base import FeatureSource
     from persona_img.ranking.base import Policy, Ranker
     from persona_img.rendering.base import BackdropSource
@@ -89,9 +91,36 @@ def masker(settings: Settings) -> Masker:
         from persona_img.masking.learned import LearnedMasker
 
         return LearnedMasker(settings.masker_checkpoint)
+    if settings.masker == "transformers":
+        return transformers_masker(settings)
     from persona_img.masking.classic import ClassicMasker
 
     return ClassicMasker()
+
+
+def transformers_masker(settings: Settings) -> TransformersMasker:
+    """A segmentation model of the transformers library, with its confidence where there is one.
+
+    Raises:
+        InvalidInput: no model is named, or transformers is not installed.
+    """
+    if settings.masker_model is None:
+        raise InvalidInput("masker transformers: say which model: --masker-model ID-OR-FOLDER")
+    try:
+        from persona_img.masking.pretrained import TransformersMasker
+    except ImportError as error:
+        raise InvalidInput(
+            f"masker transformers: {error}; pip install 'persona-img[pretrained]'"
+        ) from error
+    confidence = None
+    if settings.masker_confidence is not None:
+        confidence = json.loads(settings.masker_confidence.read_text(encoding="utf-8"))
+    return TransformersMasker(
+        settings.masker_model,
+        labels=settings.masker_labels,
+        trust_remote_code=settings.trust_remote_code,
+        confidence=confidence,
+    )
 
 
 def renderer(settings: Settings) -> BackdropRenderer:

@@ -17,7 +17,12 @@ from persona_img.workspace import writable_folder
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON line per result.")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for what is made.")]
-MaskerName = Annotated[str | None, typer.Option("--masker", help="learned (default) or classic.")]
+MaskerName = Annotated[
+    str | None, typer.Option("--masker", help="learned (default), classic or transformers.")
+]
+MaskerModel = Annotated[
+    str | None, typer.Option(help="With --masker transformers: a model's id or folder.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -34,6 +39,7 @@ def mask(
     source: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
     out: Out = Path("out"),
     masker_name: MaskerName = None,
+    masker_model: MaskerModel = None,
     as_json: Json = False,
 ) -> None:
     """Cut the product out: an 8-bit alpha mask of the photo's size."""
@@ -42,7 +48,7 @@ def mask(
 
     paths = list_photos(source)
     folder = writable_folder(out)
-    masker = wiring.masker(Settings.load(masker=masker_name))
+    masker = wiring.masker(Settings.load(masker=masker_name, masker_model=masker_model))
     for path in paths:
         photo = load_photo(path)
         found = masker.cut(photo.pixels) if photo.alpha is None else supplied(photo.alpha)
@@ -73,6 +79,7 @@ def render(
         str | None, typer.Option(help="diffusion (default) or plain, an even studio sweep.")
     ] = None,
     masker_name: MaskerName = None,
+    masker_model: MaskerModel = None,
     as_json: Json = False,
 ) -> None:
     """Render variants of photos; each comes with its mask and its certificate."""
@@ -80,7 +87,7 @@ def render(
     from persona_img.loop import variant_seed
     from persona_img.rendering.store import write_variant
 
-    settings = Settings.load(backdrops=backdrops, masker=masker_name)
+    settings = Settings.load(backdrops=backdrops, masker=masker_name, masker_model=masker_model)
     space = wiring.style_space(settings)
     styles = (
         [space.parse(text) for text in style] if style else _selection(space.styles()[1:], count)

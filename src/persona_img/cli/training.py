@@ -33,10 +33,87 @@ def register(app: typer.Typer) -> None:
         "--surfaces experiments/generator/surfaces.toml --work work/ -o checkpoint/`",
     )(train_generator)
     app.command(
+        "distill-generator",
+        epilog="Example: `persona-img distill-generator --checkpoint checkpoint/ --work work/ "
+        "-o student/`",
+    )(distill_generator)
+    app.command(
         "train-masker",
         epilog="Example: `persona-img train-masker --photos photos/ --textures textures/ "
         "--cutouts cutouts/ --work masker-work/ -o masker/`",
     )(train_masker)
+    app.command(
+        "calibrate-masker",
+        epilog="Example: `persona-img calibrate-masker --model ZhengPeng7/BiRefNet "
+        "--trust-remote-code --photos photos/ --verified verified.csv`",
+    )(calibrate_masker)
+
+
+def distill_generator(
+    checkpoint: Annotated[Path, typer.Option(help="The teacher.")] = ASSETS / "checkpoint",
+    work: Annotated[Path, typer.Option(help="The folder its train-generator worked in.")] = Path(
+        "generator-work"
+    ),
+    out: Annotated[Path, typer.Option("-o", "--out", help="The student.")] = Path("student"),
+    steps: Annotated[int, typer.Option(help="Steps the student takes from noise.")] = 4,
+    teacher_steps: Annotated[int, typer.Option(help="Teacher's steps for each of these.")] = 2,
+    guidance: Annotated[float, typer.Option(help="Guidance that is built in.")] = 2.0,
+    updates: Annotated[int, typer.Option(help="Optimiser steps.")] = 1600,
+    device: Device = "cpu",
+    threads: Threads = 0,
+    seed: Seed = 7,
+) -> None:
+    """Teach a checkpoint to paint in few unguided steps; stop it, the same command goes on."""
+    import torch
+
+    from persona_img.generator.distillation import DistillationSettings, distill
+
+    if threads:
+        torch.set_num_threads(threads)
+    settings = DistillationSettings(
+        steps=steps,
+        teacher_steps=teacher_steps,
+        guidance=guidance,
+        updates=updates,
+        device=device,
+        seed=seed,
+    )
+    print(distill(checkpoint, work, writable_folder(out), settings))
+
+
+def calibrate_masker(
+    model: Annotated[str, typer.Option(help="Id or folder of a segmentation model.")],
+    photos: Photos,
+    verified: Annotated[
+        Path, typer.Option(help="CSV with image, right of photos whose masks were looked at.")
+    ],
+    label: Annotated[
+        list[str] | None, typer.Option(help="A class that is product; again for more.")
+    ] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option(help="Whether code that comes with the model may run.")
+    ] = False,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The confidence, a file.")] = Path(
+        "masker-confidence.json"
+    ),
+) -> None:
+    """Learn what the confidence of a model from transformers is worth, for masker_confidence."""
+    from persona_img import wiring
+    from persona_img.masking.evaluation import calibration_of, verified_photos
+    from persona_img.settings import Settings
+
+    masker = wiring.transformers_masker(
+        Settings.load(
+            masker="transformers",
+            masker_model=model,
+            masker_labels=tuple(label or ()),
+            trust_remote_code=trust_remote_code,
+        )
+    )
+    confidence, report = calibration_of(masker, [], verified_photos(verified, photos))
+    out.write_text(json.dumps(confidence, indent=1) + "\n", encoding="utf-8")
+    json.dump(report, sys.stdout, indent=1)
+    print()
 
 
 def train_generator(

@@ -37,6 +37,14 @@ class BackdropPipeline(DiffusionPipeline):
     References:
         Rectified flow: Liu et al. 2022, arXiv:2209.03003; Esser et al. 2024, arXiv:2403.03206.
         Classifier-free guidance: Ho and Salimans 2022, arXiv:2207.12598.
+
+    Args:
+        codec: Pictures to latents and back.
+        denoiser: Predicts velocities.
+        style_encoder: Styles to tokens.
+        scheduler: Euler steps.
+        steps: Steps from noise that it samples best with, unless told otherwise.
+        guidance: Guidance that it samples best with; 1 where it was distilled.
     """
 
     model_cpu_offload_seq = "style_encoder->denoiser->codec"
@@ -47,8 +55,11 @@ class BackdropPipeline(DiffusionPipeline):
         denoiser: UNet2DConditionModel,
         style_encoder: StyleEncoder,
         scheduler: FlowMatchEulerDiscreteScheduler,
+        steps: int = 8,
+        guidance: float = 2.0,
     ) -> None:
         super().__init__()
+        self.register_to_config(steps=steps, guidance=guidance)
         self.register_modules(
             codec=codec, denoiser=denoiser, style_encoder=style_encoder, scheduler=scheduler
         )
@@ -60,8 +71,8 @@ class BackdropPipeline(DiffusionPipeline):
         mask: Tensor,
         styles: Sequence[Mapping[str, str]],
         *,
-        steps: int = 8,
-        guidance: float = 2.0,
+        steps: int | None = None,
+        guidance: float | None = None,
         seeds: Sequence[int] | None = None,
         start: Tensor | None = None,
         strength: float = 1.0,
@@ -72,8 +83,9 @@ class BackdropPipeline(DiffusionPipeline):
             product: (B, 3, H, W) in -1..1, the product on mid-grey; H, W multiples of 32.
             mask: (B, 1, H, W) in 0..1, the product's silhouette.
             styles: B mappings with ``surface``, ``light``, ``palette``; others are ignored.
-            steps: Euler steps from noise; from a start, the share ``strength`` of them.
-            guidance: 1 is none; higher follows the style more closely.
+            steps: Euler steps from noise; from a start, the share ``strength`` of them. None for
+                what the checkpoint samples best with.
+            guidance: 1 is none; higher follows the style more closely. None as for ``steps``.
             seeds: B seeds. A picture depends on its own seed only, not on its batch.
             start: (B, 3, H, W) in -1..1, what sampling begins with (img2img); None for noise.
             strength: Share of noise put on the start, in (0, 1]; 1 forgets it.
@@ -82,6 +94,8 @@ class BackdropPipeline(DiffusionPipeline):
             InvalidInput: sizes that do not fit each other or the grid; a strength outside (0, 1].
             UnknownStyle: a value the checkpoint was not trained on.
         """
+        steps = self.config.steps if steps is None else steps
+        guidance = self.config.guidance if guidance is None else guidance
         batch, _, height, width = product.shape
         if height % GRID or width % GRID or mask.shape != (batch, 1, height, width):
             raise InvalidInput(

@@ -164,7 +164,7 @@ def train_denoiser(
     for step in bar:
         rng = np.random.default_rng([settings.seed, 2, step])
         torch.manual_seed(settings.seed * 1_000_003 + step)
-        batch = _batch(latents, settings, rng)
+        batch = batch_of(latents, settings, rng)
         batch = {k: v.to(settings.device) for k, v in batch.items()}
         set_rate(optimiser, settings.denoiser_rate, step, settings.denoiser_steps)
         loss = flow_loss(net["denoiser"], net["style"], batch)
@@ -196,9 +196,10 @@ def flow_loss(denoiser: nn.Module, style: nn.Module, batch: dict[str, Tensor]) -
     return (error * known).sum() / known.sum().clamp_min(1.0)
 
 
-def _batch(
+def batch_of(
     latents: dict[str, dict[str, Tensor]], settings: TrainingSettings, rng: np.random.Generator
 ) -> dict[str, Tensor]:
+    """One batch of one bucket, some styles and attributes left out; see :func:`cache_latents`."""
     sizes = {name: len(some["target"]) for name, some in latents.items()}
     names = list(sizes)
     share = np.array([sizes[n] for n in names], dtype=np.float64)

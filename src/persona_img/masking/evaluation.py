@@ -17,7 +17,7 @@ from persona_img.masking.calibration import fit_confidence, reliability
 from persona_img.masking.classic import ClassicMasker
 from persona_img.masking.confidence import signs_of
 from persona_img.masking.corpus import MaskCorpus, MaskCorpusSettings, cut_photos
-from persona_img.masking.learned import LearnedMasker, mask_of, shrunk
+from persona_img.masking.learned import LearnedMasker, mask_of
 from persona_img.masking.measures import score_mask
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persona_img.masking.base import Masker
+    from persona_img.masking.learned import NetworkMasker
     from persona_img.masking.measures import MaskScore
 
 GOOD_IOU = 0.95
@@ -190,40 +191,54 @@ def _good(score: MaskScore | None) -> bool:
 def calibrate(
     checkpoint: Path, scenes: Sequence[Example], photos: Sequence[Example] = ()
 ) -> dict[str, Any]:
-    """Learn what the confidence's signs are worth, and keep that with the checkpoint.
+    """Learn what the learned masker's confidence is worth, and keep that with its checkpoint.
+
+    Returns:
+        The report of :func:`calibration_of`.
+    """
+    confidence, report = calibration_of(LearnedMasker(checkpoint), scenes, photos)
+    config = checkpoint / "config.json"
+    facts = json.loads(config.read_text(encoding="utf-8")) | {"confidence": confidence}
+    config.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    return report
+
+
+def calibration_of(
+    masker: NetworkMasker, scenes: Sequence[Example], photos: Sequence[Example] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Learn what the signs of a wrong mask are worth for a network.
 
     Every second example teaches, the others are what the figures are measured on. Made scenes are
     harder than photos, and the same sign says less of a photo: all photos together count as much
     as all scenes.
 
     Returns:
-        ``scenes`` and, where there are any, ``photos``, each with what
+        Its confidence, and a report: ``scenes`` and ``photos``, where there are any, each with what
         :func:`.calibration.reliability` says of it.
+
+    Raises:
+        NotEnoughData: fewer than twenty good or bad masks among those that teach.
     """
-    masker = LearnedMasker(checkpoint)
     judged = {"scenes": _judged(masker, scenes), "photos": _judged(masker, photos)}
     judged = {name: one for name, one in judged.items() if one[0]}
-    most = max(len(good[::2]) for _, good in judged.values())
+    most = max((len(good[::2]) for _, good in judged.values()), default=0)
     signs, good, weight = [], [], []
     for its_signs, its_good in judged.values():
         signs += its_signs[::2]
         good += its_good[::2]
         weight += [most / len(its_good[::2])] * len(its_good[::2])
     confidence = fit_confidence(signs, good, weight)
-    config = checkpoint / "config.json"
-    facts = json.loads(config.read_text(encoding="utf-8")) | {"confidence": confidence}
-    config.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    return {n: reliability(confidence, s[1::2], g[1::2]) for n, (s, g) in judged.items()}
+    report = {n: reliability(confidence, s[1::2], g[1::2]) for n, (s, g) in judged.items()}
+    return confidence, report
 
 
 def _judged(
-    masker: LearnedMasker, examples: Sequence[Example]
+    masker: NetworkMasker, examples: Sequence[Example]
 ) -> tuple[list[dict[str, float]], list[bool]]:
     """Signs of each example's mask, and whether it is good."""
     signs, good = [], []
     for example in tqdm(examples, desc="judge masks"):
-        small = shrunk(example.rgb)
-        straight, mirrored = masker.probabilities(small)
+        small, straight, mirrored = masker.views(example.rgb)
         _, binary = mask_of(straight, mirrored)
         signs.append(signs_of(small, straight, mirrored, binary))
         good.append(_good(_score(masker.cut(example.rgb).alpha, example)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cv2
 import numpy as np
@@ -28,6 +28,28 @@ _ISLAND = 0.004  # of the largest piece: smaller ones are specks
 _STRAY = 0.05  # of the largest piece: smaller ones are no second shoe
 _FAR = 0.06  # of the longer side: what is small and so far away lies on the floor or is part of it
 _LEVELS = 64  # probabilities are rounded, so that no last bit of a sum moves a mask
+
+
+class NetworkMasker(Protocol):
+    """A masker that is a network; its confidence can be calibrated."""
+
+    name: str
+
+    def fingerprint(self) -> str:
+        """See :class:`.base.Masker`."""
+
+    def cut(self, photo: NDArray[np.uint8]) -> ProductMask:
+        """See :class:`.base.Masker`."""
+
+    def views(
+        self, photo: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+        """What it saw and what it found, as seen straight and in a mirror.
+
+        Returns:
+            The photo small, uint8 (h, w, 3), and product or not, twice float32 (h, w) in 0..1, the
+            second mirrored back.
+        """
 
 
 class LearnedMasker:
@@ -61,35 +83,43 @@ class LearnedMasker:
     def cut(self, photo: NDArray[np.uint8]) -> ProductMask:
         """See :class:`.base.Masker`."""
         _, facts = self._loaded()
-        small = shrunk(photo)
-        straight, mirrored = self.probabilities(small)
-        mean, binary = mask_of(straight, mirrored)
-        checks = checks_of(small, straight, mirrored, binary, facts.get("confidence"))
-        soft = np.where(cv2.dilate(binary, np.ones((3, 3), np.uint8)) > 0, mean, 0.0)
-        alpha = refine(photo, soft.astype(np.float32))
-        return ProductMask(alpha, min(checks.values()), checks, self.name)
+        small, straight, mirrored = self.views(photo)
+        return finished(photo, small, straight, mirrored, facts.get("confidence"), self.name)
 
-    def probabilities(
-        self, small: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Product or not, as seen straight and in a mirror, each float32 (h, w) in 0..1.
-
-        Args:
-            small: uint8 (h, w, 3) of one of ``SHAPES``.
-        """
+    def views(
+        self, photo: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+        """See :class:`NetworkMasker`; the small photo has one of ``SHAPES``."""
         net, _ = self._loaded()
+        small = shrunk(photo)
         prior = border_prior(small)
         both = np.stack([small, small[:, ::-1]]), np.stack([prior, prior[:, ::-1]])
         with one_thread(), torch.inference_mode():
             found = torch.sigmoid(net(*as_tensors(*both)))[:, 0].numpy()
         rounded = (np.round(found * _LEVELS) / _LEVELS).astype(np.float32)
-        return rounded[0], np.ascontiguousarray(rounded[1][:, ::-1])
+        return small, rounded[0], np.ascontiguousarray(rounded[1][:, ::-1])
 
     def _loaded(self) -> tuple[MaskNet, dict[str, Any]]:
         with self._loading:
             if self._network is None:
                 self._network = MaskNet.load(self.checkpoint)
         return self._network
+
+
+def finished(
+    photo: NDArray[np.uint8],
+    small: NDArray[np.uint8],
+    straight: NDArray[np.float32],
+    mirrored: NDArray[np.float32],
+    confidence: dict[str, Any] | None,
+    name: str,
+) -> ProductMask:
+    """A network's two views as a mask of the photo's size, with its checks."""
+    mean, binary = mask_of(straight, mirrored)
+    checks = checks_of(small, straight, mirrored, binary, confidence)
+    soft = np.where(cv2.dilate(binary, np.ones((3, 3), np.uint8)) > 0, mean, 0.0)
+    alpha = refine(photo, soft.astype(np.float32))
+    return ProductMask(alpha, min(checks.values()), checks, name)
 
 
 def mask_of(

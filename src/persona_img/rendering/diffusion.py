@@ -35,8 +35,8 @@ class DiffusionBackdrops:
 
     Args:
         checkpoint: Folder written by ``save_pretrained``.
-        steps: Euler steps.
-        guidance: How closely the style is followed; 1 is without guidance.
+        steps: Euler steps; None for what the checkpoint samples best with.
+        guidance: How closely the style is followed, 1 is without guidance; None as for ``steps``.
         strength: How far a plate may leave its start, in (0, 1]; 1 paints from noise alone.
 
     Raises:
@@ -50,14 +50,14 @@ class DiffusionBackdrops:
         self,
         checkpoint: str | Path,
         *,
-        steps: int = 8,
-        guidance: float = 2.0,
+        steps: int | None = None,
+        guidance: float | None = None,
         strength: float = 0.6,
     ) -> None:
         self.checkpoint = Path(checkpoint)
         if not (self.checkpoint / "model_index.json").exists():
             raise NotFound(f"{self.checkpoint}: no checkpoint; train one with `train-generator`")
-        if steps < 1:
+        if steps is not None and steps < 1:
             raise InvalidInput(f"steps={steps}: the sampler needs at least one")
         if not 0.0 < strength <= 1.0:
             raise InvalidInput(f"strength={strength}: give a share above 0 and at most 1")
