@@ -43,7 +43,9 @@ class Settings(BaseSettings):
         feature_repo: Feast definitions.
         features: ``feast``, or ``frame`` to keep features in plain tables.
         tracker: ``mlflow``, or ``folder`` to keep runs and rankers as plain files.
-        backdrops: ``diffusion``, or ``plain`` for an even studio sweep.
+        backdrops: ``diffusion``, which begins with a real tile, or ``diffusion-over-gaussian``;
+            without weights: ``library``, real tiles, ``gaussian``, their noise, or ``plain``, an
+            even studio sweep.
         masker: ``learned``, ``classic``, which needs no weights, or ``transformers``.
         masker_checkpoint: The learned masker, a folder written by ``train-masker``.
         masker_model: For ``transformers``: id or folder of a segmentation model.
@@ -79,7 +81,9 @@ class Settings(BaseSettings):
     feature_repo: Path = Field(default_factory=_feature_repo)
     features: Literal["feast", "frame"] = "feast"
     tracker: Literal["mlflow", "folder"] = "mlflow"
-    backdrops: Literal["diffusion", "plain"] = "diffusion"
+    backdrops: Literal["diffusion", "diffusion-over-gaussian", "library", "gaussian", "plain"] = (
+        "diffusion"
+    )
     masker: Literal["classic", "learned", "transformers"] = "learned"
     masker_checkpoint: Path = ASSETS / "masker"
     masker_model: str | None = None

@@ -70,8 +70,17 @@ def tracking_uri(workspace: Workspace) -> str:
 
 
 def backdrops(settings: Settings) -> BackdropSource:
-    """The diffusion checkpoint, or an even studio sweep."""
-    if settings.backdrops == "diffusion":
+    """The diffusion checkpoint, alone or over another source, or a source without weights."""
+    painter, _, ground = settings.backdrops.partition("-over-")
+    if ground:
+        from persona_img.rendering.tiles import Over
+
+        return Over(_source(painter, settings), _source(ground, settings))
+    return _source(painter, settings)
+
+
+def _source(name: str, settings: Settings) -> BackdropSource:
+    if name == "diffusion":
         from persona_img.rendering.diffusion import DiffusionBackdrops
 
         return DiffusionBackdrops(
@@ -80,9 +89,13 @@ def backdrops(settings: Settings) -> BackdropSource:
             guidance=settings.guidance,
             strength=settings.strength,
         )
-    from persona_img.rendering.plain import PlainBackdrops
+    if name == "plain":
+        from persona_img.rendering.plain import PlainBackdrops
 
-    return PlainBackdrops()
+        return PlainBackdrops()
+    from persona_img.rendering.tiles import GaussianBackdrops, LibraryBackdrops
+
+    return LibraryBackdrops() if name == "library" else GaussianBackdrops()
 
 
 def masker(settings: Settings) -> Masker:

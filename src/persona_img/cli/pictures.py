@@ -76,7 +76,11 @@ def render(
         Path | None, typer.Option("--mask", help="Your own mask of one photo, white is product.")
     ] = None,
     backdrops: Annotated[
-        str | None, typer.Option(help="diffusion (default) or plain, an even studio sweep.")
+        str | None,
+        typer.Option(
+            help="diffusion (default) or diffusion-over-gaussian; without weights: library, "
+            "gaussian or plain."
+        ),
     ] = None,
     masker_name: MaskerName = None,
     masker_model: MaskerModel = None,

@@ -207,15 +207,28 @@ def fine_relief(
 def spot_noise(
     tile: NDArray[np.float32], period: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Periodic noise (period, period) with a tile's spectrum; mean 0, spread of the tile."""
-    height, width = tile.shape
+    """Periodic noise with a tile's spectrum; mean 0, spread of the tile.
+
+    Args:
+        tile: float32 (h, w), or (h, w, 3): one noise for all channels keeps their correlation.
+        period: Side of what is made; never less than the tile's.
+        rng: Of the noise.
+
+    Returns:
+        float32 (p, p) or (p, p, 3).
+    """
+    height, width = tile.shape[:2]
     window = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1])
-    spot = np.zeros((max(period, height), max(period, width)))
-    spot[:height, :width] = (tile - tile.mean()) * window
-    noise = np.fft.rfft2(rng.standard_normal(spot.shape))
-    made = np.fft.irfft2(np.fft.rfft2(spot) * noise, s=spot.shape)
-    made -= made.mean()
-    made *= float(tile.std()) / max(1e-9, float(made.std()))
+    shape = (max(period, height), max(period, width))
+    noise = np.fft.rfft2(rng.standard_normal(shape))
+    made = np.zeros((*shape, *tile.shape[2:]))
+    for channel in np.ndindex(tile.shape[2:]):
+        one = tile[(..., *channel)]
+        spot = np.zeros(shape)
+        spot[:height, :width] = (one - one.mean()) * window
+        drawn = np.fft.irfft2(np.fft.rfft2(spot) * noise, s=shape)
+        drawn -= drawn.mean()
+        made[(..., *channel)] = drawn * (float(one.std()) / max(1e-9, float(drawn.std())))
     return np.asarray(made, dtype=np.float32)
 
 
