@@ -45,7 +45,11 @@ class Settings(BaseSettings):
         tracker: ``mlflow``, or ``folder`` to keep runs and rankers as plain files.
         backdrops: ``diffusion``, which begins with a real tile, or ``diffusion-over-gaussian``;
             without weights: ``library``, real tiles, ``gaussian``, their noise, or ``plain``, an
-            even studio sweep.
+            even studio sweep; ``pretrained`` for a pipeline of diffusers.
+        backdrop_model: For ``pretrained``: id or folder of a pipeline.
+        backdrop_mode: For ``pretrained``: ``inpaint`` around the product or ``image`` to image.
+        backdrop_lora: For ``pretrained``: weights for it to wear.
+        backdrop_controlnet: For ``pretrained``: an edge ControlNet.
         masker: ``learned``, ``classic``, which needs no weights, or ``transformers``.
         masker_checkpoint: The learned masker, a folder written by ``train-masker``.
         masker_model: For ``transformers``: id or folder of a segmentation model.
@@ -81,9 +85,13 @@ class Settings(BaseSettings):
     feature_repo: Path = Field(default_factory=_feature_repo)
     features: Literal["feast", "frame"] = "feast"
     tracker: Literal["mlflow", "folder"] = "mlflow"
-    backdrops: Literal["diffusion", "diffusion-over-gaussian", "library", "gaussian", "plain"] = (
-        "diffusion"
-    )
+    backdrops: Literal[
+        "diffusion", "diffusion-over-gaussian", "library", "gaussian", "plain", "pretrained"
+    ] = "diffusion"
+    backdrop_model: str | None = None
+    backdrop_mode: Literal["inpaint", "image"] = "inpaint"
+    backdrop_lora: str | None = None
+    backdrop_controlnet: str | None = None
     masker: Literal["classic", "learned", "transformers"] = "learned"
     masker_checkpoint: Path = ASSETS / "masker"
     masker_model: str | None = None

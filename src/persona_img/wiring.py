@@ -93,9 +93,31 @@ def _source(name: str, settings: Settings) -> BackdropSource:
         from persona_img.rendering.plain import PlainBackdrops
 
         return PlainBackdrops()
+    if name == "pretrained":
+        return _pretrained_source(settings)
     from persona_img.rendering.tiles import GaussianBackdrops, LibraryBackdrops
 
     return LibraryBackdrops() if name == "library" else GaussianBackdrops()
+
+
+def _pretrained_source(settings: Settings) -> BackdropSource:
+    if settings.backdrop_model is None:
+        raise InvalidInput("backdrops pretrained: say which model: --backdrop-model ID-OR-FOLDER")
+    try:
+        from persona_img.rendering.pretrained import PretrainedBackdrops
+    except ImportError as error:
+        raise InvalidInput(
+            f"backdrops pretrained: {error}; pip install 'persona-img[pretrained]'"
+        ) from error
+    return PretrainedBackdrops(
+        settings.backdrop_model,
+        mode=settings.backdrop_mode,
+        steps=settings.steps,
+        guidance=settings.guidance,
+        strength=settings.strength,
+        lora=settings.backdrop_lora,
+        controlnet=settings.backdrop_controlnet,
+    )
 
 
 def masker(settings: Settings) -> Masker:

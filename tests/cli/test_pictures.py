@@ -115,3 +115,16 @@ def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     done = run("mask", PHOTO, "-o", tmp_path / "file")
     assert done.returncode == 2
     assert "file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [(["render", "--backdrops", "pretrained"], "--backdrop-model"),
+     (["mask", "--masker", "transformers"], "--masker-model")],
+)  # fmt: skip
+def test_a_model_that_is_not_named_is_asked_for(
+    tmp_path: Path, command: list[str], option: str
+) -> None:
+    done = run(command[0], PHOTO, *command[1:], "-o", tmp_path / "out")
+    assert done.returncode == 2, done.stderr
+    assert option in done.stderr

@@ -79,8 +79,11 @@ def render(
         str | None,
         typer.Option(
             help="diffusion (default) or diffusion-over-gaussian; without weights: library, "
-            "gaussian or plain."
+            "gaussian or plain; pretrained, with --backdrop-model."
         ),
+    ] = None,
+    backdrop_model: Annotated[
+        str | None, typer.Option(help="A diffusers pipeline's id or folder, e.g. for SDXL.")
     ] = None,
     masker_name: MaskerName = None,
     masker_model: MaskerModel = None,
@@ -91,7 +94,12 @@ def render(
     from persona_img.loop import variant_seed
     from persona_img.rendering.store import write_variant
 
-    settings = Settings.load(backdrops=backdrops, masker=masker_name, masker_model=masker_model)
+    settings = Settings.load(
+        backdrops=backdrops,
+        backdrop_model=backdrop_model,
+        masker=masker_name,
+        masker_model=masker_model,
+    )
     space = wiring.style_space(settings)
     styles = (
         [space.parse(text) for text in style] if style else _selection(space.styles()[1:], count)
