@@ -21,11 +21,16 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from peft import LoraConfig, get_peft_model_state_dict
+from PIL import Image
+from safetensors.torch import save_file
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
     T5Config,
     T5EncoderModel,
     T5TokenizerFast,
@@ -266,3 +271,63 @@ def test_what_cannot_be_is_an_error(tmp_path: Path) -> None:
         PretrainedBackdrops(tmp_path, reference=tmp_path / "x.jpg")
     with pytest.raises(NotFound, match="no such pipeline"):
         PretrainedBackdrops(tmp_path).plates(*canvas(64, 64), [STYLE], [1])
+
+
+def test_it_wears_a_lora(models: Path, tmp_path: Path) -> None:
+    pipeline = StableDiffusionPipeline.from_pretrained(models / "sd")
+    pipeline.unet.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"]))
+    for name, value in pipeline.unet.named_parameters():
+        if "lora_B" in name:
+            value.data.fill_(2.0)
+    weights = get_peft_model_state_dict(pipeline.unet)
+    StableDiffusionPipeline.save_lora_weights(tmp_path, unet_lora_layers=weights)
+    drawn = canvas(64, 64)
+    bare = PretrainedBackdrops(models / "sd", steps=2, side=64)
+    worn = PretrainedBackdrops(models / "sd", steps=2, side=64, lora=str(tmp_path))
+    assert (bare.plates(*drawn, [STYLE], [1])[0] != worn.plates(*drawn, [STYLE], [1])[0]).any()
+    assert bare.fingerprint() != worn.fingerprint()
+
+
+def test_it_takes_over_the_look_of_a_reference(models: Path, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    pipeline = StableDiffusionPipeline.from_pretrained(models / "sd")
+    state = {
+        "image_proj.proj.weight": torch.randn(4 * 16, 16),
+        "image_proj.proj.bias": torch.randn(4 * 16),
+        "image_proj.norm.weight": torch.ones(16),
+        "image_proj.norm.bias": torch.zeros(16),
+    }
+    cross = [n for n in pipeline.unet.attn_processors if n.endswith("attn2.processor")]
+    for i, name in enumerate(cross):
+        attention = pipeline.unet.get_submodule(name.removesuffix(".processor"))
+        for part in ("to_k_ip", "to_v_ip"):
+            state[f"ip_adapter.{2 * i + 1}.{part}.weight"] = torch.randn(
+                attention.to_q.out_features, 16
+            )
+    (tmp_path / "adapter").mkdir()
+    save_file(state, tmp_path / "adapter" / "ip.safetensors")
+    CLIPVisionModelWithProjection(
+        CLIPVisionConfig(
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            image_size=32,
+            patch_size=8,
+            projection_dim=16,
+        )
+    ).save_pretrained(tmp_path / "adapter" / "image_encoder")
+    drawn, made = canvas(64, 64), []
+    for colour in ((200, 40, 40), (20, 60, 220)):
+        look = tmp_path / f"{colour[0]}.png"
+        Image.new("RGB", (40, 40), colour).save(look)
+        source = PretrainedBackdrops(
+            models / "sd",
+            steps=2,
+            side=64,
+            reference=look,
+            ip_adapter=(str(tmp_path), "adapter", "ip.safetensors"),
+        )
+        made.append((source.fingerprint(), source.plates(*drawn, [STYLE], [1])[0]))
+    assert made[0][0] != made[1][0]
+    assert (made[0][1] != made[1][1]).any()
