@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 HOME_DIR ?= demo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-quick test test-unit check lint types imports bench serve dashboard mlflow clean help
+.PHONY: demo demo-quick test test-unit check lint types imports eval-render bench serve dashboard mlflow clean help
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -36,6 +36,12 @@ types: $(VENV)/dev
 imports: $(VENV)/dev
 	$(BIN)/lint-imports
 
+eval-render: $(VENV)/dev  ## masks, styles, proof, defects, speed of every source of backdrops
+	$(BIN)/persona-img eval-render --products experiments/render/products \
+		--tiles experiments/render/tiles --judge experiments/render/judge.npz \
+		--labels experiments/render/labels.csv --families experiments/masker/families.csv \
+		$(if $(DATA),--composites $(DATA)/masks/composites) -o eval-render
+
 bench: $(VENV)/dev        ## side-by-side benchmarks, ratios printed
 	$(BIN)/python benchmarks/serve.py
 
@@ -62,5 +68,5 @@ $(VENV)/core: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/dev: $(VENV)/core
-	$(PIP) -e '.[dev,dashboard,pretrained]'
+	$(PIP) -e '.[dev,dashboard,pretrained,evaluation]'
 	@touch $@

@@ -67,7 +67,8 @@ class Settings(BaseSettings):
         steps: Sampling steps of the diffusion model; None for what suits the checkpoint.
         guidance: How strongly the style is followed, 1 is without guidance; None as for ``steps``.
         strength: How far a backdrop may leave its material's tile; 1 paints from noise alone.
-        tries: Candidates per variant before it is given up.
+        candidates: Painted per variant; the best that passes the gate is kept.
+        tries: Candidates per variant, while none passes, before it falls back to a tile.
         workers: Products rendered at the same time.
         seed: Of everything random.
         host: Address the service listens on.
@@ -109,6 +110,7 @@ class Settings(BaseSettings):
     steps: int | None = Field(None, ge=1, le=200)
     guidance: float | None = Field(None, ge=1, le=20)
     strength: float = Field(0.6, gt=0, le=1)
+    candidates: int = Field(1, ge=1, le=20)
     tries: int = Field(3, ge=1, le=20)
     workers: int = Field(2, ge=1, le=64)
     seed: int = Field(7, ge=0)

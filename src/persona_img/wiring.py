@@ -160,11 +160,16 @@ def transformers_masker(settings: Settings) -> TransformersMasker:
 
 def renderer(settings: Settings) -> BackdropRenderer:
     """Photographs to variants."""
+    from persona_img.rendering.adherence import StyleJudge
     from persona_img.rendering.base import RenderSettings
     from persona_img.rendering.renderer import BackdropRenderer
 
-    chosen = RenderSettings(tries=settings.tries)
-    return BackdropRenderer(backdrops(settings), chosen, masker(settings))
+    chosen = RenderSettings(candidates=settings.candidates, tries=settings.tries)
+    painter = settings.backdrops
+    fallback = None if painter in ("library", "gaussian", "plain") else _source("library", settings)
+    return BackdropRenderer(
+        backdrops(settings), chosen, masker(settings), StyleJudge(), fallback=fallback
+    )
 
 
 def variant_store(workspace: Workspace) -> VariantStore:

@@ -172,6 +172,19 @@ def test_pixels_cannot_be_written_by_accident() -> None:
         photo.pixels[0, 0] = 0
 
 
+def test_a_shadow_baked_into_the_transparency_is_no_product() -> None:
+    alpha = np.zeros((80, 120), np.uint8)
+    alpha[10:40, 20:90] = 255
+    alpha[40:42, 20:90] = 60  # an edge, which touches the product
+    soft = alpha.copy()
+    soft[60:70, 20:90] = 91  # a shadow, which does not
+    image = two_colours().resize((120, 80)).convert("RGBA")
+    image.putalpha(Image.fromarray(soft))
+    found = load_photo(encoded(image, "PNG")).alpha
+    assert found is not None
+    assert (found == alpha).all()
+
+
 @pytest.mark.parametrize(
     ("alpha", "says"),
     [

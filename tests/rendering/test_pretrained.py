@@ -41,7 +41,7 @@ from persona_img.domain.style import Style, StyleSpace
 from persona_img.errors import InvalidInput, NotFound, UnknownStyle
 from persona_img.rendering.base import BackdropSource
 from persona_img.rendering.gate import RULES
-from persona_img.rendering.pretrained import PretrainedBackdrops, prompt_of, without_product
+from persona_img.rendering.pretrained import PretrainedBackdrops, prompt_of
 from persona_img.settings import ASSETS
 
 STYLE = {"surface": "linen", "palette": "sage", "light": "sun"}
@@ -235,20 +235,6 @@ def test_every_shipped_value_has_words() -> None:
     assert prompt_of(STYLE)[0] != prompt_of(STYLE | {"palette": "warm"})[0]
     with pytest.raises(UnknownStyle, match="velvet"):
         prompt_of({"surface": "velvet"})
-
-
-def test_the_product_is_filled_with_the_backdrop_beside_it() -> None:
-    picture = np.full((80, 80, 3), 0.3, np.float32)
-    picture[:, 40:] = 0.7
-    mask = np.zeros((80, 80), np.float32)
-    mask[20:60, 20:60] = 1
-    picture[mask > 0] = (1, 0, 0)
-    filled = without_product(picture, mask)
-    assert filled[40, 21] == pytest.approx([0.3] * 3, abs=0.02)
-    assert filled[40, 58] == pytest.approx([0.7] * 3, abs=0.02)
-    assert filled[mask > 0].min() > 0.25
-    assert filled[mask > 0].max() < 0.75
-    assert (filled[:10] == picture[:10]).all()
 
 
 def test_settings_are_in_the_fingerprint(models: Path) -> None:

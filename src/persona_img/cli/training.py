@@ -43,6 +43,11 @@ def register(app: typer.Typer) -> None:
         "--cutouts cutouts/ --work masker-work/ -o masker/`",
     )(train_masker)
     app.command(
+        "train-judge",
+        epilog="Example: `persona-img train-judge --textures textures/ "
+        "--surfaces experiments/generator/surfaces.toml --work work/ -o judge.npz`",
+    )(train_judge)
+    app.command(
         "calibrate-masker",
         epilog="Example: `persona-img calibrate-masker --model ZhengPeng7/BiRefNet "
         "--trust-remote-code --photos photos/ --verified verified.csv`",
@@ -79,6 +84,41 @@ def distill_generator(
         seed=seed,
     )
     print(distill(checkpoint, work, writable_folder(out), settings))
+
+
+def train_judge(
+    textures: Textures,
+    surfaces: Annotated[Path, typer.Option(help="TOML that lists each surface's tiles.")],
+    work: Annotated[Path, typer.Option(help="The folder train-generator worked in.")] = Path(
+        "generator-work"
+    ),
+    out: Annotated[Path, typer.Option("-o", "--out", help="The judge, a file.")] = Path(
+        "judge.npz"
+    ),
+    made: Annotated[int, typer.Option(help="Pictures made to learn from.")] = 6000,
+    fold: Annotated[int, typer.Option(help="Which fifth of tiles and products to hold out.")] = 0,
+    seed: Seed = 7,
+) -> None:
+    """Teach the judge that says whether a picture shows the style asked for."""
+    import tomllib
+
+    from persona_img.domain.style import StyleSpace
+    from persona_img.generator.judge_training import JudgeSettings
+    from persona_img.generator.judge_training import train_judge as train
+
+    palettes = tomllib.loads((ASSETS / "palettes.toml").read_text(encoding="utf-8"))["palette"]
+    settings = JudgeSettings(
+        cut=work / "cut",
+        textures=textures,
+        surfaces=surfaces,
+        styles=StyleSpace.load(ASSETS / "styles.toml"),
+        palettes={name: (float(a), float(b)) for name, (a, b) in palettes.items()},
+        made=made,
+        fold=fold,
+        seed=seed,
+    )
+    json.dump(train(settings, out), sys.stdout, indent=1)
+    print()
 
 
 def calibrate_masker(

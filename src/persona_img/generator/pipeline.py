@@ -76,6 +76,7 @@ class BackdropPipeline(DiffusionPipeline):
         seeds: Sequence[int] | None = None,
         start: Tensor | None = None,
         strength: float = 1.0,
+        conditions: Tensor | None = None,
     ) -> BackdropOutput:
         """Plates for a batch.
 
@@ -89,6 +90,8 @@ class BackdropPipeline(DiffusionPipeline):
             seeds: B seeds. A picture depends on its own seed only, not on its batch.
             start: (B, 3, H, W) in -1..1, what sampling begins with (img2img); None for noise.
             strength: Share of noise put on the start, in (0, 1]; 1 forgets it.
+            conditions: What :meth:`conditions` made of the same products and masks, where it is
+                known already: many styles of one photograph share it.
 
         Raises:
             InvalidInput: sizes that do not fit each other or the grid; a strength outside (0, 1].
@@ -108,7 +111,9 @@ class BackdropPipeline(DiffusionPipeline):
             )
         device = self._execution_device
         dtype = self.denoiser.dtype
-        conditions = self.conditions(product.to(device), mask.to(device)).to(dtype)
+        if conditions is None:
+            conditions = self.conditions(product.to(device), mask.to(device))
+        conditions = conditions.to(device, dtype)
         surface, light, colour = (x.to(device) for x in self.style_encoder.indices(styles))
         asked = self.style_encoder(surface, light, colour)
         null = self.style_encoder(
@@ -147,6 +152,7 @@ class BackdropPipeline(DiffusionPipeline):
         pictures = self.codec.decode(latents.to(self.codec.dtype)).float()
         return BackdropOutput(images=((pictures + 1) / 2).clamp(0, 1))
 
+    @torch.no_grad()
     def conditions(self, product: Tensor, mask: Tensor) -> Tensor:
         """What the denoiser sees besides noise: product latents and the mask's sub-cells."""
         latents = self.codec.encode(product.to(self.codec.dtype))

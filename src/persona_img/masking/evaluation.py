@@ -155,9 +155,9 @@ def compare(maskers: Sequence[Masker], examples: Sequence[Example]) -> dict[str,
     """Mean scores of each masker by its name.
 
     Returns:
-        ``iou``, ``boundary_f``, ``good`` (share without a wrong piece and with IoU of at least
-        0.95), ``shown`` (share trusted), ``good_shown`` (share of those that are good) and
-        ``pictures``.
+        ``iou``, ``boundary_f``, ``hole_error`` (of products with holes), ``good`` (share without a
+        wrong piece and with IoU of at least 0.95), ``shown`` (share trusted), ``good_shown`` (share
+        of those that are good) and ``pictures``.
     """
     table = {}
     for masker in maskers:
@@ -172,12 +172,19 @@ def compare(maskers: Sequence[Masker], examples: Sequence[Example]) -> dict[str,
         table[masker.name] = {
             "iou": float(np.mean([s.iou for s in known])),
             "boundary_f": float(np.nanmean([s.boundary_f for s in known])),
+            "hole_error": _mean([s.hole_error for s in known]),
             "good": float(good.mean()),
             "shown": float(shown.mean()),
             "good_shown": float(good[shown].mean()) if shown.any() else float("nan"),
             "pictures": len(scores),
         }
     return table
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Mean of what is known; NaN where nothing is."""
+    known = [v for v in values if v == v]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def _score(alpha: NDArray[np.uint8], example: Example) -> MaskScore | None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TOLERANCE = 0.0075  # of the diagonal: how far two outlines may lie apart
+_HOLE = 0.0002  # of the picture
 _PIECE = 0.001  # of the picture: smaller wrong pieces are not seen
 
 
@@ -24,12 +25,15 @@ class MaskScore:
         boundary_f: F measure of the outlines, 0..1, within 0.75 % of the diagonal.
         kept: Area of the largest piece of backdrop that was kept, share of the product.
         lost: Area of the largest piece of product that was lost, share of the product.
+        hole_error: Share of the area of the truth's holes that was taken for product; NaN where
+            it has none of 0.02 % of the picture or more.
     """
 
     iou: float
     boundary_f: float
     kept: float
     lost: float
+    hole_error: float = float("nan")
 
     @property
     def clean(self) -> bool:
@@ -58,6 +62,7 @@ def score_mask(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> MaskScore:
         boundary_f=_boundary_f(got, want),
         kept=largest_piece(got & ~want) / product,
         lost=largest_piece(want & ~got) / product,
+        hole_error=_hole_error(got, want),
     )
 
 
@@ -72,6 +77,16 @@ def largest_piece(wrong: NDArray[np.bool_]) -> float:
         return 0.0
     most = float(stats[1:, cv2.CC_STAT_AREA].max())
     return most if most >= _PIECE * wrong.size else 0.0
+
+
+def _hole_error(got: NDArray[np.bool_], want: NDArray[np.bool_]) -> float:
+    outside = np.pad(~want, 1, constant_values=True).astype(np.uint8)
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(outside, connectivity=4)
+    sizes = stats[:, cv2.CC_STAT_AREA]
+    hole = (sizes >= _HOLE * want.size) & (np.arange(count) > 0)
+    hole[pieces[0, 0]] = False
+    inside = hole[pieces][1:-1, 1:-1]
+    return float((got & inside).sum() / inside.sum()) if inside.any() else float("nan")
 
 
 def _boundary_f(got: NDArray[np.bool_], want: NDArray[np.bool_]) -> float:

@@ -28,13 +28,16 @@ class RenderSettings:
     """How variants are made.
 
     Attributes:
-        tries: Candidates, each with its own seed, before a style is rejected.
+        candidates: Painted for each variant, each with its own seed; of those that pass the gate
+            the one that shows its style best is kept.
+        tries: Candidates painted at most while none passes, before the fallback or rejection.
         min_confidence: Masks trusted less are refused; a person must supply or approve them.
         texture: Share of the material's contrast that a plate lacks and is given; 0 gives none.
         colour_pull: Share, 0..1, of a plate's colour error that is corrected.
         rules: What a variant must be; see :mod:`.gate`.
     """
 
+    candidates: int = 1
     tries: int = 3
     min_confidence: float = MIN_CONFIDENCE
     texture: float = 1.0
@@ -78,9 +81,11 @@ class BackdropSource(Protocol):
 
     Attributes:
         name: Short name for recipes and reports.
+        shows: Attributes of a style that can be seen in its plates.
     """
 
     name: str
+    shows: tuple[str, ...]
 
     def fingerprint(self) -> str:
         """Hex digest of everything a plate depends on besides the arguments of :meth:`plates`."""

@@ -45,6 +45,7 @@ class DiffusionBackdrops:
     """
 
     name = "diffusion"
+    shows: tuple[str, ...] = ("surface", "palette", "light")
 
     def __init__(
         self,
@@ -66,6 +67,7 @@ class DiffusionBackdrops:
         self._loading = threading.Lock()
         self._fingerprint: str | None = None
         self._training: CopyIndex | None = None
+        self._encoded: tuple[bytes, torch.Tensor] | None = None
 
     def fingerprint(self) -> str:
         """Hex digest of the checkpoint's files, steps and guidance."""
@@ -121,7 +123,7 @@ class DiffusionBackdrops:
         """
         picture = torch.from_numpy(np.array(product)).permute(2, 0, 1)[None].float() / 127.5 - 1
         silhouette = torch.from_numpy(np.array(mask))[None, None].float()
-        plates = []
+        plates, conditions = [], self._conditions(picture, silhouette)
         begin = starts or [None] * len(styles)
         for style, seed, start in zip(styles, seeds, begin, strict=True):
             with one_thread():
@@ -134,9 +136,20 @@ class DiffusionBackdrops:
                     seeds=[seed],
                     start=None if start is None else _signed(start),
                     strength=self.strength,
+                    conditions=conditions,
                 )
             plates.append(np.ascontiguousarray(made.images[0].permute(1, 2, 0).numpy()))
         return plates
+
+    def _conditions(self, picture: torch.Tensor, silhouette: torch.Tensor) -> torch.Tensor:
+        """The product encoded; styles of one canvas come one after the other and share it."""
+        key = hashlib.sha256(picture.numpy().tobytes() + silhouette.numpy().tobytes()).digest()
+        known = self._encoded  # one read: another thread may put its own there
+        if known is None or known[0] != key:
+            with one_thread():
+                known = key, self._loaded().conditions(picture, silhouette)
+            self._encoded = known
+        return known[1]
 
     def training_pictures(self) -> CopyIndex | None:
         """Index of the training photos that travels with the checkpoint; None where it has none."""

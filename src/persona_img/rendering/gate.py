@@ -6,10 +6,18 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from persona_img.imaging.colour import mean_lab
-from persona_img.rendering.measure import plate_mottle, plate_noise, plate_spread, rim
+from persona_img.rendering.measure import (
+    distinct,
+    grounding,
+    plate_mottle,
+    plate_noise,
+    plate_spread,
+    rim,
+)
 from persona_img.rendering.tone import expected_lab, open_area
 
 if TYPE_CHECKING:
@@ -22,6 +30,8 @@ if TYPE_CHECKING:
     from persona_img.rendering.compose import Placed
     from persona_img.rendering.measure import ProductReport
 
+_SIDE = 288  # long side at which plates are judged: the checkpoint's own
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -33,6 +43,7 @@ class Rule:
         least: Lowest value that passes.
         most: Highest value that passes.
         photo: Whether it depends on the photograph alone, so that another seed cannot help.
+        optional: Whether a picture passes on which it cannot be measured at all.
     """
 
     score: str
@@ -40,10 +51,13 @@ class Rule:
     least: float = -math.inf
     most: float = math.inf
     photo: bool = False
+    optional: bool = False
 
-    def passes(self, value: float) -> bool:
-        """Whether a value lies between the bounds."""
-        return self.least <= value <= self.most
+    def passes(self, scores: Mapping[str, float]) -> bool:
+        """Whether its score lies between the bounds."""
+        if self.optional and self.score not in scores:
+            return True
+        return self.least <= scores.get(self.score, math.nan) <= self.most
 
 
 RULES = (
@@ -59,10 +73,13 @@ RULES = (
     ),
     Rule("rim", "the old backdrop shows along the outline", most=0.10),
     Rule("silhouette_growth", "the backdrop looks as if the product went on", most=0.03),
+    Rule("grounding", "the product floats: no shadow beside it", least=0.03),
+    Rule("distinct", "the product cannot be told from the backdrop", least=3.0),
     Rule("plate_spread", "the backdrop is blank", least=0.15),
     Rule("plate_noise", "the backdrop is noise", most=7.0),
     Rule("plate_mottle", "the backdrop is blotched", most=3.2),
     Rule("colour_error", "the backdrop has not the colour asked for", most=14.0),
+    Rule("adherence", "the picture does not show the style", least=0.05, optional=True),
     Rule("copy", "the backdrop is nearly a training picture", most=0.95),
 )
 
@@ -85,8 +102,8 @@ class GateReport:
 
 
 def judge(scores: Mapping[str, float], rules: Sequence[Rule] = RULES) -> GateReport:
-    """Scores against rules; a score that is missing does not pass."""
-    failed = [rule for rule in rules if not rule.passes(scores.get(rule.score, math.nan))]
+    """Scores against rules; a score that is missing passes optional rules only."""
+    failed = [rule for rule in rules if not rule.passes(scores)]
     reasons = tuple(
         f"{rule.says} ({rule.score} {scores.get(rule.score, math.nan):.3g}, allowed "
         f"{rule.least:.3g}..{rule.most:.3g})"
@@ -105,12 +122,17 @@ def plate_scores(
     """Scores of a backdrop alone.
 
     Args:
-        plate: float32 sRGB 0..1 (h, w, 3) at the source's size.
+        plate: float32 sRGB 0..1 (h, w, 3) at the source's size; judged at 288 px at most.
         mask: float32 (h, w), the product.
         asked: Lab the style asks of the evenly lit backdrop.
         light: Light of the style.
         training: Pictures the source learned from.
     """
+    scale = _SIDE / max(mask.shape)
+    if scale < 1:
+        size = (max(1, round(scale * mask.shape[1])), max(1, round(scale * mask.shape[0])))
+        plate = np.asarray(cv2.resize(plate, size, interpolation=cv2.INTER_AREA), np.float32)
+        mask = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.float32)
     area = open_area(mask, light)
     got = mean_lab(plate, area)
     error = np.linalg.norm(got - expected_lab(asked, mask, light))
@@ -142,4 +164,6 @@ def picture_scores(
         "product_share": float((placed.alpha >= 128).mean()),
         "rim": rim(variant, placed.photo, placed.alpha),
         "silhouette_growth": product.growth,
+        "grounding": grounding(variant, placed.alpha),
+        "distinct": distinct(variant, placed.alpha),
     }

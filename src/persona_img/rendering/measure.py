@@ -139,6 +139,57 @@ def rim(variant: NDArray[np.uint8], old: NDArray[np.uint8], alpha: NDArray[np.ui
     return float(left.sum() / band.sum())
 
 
+def grounding(variant: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> float:
+    """Share of light that is missing beside the product: its shadow. About 0, it floats.
+
+    Measured at 400 px, all around the product, against the backdrop further out.
+
+    Args:
+        variant: uint8 (H, W, 3).
+        alpha: uint8 (H, W), the product on the canvas.
+
+    Returns:
+        Median share, at most 1, of the third of the outline with most shadow beside it; NaN where
+        there is no product or no backdrop to compare with.
+    """
+    picture, mask = _reduced(variant, alpha)
+    reach = max(2, round(0.012 * min(mask.shape)))
+    touched = mask > 0.02
+    beside = _grown(touched, reach) & ~touched
+    far = ~_grown(touched, 6 * reach)
+    if not beside.any() or not far.any():
+        return float("nan")
+    linear = to_linear(picture)
+    backdrop = _local_mean(linear, far, 6 * reach)
+    light = linear.mean(axis=2)[beside] / np.maximum(backdrop.mean(axis=2)[beside], 1e-4)
+    return float(1.0 - np.quantile(light, 1 / 6))
+
+
+def distinct(variant: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> float:
+    """How far product and backdrop lie apart along the outline, CIE76.
+
+    Measured at 400 px between the means just inside and just outside; shadows count, for they
+    draw the outline of white on white.
+
+    Args:
+        variant: uint8 (H, W, 3).
+        alpha: uint8 (H, W), the product on the canvas.
+
+    Returns:
+        The lower quartile over the outline; NaN where there is no outline.
+    """
+    picture, mask = _reduced(variant, alpha)
+    reach = max(2, round(0.012 * min(mask.shape)))
+    inside, outside = mask > 0.98, mask < 0.02
+    outline = _grown(mask > 0.5, 1) & ~(mask > 0.5)
+    if not outline.any() or not inside.any() or not outside.any():
+        return float("nan")
+    lab = to_lab(picture)
+    within = _local_mean(lab, inside & _grown(mask < 0.5, 2 * reach), reach)
+    around = _local_mean(lab, outside & _grown(mask > 0.5, 2 * reach), reach)
+    return float(np.quantile(np.linalg.norm(within - around, axis=2)[outline], 0.25))
+
+
 def plate_spread(plate: NDArray[np.float32]) -> float:
     """Standard deviation of L* over a plate: near 0 is a blank sheet without light or shadow."""
     return float(to_lab(plate)[..., 0].std())

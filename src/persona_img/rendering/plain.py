@@ -57,6 +57,7 @@ class PlainBackdrops:
     """
 
     name = "plain"
+    shows: tuple[str, ...] = ("palette", "light")
 
     def __init__(self, side: int = _SIDE) -> None:
         self.side = side

@@ -29,6 +29,7 @@ from PIL import Image
 
 from persona_img.domain.digest import digest_of
 from persona_img.errors import InvalidInput, NotFound, UnknownStyle
+from persona_img.imaging.backdrop import without_product
 from persona_img.rendering.tiles import LibraryBackdrops
 from persona_img.rendering.tone import light_of
 
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from persona_img.imaging.copies import CopyIndex
 
 _GRID = 64  # sides are multiples of this: 8 or 16 of the codec, times what networks halve
-_HIDDEN = (2, 8, 32, 128)  # sigmas: the nearest backdrop there is fills the place of the product
 
 
 class PretrainedBackdrops:
@@ -66,6 +66,7 @@ class PretrainedBackdrops:
     """
 
     name = "pretrained"
+    shows: tuple[str, ...] = ("surface", "palette", "light")
 
     def __init__(
         self,
@@ -241,26 +242,6 @@ def prompt_of(style: Mapping[str, str]) -> tuple[str, str]:
         words[attribute] = table[attribute][value]
     light_of(style.get("light", "soft"))
     return table["template"].format(**words), table["negative"]
-
-
-def without_product(picture: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A picture whose product is filled with the backdrop around it.
-
-    Args:
-        picture: float32 (h, w, 3).
-        mask: float32 (h, w) in 0..1, the product.
-    """
-    near = cv2.dilate((mask > 0.02).astype(np.uint8), np.ones((3, 3), np.uint8))
-    known = (1 - near).astype(np.float32)
-    if not known.any():
-        return picture
-    total = np.zeros_like(picture)
-    weight = np.full((*mask.shape, 1), 1e-12, np.float32)
-    for i, sigma in enumerate(_HIDDEN):
-        share = np.float32(10.0 ** (-3 * i))
-        total += share * cv2.GaussianBlur(picture * known[..., None], (0, 0), sigma)
-        weight += share * cv2.GaussianBlur(known, (0, 0), sigma)[..., None]
-    return np.where(near[..., None] > 0, np.clip(total / weight, 0, 1), picture).astype(np.float32)
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -37,9 +37,10 @@ if TYPE_CHECKING:
     from persona_img.domain.style import Style
     from persona_img.imaging.photo import Photo
     from persona_img.masking.base import Masker, ProductMask
+    from persona_img.rendering.adherence import StyleJudge
     from persona_img.rendering.base import BackdropSource
 
-_VERSION = "4"
+_VERSION = "5"
 """Raised whenever the same recipe would give other pixels."""
 _MARK = "persona-img"
 """Keyword of the PNG text that says which recipe made a variant."""
@@ -52,6 +53,8 @@ class BackdropRenderer:
         backdrops: Paints the plates.
         settings: How variants are made.
         masker: Cuts the product out; None is the classic one, which needs no weights.
+        judge: Says whether a variant shows its style; None asks nobody.
+        fallback: Paints where no candidate of ``backdrops`` passes the gate; None rejects then.
     """
 
     def __init__(
@@ -59,15 +62,21 @@ class BackdropRenderer:
         backdrops: BackdropSource,
         settings: RenderSettings | None = None,
         masker: Masker | None = None,
+        judge: StyleJudge | None = None,
+        fallback: BackdropSource | None = None,
     ) -> None:
-        self.backdrops = backdrops
+        self.backdrops, self.fallback, self.judge = backdrops, fallback, judge
         self.settings = settings or RenderSettings()
         self.masker = masker or ClassicMasker()
 
     def fingerprint(self) -> str:
-        """Hex digest of source, settings and the version of the pixels' arithmetic."""
+        """Hex digest of sources, settings, judge and the version of the pixels' arithmetic."""
         mine = [_VERSION, asdict(self.settings)]
         theirs = [self.backdrops.name, self.backdrops.fingerprint(), self.masker.fingerprint()]
+        if self.judge is not None:
+            theirs.append(self.judge.fingerprint())
+        if self.fallback is not None:
+            theirs += [self.fallback.name, self.fallback.fingerprint()]
         return digest_of([mine, *theirs])
 
     def mask(self, photo: Photo) -> ProductMask:
@@ -118,19 +127,34 @@ class BackdropRenderer:
                     f"({weakest}) is below {least:.2f}; supply a mask or another photo"
                 )
             product = foreground(photo.pixels, cut.alpha)
-        return _Shot(photo, cut, product, self.backdrops, clock.seconds["mask"])
+        return _Shot(photo, cut, product, clock.seconds["mask"])
 
     def _best_of(self, shot: _Shot, style: Style, seed: int) -> Variant:
-        """The first candidate that passes the gate."""
+        """The best candidate that passes the gate, or what the fallback makes."""
         clock = _Clock({"mask": shot.seconds})
-        refused = []
-        for attempt in range(self.settings.tries):
-            variant = self._candidate(shot, style, seed, attempt, clock)
+        passed: list[Variant] = []
+        refused: list[str] = []
+        final = False
+
+        def attempt(source: BackdropSource, number: int) -> None:
+            nonlocal final
+            variant = self._candidate(shot, style, seed, number, source, clock)
+            final = variant.gate.final
             if variant.gate.passed:
-                return variant
-            refused.append("; ".join(variant.gate.reasons))
-            if variant.gate.final:
+                passed.append(variant)
+            else:
+                refused.append("; ".join(variant.gate.reasons))
+
+        wanted, budget = self.settings.candidates, self.settings.tries
+        for number in range(max(wanted, budget)):
+            attempt(self.backdrops, number)
+            if final or (passed and number + 1 >= wanted):
                 break
+        if not passed and not final and self.fallback is not None:
+            with suppress(UnknownStyle, InvalidInput):  # it need not know every style
+                attempt(self.fallback, 0)
+        if passed:
+            return max(passed, key=lambda variant: variant.gate.scores.get("adherence", 0.0))
         raise RenderRejected(
             f"{shot.name} in {style}: no candidate of {len(refused)} passed the gate: "
             f"{' | '.join(refused)}; take another style, seed or photo"
@@ -142,21 +166,21 @@ class BackdropRenderer:
         style: Style,
         seed: int,
         attempt: int,
+        source: BackdropSource,
         clock: _Clock,
     ) -> Variant:
-        canvas, light = shot.canvas(_framing(style)), light_of(style.values.get("light", "soft"))
-        drawn, asked = _drawn(seed, attempt), self.backdrops.colour(style.values)
+        asked, light = source.colour(style.values), light_of(style.values.get("light", "soft"))
+        drawn, canvas = _drawn(seed, attempt), shot.canvas(_framing(style), source)
         with clock("plate"):
             rng = np.random.default_rng([drawn, 1])
-            sheet = sheet_of(self.backdrops.material(style.values), canvas.size, rng)
+            sheet = sheet_of(source.material(style.values), canvas.size, rng)
             start = None if sheet is None else sheet.lit(asked, canvas.mask, light, rng)
-            plate = self.backdrops.plates(
-                canvas.product, canvas.mask, [style.values], [drawn], [start]
-            )[0]
+            plate = source.plates(canvas.product, canvas.mask, [style.values], [drawn], [start])[0]
         with clock("enlarge"):
+            whole = plate is start  # the sheet itself: it lacks nothing of its material
             plate = pulled(plate, asked, canvas.mask, light, self.settings.colour_pull)
             strength, finished = self.settings.texture, plate
-            if sheet is not None:
+            if sheet is not None and not whole:
                 area, shade = open_area(canvas.mask, light), shading(canvas.mask, light)
                 finished = matched(plate, sheet, shade, area, strength)
             large = enlarge(
@@ -173,19 +197,33 @@ class BackdropRenderer:
             frame, alpha = canvas.placed.frame, shot.cut.alpha
             product = compare_product(pixels, shot.photo.pixels, alpha, frame)
             scores = picture_scores(pixels, canvas.placed, product, shot.cut.confidence)
-            scores |= plate_scores(
-                plate, canvas.mask, asked, light, self.backdrops.training_pictures()
-            )
+            scores |= plate_scores(plate, canvas.mask, asked, light, source.training_pictures())
+            scores |= self._style_scores(pixels, canvas.placed.alpha, style, source)
             gate = judge(scores, self.settings.rules)
         with clock("encode"):
-            recipe = self._recipe(shot, style, seed, attempt)
+            recipe = self._recipe(shot, style, seed, attempt, source)
             png = png_bytes(pixels, {_MARK: json.dumps(recipe, sort_keys=True)})
             certificate = certify(
                 png, shot.photo, alpha, frame, product, recipe=recipe, gate=scores
             )
         return Variant(png, pixels, certificate, shot.cut, gate, style, seed, dict(clock.seconds))
 
-    def _recipe(self, shot: _Shot, style: Style, seed: int, attempt: int) -> dict[str, Any]:
+    def _style_scores(
+        self,
+        pixels: NDArray[np.uint8],
+        alpha: NDArray[np.uint8],
+        style: Style,
+        source: BackdropSource,
+    ) -> dict[str, float]:
+        if self.judge is None:
+            return {}
+        seen = {name: value for name, value in style.values.items() if name in source.shows}
+        adherence = self.judge.adherence(pixels, alpha, seen)
+        return {} if adherence is None else {"adherence": adherence}
+
+    def _recipe(
+        self, shot: _Shot, style: Style, seed: int, attempt: int, source: BackdropSource
+    ) -> dict[str, Any]:
         """Everything the pixels depend on; also written into the PNG, so bytes name the recipe."""
         return {
             "photo": shot.photo.digest,
@@ -193,8 +231,8 @@ class BackdropRenderer:
             "seed": seed,
             "attempt": attempt,
             "renderer": self.fingerprint(),
-            "backdrops": self.backdrops.name,
-            "checkpoint": self.backdrops.fingerprint(),
+            "backdrops": source.name,
+            "checkpoint": source.fingerprint(),
             "mask": shot.cut.source,
             "version": version("persona-img"),
         }
@@ -221,9 +259,8 @@ class _Shot:
     photo: Photo
     cut: ProductMask
     product: NDArray[np.uint8]
-    backdrops: BackdropSource
     seconds: float
-    _last: tuple[str, _Canvas] | None = None
+    _last: tuple[str, tuple[int, int], _Canvas] | None = None
 
     @property
     def name(self) -> str:
@@ -233,17 +270,17 @@ class _Shot:
     def grain(self) -> float:
         return grain_of(self.photo.pixels)
 
-    def canvas(self, framing: str) -> _Canvas:
+    def canvas(self, framing: str, source: BackdropSource) -> _Canvas:
         """The canvas of a framing; only the last is kept: large photos would fill memory."""
-        if self._last is None or self._last[0] != framing:
-            frame = frame_of(self.cut.alpha, framing)
+        frame = frame_of(self.cut.alpha, framing)
+        size = source.size(frame.height, frame.width)
+        if self._last is None or self._last[:2] != (framing, size):
             placed = Placed.of(frame, self.photo.pixels, self.cut.alpha, self.product)
-            size = self.backdrops.size(frame.height, frame.width)
             spot = Spot.of((frame.height, frame.width), size)
             mask = spot.shrink(placed.alpha, size).astype(np.float32) / 255.0
             canvas = _Canvas(placed, spot, spot.shrink(placed.on_grey(), size), mask)
-            self._last = framing, canvas
-        return self._last[1]
+            self._last = framing, size, canvas
+        return self._last[2]
 
 
 @dataclass

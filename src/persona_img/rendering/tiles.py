@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from persona_img.rendering.base import BackdropSource
     from persona_img.rendering.material import Sheet
 
-_SIDE = 768
+_SIDE = 320  # its tiles are of 128 px: a larger plate holds no more of them
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class LibraryBackdrops:
     """
 
     name = "library"
+    shows: tuple[str, ...] = ("surface", "palette", "light")
 
     def __init__(self, side: int = _SIDE) -> None:
         if side < 64:
@@ -182,6 +183,7 @@ class Over:
     def __init__(self, painter: BackdropSource, ground: BackdropSource) -> None:
         self.painter, self.ground = painter, ground
         self.name = f"{painter.name}-over-{ground.name}"
+        self.shows = painter.shows
 
     def fingerprint(self) -> str:
         """Hex digest of both."""

@@ -1,0 +1,174 @@
+"""Commands that measure what the shop would show."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from persona_img import wiring
+from persona_img.settings import ASSETS, Settings
+from persona_img.workspace import writable_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from persona_img.imaging.photo import Photo
+    from persona_img.rendering.evaluation import Shown
+
+SOURCES = ("diffusion", "diffusion-over-gaussian", "library", "gaussian", "plain")
+_CATALOGUE = 16
+_ROWS = {
+    "shown": "shown of asked",
+    "fell_back": "of these the fallback's",
+    "adherence": "style recognised",
+    "adherence_surface": "  surface",
+    "adherence_palette": "  palette",
+    "adherence_light": "  light",
+    "distance": "distance from real tiles",
+    "distance_floor": "  of real from real",
+    "copies": "copies of training pictures",
+    "nearest": "  nearest, correlation",
+    "changed": "product pixels changed",
+    "verified": "files verified",
+    "edge_psnr": "product and edge, PSNR dB",
+    "edge_ssim": "product and edge, SSIM",
+    "seconds": "seconds each",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(
+        "eval-render",
+        epilog="Example: `persona-img eval-render --products experiments/render/products "
+        "--tiles experiments/render/tiles --judge experiments/render/judge.npz -o out/`",
+    )(eval_render)
+
+
+def eval_render(
+    products: Annotated[Path, typer.Option(help="Folder of cut-out products nobody trained on.")],
+    tiles: Annotated[Path, typer.Option(help="Folder of real tiles that no source paints with.")],
+    judge: Annotated[Path, typer.Option(help="Judge of styles, of `train-judge --fold`.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="CSV with product, style, digest, defect of shown variants.")
+    ] = None,
+    composites: Annotated[
+        Path | None, typer.Option(help="Folder of pictures with exact masks, for the masks' table.")
+    ] = None,
+    families: Annotated[
+        Path | None, typer.Option(help="CSV with image, sender_id: product families of those.")
+    ] = None,
+    source: Annotated[
+        list[str] | None, typer.Option(help="A source of backdrops; again for more. None: all.")
+    ] = None,
+    each: Annotated[int, typer.Option(help="Styles for each product.")] = 8,
+    seed: Annotated[int, typer.Option(help="Of styles and variants.")] = 7,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of report and sheets.")] = Path(
+        "eval-render"
+    ),
+) -> None:
+    """Measure masks, styles, proof, defects and speed of every source of backdrops."""
+    from persona_img.imaging.photo import list_photos, load_photo
+    from persona_img.rendering.adherence import StyleJudge
+    from persona_img.rendering.evaluation import evaluate_source, no_defect_rate, speed, spread
+
+    folder, console = writable_folder(out), Console(highlight=False)
+    settings = Settings.load()
+    space = wiring.style_space(settings)
+    masker = wiring.masker(settings)
+    photos: list[Photo] = []
+    for path in list_photos(ASSETS / "catalog" / "photos"):
+        photo = load_photo(path)
+        if len(photos) < _CATALOGUE and masker.cut(photo.pixels).trusted:
+            photos.append(photo)
+    photos += [load_photo(path) for path in list_photos(products)]
+    asked = spread(photos, space, each, seed=seed)
+    report: dict[str, Any] = {"products": len(photos), "sources": {}, "speed": {}}
+    names = source or list(SOURCES)
+    for name in names:
+        renderer = wiring.renderer(Settings.load(backdrops=name))
+        figures, shown = evaluate_source(renderer, asked, StyleJudge(judge), tiles)
+        report["sources"][name] = figures
+        styles = [a.style for a in asked[:each]]
+        report["speed"][name] = speed(renderer, photos[0], styles, (512, 1600))
+        _sheet(shown).save(folder / f"shown-{name}.jpg", quality=82)
+        if name == names[0]:
+            _list(shown, folder / "shown.csv")
+            if labels is not None:
+                report["looked_at"] = no_defect_rate(labels, shown)
+    report["masks"] = _masks(settings, photos, composites, families)
+    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    _print(report, console)
+
+
+def _masks(
+    settings: Settings, photos: list[Photo], composites: Path | None, families: Path | None
+) -> dict[str, Any]:
+    """Tables of the classic and the set masker: on our own cut-outs' variants, on composites."""
+    from persona_img.masking.classic import ClassicMasker
+    from persona_img.masking.evaluation import Example, compare, held_out_composites
+    from persona_img.rendering.evaluation import pictures_of
+
+    maskers = [ClassicMasker(), wiring.masker(settings)]
+    cut_outs = [p for p in photos if p.alpha is not None]
+    renderer = wiring.renderer(Settings.load(backdrops="library"))
+    pictures = pictures_of(renderer, cut_outs, wiring.style_space(settings))
+    tables = {"cut-outs on real tiles": compare(maskers, [Example(*p) for p in pictures])}
+    if composites is not None and families is not None:
+        held_out = held_out_composites(composites, families, 0.5)
+        tables["composites"] = compare(maskers, held_out)
+    return tables
+
+
+def _sheet(shown: list[Shown]) -> Any:
+    from PIL import Image
+
+    from persona_img.rendering.sheet import contact_sheet
+
+    rows: dict[str, list[tuple[str, Any]]] = {}
+    for one in shown:
+        values = one.asked.style.values
+        caption = f"{values['surface']} {values['palette']}\n{values['light']} {values['framing']}"
+        rows.setdefault(one.asked.product, []).append((caption, Image.fromarray(one.picture)))
+    return contact_sheet([("", cells) for cells in rows.values()], side=220)
+
+
+def _list(shown: list[Shown], path: Path) -> None:
+    lines = ["product,style,digest,defect"]
+    lines += [f'{s.asked.product},"{s.asked.style.key}",{s.digest},' for s in shown]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _print(report: Mapping[str, Any], console: Console) -> None:
+    first = next(iter(report["sources"].values()))
+    table = Table(title=f"{first['asked']} variants of {report['products']} products, each source")
+    table.add_column("")
+    for name in report["sources"]:
+        table.add_column(name, justify="right")
+    for key, title in _ROWS.items():
+        values = [figures.get(key) for figures in report["sources"].values()]
+        table.add_row(title, *("–" if v is None else f"{v:.4g}" for v in values))
+    for side in ("512", "1600"):
+        values = [by_side[side]["each"] for by_side in report["speed"].values()]
+        table.add_row(f"seconds at {side} px, batch", *(f"{v:.3g}" for v in values))
+    console.print(table)
+    masks = Table(title="masks")
+    for name in ("pictures", "masker", "IoU", "boundary F", "hole error", "shown", "good of shown"):
+        masks.add_column(name)
+    for title, maskers in report["masks"].items():
+        for name, row in maskers.items():
+            keys = ("iou", "boundary_f", "hole_error", "shown", "good_shown")
+            masks.add_row(f"{row['pictures']:.0f} {title}", name, *(f"{row[k]:.3f}" for k in keys))
+    console.print(masks)
+    if "looked_at" in report:
+        seen = report["looked_at"]
+        console.print(
+            f"no defect: {seen['no_defect']:.3f} of {seen['looked_at']} shown variants that people "
+            f"looked at ({seen['changed']} labels are of pictures that have changed); "
+            f"defects: {seen['defects'] or 'none'}"
+        )
