@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from persona_img.rendering.evaluation import Shown
 
 SOURCES = ("diffusion", "diffusion-over-gaussian", "library", "gaussian", "plain")
-_CATALOGUE = 16
 _ROWS = {
     "shown": "shown of asked",
     "fell_back": "of these the fallback's",
@@ -66,6 +65,7 @@ def eval_render(
     source: Annotated[
         list[str] | None, typer.Option(help="A source of backdrops; again for more. None: all.")
     ] = None,
+    photos: Annotated[int, typer.Option(help="Of the demo's photos, at most.")] = 16,
     each: Annotated[int, typer.Option(help="Styles for each product.")] = 8,
     seed: Annotated[int, typer.Option(help="Of styles and variants.")] = 7,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of report and sheets.")] = Path(
@@ -81,27 +81,27 @@ def eval_render(
     settings = Settings.load()
     space = wiring.style_space(settings)
     masker = wiring.masker(settings)
-    photos: list[Photo] = []
+    shots: list[Photo] = []
     for path in list_photos(ASSETS / "catalog" / "photos"):
         photo = load_photo(path)
-        if len(photos) < _CATALOGUE and masker.cut(photo.pixels).trusted:
-            photos.append(photo)
-    photos += [load_photo(path) for path in list_photos(products)]
-    asked = spread(photos, space, each, seed=seed)
-    report: dict[str, Any] = {"products": len(photos), "sources": {}, "speed": {}}
+        if len(shots) < photos and masker.cut(photo.pixels).trusted:
+            shots.append(photo)
+    shots += [load_photo(path) for path in list_photos(products)]
+    asked = spread(shots, space, each, seed=seed)
+    report: dict[str, Any] = {"products": len(shots), "sources": {}, "speed": {}}
     names = source or list(SOURCES)
     for name in names:
         renderer = wiring.renderer(Settings.load(backdrops=name))
         figures, shown = evaluate_source(renderer, asked, StyleJudge(judge), tiles)
         report["sources"][name] = figures
         styles = [a.style for a in asked[:each]]
-        report["speed"][name] = speed(renderer, photos[0], styles, (512, 1600))
+        report["speed"][name] = speed(renderer, shots[0], styles, (512, 1600))
         _sheet(shown).save(folder / f"shown-{name}.jpg", quality=82)
         if name == names[0]:
             _list(shown, folder / "shown.csv")
             if labels is not None:
                 report["looked_at"] = no_defect_rate(labels, shown)
-    report["masks"] = _masks(settings, photos, composites, families)
+    report["masks"] = _masks(settings, shots, composites, families)
     (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     _print(report, console)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,6 +14,11 @@ from persona_img.domain.style import Style
 from persona_img.errors import InvalidInput, LowMaskConfidence, RenderRejected
 from persona_img.settings import Settings
 from persona_img.workspace import writable_folder
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from persona_img.imaging.photo import Photo
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON line per result.")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for what is made.")]
@@ -32,6 +37,10 @@ def register(app: typer.Typer) -> None:
         epilog="Example: `persona-img render photo.jpg --style surface=light-wood,light=soft "
         "--seed 7 -o out/ --json`"
     )(render)
+    app.command(
+        epilog="Example: `persona-img sheet photos/ --style surface=linen --style surface=marble "
+        "-o sheet.jpg`"
+    )(sheet)
     app.command(epilog="Example: `persona-img verify out/x.png --against photo.jpg`")(verify)
 
 
@@ -139,6 +148,60 @@ def render(
         raise typer.Exit(1)
 
 
+def sheet(
+    source: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
+    style: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--style", help="attribute=value,…; again for more styles. None: a selection."
+        ),
+    ] = None,
+    count: Annotated[int, typer.Option(help="Without --style: so many styles.")] = 8,
+    seed: Annotated[int, typer.Option(help="Same seed, same picture.")] = 7,
+    backdrops: Annotated[str | None, typer.Option(help="As for `render`.")] = None,
+    side: Annotated[int, typer.Option(help="Of each picture on the sheet, pixels.", min=64)] = 260,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The sheet, JPEG or PNG.")] = Path(
+        "sheet.jpg"
+    ),
+) -> None:
+    """Photos and their variants on one sheet, to look at: a row for each photo."""
+    from PIL import Image
+    from tqdm import tqdm
+
+    from persona_img.imaging.photo import list_photos, load_photo
+    from persona_img.loop import variant_seed
+    from persona_img.rendering.sheet import contact_sheet
+
+    settings = Settings.load(backdrops=backdrops)
+    space = wiring.style_space(settings)
+    styles = (
+        [space.parse(text) for text in style] if style else _selection(space.styles()[1:], count)
+    )
+    writable_folder(out.parent)
+    renderer = wiring.renderer(settings)
+    problems = Console(stderr=True, highlight=False)
+    rows = []
+    for path in tqdm(list_photos(source), desc="photos"):
+        photo = load_photo(path)
+        row = [("the photo", _on_white(photo))]
+        seeds = [variant_seed(seed, path.stem, s) for s in styles]
+
+        def rejected(style: Style, error: RenderRejected, path: Path = path) -> None:
+            problems.print(f"{path} {style}: {error}", markup=False)
+
+        try:
+            for made in renderer.render_many(photo, styles, seeds, on_rejected=rejected):
+                values = list(made.style.values.values())
+                half = (len(values) + 1) // 2
+                caption = f"{' '.join(values[:half])}\n{' '.join(values[half:])}"
+                row.append((caption, Image.fromarray(made.pixels)))
+        except LowMaskConfidence as error:
+            problems.print(f"{path}: {error}", markup=False)
+        rows.append(("", row))
+    contact_sheet(rows, side=side).save(out, quality=86)
+    print(out)
+
+
 def verify(
     variant: Annotated[Path, typer.Argument(help="A variant; certificate and mask lie beside it.")],
     against: Annotated[Path, typer.Option(help="The photograph it was made from.")],
@@ -156,6 +219,18 @@ def verify(
         print(f"{variant}\n{report}")
     if not report.passed:
         raise typer.Exit(1)
+
+
+def _on_white(photo: Photo) -> Image.Image:
+    """The photo as a page shows it: what is transparent is white."""
+    from PIL import Image
+
+    picture = Image.fromarray(photo.pixels)
+    if photo.alpha is None:
+        return picture
+    white = Image.new("RGB", picture.size, "white")
+    white.paste(picture, mask=Image.fromarray(photo.alpha))
+    return white
 
 
 def _selection(styles: list[Style], count: int) -> list[Style]:

@@ -97,12 +97,16 @@ def train_judge(settings: JudgeSettings, out: Path, *, workers: int = 2) -> dict
         guessed = net.predict(new)
         report["accuracy"][name] = float(accuracy_score(truths[:, i], guessed))
         report["confused"][name] = _confused(truths[:, i], guessed)
+        out_weights, out_bias = net.coefs_[1], net.intercepts_[1]
+        if len(net.classes_) == 2:  # scikit-learn keeps one logit then: the second's
+            out_weights = np.column_stack([np.zeros_like(out_weights), out_weights])
+            out_bias = np.array([0.0, *out_bias])
         parts = {
             "values": net.classes_.astype(str),
             "hidden": net.coefs_[0].astype(np.float32),
             "hidden_bias": net.intercepts_[0].astype(np.float32),
-            "out": net.coefs_[1].astype(np.float32),
-            "out_bias": net.intercepts_[1].astype(np.float32),
+            "out": out_weights.astype(np.float32),
+            "out_bias": out_bias.astype(np.float32),
         }
         table |= {f"{name}.{part}": value for part, value in parts.items()}
     partial = out.with_name(out.name + ".part")
@@ -125,6 +129,7 @@ def _pictures(
     settings: JudgeSettings, count: int, held_out: bool, workers: int
 ) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
     features, labels = [], []
+    _parts(settings, held_out)  # what is missing is said here, not by a worker that breaks
     with ProcessPoolExecutor(
         workers, get_context("spawn"), _load_parts, (settings, held_out)
     ) as pool:
@@ -150,6 +155,10 @@ _PARTS: list[_Parts] = []
 
 def _load_parts(settings: JudgeSettings, held_out: bool) -> None:
     cv2.setNumThreads(1)
+    _PARTS[:] = [_parts(settings, held_out)]
+
+
+def _parts(settings: JudgeSettings, held_out: bool) -> _Parts:
     every = [p for p in sorted(settings.cut.glob("*.npz")) if p.stat().st_size > 1024]
     fold = settings.fold
     products = [p for i, p in enumerate(every) if (i % _FOLDS == fold) == held_out]
@@ -167,7 +176,7 @@ def _load_parts(settings: JudgeSettings, held_out: bool) -> None:
         surfaces[name] = replace(surface, tiles=tuple(tiles))
     every_style = settings.styles.styles()[1:]
     asked = sorted({_asked(s) for s in every_style})
-    _PARTS[:] = [_Parts(settings, held_out, products, surfaces, asked)]
+    return _Parts(settings, held_out, products, surfaces, asked)
 
 
 def _make_one(index: int) -> tuple[NDArray[np.float32], tuple[str, str, str]]:

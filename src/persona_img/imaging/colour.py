@@ -38,4 +38,18 @@ def mean_lab(
     if total <= 0:
         return np.full(3, np.nan, dtype=np.float32)
     lab = to_lab(rgb)
-    return np.asarray((lab * weight[..., None]).sum(axis=(0, 1)) / total, dtype=np.float32)
+    weighed = lab * np.asarray(weight, dtype=np.float32)[..., None]
+    return np.array(cv2.sumElems(weighed)[:3], dtype=np.float32) / np.float32(total)
+
+
+def difference(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """CIE76 distance of two Lab pictures, or of one from a colour (3,), float32 (H, W)."""
+    apart = one - other
+    squares = cv2.transform(apart * apart, np.ones((1, 3), dtype=np.float32))
+    return np.asarray(np.sqrt(squares), dtype=np.float32)
+
+
+def grey_of(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean of the three channels, float32 (H, W)."""
+    third = np.full((1, 3), 1 / 3, dtype=np.float32)
+    return np.asarray(cv2.transform(rgb, third), dtype=np.float32)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _LEVELS = 3
 _PATCH = 7
+_LEAK = 10  # pixels across: how far the pyramid carries the product into its surroundings
 _PROJECTIONS = 256
 
 
@@ -106,7 +107,8 @@ def _cut(
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
     reach = _PATCH // 2
-    near = cv2.dilate((mask > 5).astype(np.uint8), np.ones((_PATCH, _PATCH), np.uint8))
+    kernel = np.ones((_PATCH + _LEAK, _PATCH + _LEAK), np.uint8)
+    near = cv2.dilate((mask > 5).astype(np.uint8), kernel)
     near[:reach], near[-reach:], near[:, :reach], near[:, -reach:] = 1, 1, 1, 1
     rows, columns = np.nonzero(near == 0)
     if not rows.size:

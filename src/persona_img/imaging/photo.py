@@ -43,12 +43,14 @@ class Photo:
         alpha: uint8 (H, W) that came with the file or from a person, 255 is product; or None.
         digest: SHA-256 over shape and pixels, hex. Alpha and file format do not enter.
         source: File it was read from; None for bytes.
+        cut_out: Whether the file was transparent: there is no old backdrop in it.
     """
 
     pixels: NDArray[np.uint8]
     alpha: NDArray[np.uint8] | None
     digest: str
     source: Path | None = None
+    cut_out: bool = False
 
     @classmethod
     def of(
@@ -129,7 +131,7 @@ def load_photo(source: str | Path | bytes) -> Photo:
             raise BadPhoto(f"{name}: damaged or truncated ({error}); save it anew") from error
     alpha = _alpha(upright, name)
     pixels = np.asarray(_srgb(upright, name))
-    return Photo.of(pixels, alpha, path)
+    return replace(Photo.of(pixels, alpha, path), cut_out=alpha is not None)
 
 
 def list_photos(path: str | Path) -> list[Path]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from persona_img.masking.base import MIN_CONFIDENCE
+from persona_img.rendering.framing import Frame
 from persona_img.rendering.gate import RULES, Rule
 
 if TYPE_CHECKING:
@@ -68,6 +69,12 @@ class Variant:
     style: Style
     seed: int
     seconds: Mapping[str, float]
+
+    @property
+    def alpha(self) -> NDArray[np.uint8]:
+        """The product on the variant's canvas, uint8 (H, W)."""
+        certificate = self.certificate
+        return Frame(*certificate.size, *certificate.offset).place(self.mask.alpha, 0)
 
     @property
     def digest(self) -> str:

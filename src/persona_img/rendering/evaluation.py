@@ -142,7 +142,7 @@ def evaluate_source(
             for variant in renderer.render_many(photo, styles, seeds, on_rejected=refused):
                 pause = time.perf_counter()
                 one = waiting[variant.style.key, variant.seed]
-                alpha = _frame(variant).place(variant.mask.alpha, 0)
+                alpha = variant.alpha
                 chances = judge.chances(variant.pixels, alpha)
                 for name, by_value in chances.items():
                     if np.isfinite(list(by_value.values())).all():
@@ -220,7 +220,7 @@ def pictures_of(
         for variant in renderer.render_many(
             one.photo, [one.style], [one.seed], on_rejected=lambda style, error: None
         ):
-            found.append((variant.pixels, _frame(variant).place(variant.mask.alpha, 0)))
+            found.append((variant.pixels, variant.alpha))
     return found
 
 
@@ -260,15 +260,10 @@ def _by_photo(asked: Sequence[Asked]) -> list[tuple[Photo, list[Asked]]]:
     return [(jobs[0].photo, jobs) for jobs in groups.values()]
 
 
-def _frame(variant: Variant) -> Frame:
-    certificate = variant.certificate
-    return Frame(*certificate.size, *certificate.offset)
-
-
 def _edge(variant: Variant, photo: Photo) -> tuple[float, float]:
     """PSNR (dB) and SSIM of product and edge; what is backdrop is grey in both pictures."""
-    frame = _frame(variant)
-    alpha = frame.place(variant.mask.alpha, 0)
+    certificate, alpha = variant.certificate, variant.alpha
+    frame = Frame(*certificate.size, *certificate.offset)
     before, after = frame.place(photo.pixels, 127), variant.pixels.copy()
     before[alpha < 128], after[alpha < 128] = 127, 127
     seen = alpha >= 128

@@ -71,7 +71,7 @@ RULES = (
         most=0.85,
         photo=True,
     ),
-    Rule("rim", "the old backdrop shows along the outline", most=0.10),
+    Rule("rim", "the old backdrop shows along the outline", most=0.10, optional=True),
     Rule("silhouette_growth", "the backdrop looks as if the product went on", most=0.03),
     Rule("grounding", "the product floats: no shadow beside it", least=0.03),
     Rule("distinct", "the product cannot be told from the backdrop", least=3.0),
@@ -147,7 +147,12 @@ def plate_scores(
 
 
 def picture_scores(
-    variant: NDArray[np.uint8], placed: Placed, product: ProductReport, confidence: float
+    variant: NDArray[np.uint8],
+    placed: Placed,
+    product: ProductReport,
+    confidence: float,
+    *,
+    cut_out: bool = False,
 ) -> dict[str, float]:
     """Scores of the finished picture: the product's pixels, size and outline.
 
@@ -156,13 +161,15 @@ def picture_scores(
         placed: The product on the same canvas.
         product: What was measured on the variant.
         confidence: Of the mask, 0..1.
+        cut_out: Whether the photograph came without a backdrop, of which nothing can be left.
     """
+    left = {} if cut_out else {"rim": rim(variant, placed.photo, placed.alpha)}
     return {
         "mask_confidence": confidence,
         "core_changed": float(product.changed),
         "core_outside": float(product.outside),
         "product_share": float((placed.alpha >= 128).mean()),
-        "rim": rim(variant, placed.photo, placed.alpha),
+        **left,
         "silhouette_growth": product.growth,
         "grounding": grounding(variant, placed.alpha),
         "distinct": distinct(variant, placed.alpha),

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from persona_img.imaging.colour import from_lab, to_lab
+from persona_img.imaging.colour import from_lab, grey_of, to_lab
 from persona_img.imaging.light import apply_light, illumination
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def matched(
         area: float32 (h, w), 1 where the plate's own contrast is measured.
         strength: Share of the difference that is made up for, 0..1.
     """
-    grey = np.asarray(plate.mean(axis=2), dtype=np.float32)
+    grey = grey_of(plate)
     bare = np.log(np.maximum(grey, 0.02))
     if light is not None:
         bare = bare - np.log(np.maximum(light, 0.05))
@@ -192,7 +192,7 @@ def fine_relief(
     scale = size[0] / plate.shape[0]
     if tile is None or scale <= 1.0:
         return np.zeros((period, period), dtype=np.float32)
-    grey = np.asarray(plate.mean(axis=2), dtype=np.float32)
+    grey = grey_of(plate)
     spectrum = np.fft.rfft2(spot_noise(tile, period, rng))
     radius = np.hypot(np.fft.fftfreq(period)[:, None], np.fft.rfftfreq(period)[None, :])
     octave = _gauss(radius, _OCTAVES[0] * scale) - _gauss(radius, _OCTAVES[1] * scale)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from persona_img.imaging.colour import to_lab
+from persona_img.imaging.colour import difference, grey_of, to_lab
 from persona_img.imaging.light import to_linear, to_srgb
 
 if TYPE_CHECKING:
@@ -95,11 +95,11 @@ def silhouette_growth(variant: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> f
     linear = to_linear(picture)
     product = _local_mean(to_lab(picture), inside, reach)
     backdrop = _local_mean(linear, far, 1.5 * reach)
-    shade = linear.mean(axis=2) / np.maximum(backdrop.mean(axis=2), 1e-4)
+    shade = grey_of(linear) / np.maximum(grey_of(backdrop), 1e-4)
     shaded = backdrop * np.clip(shade, _DEEPEST_SHADE, _BRIGHTEST)[..., None]
     lab = to_lab(picture)
-    from_product = np.linalg.norm(lab - product, axis=2)
-    from_backdrop = np.linalg.norm(lab - to_lab(to_srgb(shaded.astype(np.float32))), axis=2)
+    from_product = difference(lab, product)
+    from_backdrop = difference(lab, to_lab(to_srgb(shaded.astype(np.float32))))
     ring = near & ~_grown(mask > 0.02, 2)
     grown = ring & (from_backdrop > 12.0) & (from_product < 0.5 * from_backdrop)
     return float(grown.sum() / inside.sum())
@@ -132,9 +132,9 @@ def rim(variant: NDArray[np.uint8], old: NDArray[np.uint8], alpha: NDArray[np.ui
     now = _local_mean(to_lab(picture), beside, 2 * reach)
     product = _local_mean(to_lab(picture), deep, 3 * reach)
     lab = to_lab(picture)
-    to_was = np.linalg.norm(lab - was, axis=2)
-    to_now = np.linalg.norm(lab - now, axis=2)
-    to_product = np.linalg.norm(lab - product, axis=2)
+    to_was = difference(lab, was)
+    to_now = difference(lab, now)
+    to_product = difference(lab, product)
     left = band & (to_was < 0.5 * to_product) & (to_was < 0.5 * to_now) & (to_product > 14.0)
     return float(left.sum() / band.sum())
 
@@ -161,7 +161,7 @@ def grounding(variant: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> float:
         return float("nan")
     linear = to_linear(picture)
     backdrop = _local_mean(linear, far, 6 * reach)
-    light = linear.mean(axis=2)[beside] / np.maximum(backdrop.mean(axis=2)[beside], 1e-4)
+    light = grey_of(linear)[beside] / np.maximum(grey_of(backdrop)[beside], 1e-4)
     return float(1.0 - np.quantile(light, 1 / 6))
 
 
@@ -187,7 +187,7 @@ def distinct(variant: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> float:
     lab = to_lab(picture)
     within = _local_mean(lab, inside & _grown(mask < 0.5, 2 * reach), reach)
     around = _local_mean(lab, outside & _grown(mask > 0.5, 2 * reach), reach)
-    return float(np.quantile(np.linalg.norm(within - around, axis=2)[outline], 0.25))
+    return float(np.quantile(difference(within, around)[outline], 0.25))
 
 
 def plate_spread(plate: NDArray[np.float32]) -> float:
@@ -237,10 +237,10 @@ def _local_mean(
     """Mean of the values nearby that count; the mean of all that count where none is near."""
     side = 2 * round(1.5 * sigma) + 1  # two box blurs are near enough to a Gaussian, and fast
     weight = where.astype(np.float32)
-    stack = np.dstack([values * weight[..., None], weight])
+    stack = cv2.merge([*cv2.split(values * weight[..., None]), weight])
     for _ in range(2):
         stack = cv2.blur(stack, (side, side))
-    everywhere = values[where].mean(axis=0)
+    everywhere = np.array(cv2.mean(values, where.astype(np.uint8))[:3], dtype=np.float32)
     return np.asarray(
         (stack[..., :3] + 1e-4 * everywhere) / (stack[..., 3:] + 1e-4), dtype=np.float32
     )

@@ -196,7 +196,13 @@ class BackdropRenderer:
         with clock("gate"):
             frame, alpha = canvas.placed.frame, shot.cut.alpha
             product = compare_product(pixels, shot.photo.pixels, alpha, frame)
-            scores = picture_scores(pixels, canvas.placed, product, shot.cut.confidence)
+            scores = picture_scores(
+                pixels,
+                canvas.placed,
+                product,
+                shot.cut.confidence,
+                cut_out=shot.photo.cut_out,
+            )
             scores |= plate_scores(plate, canvas.mask, asked, light, source.training_pictures())
             scores |= self._style_scores(pixels, canvas.placed.alpha, style, source)
             gate = judge(scores, self.settings.rules)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from persona_img.errors import UnknownStyle
-from persona_img.imaging.colour import from_lab, mean_lab, to_lab
+from persona_img.imaging.colour import from_lab, grey_of, mean_lab, to_lab
 from persona_img.imaging.light import LIGHTS, apply_light, illumination
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def shading(mask: NDArray[np.float32], light: Light) -> NDArray[np.float32] | No
     """
     if light.panes:
         return None
-    factor = illumination(mask, light).mean(axis=2)
+    factor = grey_of(illumination(mask, light))
     return np.asarray(np.power(factor, 1 / _GAMMA), dtype=np.float32)
 
 
