@@ -44,6 +44,7 @@ eval-render: $(VENV)/dev  ## masks, styles, proof, defects, speed of every sourc
 
 bench: $(VENV)/dev        ## side-by-side benchmarks, ratios printed
 	$(BIN)/python benchmarks/serve.py
+	$(BIN)/python benchmarks/render.py
 
 serve: $(VENV)/core       ## serve the demo's variants on 127.0.0.1:8080
 	$(BIN)/persona-img serve --home $(HOME_DIR)

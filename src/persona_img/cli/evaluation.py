@@ -96,7 +96,7 @@ def eval_render(
         report["sources"][name] = figures
         styles = [a.style for a in asked[:each]]
         report["speed"][name] = speed(renderer, shots[0], styles, (512, 1600))
-        _sheet(shown).save(folder / f"shown-{name}.jpg", quality=82)
+        _sheet(shown).save(folder / f"shown-{name}.jpg", quality=80)
         if name == names[0]:
             _list(shown, folder / "shown.csv")
             if labels is not None:
@@ -135,7 +135,7 @@ def _sheet(shown: list[Shown]) -> Any:
         values = one.asked.style.values
         caption = f"{values['surface']} {values['palette']}\n{values['light']} {values['framing']}"
         rows.setdefault(one.asked.product, []).append((caption, Image.fromarray(one.picture)))
-    return contact_sheet([("", cells) for cells in rows.values()], side=220)
+    return contact_sheet([("", cells) for cells in rows.values()], side=300)
 
 
 def _list(shown: list[Shown], path: Path) -> None:

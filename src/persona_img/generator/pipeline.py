@@ -45,6 +45,8 @@ class BackdropPipeline(DiffusionPipeline):
         scheduler: Euler steps.
         steps: Steps from noise that it samples best with, unless told otherwise.
         guidance: Guidance that it samples best with; 1 where it was distilled.
+        steps_from_start: Steps that suffice where sampling begins with a start; 0 for the share
+            ``strength`` of ``steps``.
     """
 
     model_cpu_offload_seq = "style_encoder->denoiser->codec"
@@ -57,9 +59,10 @@ class BackdropPipeline(DiffusionPipeline):
         scheduler: FlowMatchEulerDiscreteScheduler,
         steps: int = 8,
         guidance: float = 2.0,
+        steps_from_start: int = 0,
     ) -> None:
         super().__init__()
-        self.register_to_config(steps=steps, guidance=guidance)
+        self.register_to_config(steps=steps, guidance=guidance, steps_from_start=steps_from_start)
         self.register_modules(
             codec=codec, denoiser=denoiser, style_encoder=style_encoder, scheduler=scheduler
         )
@@ -85,7 +88,7 @@ class BackdropPipeline(DiffusionPipeline):
             mask: (B, 1, H, W) in 0..1, the product's silhouette.
             styles: B mappings with ``surface``, ``light``, ``palette``; others are ignored.
             steps: Euler steps from noise; from a start, the share ``strength`` of them. None for
-                what the checkpoint samples best with.
+                what the checkpoint samples best with, from noise or from a start.
             guidance: 1 is none; higher follows the style more closely. None as for ``steps``.
             seeds: B seeds. A picture depends on its own seed only, not on its batch.
             start: (B, 3, H, W) in -1..1, what sampling begins with (img2img); None for noise.
@@ -97,6 +100,7 @@ class BackdropPipeline(DiffusionPipeline):
             InvalidInput: sizes that do not fit each other or the grid; a strength outside (0, 1].
             UnknownStyle: a value the checkpoint was not trained on.
         """
+        begin = self.config.steps_from_start if steps is None and start is not None else 0
         steps = self.config.steps if steps is None else steps
         guidance = self.config.guidance if guidance is None else guidance
         batch, _, height, width = product.shape
@@ -131,7 +135,7 @@ class BackdropPipeline(DiffusionPipeline):
         else:
             begun = self.codec.encode(start.to(device, self.codec.dtype)).to(dtype)
             latents = (1.0 - strength) * begun + strength * latents
-        count = max(1, round(strength * steps))
+        count = begin or max(1, round(strength * steps))
         sigmas = [strength * (1.0 - i / count) for i in range(count)]
         # A copy: the scheduler counts its steps, and calls may overlap.
         scheduler = copy.deepcopy(self.scheduler)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from persona_img.imaging.blur import wide_blur
 from persona_img.imaging.colour import to_lab
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ _SIDE = 256  # long side at which backdrops are measured
 _NEAR = 0.05  # of the short side: what lies closer to the product is edge, contact and shadow
 _SIGMAS = (0.7, 1.4, 2.8, 5.6, 11.2, 22.4)
 _HIDDEN = (2.0, 8.0, 32.0, 128.0)  # sigmas: the nearest backdrop there is fills the product's place
-_NARROW = 4.0
 _REACHES = (0.02, 0.045, 0.08)  # of the short side: how far beside the product shadows are measured
 _DIRECTIONS = 8
 _LEAST = 0.02  # of the picture: less backdrop cannot be judged
@@ -42,21 +42,10 @@ def without_product(picture: NDArray[np.float32], mask: NDArray[np.float32]) -> 
     weight = np.full((*mask.shape, 1), 1e-12, np.float32)
     for i, sigma in enumerate(_HIDDEN):
         share = np.float32(10.0 ** (-3 * i))
-        total += share * _wide_blur(picture * known[..., None], sigma)
-        weight += share * _wide_blur(known, sigma)[..., None]
+        total += share * wide_blur(picture * known[..., None], sigma)
+        weight += share * wide_blur(known, sigma)[..., None]
     filled = np.where(near[..., None] > 0, total / weight, picture)
     return np.asarray(filled, dtype=np.float32)
-
-
-def _wide_blur(picture: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """A Gaussian blur; a wide one on fewer pixels, where it takes no longer than a narrow one."""
-    height, width = picture.shape[:2]
-    fewer = max(1, min(int(sigma / _NARROW), height // 4, width // 4))
-    if fewer == 1:
-        return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma))
-    small = cv2.resize(picture, (width // fewer, height // fewer), interpolation=cv2.INTER_AREA)
-    soft = cv2.GaussianBlur(small, (0, 0), sigma / fewer)
-    return np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
 def backdrop_features(picture: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -101,17 +101,15 @@ def apply_light(rgb: NDArray[np.float32], factor: NDArray[np.float32]) -> NDArra
 
 def to_linear(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
     """SRGB 0..1 to linear light 0..1 (IEC 61966-2-1)."""
-    low = rgb / 12.92
-    high = ((rgb + 0.055) / 1.055) ** 2.4
-    return np.asarray(np.where(rgb <= 0.04045, low, high), dtype=np.float32)
+    high = cv2.pow((rgb + np.float32(0.055)) * np.float32(1 / 1.055), 2.4)
+    return np.where(rgb <= 0.04045, rgb * np.float32(1 / 12.92), high).astype(np.float32)
 
 
 def to_srgb(linear: NDArray[np.float32]) -> NDArray[np.float32]:
     """Linear light to sRGB 0..1; brighter than white is clipped."""
     x = np.clip(linear, 0.0, 1.0)
-    return np.asarray(
-        np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055), dtype=np.float32
-    )
+    high = cv2.pow(x, 1 / 2.4) * np.float32(1.055) - np.float32(0.055)
+    return np.where(x <= 0.0031308, x * np.float32(12.92), high).astype(np.float32)
 
 
 def _panes(height: int, width: int, rng: np.random.Generator | None) -> NDArray[np.float32]:

@@ -42,7 +42,6 @@ _PATCHES = 48
 _SIDE = 256
 _SCALES = (0.8, 1.2)
 _CLOSE_LOOK = 8  # one in so many variants: similarity of pictures takes longer than the rest
-_WARM_UP = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +161,7 @@ def evaluate_source(
     if not shown:
         raise NotEnoughData(f"{renderer.backdrops.name}: none of {len(asked)} variants was shown")
     seconds = (time.perf_counter() - started - aside) / len(asked)
-    real = [[*_references(asked, renderer, tiles, turn)] for turn in (0, 1)]
+    real = [[*references(asked, renderer, tiles, turn)] for turn in (0, 1)]
     every = [x for values in right.values() for x in values]
     return {
         "asked": len(asked),
@@ -194,11 +193,11 @@ def speed(
     """
     found = {}
     for side in sides:
-        sized = _resized(photo, side)
-        list(renderer.render_many(sized, styles[:_WARM_UP], [1] * _WARM_UP))
+        sized = resized(photo, side)
+        list(renderer.render_many(sized, styles[:1], [1], on_rejected=_ignore))
         started = time.perf_counter()
-        ignore = {"on_rejected": lambda style, error: None}
-        made = list(renderer.render_many(sized, styles, range(len(styles)), **ignore))
+        seeds = range(len(styles))
+        made = list(renderer.render_many(sized, styles, seeds, on_rejected=_ignore))
         each = (time.perf_counter() - started) / len(styles)
         stages = {
             name: [v.seconds[name] for v in made] for name in (made[0].seconds if made else ())
@@ -218,7 +217,7 @@ def pictures_of(
     found = []
     for one in spread(photos, space, each, seed=3):
         for variant in renderer.render_many(
-            one.photo, [one.style], [one.seed], on_rejected=lambda style, error: None
+            one.photo, [one.style], [one.seed], on_rejected=_ignore
         ):
             found.append((variant.pixels, variant.alpha))
     return found
@@ -253,6 +252,10 @@ def no_defect_rate(labels: Path, shown: Sequence[Shown]) -> dict[str, Any]:
     }
 
 
+def _ignore(style: Style, error: RenderRejected) -> None:
+    """What the gate refuses is counted by what is missing."""
+
+
 def _by_photo(asked: Sequence[Asked]) -> list[tuple[Photo, list[Asked]]]:
     groups: dict[str, list[Asked]] = {}
     for one in asked:
@@ -271,7 +274,7 @@ def _edge(variant: Variant, photo: Photo) -> tuple[float, float]:
     return float(psnr), float(structural_similarity(before, after, channel_axis=2))
 
 
-def _references(
+def references(
     asked: Sequence[Asked], renderer: BackdropRenderer, tiles: Path, turn: int
 ) -> list[list[NDArray[np.float32]]]:
     """Patches of the same products on real tiles in the same styles."""
@@ -319,7 +322,8 @@ def _small(pixels: NDArray[np.uint8], side: int = 400) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _resized(photo: Photo, side: int) -> Photo:
+def resized(photo: Photo, side: int) -> Photo:
+    """The photograph with its long side at ``side`` pixels."""
     scale = side / max(photo.pixels.shape[:2])
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     pixels = cv2.resize(photo.pixels, None, fx=scale, fy=scale, interpolation=method)

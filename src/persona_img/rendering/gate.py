@@ -118,6 +118,7 @@ def plate_scores(
     asked: tuple[float, float, float],
     light: Light,
     training: CopyIndex | None,
+    expected: NDArray[np.float32] | None = None,
 ) -> dict[str, float]:
     """Scores of a backdrop alone.
 
@@ -127,6 +128,7 @@ def plate_scores(
         asked: Lab the style asks of the evenly lit backdrop.
         light: Light of the style.
         training: Pictures the source learned from.
+        expected: Of :func:`.tone.expected_lab`, where it is known.
     """
     scale = _SIDE / max(mask.shape)
     if scale < 1:
@@ -135,7 +137,9 @@ def plate_scores(
         mask = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.float32)
     area = open_area(mask, light)
     got = mean_lab(plate, area)
-    error = np.linalg.norm(got - expected_lab(asked, mask, light))
+    if expected is None:
+        expected = expected_lab(asked, mask, light)
+    error = np.linalg.norm(got - expected)
     as_bytes = np.round(plate * 255).astype(np.uint8)
     return {
         "plate_spread": plate_spread(plate),

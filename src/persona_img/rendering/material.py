@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 from PIL import Image
+from scipy import fft
 
+from persona_img.imaging.blur import wide_blur
 from persona_img.imaging.colour import from_lab, grey_of, to_lab
 from persona_img.imaging.light import apply_light, illumination
 
@@ -193,11 +195,11 @@ def fine_relief(
     if tile is None or scale <= 1.0:
         return np.zeros((period, period), dtype=np.float32)
     grey = grey_of(plate)
-    spectrum = np.fft.rfft2(spot_noise(tile, period, rng))
-    radius = np.hypot(np.fft.fftfreq(period)[:, None], np.fft.rfftfreq(period)[None, :])
+    spectrum = fft.rfft2(spot_noise(tile, period, rng))
+    radius = np.hypot(fft.fftfreq(period)[:, None], fft.rfftfreq(period)[None, :])
     octave = _gauss(radius, _OCTAVES[0] * scale) - _gauss(radius, _OCTAVES[1] * scale)
-    reference = float(np.fft.irfft2(spectrum * octave, s=(period, period)).std())
-    high = np.fft.irfft2(spectrum * (1.0 - _gauss(radius, 0.6 * scale)), s=(period, period))
+    reference = float(fft.irfft2(spectrum * octave, s=(period, period)).std())
+    high = fft.irfft2(spectrum * (1.0 - _gauss(radius, 0.6 * scale)), s=(period, period))
     band = _octaves(grey)[0] / np.maximum(cv2.GaussianBlur(grey, (0, 0), 8), 0.02)
     gain = 1.4826 * float(np.median(np.abs(band))) / max(reference, 1e-9)
     spread = float(high.std()) * gain
@@ -220,13 +222,13 @@ def spot_noise(
     height, width = tile.shape[:2]
     window = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1])
     shape = (max(period, height), max(period, width))
-    noise = np.fft.rfft2(rng.standard_normal(shape))
-    made = np.zeros((*shape, *tile.shape[2:]))
+    noise = fft.rfft2(rng.standard_normal(shape, dtype=np.float32))
+    made = np.zeros((*shape, *tile.shape[2:]), dtype=np.float32)
     for channel in np.ndindex(tile.shape[2:]):
         one = tile[(..., *channel)]
-        spot = np.zeros(shape)
+        spot = np.zeros(shape, dtype=np.float32)
         spot[:height, :width] = (one - one.mean()) * window
-        drawn = np.fft.irfft2(np.fft.rfft2(spot) * noise, s=shape)
+        drawn = fft.irfft2(fft.rfft2(spot) * noise, s=shape)
         drawn -= drawn.mean()
         made[(..., *channel)] = drawn * (float(one.std()) / max(1e-9, float(drawn.std())))
     return np.asarray(made, dtype=np.float32)
@@ -271,10 +273,10 @@ def _resized(tile: NDArray[np.float32], side: int) -> NDArray[np.float32]:
 
 def _octaves(grey: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """Differences of Gaussian blurs at ``_OCTAVES``, the finest first."""
-    blurred = [cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in _OCTAVES]
+    blurred = [wide_blur(grey, sigma) for sigma in _OCTAVES]
     return [np.asarray(a - b) for a, b in pairwise(blurred)]
 
 
-def _gauss(radius: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+def _gauss(radius: NDArray[np.float64], sigma: float) -> NDArray[np.float32]:
     """Frequency response of a Gaussian blur; ``radius`` in cycles a pixel."""
-    return np.asarray(np.exp(-2.0 * (np.pi * sigma * radius) ** 2))
+    return np.exp(-2.0 * (np.pi * sigma * radius) ** 2).astype(np.float32)

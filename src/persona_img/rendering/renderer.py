@@ -27,7 +27,7 @@ from persona_img.rendering.framing import frame_of
 from persona_img.rendering.gate import judge, picture_scores, plate_scores
 from persona_img.rendering.material import matched, sheet_of
 from persona_img.rendering.measure import compare_product
-from persona_img.rendering.tone import light_of, open_area, pulled, shading
+from persona_img.rendering.tone import expected_lab, light_of, open_area, pulled, shading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -178,7 +178,8 @@ class BackdropRenderer:
             plate = source.plates(canvas.product, canvas.mask, [style.values], [drawn], [start])[0]
         with clock("enlarge"):
             whole = plate is start  # the sheet itself: it lacks nothing of its material
-            plate = pulled(plate, asked, canvas.mask, light, self.settings.colour_pull)
+            wanted = expected_lab(asked, canvas.mask, light)
+            plate = pulled(plate, asked, canvas.mask, light, self.settings.colour_pull, wanted)
             strength, finished = self.settings.texture, plate
             if sheet is not None and not whole:
                 area, shade = open_area(canvas.mask, light), shading(canvas.mask, light)
@@ -203,7 +204,8 @@ class BackdropRenderer:
                 shot.cut.confidence,
                 cut_out=shot.photo.cut_out,
             )
-            scores |= plate_scores(plate, canvas.mask, asked, light, source.training_pictures())
+            known = source.training_pictures()
+            scores |= plate_scores(plate, canvas.mask, asked, light, known, wanted)
             scores |= self._style_scores(pixels, canvas.placed.alpha, style, source)
             gate = judge(scores, self.settings.rules)
         with clock("encode"):

@@ -75,6 +75,7 @@ def pulled(
     mask: NDArray[np.float32],
     light: Light,
     share: float,
+    expected: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """The plate with ``share`` of its colour error taken away.
 
@@ -87,8 +88,11 @@ def pulled(
         mask: float32 (h, w), the product.
         light: Light of the plate.
         share: 0..1.
+        expected: Of :func:`expected_lab`, where it is known.
     """
-    error = expected_lab(asked, mask, light) - mean_lab(plate, open_area(mask, light))
+    if expected is None:
+        expected = expected_lab(asked, mask, light)
+    error = expected - mean_lab(plate, open_area(mask, light))
     shift = np.clip(share * np.nan_to_num(error), -_MOST, _MOST).astype(np.float32)
     lab = to_lab(plate)
     # Chroma follows lightness down into the shadow: black takes no tint.
