@@ -183,21 +183,20 @@ def sheet(
     rows = []
     for path in tqdm(list_photos(source), desc="photos"):
         photo = load_photo(path)
-        row = [("the photo", _on_white(photo))]
         seeds = [variant_seed(seed, path.stem, s) for s in styles]
+        made: dict[Style, Image.Image] = {}
 
         def rejected(style: Style, error: RenderRejected, path: Path = path) -> None:
             problems.print(f"{path} {style}: {error}", markup=False)
 
         try:
-            for made in renderer.render_many(photo, styles, seeds, on_rejected=rejected):
-                values = list(made.style.values.values())
-                half = (len(values) + 1) // 2
-                caption = f"{' '.join(values[:half])}\n{' '.join(values[half:])}"
-                row.append((caption, Image.fromarray(made.pixels)))
+            for variant in renderer.render_many(photo, styles, seeds, on_rejected=rejected):
+                made[variant.style] = Image.fromarray(variant.pixels)
         except LowMaskConfidence as error:
             problems.print(f"{path}: {error}", markup=False)
-        rows.append(("", row))
+        nothing = Image.new("RGB", (side, side), "white")
+        cells = [(_caption(s, s in made), made.get(s, nothing)) for s in styles]
+        rows.append(("", [("the photo", _on_white(photo)), *cells]))
     contact_sheet(rows, side=side).save(out, quality=86)
     print(out)
 
@@ -219,6 +218,14 @@ def verify(
         print(f"{variant}\n{report}")
     if not report.passed:
         raise typer.Exit(1)
+
+
+def _caption(style: Style, shown: bool) -> str:
+    """A style's values on two lines; the first says so where the gate refused it."""
+    values = list(style.values.values())
+    half = (len(values) + 1) // 2
+    first = " ".join(values[:half])
+    return f"{first if shown else f'refused: {first}'}\n{' '.join(values[half:])}"
 
 
 def _on_white(photo: Photo) -> Image.Image:
