@@ -39,7 +39,7 @@ imports: $(VENV)/dev
 eval-render: $(VENV)/dev  ## masks, styles, proof, defects, speed of every source of backdrops
 	$(BIN)/persona-img eval-render --products experiments/render/products \
 		--tiles experiments/render/tiles --judge experiments/render/judge.npz \
-		--labels experiments/render/labels.csv --families experiments/masker/families.csv \
+		--labels experiments/render/labels.csv --cutouts experiments/render/unseen --families experiments/masker/families.csv \
 		$(if $(DATA),--composites $(DATA)/masks/composites) -o eval-render
 
 bench: $(VENV)/dev        ## side-by-side benchmarks, ratios printed

@@ -128,3 +128,16 @@ def test_a_model_that_is_not_named_is_asked_for(
     done = run(command[0], PHOTO, *command[1:], "-o", tmp_path / "out")
     assert done.returncode == 2, done.stderr
     assert option in done.stderr
+
+
+def test_a_sheet_has_a_cell_for_every_style_also_for_a_refused_one(tmp_path: Path) -> None:
+    sheets = []
+    for name, styles in (("two", ("surface=plaster", "surface=marble")), ("one", ("light=sun",))):
+        out = tmp_path / f"{name}.png"
+        wanted = [part for style in styles for part in ("--style", style)]
+        done = run("sheet", PHOTO, *wanted, "--backdrops", "library", "--side", 80, "-o", out)
+        assert done.returncode == 0, done.stderr
+        assert str(out) in done.stdout
+        sheets.append(Image.open(out).size)
+    assert sheets[0][0] - sheets[1][0] == 80 + 12
+    assert sheets[0][1] == sheets[1][1]

@@ -114,3 +114,28 @@ def test_a_start_of_another_size_and_a_strength_of_nought_are_refused(
 
 def test_colour_asked_of_a_surface(pipeline: BackdropPipeline) -> None:
     assert pipeline.style_encoder.colour_of("wood", "sage") == pytest.approx((70, 2.8, 22.8))
+
+
+def test_conditions_known_already_give_the_same_picture(pipeline: BackdropPipeline) -> None:
+    product, mask = inputs()
+    known = pipeline.conditions(product, mask)
+    given = pipeline(product, mask, [LINEN], steps=2, seeds=[5], conditions=known).images
+    assert (given == pipeline(product, mask, [LINEN], steps=2, seeds=[5]).images).all()
+    other = pipeline(product, mask, [LINEN], steps=2, seeds=[5], conditions=known + 1).images
+    assert (other != given).any()
+
+
+def test_from_a_start_a_checkpoint_may_need_fewer_steps(pipeline: BackdropPipeline) -> None:
+    once = BackdropPipeline(**pipeline.components, steps=4, guidance=1.0, steps_from_start=1)
+    once.set_progress_bar_config(disable=True)
+    start = torch.full((1, 3, 64, 64), 0.3)
+
+    def painted(made: BackdropPipeline, start: torch.Tensor | None, **given: int) -> torch.Tensor:
+        return made(*inputs(), [LINEN], seeds=[5], start=start, strength=0.5, **given).images
+
+    many = BackdropPipeline(**pipeline.components, steps=4, guidance=1.0)
+    many.set_progress_bar_config(disable=True)
+    assert (painted(once, start) == painted(many, start, steps=2)).all()
+    assert (painted(once, start) != painted(many, start)).any()
+    assert (painted(once, start, steps=4) == painted(many, start)).all(), "who asks is obeyed"
+    assert (painted(once, None) == painted(many, None)).all(), "from noise all of them are made"

@@ -56,3 +56,17 @@ def test_specks_are_no_piece() -> None:
     wrong = np.zeros((300, 300), bool)
     wrong[::10, ::10] = True
     assert largest_piece(wrong) == 0.0
+
+
+def test_only_holes_count_as_hole_errors() -> None:
+    truth = np.zeros((200, 200), np.uint8)
+    truth[40:160, 40:160] = 255
+    assert np.isnan(score_mask(truth, truth).hole_error)
+    truth[80:100, 80:120] = 0
+    truth[20:60, 90:110] = 0  # a bay, open to the outside, is no hole
+    half, filled = truth.copy(), truth.copy()
+    half[80:100, 80:100] = 255
+    filled[80:100, 80:120] = 255
+    assert score_mask(truth, truth).hole_error == 0
+    assert score_mask(half, truth).hole_error == 0.5
+    assert score_mask(filled, truth).hole_error == 1

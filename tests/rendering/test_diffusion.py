@@ -195,3 +195,26 @@ def test_rendering_without_the_checkpoint_loads_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_product_is_encoded_once_for_all_its_styles(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = DiffusionBackdrops(checkpoint, steps=1)
+    encoded = []
+    made = BackdropPipeline.conditions
+
+    def counted(self: BackdropPipeline, *given: torch.Tensor) -> torch.Tensor:
+        encoded.append(given)
+        return made(self, *given)
+
+    monkeypatch.setattr(BackdropPipeline, "conditions", counted)
+    product, mask = canvas(256, 256)
+    style = {"surface": "linen", "light": "soft"}
+    first = source.plates(product, mask, [style], [1])[0]
+    again = source.plates(product.copy(), mask.copy(), [style], [1])[0]
+    assert len(encoded) == 1
+    assert (first == again).all()
+    other = source.plates(255 - product, mask, [style], [1])[0]
+    assert len(encoded) == 2
+    assert (first != other).any()

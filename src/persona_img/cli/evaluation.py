@@ -56,6 +56,9 @@ def eval_render(
     labels: Annotated[
         Path | None, typer.Option(help="CSV with product, style, digest, defect of shown variants.")
     ] = None,
+    cutouts: Annotated[
+        Path | None, typer.Option(help="Folder of cut-outs the masker was not taught. None: these.")
+    ] = None,
     composites: Annotated[
         Path | None, typer.Option(help="Folder of pictures with exact masks, for the masks' table.")
     ] = None,
@@ -101,27 +104,29 @@ def eval_render(
             _list(shown, folder / "shown.csv")
             if labels is not None:
                 report["looked_at"] = no_defect_rate(labels, shown)
-    report["masks"] = _masks(settings, shots, composites, families)
+    unseen = [load_photo(path) for path in list_photos(cutouts or products)]
+    report["masks"] = _masks(settings, unseen, composites, families)
     (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     _print(report, console)
 
 
 def _masks(
-    settings: Settings, photos: list[Photo], composites: Path | None, families: Path | None
+    settings: Settings, cut_outs: list[Photo], composites: Path | None, families: Path | None
 ) -> dict[str, Any]:
-    """Tables of the classic and the set masker: on our own cut-outs' variants, on composites."""
+    """Tables of the classic and the set masker, of product families it was not taught."""
     from persona_img.masking.classic import ClassicMasker
+    from persona_img.masking.corpus import MaskCorpusSettings
     from persona_img.masking.evaluation import Example, compare, held_out_composites
     from persona_img.rendering.evaluation import pictures_of
 
     maskers = [ClassicMasker(), wiring.masker(settings)]
-    cut_outs = [p for p in photos if p.alpha is not None]
     renderer = wiring.renderer(Settings.load(backdrops="library"))
     pictures = pictures_of(renderer, cut_outs, wiring.style_space(settings))
     tables = {"cut-outs on real tiles": compare(maskers, [Example(*p) for p in pictures])}
     if composites is not None and families is not None:
-        held_out = held_out_composites(composites, families, 0.5)
-        tables["composites"] = compare(maskers, held_out)
+        share = MaskCorpusSettings.held_out_families
+        examples = held_out_composites(composites, families, share)
+        tables["composites"] = compare(maskers, examples)
     return tables
 
 
