@@ -99,7 +99,7 @@ def test_tiles_that_are_missing_are_named(tmp_path: Path) -> None:
         evaluate_source(BackdropRenderer(LibraryBackdrops(160)), asked, StyleJudge(), tmp_path)
 
 
-def test_labels_count_only_for_the_bytes_somebody_looked_at(tmp_path: Path) -> None:
+def test_labels_count_only_for_the_pixels_somebody_looked_at(tmp_path: Path) -> None:
     asked = spread(photos()[:1], SPACE, 4, seed=1)
     asked = [Asked(a.photo, a.style, a.seed) for a in asked]
     shown = [

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from persona_img.errors import NotEnoughData, RenderRejected
 from persona_img.generator.plates import Surface, make_plate
 from persona_img.imaging.distance import backdrop_patches, sliced_wasserstein
-from persona_img.imaging.photo import Photo
+from persona_img.imaging.photo import Photo, pixel_digest
 from persona_img.rendering.certificate import verify
 from persona_img.rendering.framing import Frame, frame_of
 from persona_img.rendering.store import write_variant
@@ -64,7 +64,7 @@ class Shown:
 
     Attributes:
         asked: What was asked for.
-        digest: Of the file.
+        digest: SHA-256 of its pixels, hex: what somebody looked at, whatever the file says of it.
         source: Who painted it.
         picture: uint8 (h, w, 3), small.
     """
@@ -156,7 +156,9 @@ def evaluate_source(
                 files = write_variant(variant, Path(folder), variant.digest[:16])
                 verified += verify(files["variant"], photo).passed
                 source = str(variant.certificate.recipe["backdrops"])
-                shown.append(Shown(one, variant.digest, source, _small(variant.pixels)))
+                shown.append(
+                    Shown(one, pixel_digest(variant.pixels), source, _small(variant.pixels))
+                )
                 aside += time.perf_counter() - pause
     if not shown:
         raise NotEnoughData(f"{renderer.backdrops.name}: none of {len(asked)} variants was shown")
@@ -231,7 +233,7 @@ def no_defect_rate(labels: Path, shown: Sequence[Shown]) -> dict[str, Any]:
         shown: What is shown now.
 
     Returns:
-        ``looked_at``, variants with a label for these very bytes; ``no_defect``, share of those
+        ``looked_at``, variants with a label for these very pixels; ``no_defect``, share of those
         without one, NaN where nobody looked; ``changed``, labels whose picture is another now;
         ``defects`` by class.
     """
