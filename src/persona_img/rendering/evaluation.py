@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 from PIL import Image
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from skimage.metrics import mean_squared_error, structural_similarity
 from tqdm import tqdm
 
 from persona_img.errors import NotEnoughData, RenderRejected
@@ -118,8 +118,8 @@ def evaluate_source(
         ``distance_floor``, of two sets of such pictures from each other; ``copies`` of training
         pictures and the largest correlation with one, ``nearest``; ``changed``, product pixels that
         differ from the photographs; ``verified``, share whose files pass verification;
-        ``edge_psnr`` (dB) and ``edge_ssim`` of the product with its edge; ``seconds`` for each
-        variant.
+        ``edge_psnr`` (dB, of the mean error) and ``edge_ssim`` of the product with its edge;
+        ``seconds`` for each variant.
 
     Raises:
         NotEnoughData: nothing was shown.
@@ -177,7 +177,7 @@ def evaluate_source(
         "nearest": float(np.max(nearest)),
         "changed": changed,
         "verified": verified / len(shown),
-        "edge_psnr": float(np.mean([psnr for psnr, _ in edges])),
+        "edge_psnr": _psnr(float(np.mean([error for error, _ in edges]))),
         "edge_ssim": float(np.mean([ssim for _, ssim in edges])),
         "seconds": seconds,
         "refused": dict(sorted(reasons.items(), key=lambda item: -item[1])),
@@ -266,14 +266,19 @@ def _by_photo(asked: Sequence[Asked]) -> list[tuple[Photo, list[Asked]]]:
 
 
 def _edge(variant: Variant, photo: Photo) -> tuple[float, float]:
-    """PSNR (dB) and SSIM of product and edge; what is backdrop is grey in both pictures."""
+    """Mean squared error, 8-bit levels, and SSIM of product and edge; all else is grey in both."""
     certificate, alpha = variant.certificate, variant.alpha
     frame = Frame(*certificate.size, *certificate.offset)
     before, after = frame.place(photo.pixels, 127), variant.pixels.copy()
     before[alpha < 128], after[alpha < 128] = 127, 127
     seen = alpha >= 128
-    psnr = peak_signal_noise_ratio(before[seen], after[seen], data_range=255)
-    return float(psnr), float(structural_similarity(before, after, channel_axis=2))
+    error = float(mean_squared_error(before[seen], after[seen]))
+    return error, float(structural_similarity(before, after, channel_axis=2))
+
+
+def _psnr(error: float) -> float:
+    """Decibels of a mean squared error in 8-bit levels; infinite for none."""
+    return float(10 * np.log10(255**2 / error)) if error > 0 else float("inf")
 
 
 def references(
