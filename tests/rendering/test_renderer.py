@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from persona_img.domain.style import Style
 from persona_img.errors import RenderRejected
-from persona_img.imaging.photo import Photo
+from persona_img.imaging.photo import Photo, load_photo
 from persona_img.rendering.adherence import StyleJudge
 from persona_img.rendering.base import RenderSettings
 from persona_img.rendering.gate import Rule
@@ -104,3 +106,15 @@ def test_the_fingerprint_names_judge_and_fallback() -> None:
         BackdropRenderer(source, RenderSettings(candidates=2)).fingerprint(),
     }
     assert len(prints) == 4
+
+
+def test_a_cut_out_has_no_old_backdrop_that_could_be_left(photo: Photo, tmp_path: Path) -> None:
+    alpha = np.zeros(photo.pixels.shape[:2], np.uint8)
+    alpha[50:110, 50:110] = 255
+    transparent = Image.fromarray(np.dstack([photo.pixels, alpha]))
+    transparent.save(tmp_path / "cut-out.png")
+    renderer = BackdropRenderer(LibraryBackdrops(128))
+    variant = renderer.render(load_photo(tmp_path / "cut-out.png"), STYLE, seed=1)
+    assert "rim" not in variant.gate.scores
+    drawn = BackdropRenderer(LibraryBackdrops(128), RenderSettings(rules=()))
+    assert "rim" in drawn.render(photo.with_alpha(alpha), STYLE, seed=1).gate.scores
