@@ -149,8 +149,11 @@ def main() -> None:
         table = Table(title=f"{side} px", width=100)
         for head in ("", "variants", "s each", "throughput", "style", "distance", "changed"):
             table.add_column(head, justify="left" if not head else "right")
+        same = {one.seed for one in some}
         for name, seconds, made in rows:
-            style, distance, changed = quality(made, judge, renderer)
+            # Of the same variants in every row: those that the stock loop made.
+            compared = [one for one in made if one[0].seed in same]
+            style, distance, changed = quality(compared, judge, renderer)
             ratio = f"{rows[0][1] / seconds:.1f}x"
             cells = (name, len(made), f"{seconds:.3f}", ratio, f"{style:.3f}", f"{distance:.3f}")
             table.add_row(*map(str, cells), str(changed))

@@ -1,7 +1,7 @@
 """What variants are worth, in figures: style, distance from real material, proof, defects, speed.
 
-Nothing that is measured here steers what is measured: the judge is another than the gate's, the
-tiles that count as real are not those that sources paint with, the products were never trained on.
+The judge is another than the gate's, the tiles that count as real are not those that sources paint
+with, the products were never trained on: what is measured here should not steer what is shown.
 """
 
 from __future__ import annotations
