@@ -98,8 +98,8 @@ def quality(
     """Share of attributes recognised, distance from real tiles, product pixels changed."""
     right, patches, changed = [], [], 0
     for one, picture, alpha in made:
-        chances = judge.chances(picture, alpha)
-        right += [max(c, key=c.__getitem__) == one.style.values[n] for n, c in chances.items()]
+        seen = judge.recognised(picture, alpha)
+        right += [value == one.style.values[name] for name, value in seen.items()]
         patches.append(backdrop_patches(picture, alpha, 48, np.random.default_rng(one.seed)))
         cut = renderer.mask(one.photo)
         frame: Frame = frame_of(cut.alpha, one.style.values["framing"])

@@ -41,7 +41,8 @@ def test_it_recognises_real_materials_in_their_colour_and_light(
         variant = renderer.render(photo, Style.of(values), seed=i)
         chances = judge.chances(variant.pixels, variant.alpha)
         assert all(sum(c.values()) == pytest.approx(1) for c in chances.values())
-        right += [max(c, key=c.__getitem__) == values[n] for n, c in chances.items()]
+        seen = judge.recognised(variant.pixels, variant.alpha)
+        right += [value == values[name] for name, value in seen.items()]
     assert len(right) == 3 * len(STYLES)
     assert np.mean(right) >= 0.8
 
@@ -66,6 +67,7 @@ def test_what_it_has_not_learned_it_does_not_judge(judge: StyleJudge, photo: Pho
 def test_without_backdrop_it_does_not_judge(judge: StyleJudge, photo: Photo) -> None:
     full = np.full(photo.pixels.shape[:2], 255, np.uint8)
     assert judge.adherence(photo.pixels, full, {"light": "soft"}) is None
+    assert judge.recognised(photo.pixels, full) == {}
 
 
 def test_its_file_names_it_and_must_be_there(judge: StyleJudge, tmp_path: Path) -> None:

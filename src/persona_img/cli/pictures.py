@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from persona_img import wiring
-from persona_img.domain.style import Style
+from persona_img.domain.style import Style, StyleSpace
 from persona_img.errors import InvalidInput, LowMaskConfidence, RenderRejected
 from persona_img.settings import Settings
 from persona_img.workspace import writable_folder
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON line per result.")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for what is made.")]
+Styles = Annotated[
+    list[str] | None,
+    typer.Option("--style", help="attribute=value,…; again for more styles. None: a selection."),
+]
 MaskerName = Annotated[
     str | None, typer.Option("--masker", help="learned (default), classic or transformers.")
 ]
@@ -72,12 +76,7 @@ def mask(
 
 def render(
     source: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
-    style: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--style", help="attribute=value,…; again for more styles. None: a selection."
-        ),
-    ] = None,
+    style: Styles = None,
     count: Annotated[int, typer.Option(help="Without --style: so many styles per photo.")] = 4,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 7,
     out: Out = Path("out"),
@@ -110,11 +109,7 @@ def render(
         masker_model=masker_model,
     )
     space = wiring.style_space(settings)
-    styles = (
-        [space.parse(text) for text in style] if style else _selection(space.styles()[1:], count)
-    )
-    if any(s.is_original for s in styles):
-        raise InvalidInput("style original: that is the photo itself; ask for another style")
+    styles = _chosen(space, style, count)
     paths = list_photos(source)
     if mask_file is not None and len(paths) != 1:
         raise InvalidInput(f"--mask with {len(paths)} photos: give one photo")
@@ -150,12 +145,7 @@ def render(
 
 def sheet(
     source: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
-    style: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--style", help="attribute=value,…; again for more styles. None: a selection."
-        ),
-    ] = None,
+    style: Styles = None,
     count: Annotated[int, typer.Option(help="Without --style: so many styles.")] = 8,
     seed: Annotated[int, typer.Option(help="Same seed, same picture.")] = 7,
     backdrops: Annotated[str | None, typer.Option(help="As for `render`.")] = None,
@@ -174,9 +164,7 @@ def sheet(
 
     settings = Settings.load(backdrops=backdrops)
     space = wiring.style_space(settings)
-    styles = (
-        [space.parse(text) for text in style] if style else _selection(space.styles()[1:], count)
-    )
+    styles = _chosen(space, style, count)
     writable_folder(out.parent)
     renderer = wiring.renderer(settings)
     problems = Console(stderr=True, highlight=False)
@@ -238,6 +226,16 @@ def _on_white(photo: Photo) -> Image.Image:
     white = Image.new("RGB", picture.size, "white")
     white.paste(picture, mask=Image.fromarray(photo.alpha))
     return white
+
+
+def _chosen(space: StyleSpace, asked: list[str] | None, count: int) -> list[Style]:
+    """The styles that were asked for, or a selection of so many."""
+    if not asked:
+        return _selection(space.styles()[1:], count)
+    styles = [space.parse(text) for text in asked]
+    if any(s.is_original for s in styles):
+        raise InvalidInput("style original: that is the photo itself; ask for another style")
+    return styles
 
 
 def _selection(styles: list[Style], count: int) -> list[Style]:

@@ -100,19 +100,17 @@ def train_judge(
     seed: Seed = 7,
 ) -> None:
     """Teach the judge that says whether a picture shows the style asked for."""
-    import tomllib
-
     from persona_img.domain.style import StyleSpace
     from persona_img.generator.judge_training import JudgeSettings
     from persona_img.generator.judge_training import train_judge as train
+    from persona_img.rendering.tiles import palettes
 
-    palettes = tomllib.loads((ASSETS / "palettes.toml").read_text(encoding="utf-8"))["palette"]
     settings = JudgeSettings(
         cut=work / "cut",
         textures=textures,
         surfaces=surfaces,
         styles=StyleSpace.load(ASSETS / "styles.toml"),
-        palettes={name: (float(a), float(b)) for name, (a, b) in palettes.items()},
+        palettes=palettes(),
         made=made,
         fold=fold,
         seed=seed,
@@ -178,23 +176,21 @@ def train_generator(
     seed: Seed = 7,
 ) -> None:
     """Train the backdrop checkpoint; stop it when you like, the same command goes on."""
-    import tomllib
-
     import torch
 
     from persona_img.generator.corpus import CorpusSettings
     from persona_img.generator.evaluation import evaluate, index_training
     from persona_img.generator.training import train
     from persona_img.generator.training_settings import TrainingSettings
+    from persona_img.rendering.tiles import palettes
 
     if threads:
         torch.set_num_threads(threads)
-    palettes = tomllib.loads((ASSETS / "palettes.toml").read_text(encoding="utf-8"))["palette"]
     corpus = CorpusSettings(
         photos=photos,
         textures=textures,
         surfaces=surfaces,
-        palettes={name: (float(a), float(b)) for name, (a, b) in palettes.items()},
+        palettes=palettes(),
         scenes=tuple(scenes or ()),
         groups=groups,
         max_photos=max_photos,

@@ -85,6 +85,13 @@ class StyleJudge:
             for name, head in heads.items()
         }
 
+    def recognised(self, picture: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> dict[str, str]:
+        """The most probable value of each attribute; of none where it cannot judge."""
+        chances = self.chances(picture, alpha)
+        if not all(np.isfinite(list(c.values())).all() for c in chances.values()):
+            return {}
+        return {name: max(c, key=c.__getitem__) for name, c in chances.items()}
+
     def adherence(
         self, picture: NDArray[np.uint8], alpha: NDArray[np.uint8], style: Mapping[str, str]
     ) -> float | None:

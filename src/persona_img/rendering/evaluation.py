@@ -142,11 +142,8 @@ def evaluate_source(
                 pause = time.perf_counter()
                 one = waiting[variant.style.key, variant.seed]
                 alpha = variant.alpha
-                chances = judge.chances(variant.pixels, alpha)
-                for name, by_value in chances.items():
-                    if np.isfinite(list(by_value.values())).all():
-                        best = max(by_value, key=lambda v, by=by_value: by[v])  # type: ignore[misc]
-                        right.setdefault(name, []).append(best == variant.style.values[name])
+                for name, value in judge.recognised(variant.pixels, alpha).items():
+                    right.setdefault(name, []).append(value == variant.style.values[name])
                 rng = np.random.default_rng([len(shown), 5])
                 patches.append(backdrop_patches(variant.pixels, alpha, _PATCHES, rng))
                 if len(shown) % _CLOSE_LOOK == 0:
