@@ -32,7 +32,7 @@ from persona_img.rendering.adherence import StyleJudge
 from persona_img.rendering.compose import Placed
 from persona_img.rendering.enhance import Spot
 from persona_img.rendering.evaluation import Asked, references, resized, spread
-from persona_img.rendering.framing import Frame, frame_of
+from persona_img.rendering.framing import frame_of
 from persona_img.settings import ASSETS, Settings
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from persona_img.imaging.frame import Frame
     from persona_img.rendering.renderer import BackdropRenderer
 
 HERE = Path(__file__).parents[1] / "experiments" / "render"

@@ -40,6 +40,7 @@ class Settings(BaseSettings):
         home: Folder that holds all data of one shop; nothing is written outside it.
         styles: The style space.
         checkpoint: Diffusion checkpoint in diffusers format.
+        adapter: Folder written by ``fine-tune``, of this checkpoint: the shop's own backdrop.
         feature_repo: Feast definitions.
         features: ``feast``, or ``frame`` to keep features in plain tables.
         tracker: ``mlflow``, or ``folder`` to keep runs and rankers as plain files.
@@ -69,6 +70,11 @@ class Settings(BaseSettings):
         strength: How far a backdrop may leave its material's tile; 1 paints from noise alone.
         candidates: Painted per variant; the best that passes the gate is kept.
         tries: Candidates per variant, while none passes, before it falls back to a tile.
+        format: Shape of every variant: ``1:1``, ``4:5``, ``3:4``, ``16:9`` or ``9:16``; None for
+            the framing's own.
+        text: Side on which room for text is kept: ``left``, ``right``, ``top`` or ``bottom``.
+        relight: Share of the backdrop's light put on the product; 0 keeps it as photographed.
+        light_wrap: Share of the backdrop's light that wraps around the product's edge.
         workers: Products rendered at the same time.
         seed: Of everything random.
         host: Address the service listens on.
@@ -83,6 +89,7 @@ class Settings(BaseSettings):
     home: Path = Path("shop")
     styles: Path = ASSETS / "styles.toml"
     checkpoint: Path = ASSETS / "checkpoint"
+    adapter: Path | None = None
     feature_repo: Path = Field(default_factory=_feature_repo)
     features: Literal["feast", "frame"] = "feast"
     tracker: Literal["mlflow", "folder"] = "mlflow"
@@ -112,6 +119,10 @@ class Settings(BaseSettings):
     strength: float = Field(0.6, gt=0, le=1)
     candidates: int = Field(1, ge=1, le=20)
     tries: int = Field(3, ge=1, le=20)
+    format: Literal["1:1", "4:5", "3:4", "16:9", "9:16"] | None = None
+    text: Literal["left", "right", "top", "bottom"] | None = None
+    relight: float = Field(0.0, ge=0, le=1)
+    light_wrap: float = Field(0.0, ge=0, le=1)
     workers: int = Field(2, ge=1, le=64)
     seed: int = Field(7, ge=0)
     host: str = "127.0.0.1"

@@ -88,6 +88,7 @@ def _source(name: str, settings: Settings) -> BackdropSource:
             steps=settings.steps,
             guidance=settings.guidance,
             strength=settings.strength,
+            adapter=settings.adapter,
         )
     if name == "plain":
         from persona_img.rendering.plain import PlainBackdrops
@@ -162,11 +163,21 @@ def renderer(settings: Settings) -> BackdropRenderer:
     """Photographs to variants."""
     from persona_img.rendering.adherence import StyleJudge
     from persona_img.rendering.base import RenderSettings
+    from persona_img.rendering.framing import Layout
+    from persona_img.rendering.gate import OWN_RULES, RULES
     from persona_img.rendering.renderer import BackdropRenderer
 
-    chosen = RenderSettings(candidates=settings.candidates, tries=settings.tries)
-    painter = settings.backdrops
-    fallback = None if painter in ("library", "gaussian", "plain") else _source("library", settings)
+    chosen = RenderSettings(
+        candidates=settings.candidates,
+        tries=settings.tries,
+        layout=Layout(settings.format, settings.text),
+        relight=settings.relight,
+        light_wrap=settings.light_wrap,
+        rules=RULES if settings.adapter is None else OWN_RULES,
+    )
+    # No tile of ours stands in for a shop's own backdrop.
+    alone = settings.backdrops in ("library", "gaussian", "plain") or settings.adapter is not None
+    fallback = None if alone else _source("library", settings)
     return BackdropRenderer(
         backdrops(settings), chosen, masker(settings), StyleJudge(), fallback=fallback
     )

@@ -141,3 +141,43 @@ def test_a_sheet_has_a_cell_for_every_style_also_for_a_refused_one(tmp_path: Pat
         sheets.append(Image.open(out).size)
     assert sheets[0][0] - sheets[1][0] == 80 + 12
     assert sheets[0][1] == sheets[1][1]
+
+
+def test_formats_text_and_a_reference_picture(tmp_path: Path) -> None:
+    reference = tmp_path / "brand.png"
+    Image.new("RGB", (90, 90), (46, 111, 142)).save(reference)
+    done = run("render", PHOTO, "--style", "surface=plaster,light=side", "--backdrops", "plain",
+               "--format", "1:1", "--format", "9:16", "--text", "top", "--reference", reference,
+               "--relight", "0.5", "-o", tmp_path / "out", "--json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.strip().splitlines()]
+    assert [line["style"] for line in lines] == [
+        "colour=#2e6f8e,framing=centred,light=side,surface=plaster"
+    ] * 2
+    for line, ratio, name in zip(lines, (1.0, 9 / 16), ("1x1", "9x16"), strict=True):
+        assert name in Path(line["variant"]).name
+        with Image.open(line["variant"]) as variant:
+            assert variant.width / variant.height == pytest.approx(ratio, abs=0.01)
+        proof = json.loads(Path(line["certificate"]).read_text())
+        assert proof["labels"] == ["product relit"]
+        assert proof["text"]["contrast"] >= 4.5
+    again = run("verify", lines[1]["variant"], "--against", PHOTO, "--again")
+    assert again.returncode == 0, again.stdout
+    assert "ok   made again" in again.stdout
+
+
+def test_a_colour_and_a_reference_are_one_too_many(tmp_path: Path) -> None:
+    done = run("render", PHOTO, "--colour", "#2e6f8e", "--reference", PHOTO, "-o", tmp_path)
+    assert done.returncode == 2
+    assert "give one of them" in done.stderr
+
+
+def test_what_was_made_otherwise_cannot_be_made_again(
+    made: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    _, line = made
+    (tmp_path / "persona-img.toml").write_text("candidates = 3\n")
+    done = run("verify", Path(line["variant"]).resolve(), "--against", PHOTO.resolve(), "--again",
+               cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 1
+    assert "FAIL renderer" in done.stdout

@@ -65,6 +65,9 @@ def test_a_smaller_mask_does_not_hide_a_change(path: Path, variant: Variant) -> 
         ({"core_outside": 1}, "core outside"),
         ({"edge_error": 99.0}, "edge error"),
         ({"silhouette_growth": float("nan")}, "silhouette growth"),
+        ({"gate": {}}, "gate grounding"),
+        ({"gate": {"distinct": 99.0}}, "gate distinct"),
+        ({"text": {"box": [0, 0, 9, 9], "ink": "black", "contrast": 1.0}}, "text area"),
     ],
 )
 def test_a_changed_certificate_is_found(

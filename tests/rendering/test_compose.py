@@ -27,15 +27,16 @@ def scene(seed: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     st.integers(8, 70),
     st.sampled_from(FRAMINGS),
     st.sampled_from(sorted(LIGHTS)),
+    st.sampled_from([0.0, 1.0]),
 )
 def test_the_core_is_exactly_the_photos_pixels(
-    seed: int, height: int, width: int, framing: str, light: str
+    seed: int, height: int, width: int, framing: str, light: str, wrap: float
 ) -> None:
     photo, alpha = scene(seed, height, width)
     frame = frame_of(alpha, framing)
     shape = (frame.height, frame.width, 3)
     plate = np.random.default_rng(seed).random(shape, dtype=np.float32)
-    made = compose(plate, Placed.of(frame, photo, alpha), LIGHTS[light])
+    made = compose(plate, Placed.of(frame, photo, alpha), LIGHTS[light], wrap)
     assert made.dtype == np.uint8
     assert made.shape == shape
     ys, xs = np.nonzero(alpha == 255)
@@ -64,3 +65,22 @@ def test_what_a_source_sees_is_the_product_on_mid_grey() -> None:
     core = shown[20 + frame.dy : 40 + frame.dy, 20 + frame.dx : 40 + frame.dx]
     np.testing.assert_array_equal(core, photo[20:40, 20:40])
     assert (shown[: 20 + frame.dy] == 127).all()
+
+
+def test_a_bright_backdrop_wraps_its_light_around_the_edge_and_nowhere_else() -> None:
+    photo = np.full((60, 60, 3), 40, dtype=np.uint8)
+    alpha = np.zeros((60, 60), dtype=np.uint8)
+    alpha[20:40, 20:40] = 128
+    alpha[22:38, 22:38] = 255
+    placed = Placed.of(frame_of(alpha, "centred"), photo, alpha)
+    bright = np.full((60, 60, 3), 0.9, dtype=np.float32)
+    plain = compose(bright.copy(), placed, LIGHTS["soft"]).astype(int)
+    wrapped = compose(bright.copy(), placed, LIGHTS["soft"], 1.0).astype(int)
+    edge = (alpha > 0) & (alpha < 255)
+    assert (wrapped[edge] > plain[edge] + 10).all()
+    np.testing.assert_array_equal(wrapped[~edge], plain[~edge])
+    dark = np.full((60, 60, 3), 0.05, dtype=np.float32)
+    np.testing.assert_array_equal(
+        compose(dark.copy(), placed, LIGHTS["soft"], 1.0),
+        compose(dark.copy(), placed, LIGHTS["soft"]),
+    )

@@ -18,6 +18,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from contracts.renderer import BackdropContract, canvas
 from persona_img.domain.style import Style
 from persona_img.errors import InvalidInput, NotFound
+from persona_img.generator.adapter import Adapter, fingerprint_of
 from persona_img.generator.codec import Codec
 from persona_img.generator.pipeline import BackdropPipeline, new_denoiser
 from persona_img.generator.style_encoder import StyleEncoder
@@ -25,6 +26,8 @@ from persona_img.imaging.copies import CopyIndex
 from persona_img.rendering.base import BackdropSource
 from persona_img.rendering.diffusion import DiffusionBackdrops
 from persona_img.rendering.gate import RULES
+from persona_img.settings import Settings
+from persona_img.wiring import renderer
 
 
 @pytest.fixture(scope="session")
@@ -218,3 +221,63 @@ def test_a_product_is_encoded_once_for_all_its_styles(
     other = source.plates(255 - product, mask, [style], [1])[0]
     assert len(encoded) == 2
     assert (first != other).any()
+
+
+def shops_own(checkpoint: Path, folder: Path, colour: tuple[float, float, float]) -> Path:
+    """An adapter of this checkpoint that changes one layer of it."""
+    torch.manual_seed(1)
+    name = "conv_in"
+    outputs, inputs = BackdropPipeline.from_pretrained(checkpoint).denoiser.conv_in.weight.shape[:2]
+    weights = {
+        f"{name}.lora_A.weight": torch.randn(2, inputs, 3, 3),
+        f"{name}.lora_B.weight": torch.randn(outputs, 2, 1, 1),
+    }
+    base = fingerprint_of(BackdropPipeline.from_pretrained(checkpoint))
+    Adapter(weights, "linen", colour, base).save(folder)
+    return folder
+
+
+def test_with_an_adapter_the_shops_own_backdrop_is_painted(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = shops_own(checkpoint, tmp_path / "a", (50.0, 30.0, 20.0))
+    plain = DiffusionBackdrops(checkpoint, steps=2)
+    source = DiffusionBackdrops(checkpoint, steps=2, adapter=folder)
+    linen, wood = ({"surface": s, "light": "soft"} for s in ("linen", "wood"))
+    assert source.colour(linen) == (50.0, 30.0, 20.0)
+    assert source.colour(wood) == plain.colour(wood)
+    assert (source.material(linen), source.material(wood)) == (None, "wood")
+    assert source.shows == ()
+    product, mask = canvas(256, 256)
+    here, there = (s.plates(product, mask, [linen], [1])[0] for s in (source, plain))
+    assert (here != there).any()
+    assert (here == source.plates(product, mask, [linen], [1])[0]).all()
+
+
+def test_a_shops_own_backdrop_may_be_uneven_and_no_tile_stands_in_for_it(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = shops_own(checkpoint, tmp_path / "a", (50.0, 30.0, 20.0))
+    usual = renderer(Settings.fresh(checkpoint=checkpoint))
+    own = renderer(Settings.fresh(checkpoint=checkpoint, adapter=folder))
+    left_out = {r.score for r in usual.settings.rules} - {r.score for r in own.settings.rules}
+    assert left_out == {"plate_mottle"}
+    assert (usual.fallback is None, own.fallback is None) == (False, True)
+    assert own.fingerprint() != usual.fingerprint()
+
+
+def test_the_fingerprint_is_of_the_adapter_too(checkpoint: Path, tmp_path: Path) -> None:
+    one = shops_own(checkpoint, tmp_path / "a", (50.0, 30.0, 20.0))
+    other = shops_own(checkpoint, tmp_path / "b", (50.0, 30.0, 21.0))
+    sources = [DiffusionBackdrops(checkpoint, adapter=a) for a in (None, one, other)]
+    assert len({s.fingerprint() for s in sources}) == 3
+    assert DiffusionBackdrops(checkpoint, adapter=one).fingerprint() == sources[1].fingerprint()
+
+
+def test_an_adapter_of_another_checkpoint_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    adapter = Adapter.load(shops_own(checkpoint, tmp_path / "a", (50.0, 30.0, 20.0)))
+    Adapter(adapter.weights, "linen", adapter.colour, "0" * 64).save(tmp_path / "a")
+    with pytest.raises(InvalidInput, match="only the checkpoint that it was learned on"):
+        DiffusionBackdrops(checkpoint, adapter=tmp_path / "a").colour({"surface": "linen"})
+    with pytest.raises(NotFound, match="fine-tune"):
+        DiffusionBackdrops(checkpoint, adapter=tmp_path / "nowhere")

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persona_img.errors import InvalidInput, UnknownStyle
-from persona_img.rendering.framing import FRAMINGS, Frame, frame_of
+from persona_img.errors import InvalidInput, RenderRejected, UnknownStyle
+from persona_img.imaging.frame import Frame
+from persona_img.rendering.framing import FORMATS, FRAMINGS, SIDES, Layout, frame_of
 
 
 @st.composite
@@ -47,7 +48,7 @@ def test_no_framing_cuts_the_core_and_offsets_are_whole_pixels(
 @given(alphas())
 def test_sizes_of_the_framings(alpha: np.ndarray) -> None:
     height, width = alpha.shape
-    centred, close, airy = (frame_of(alpha, name) for name in FRAMINGS)
+    centred, close, airy = (frame_of(alpha, name) for name in ("centred", "close", "airy"))
     assert (centred.width, centred.height) == (width, height)
     assert close.width <= width
     assert close.height <= height
@@ -111,3 +112,102 @@ def test_a_cut_out_that_ends_a_pixel_before_the_border_is_flush_too(framing: str
     alpha[100:250, 60:199] = 255
     frame = frame_of(alpha, framing)
     assert 199 + frame.dx == frame.width
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    alphas(),
+    st.sampled_from(FRAMINGS),
+    st.sampled_from([None, *FORMATS]),
+    st.sampled_from([None, *SIDES]),
+)
+def test_a_layout_has_its_shape_keeps_the_product_and_leaves_the_text_free(
+    alpha: np.ndarray, framing: str, shape: str | None, text: str | None
+) -> None:
+    layout = Layout(shape, text)
+    try:
+        frame = frame_of(alpha, framing, layout)
+    except RenderRejected:
+        # Only a product that the photograph cuts may not fit.
+        edges = alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1]
+        assert any((edge >= 128).any() for edge in edges)
+        return
+    placed = frame.place(alpha, 0)
+    assert (placed == 255).sum() == (alpha == 255).sum()
+    if shape is not None:
+        width, height = FORMATS[shape]
+        assert abs(frame.width - frame.height * width / height) <= max(1.0, width / height)
+    box = layout.text_box(frame)
+    assert (box is None) == (text is None)
+    if box is not None:
+        left, top, width, height = box
+        assert left >= 0 <= top
+        assert left + width <= frame.width
+        assert top + height <= frame.height
+        assert not (placed[top : top + height, left : left + width] >= 16).any()
+
+
+def free_product() -> np.ndarray:
+    alpha = np.zeros((600, 400), dtype=np.uint8)
+    alpha[150:450, 100:300] = 255
+    return alpha
+
+
+@pytest.mark.parametrize(("framing", "middle"), [("left-third", 1 / 3), ("right-third", 2 / 3)])
+@pytest.mark.parametrize("shape", [None, *FORMATS])
+def test_a_third_is_where_the_products_middle_lies(
+    framing: str, middle: float, shape: str | None
+) -> None:
+    frame = frame_of(free_product(), framing, Layout(shape))
+    assert (200 + frame.dx) / frame.width == pytest.approx(middle, abs=1 / frame.width)
+    assert (300 + frame.dy) / frame.height == pytest.approx(0.5, abs=1 / frame.height)
+
+
+@pytest.mark.parametrize("framing", ["centred", "close", "airy"])
+@pytest.mark.parametrize("shape", FORMATS)
+def test_a_format_keeps_the_share_of_the_fuller_side(framing: str, shape: str) -> None:
+    usual = frame_of(free_product(), framing)
+    frame = frame_of(free_product(), framing, Layout(shape))
+    before = max(200 / usual.width, 300 / usual.height)
+    assert max(200 / frame.width, 300 / frame.height) == pytest.approx(before, abs=0.01)
+
+
+def test_room_for_text_is_a_third_of_the_picture() -> None:
+    frame = frame_of(free_product(), "centred", Layout("16:9", "right"))
+    box = Layout("16:9", "right").text_box(frame)
+    assert box is not None
+    left, top, width, height = box
+    assert 0.3 * frame.width <= width <= 0.4 * frame.width
+    assert height >= 0.85 * frame.height
+    inset = round(0.05 * frame.height)
+    assert (left + width, top) == (frame.width - inset, inset)
+    assert 300 + frame.dx < left
+
+
+def test_no_room_can_be_added_where_the_photograph_cuts_the_product() -> None:
+    alpha = np.zeros((600, 400), dtype=np.uint8)
+    alpha[150:, 100:300] = 255
+    with pytest.raises(RenderRejected, match="choose from left, right, top"):
+        frame_of(alpha, "centred", Layout("1:1", "bottom"))
+    alpha[:] = 0
+    alpha[200:300] = 255
+    assert frame_of(alpha, "centred", Layout("1:1")) == Frame(400, 400, 0, -50)
+    alpha[100:590] = 255
+    with pytest.raises(RenderRejected, match="does not fit 16:9"):
+        frame_of(alpha, "centred", Layout("16:9"))
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [({"format": "2:1"}, "choose from 1:1, 4:5"), ({"text": "middle"}, "choose from left, right")],
+)
+def test_unknown_layouts_are_refused(values: dict[str, str], says: str) -> None:
+    with pytest.raises(InvalidInput, match=says):
+        Layout(**values)
+
+
+def test_a_canvas_stays_within_memory() -> None:
+    alpha = np.zeros((9000, 100), dtype=np.uint8)
+    alpha[500:8500, 10:90] = 255
+    with pytest.raises(RenderRejected, match="over 100 megapixels"):
+        frame_of(alpha, "centred", Layout("16:9"))

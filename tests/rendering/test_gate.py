@@ -26,13 +26,13 @@ GOOD = {
     "mask_confidence": 1.0, "core_changed": 0.0, "core_outside": 0.0, "product_share": 0.3,
     "rim": 0.0, "silhouette_growth": 0.0, "grounding": 0.3, "distinct": 30.0,
     "adherence": 0.9, "plate_spread": 5.0, "plate_noise": 0.3,
-    "plate_mottle": 1.0, "colour_error": 2.0, "copy": 0.2,
+    "plate_mottle": 1.0, "colour_error": 2.0, "text_contrast": 9.0, "copy": 0.2,
 }  # fmt: skip
 BAD = {
     "mask_confidence": 0.49, "core_changed": 1.0, "core_outside": 1.0, "product_share": 0.02,
     "rim": 0.2, "silhouette_growth": 0.1, "grounding": 0.0, "distinct": 0.5,
     "adherence": 1e-4, "plate_spread": 0.0, "plate_noise": 20.0,
-    "plate_mottle": 6.0, "colour_error": 30.0, "copy": 0.99,
+    "plate_mottle": 6.0, "colour_error": 30.0, "text_contrast": 2.0, "copy": 0.99,
 }  # fmt: skip
 STYLE = {"surface": "linen", "palette": "sage", "light": "soft"}
 

@@ -7,8 +7,9 @@ from PIL import Image
 
 from persona_img.domain.style import StyleSpace
 from persona_img.imaging.colour import to_lab
+from persona_img.imaging.grain import grain_of
 from persona_img.imaging.light import LIGHTS
-from persona_img.rendering.enhance import Spot, enlarge, grain_of
+from persona_img.rendering.enhance import Spot, enlarge
 from persona_img.rendering.material import (
     Sheet,
     fine_relief,

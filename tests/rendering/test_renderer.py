@@ -10,10 +10,12 @@ import pytest
 from PIL import Image
 
 from persona_img.domain.style import Style
-from persona_img.errors import RenderRejected
+from persona_img.errors import InvalidInput, RenderRejected
+from persona_img.imaging.colour import lab_of
 from persona_img.imaging.photo import Photo, load_photo
 from persona_img.rendering.adherence import StyleJudge
-from persona_img.rendering.base import RenderSettings
+from persona_img.rendering.base import BackdropSource, RenderSettings
+from persona_img.rendering.framing import Layout
 from persona_img.rendering.gate import Rule
 from persona_img.rendering.plain import PlainBackdrops
 from persona_img.rendering.renderer import BackdropRenderer
@@ -118,3 +120,57 @@ def test_a_cut_out_has_no_old_backdrop_that_could_be_left(photo: Photo, tmp_path
     assert "rim" not in variant.gate.scores
     drawn = BackdropRenderer(LibraryBackdrops(128), RenderSettings(rules=()))
     assert "rim" in drawn.render(photo.with_alpha(alpha), STYLE, seed=1).gate.scores
+
+
+def test_a_layout_gives_the_format_and_a_measured_room_for_text(photo: Photo) -> None:
+    renderer = BackdropRenderer(PlainBackdrops())
+    wide = renderer.laid_out(Layout("16:9", "left"))
+    assert wide.backdrops is renderer.backdrops
+    assert wide.fingerprint() != renderer.fingerprint()
+    variant = wide.render(photo, STYLE, seed=3)
+    width, height = variant.certificate.size
+    assert width / height == pytest.approx(16 / 9, abs=0.01)
+    assert variant.certificate.text is not None
+    left, top, box_width, box_height = variant.certificate.text["box"]
+    assert not (variant.alpha[top : top + box_height, left : left + box_width] >= 16).any()
+    assert variant.gate.scores["text_contrast"] == variant.certificate.text["contrast"] >= 4.5
+    assert variant.certificate.recipe["settings"] == {"format": "16:9", "text": "left"}
+    assert "settings" not in renderer.render(photo, STYLE, seed=3).certificate.recipe
+
+
+@pytest.mark.parametrize("source", [PlainBackdrops(), LibraryBackdrops(128)])
+def test_a_colour_by_number_is_met(photo: Photo, source: BackdropSource) -> None:
+    style = Style.of({"surface": "plaster", "colour": "#2e6f8e", "light": "soft"})
+    assert source.colour(style.values) == pytest.approx(lab_of("#2e6f8e"))
+    variant = BackdropRenderer(source, judge=StyleJudge()).render(photo, style, seed=3)
+    corner = variant.pixels[:40, :40].reshape(-1, 3).mean(axis=0)
+    np.testing.assert_allclose(corner, (0x2E, 0x6F, 0x8E), atol=14)
+
+
+@pytest.mark.parametrize("name", ["texture", "colour_pull", "relight", "light_wrap"])
+def test_shares_lie_between_nothing_and_all(name: str) -> None:
+    with pytest.raises(InvalidInput, match=f"{name}=1.5: give a share from 0 to 1"):
+        RenderSettings(**{name: 1.5})
+
+
+class OffColour(PlainBackdrops):
+    """Paints everything a good deal too light, as a network does with a colour it never saw."""
+
+    name = "off-colour"
+
+    def plates(
+        self,
+        product: np.ndarray,
+        mask: np.ndarray,
+        styles: Sequence[Mapping[str, str]],
+        seeds: Sequence[int],
+        starts: Sequence[np.ndarray | None] | None = None,
+    ) -> list[np.ndarray]:
+        made = super().plates(product, mask, styles, seeds, starts)
+        return [np.clip(plate * 1.5, 0, 1) for plate in made]
+
+
+def test_a_colour_by_number_is_owed_exactly_however_far_the_source_is_off(photo: Photo) -> None:
+    style = Style.of({"colour": "#2e6f8e", "light": "soft"})
+    variant = BackdropRenderer(OffColour()).render(photo, style, seed=3)
+    assert variant.gate.scores["colour_error"] < 1.0

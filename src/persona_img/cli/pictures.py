@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,9 +17,12 @@ from persona_img.settings import Settings
 from persona_img.workspace import writable_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from PIL import Image
 
     from persona_img.imaging.photo import Photo
+    from persona_img.rendering.certificate import VerifyReport
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON line per result.")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for what is made.")]
@@ -93,6 +97,33 @@ def render(
     backdrop_model: Annotated[
         str | None, typer.Option(help="A diffusers pipeline's id or folder, e.g. for SDXL.")
     ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option("--format", help="1:1, 4:5, 3:4, 16:9 or 9:16; again for more formats."),
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Keep room for text: left, right, top or bottom.")
+    ] = None,
+    framing: Annotated[
+        str | None,
+        typer.Option(help="Instead of the styles' own: centred, close, airy, left-third, …"),
+    ] = None,
+    colour: Annotated[
+        str | None, typer.Option(help="Of the backdrop, #rrggbb, instead of a palette's.")
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="A picture whose main colour the backdrop takes.")
+    ] = None,
+    relight: Annotated[
+        float | None,
+        typer.Option(help="Put so much of the backdrop's light on the product, 0..1; labelled."),
+    ] = None,
+    light_wrap: Annotated[
+        float | None, typer.Option(help="So much of it around the product's edge, 0..1.")
+    ] = None,
+    adapter: Annotated[
+        Path | None, typer.Option(help="Your own backdrop, a folder written by `fine-tune`.")
+    ] = None,
     masker_name: MaskerName = None,
     masker_model: MaskerModel = None,
     as_json: Json = False,
@@ -100,24 +131,32 @@ def render(
     """Render variants of photos; each comes with its mask and its certificate."""
     from persona_img.imaging.photo import list_photos, load_photo
     from persona_img.loop import variant_seed
+    from persona_img.rendering.framing import Layout
     from persona_img.rendering.store import write_variant
 
     settings = Settings.load(
         backdrops=backdrops,
         backdrop_model=backdrop_model,
+        adapter=adapter,
         masker=masker_name,
         masker_model=masker_model,
+        text=text,
+        relight=relight,
+        light_wrap=light_wrap,
     )
     space = wiring.style_space(settings)
-    styles = _chosen(space, style, count)
+    colour = _backdrop_colour(colour, reference)
+    styles = list(dict.fromkeys(_with(s, framing, colour) for s in _chosen(space, style, count)))
     paths = list_photos(source)
     if mask_file is not None and len(paths) != 1:
         raise InvalidInput(f"--mask with {len(paths)} photos: give one photo")
     folder = writable_folder(out)
-    renderer = wiring.renderer(settings)
+    first = wiring.renderer(settings)
+    formats: Sequence[str | None] = shape or [settings.format]
+    renderers = [first.laid_out(Layout(one, settings.text)) for one in formats]
     problems = Console(stderr=True, highlight=False)
     failed = 0
-    for path in paths:
+    for path, renderer in itertools.product(paths, renderers):
         photo = load_photo(path)
         if mask_file is not None:
             photo = photo.with_alpha(load_photo(mask_file).pixels[..., 0])
@@ -130,11 +169,14 @@ def render(
         seeds = [variant_seed(seed, path.stem, s) if len(paths) > 1 else seed for s in styles]
         try:
             for variant in renderer.render_many(photo, styles, seeds, on_rejected=rejected):
-                files = write_variant(variant, folder, f"{path.stem}-{variant.digest[:12]}")
+                suffix = (renderer.settings.layout.format or "").replace(":", "x")
+                name = "-".join(filter(None, (path.stem, suffix, variant.digest[:12])))
+                files = write_variant(variant, folder, name)
                 line = {"photo": str(path), "style": variant.style.key, "digest": variant.digest}
-                line |= {name: str(file) for name, file in files.items()}
+                line |= {kind: str(file) for kind, file in files.items()}
                 seconds = {k: round(v, 4) for k, v in variant.seconds.items()}
-                shown = f"{files['variant']}  {variant.style}"
+                notes = "".join(f"  {label}" for label in variant.certificate.labels)
+                shown = f"{files['variant']}  {variant.style}{notes}"
                 print(json.dumps(line | {"seconds": seconds}) if as_json else shown)
         except LowMaskConfidence as error:
             failed += len(styles)
@@ -192,13 +234,20 @@ def sheet(
 def verify(
     variant: Annotated[Path, typer.Argument(help="A variant; certificate and mask lie beside it.")],
     against: Annotated[Path, typer.Option(help="The photograph it was made from.")],
+    again: Annotated[
+        bool, typer.Option("--again", help="Also make it again: every gate score, same bytes.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Recompute a variant's certificate; exit 1 if one product pixel differs."""
     from persona_img.imaging.photo import load_photo
+    from persona_img.rendering.certificate import VerifyReport
     from persona_img.rendering.certificate import verify as check
 
-    report = check(variant, load_photo(against))
+    photo = load_photo(against)
+    report = check(variant, photo)
+    if again:
+        report = VerifyReport((*report.checks, *_repeated(variant, photo).checks))
     if as_json:
         checks = [{"name": c.name, "passed": c.passed, "found": c.found} for c in report.checks]
         print(json.dumps({"variant": str(variant), "passed": report.passed, "checks": checks}))
@@ -206,6 +255,54 @@ def verify(
         print(f"{variant}\n{report}")
     if not report.passed:
         raise typer.Exit(1)
+
+
+def _repeated(variant: Path, photo: Photo) -> VerifyReport:
+    """Made again with what the recipe names; what it does not name is this folder's."""
+    from persona_img.imaging.photo import load_photo
+    from persona_img.rendering.certificate import (
+        certificate_path,
+        load_certificate,
+        mask_path,
+        repeat,
+    )
+
+    recipe = load_certificate(certificate_path(variant)).recipe
+    settings = Settings.load(backdrops=recipe.get("backdrops"), **recipe.get("settings", {}))
+    renderer = wiring.renderer(settings)
+    if recipe.get("mask") == "supplied" and photo.alpha is None:
+        photo = photo.with_alpha(load_photo(mask_path(variant)).pixels[..., 0])
+    return repeat(
+        variant,
+        photo,
+        lambda photo, style, seed: renderer.render(photo, style, seed=seed).certificate,
+        renderer.fingerprint(),
+    )
+
+
+def _backdrop_colour(colour: str | None, reference: Path | None) -> str | None:
+    """The colour asked for, or the main one of a picture's backdrop; None where none is."""
+    from persona_img.imaging.colour import colours_of
+    from persona_img.imaging.photo import load_photo
+
+    if reference is None:
+        return colour
+    if colour is not None:
+        raise InvalidInput(f"--colour {colour} and --reference {reference}: give one of them")
+    picture = load_photo(reference)
+    where = None if picture.alpha is None else picture.alpha < 128
+    return colours_of(picture.pixels, where)[0][0]
+
+
+def _with(style: Style, framing: str | None, colour: str | None) -> Style:
+    """A style with another framing, and with a colour in place of its palette."""
+    values = dict(style.values)
+    if framing is not None:
+        values["framing"] = framing
+    if colour is not None:
+        values.pop("palette", None)
+        values["colour"] = colour
+    return Style.of(values)
 
 
 def _caption(style: Style, shown: bool) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from PIL import Image
+
+from persona_img.errors import InvalidInput, UnknownStyle
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +32,49 @@ def from_lab(lab: NDArray[np.float32]) -> NDArray[np.float32]:
     """SRGB float32 0..1 of a Lab picture; colours outside the gamut are clipped."""
     rgb = cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB)
     return np.clip(np.asarray(rgb, dtype=np.float32), 0.0, 1.0)
+
+
+def lab_of(colour: str) -> tuple[float, float, float]:
+    """Lab of a colour as the web writes it.
+
+    Args:
+        colour: ``#rrggbb``, sRGB.
+
+    Raises:
+        UnknownStyle: written in another way.
+    """
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
+        raise UnknownStyle(f"colour={colour}: write it as #rrggbb, for example #c8a27a")
+    rgb = np.array([[[int(colour[i : i + 2], 16) for i in (1, 3, 5)]]], dtype=np.uint8)
+    lightness, a, b = (float(v) for v in to_lab(rgb)[0, 0])
+    return lightness, a, b
+
+
+def colours_of(
+    picture: NDArray[np.uint8], where: NDArray[np.bool_] | None = None, count: int = 5
+) -> list[tuple[str, float]]:
+    """The colours a picture is made of, the largest first.
+
+    Args:
+        picture: uint8 sRGB (H, W, 3).
+        where: Pixels that count, (H, W); None for all.
+        count: Most colours wanted.
+
+    Returns:
+        Colours as ``#rrggbb`` with their share of the pixels; median cut (Heckbert 1982, "Color
+        image quantization for frame buffer display").
+
+    Raises:
+        InvalidInput: no pixel counts.
+    """
+    pixels = picture.reshape(-1, 3) if where is None else picture[where]
+    if not len(pixels):
+        raise InvalidInput("no pixel of the reference counts: give a picture with a backdrop")
+    few = Image.fromarray(pixels[None]).quantize(count, method=Image.Quantize.MEDIANCUT)
+    table = np.array(few.getpalette(), dtype=np.uint8).reshape(-1, 3)
+    found = [(int(n), table[i]) for n, i in few.getcolors() or [] if isinstance(i, int)]
+    ordered = sorted(found, key=lambda pair: (-pair[0], pair[1].tolist()))
+    return [("#" + "".join(f"{int(v):02x}" for v in rgb), n / len(pixels)) for n, rgb in ordered]
 
 
 def mean_lab(

@@ -16,6 +16,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_CONTACT_SIDE = 900  # short side
+
 
 @dataclass(frozen=True)
 class Light:
@@ -40,6 +42,8 @@ class Light:
     panes: bool = False
 
 
+ACROSS = (0.8, 0.6)
+"""Direction of the gradient, right and down: the light comes from the upper left."""
 LIGHTS: dict[str, Light] = {
     "soft": Light((0.0, 0.012), 0.030, 0.30, 0.060, 0.22, 0.05),
     "side": Light((0.040, 0.016), 0.022, 0.42, 0.050, 0.15, 0.26),
@@ -73,7 +77,7 @@ def illumination(
         1.0 - _unit(light.ambient_strength * jitter()) * ambient
     )
     yy, xx = np.mgrid[0:height, 0:width].astype(np.float32)
-    across = 0.8 * (xx / width - 0.5) + 0.6 * (yy / height - 0.5)
+    across = ACROSS[0] * (xx / width - 0.5) + ACROSS[1] * (yy / height - 0.5)
     field = 1.0 - light.gradient * jitter(0.3) * across
     if light.panes:
         field = field * _panes(height, width, rng)
@@ -92,6 +96,17 @@ def contact_shadow(mask: NDArray[np.float32], light: Light) -> NDArray[np.float3
     tight = _blur(near, 0.0045 * short)
     wide = _blur(near, 0.012 * short)
     return np.asarray((1.0 - 0.30 * tight) * (1.0 - 0.16 * wide), dtype=np.float32)
+
+
+def contact_on(alpha: NDArray[np.uint8], light: Light) -> NDArray[np.float32]:
+    """:func:`contact_shadow` of a mask of any size, uint8 (H, W); made on fewer pixels."""
+    height, width = alpha.shape
+    scale = min(1.0, _CONTACT_SIDE / min(height, width))
+    size = (max(1, round(scale * width)), max(1, round(scale * height)))
+    small = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
+    factor = contact_shadow(small, light)
+    large = cv2.resize(factor, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(large, dtype=np.float32)
 
 
 def apply_light(rgb: NDArray[np.float32], factor: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import os
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -26,6 +27,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif")
 """Names of files that :func:`list_photos` takes for photographs, in lower case."""
 MAX_PIXELS = 50_000_000
 """Larger photographs are refused before they are decoded."""
+EDITS_KEY = "persona-img-edits"
+"""Keyword of the PNG text that lists what edits did to a picture, JSON."""
 MIN_SIDE = 64
 """Smaller photographs show too little of a product to find its outline."""
 
@@ -44,6 +47,7 @@ class Photo:
         digest: SHA-256 over shape and pixels, hex. Alpha and file format do not enter.
         source: File it was read from; None for bytes.
         cut_out: Whether the file was transparent: there is no old backdrop in it.
+        edits: What our own edits did to it before, oldest first; plain values.
     """
 
     pixels: NDArray[np.uint8]
@@ -51,6 +55,7 @@ class Photo:
     digest: str
     source: Path | None = None
     cut_out: bool = False
+    edits: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def of(
@@ -129,9 +134,9 @@ def load_photo(source: str | Path | bytes) -> Photo:
             upright = ImageOps.exif_transpose(image)
         except Exception as error:  # decoders raise many kinds on damaged files
             raise BadPhoto(f"{name}: damaged or truncated ({error}); save it anew") from error
-    alpha = _alpha(upright, name)
+    alpha, edits = _alpha(upright, name), _edits(image, name)
     pixels = np.asarray(_srgb(upright, name))
-    return replace(Photo.of(pixels, alpha, path), cut_out=alpha is not None)
+    return replace(Photo.of(pixels, alpha, path), cut_out=alpha is not None, edits=edits)
 
 
 def list_photos(path: str | Path) -> list[Path]:
@@ -162,7 +167,7 @@ def png_bytes(pixels: NDArray[np.uint8], text: Mapping[str, str] | None = None) 
     """A PNG: same pixels and text, same bytes; tagged sRGB, no time stamp.
 
     Args:
-        pixels: uint8 (H, W, 3), or (H, W) for a mask.
+        pixels: uint8 (H, W, 3), (H, W, 4) with alpha, or (H, W) for a mask.
         text: Keyword to text, stored in the file (iTXt).
     """
     info = PngImagePlugin.PngInfo()
@@ -216,6 +221,22 @@ def _check_size(width: int, height: int, name: str) -> None:
         )
     if min(width, height) < MIN_SIDE:
         raise BadPhoto(f"{name}: {width}x{height} px is too small; both sides need {MIN_SIDE} px")
+
+
+def _edits(image: Image.Image, name: str) -> tuple[Mapping[str, Any], ...]:
+    """What the file says was done to it; a mark of an alteration is not to get lost."""
+    text = image.info.get(EDITS_KEY)
+    if text is None:
+        return ()
+    try:
+        edits = json.loads(text)
+        if not isinstance(edits, list) or not all(isinstance(edit, dict) for edit in edits):
+            raise ValueError("not a list of edits")
+    except (TypeError, ValueError) as error:
+        raise BadPhoto(
+            f"{name}: its record of edits is damaged ({error}); take the file as it was saved"
+        ) from error
+    return tuple(edits)
 
 
 def _alpha(image: Image.Image, name: str) -> NDArray[np.uint8] | None:

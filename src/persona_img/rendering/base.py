@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from persona_img.errors import InvalidInput
+from persona_img.imaging.frame import Frame
 from persona_img.masking.base import MIN_CONFIDENCE
-from persona_img.rendering.framing import Frame
+from persona_img.rendering.framing import Layout
 from persona_img.rendering.gate import RULES, Rule
 
 if TYPE_CHECKING:
@@ -35,7 +37,14 @@ class RenderSettings:
         min_confidence: Masks trusted less are refused; a person must supply or approve them.
         texture: Share of the material's contrast that a plate lacks and is given; 0 gives none.
         colour_pull: Share, 0..1, of a plate's colour error that is corrected.
+        layout: Format of an advertisement, and room for text.
+        relight: Share, 0..1, of the backdrop's light that is put on the product; 0 keeps it exactly
+            as photographed. Above, certificate and picture say so.
+        light_wrap: Share, 0..1, of the backdrop's light that wraps around the product's edge.
         rules: What a variant must be; see :mod:`.gate`.
+
+    Raises:
+        InvalidInput: a share outside 0..1.
     """
 
     candidates: int = 1
@@ -43,7 +52,16 @@ class RenderSettings:
     min_confidence: float = MIN_CONFIDENCE
     texture: float = 1.0
     colour_pull: float = 0.7
+    layout: Layout = field(default_factory=Layout)
+    relight: float = 0.0
+    light_wrap: float = 0.0
     rules: tuple[Rule, ...] = RULES
+
+    def __post_init__(self) -> None:
+        for name in ("texture", "colour_pull", "relight", "light_wrap"):
+            value = getattr(self, name)
+            if not 0.0 <= value <= 1.0:
+                raise InvalidInput(f"{name}={value}: give a share from 0 to 1")
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,14 +18,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from persona_img.domain.style import Style
 from persona_img.domain.variant import Certificate
 from persona_img.errors import NotFound, VerificationFailed
+from persona_img.imaging.frame import Frame
 from persona_img.imaging.photo import pixel_digest
-from persona_img.rendering.framing import Frame
+from persona_img.rendering.compose import Placed
+from persona_img.rendering.gate import picture_scores
 from persona_img.rendering.measure import compare_product
+from persona_img.rendering.relight import Relight
+from persona_img.rendering.text_area import TextArea
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -70,6 +75,8 @@ def certify(
     *,
     recipe: Mapping[str, Any],
     gate: Mapping[str, float],
+    relight: Relight | None = None,
+    text: TextArea | None = None,
 ) -> Certificate:
     """The certificate of a variant.
 
@@ -81,6 +88,8 @@ def certify(
         product: What was measured on the file's pixels.
         recipe: Everything that made it, plain values.
         gate: Gate scores.
+        relight: The light that was put on the product; None for none.
+        text: Room that was kept for text; None for none.
     """
     return Certificate(
         variant=hashlib.sha256(png).hexdigest(),
@@ -95,6 +104,9 @@ def certify(
         silhouette_growth=product.growth,
         recipe=dict(recipe),
         gate=dict(gate),
+        relight=None if relight is None else relight.as_dict(),
+        text=None if text is None else text.as_dict(),
+        edits=photo.edits,
     )
 
 
@@ -129,9 +141,10 @@ def verify(
 ) -> VerifyReport:
     """Check a variant again from its files, trusting none of the certificate's words.
 
-    Digests, size, core, edge and silhouette are computed anew from the variant, its mask
-    (``x.mask.png`` beside it) and the photograph. Gate scores of the backdrop alone cannot be
-    recomputed without the checkpoint and are not checked.
+    Digests, size, core, edge, silhouette, room for text and every gate score of the finished
+    picture are computed anew from the variant, its mask (``x.mask.png`` beside it) and the
+    photograph; where the product was relit, the recorded light is put on the photograph first.
+    Scores of the plate and of the masker need what painted and cut: :func:`repeat`.
 
     Args:
         variant: The PNG.
@@ -169,16 +182,83 @@ def _product_checks(
     alpha: NDArray[np.uint8],
     frame: Frame,
 ) -> list[Check]:
-    core = compare_product(pixels, photo.pixels, alpha, frame)
-    found = f"{core.changed} of {core.pixels} core pixels changed, {core.outside} cut away"
+    expected, name, note = photo.pixels, "product unchanged", ""
+    if claimed.relight is not None:
+        light = Relight.from_dict(claimed.relight)
+        expected, name = light.on(photo.pixels, frame), "product only relit"
+        note = f" besides the light: share {light.share:g}, tint {light.tint}, {light.gradient:g}"
+    core = compare_product(pixels, expected, alpha, frame)
+    found = f"{core.changed} of {core.pixels} core pixels changed{note}, {core.outside} cut away"
     return [
-        Check("product unchanged", core.unchanged, found),
+        Check(name, core.unchanged, found),
         _same("core pixels", claimed.core_pixels, core.pixels),
         _same("core changed", claimed.core_changed, core.changed),
         _same("core outside", claimed.core_outside, core.outside),
         _close("edge error", claimed.edge_error, core.edge_error),
         _close("silhouette growth", claimed.silhouette_growth, core.growth),
+        *_gate_checks(claimed, pixels, expected, photo.cut_out, alpha, frame, core),
     ]
+
+
+def _gate_checks(
+    claimed: Certificate,
+    pixels: NDArray[np.uint8],
+    expected: NDArray[np.uint8],
+    cut_out: bool,
+    alpha: NDArray[np.uint8],
+    frame: Frame,
+    core: ProductReport,
+) -> list[Check]:
+    """Gate scores that the picture itself decides, and the room for text."""
+    placed = Placed(
+        frame, frame.place(expected, 127), frame.place(alpha, 0), frame.place(expected, 127)
+    )
+    confidence = claimed.gate.get("mask_confidence", math.nan)
+    scores = picture_scores(pixels, placed, core, confidence, cut_out=cut_out)
+    checks = [
+        _close(f"gate {name}", claimed.gate.get(name, math.nan), found)
+        for name, found in scores.items()
+        if name != "mask_confidence"
+    ]
+    if claimed.text is not None:
+        box = tuple(int(v) for v in claimed.text["box"])
+        area = TextArea.of(pixels, (box[0], box[1], box[2], box[3]))
+        checks.append(_same("text area", dict(claimed.text), area.as_dict()))
+    return checks
+
+
+def repeat(
+    variant: str | Path,
+    photo: Photo,
+    render: Callable[[Photo, Style, int], Certificate],
+    fingerprint: str,
+) -> VerifyReport:
+    """Make a variant again from its recipe: the same bytes prove every score of its gate.
+
+    Args:
+        variant: The PNG; its certificate lies beside it.
+        photo: The photograph it claims to show.
+        render: Makes the certificate of a photo in a style with a seed.
+        fingerprint: Of what ``render`` renders with; another one cannot repeat the recipe.
+
+    Raises:
+        NotFound: the certificate is missing.
+        VerificationFailed: it is no certificate, or its recipe names no style or seed.
+    """
+    claimed = load_certificate(certificate_path(variant))
+    try:
+        style, seed = Style(str(claimed.recipe["style"])), int(claimed.recipe["seed"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise VerificationFailed(f"{variant}: a recipe without {error}") from error
+    same = _same("renderer", claimed.recipe.get("renderer"), fingerprint)
+    if not same.passed:
+        return VerifyReport((same,))
+    again = render(photo, style, seed)
+    scores = [
+        _close(f"gate {name}", claimed.gate.get(name, math.nan), found)
+        for name, found in again.gate.items()
+    ]
+    return VerifyReport((same, *scores, _same("made again", claimed.variant, again.variant)))
 
 
 def _same(name: str, claimed: object, found: object) -> Check:

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from persona_img.imaging.light import contact_shadow
+from persona_img.imaging.light import contact_on
 from persona_img.imaging.matting import composite, foreground, strips
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from persona_img.imaging.frame import Frame
     from persona_img.imaging.light import Light
-    from persona_img.rendering.framing import Frame
 
-_SHADOW_SIDE = 900  # short side at which the contact shadow is computed; it is blurred anyway
+_WRAP_SIDE = 900  # short side at which the wrapping light is computed; it is blurred anyway
 _GAMMA = 2.2
+_WRAP_REACH = 0.02  # of the short side: from how far the light comes
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,27 +65,48 @@ class Placed:
         return out
 
 
-def compose(plate: NDArray[np.float32], placed: Placed, light: Light) -> NDArray[np.uint8]:
+def compose(
+    plate: NDArray[np.float32], placed: Placed, light: Light, wrap: float = 0.0
+) -> NDArray[np.uint8]:
     """The finished picture, uint8 (H, W, 3).
 
     Args:
         plate: float32 sRGB 0..1 (H, W, 3) of the canvas's size; it is changed in place.
         placed: The product on the canvas.
         light: Casts the contact shadow.
+        wrap: Share, 0..1, of a brighter backdrop's light that wraps around the edge (light wrap);
+            only pixels that are part product, part backdrop can show it.
     """
-    factor = _contact(placed.alpha, light)
+    factor = contact_on(placed.alpha, light)
     for rows, _ in strips(factor.shape, 0):
         # A factor on linear light is, near enough for a thin shadow, its root on sRGB values.
         plate[rows] *= np.power(factor[rows], np.float32(1 / _GAMMA))[..., None]
-    return composite(plate, placed.photo, placed.alpha, placed.product)
+    product = placed.product if wrap == 0.0 else _wrapped(plate, placed, wrap)
+    return composite(plate, placed.photo, placed.alpha, product)
 
 
-def _contact(alpha: NDArray[np.uint8], light: Light) -> NDArray[np.float32]:
-    height, width = alpha.shape
-    scale = min(1.0, _SHADOW_SIDE / min(height, width))
+def _wrapped(plate: NDArray[np.float32], placed: Placed, share: float) -> NDArray[np.uint8]:
+    """The product's edge with the light of the backdrop around it; light is added, never taken.
+
+    References:
+        Brinkmann 2008, "The Art and Science of Digital Compositing", 2nd ed.: light wrap.
+    """
+    height, width = placed.alpha.shape
+    scale = min(1.0, _WRAP_SIDE / min(height, width))
     size = (max(1, round(scale * width)), max(1, round(scale * height)))
-    small = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
-    factor = contact_shadow(small, light)
-    return np.asarray(
-        cv2.resize(factor, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32
-    )
+    around = cv2.resize(plate, size, interpolation=cv2.INTER_AREA)
+    around = cv2.GaussianBlur(around, (0, 0), _WRAP_REACH * min(size))
+    out = placed.product.copy()
+    for rows, _ in strips(placed.alpha.shape, 0):
+        alpha = placed.alpha[rows]
+        edge = (alpha > 0) & (alpha < 255)
+        if not edge.any():
+            continue
+        ys, xs = np.nonzero(edge)
+        own = out[rows][edge].astype(np.float32)
+        at_y = np.minimum(((ys + rows.start) * scale).astype(np.intp), size[1] - 1)
+        at_x = np.minimum((xs * scale).astype(np.intp), size[0] - 1)
+        more = np.maximum(around[at_y, at_x] * 255.0 - own, 0.0)
+        clear = 1.0 - alpha[edge].astype(np.float32)[:, None] / 255.0
+        out[rows][edge] = np.round(own + share * clear * more).astype(np.uint8)
+    return out

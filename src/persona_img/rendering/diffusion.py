@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -13,15 +14,19 @@ from diffusers.utils import logging
 
 from persona_img.domain.digest import digest_of
 from persona_img.errors import InvalidInput, NotFound
+from persona_img.generator.adapter import Adapter
 from persona_img.generator.corpus import BUCKETS
 from persona_img.generator.pipeline import BackdropPipeline
+from persona_img.imaging.colour import lab_of
 from persona_img.imaging.copies import CopyIndex
 from persona_img.threads import one_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from persona_img.generator.guidance import Guidance
 
 _TRAINING = "training_pictures.npz"
 _WEIGHTS = (".json", ".safetensors")
@@ -36,11 +41,13 @@ class DiffusionBackdrops:
     Args:
         checkpoint: Folder written by ``save_pretrained``.
         steps: Euler steps; None for what the checkpoint samples best with.
-        guidance: How closely the style is followed, 1 is without guidance; None as for ``steps``.
+        guidance: How closely the style, or each of its attributes, is followed; 1 is without
+            guidance; None as for ``steps``.
         strength: How far a plate may leave its start, in (0, 1]; 1 paints from noise alone.
+        adapter: Folder written by ``fine-tune``: a shop's own backdrop in place of one surface.
 
     Raises:
-        NotFound: the folder holds no pipeline.
+        NotFound: the folder holds no pipeline, or that of the adapter none.
         InvalidInput: fewer than one step, or a strength outside (0, 1].
     """
 
@@ -52,8 +59,9 @@ class DiffusionBackdrops:
         checkpoint: str | Path,
         *,
         steps: int | None = None,
-        guidance: float | None = None,
+        guidance: Guidance | None = None,
         strength: float = 0.6,
+        adapter: str | Path | None = None,
     ) -> None:
         self.checkpoint = Path(checkpoint)
         if not (self.checkpoint / "model_index.json").exists():
@@ -62,7 +70,11 @@ class DiffusionBackdrops:
             raise InvalidInput(f"steps={steps}: the sampler needs at least one")
         if not 0.0 < strength <= 1.0:
             raise InvalidInput(f"strength={strength}: give a share above 0 and at most 1")
-        self.steps, self.guidance, self.strength = steps, guidance, strength
+        self.steps, self.strength = steps, strength
+        self.guidance = dict(guidance) if isinstance(guidance, Mapping) else guidance
+        self.adapter = None if adapter is None else Adapter.load(Path(adapter))
+        if self.adapter is not None:
+            self.shows = ()  # nobody but the shop knows what its own backdrop looks like
         self._pipeline: BackdropPipeline | None = None
         self._loading = threading.Lock()
         self._fingerprint: str | None = None
@@ -70,7 +82,7 @@ class DiffusionBackdrops:
         self._encoded: tuple[bytes, torch.Tensor] | None = None
 
     def fingerprint(self) -> str:
-        """Hex digest of the checkpoint's files, steps and guidance."""
+        """Hex digest of the checkpoint's files, steps, guidance and adapter."""
         if self._fingerprint is None:
             found = sorted(p for p in self.checkpoint.rglob("*") if p.suffix in _WEIGHTS)
             parts = {
@@ -80,9 +92,10 @@ class DiffusionBackdrops:
                 for p in found
                 if p.name not in _NOT_WEIGHTS
             }
-            self._fingerprint = digest_of(
-                ["diffusion-2", parts, self.steps, self.guidance, self.strength]
-            )
+            mine = ["diffusion-2", parts, self.steps, self.guidance, self.strength]
+            if self.adapter is not None:
+                mine.append(self.adapter.fingerprint())
+            self._fingerprint = digest_of(mine)
         return self._fingerprint
 
     def size(self, height: int, width: int) -> tuple[int, int]:
@@ -90,7 +103,7 @@ class DiffusionBackdrops:
         return min(BUCKETS, key=lambda b: abs(np.log((b[0] / b[1]) / (height / width))))
 
     def colour(self, style: Mapping[str, str]) -> tuple[float, float, float]:
-        """Mean Lab that the checkpoint was taught for the style's surface and palette.
+        """Mean Lab: the style's colour, or what was taught for its surface and palette.
 
         Raises:
             UnknownStyle: the checkpoint knows no such surface or palette.
@@ -98,14 +111,18 @@ class DiffusionBackdrops:
         """
         if "surface" not in style:
             raise InvalidInput(f"style {dict(style)}: the checkpoint paints surfaces; name one")
+        if "colour" in style:
+            return lab_of(style["colour"])
         asked = self._loaded().style_encoder.colour_of(
             style["surface"], style.get("palette", "neutral")
         )
         return float(asked[0]), float(asked[1]), float(asked[2])
 
     def material(self, style: Mapping[str, str]) -> str | None:
-        """The surface: its fine texture completes the plate."""
-        return style.get("surface")
+        """The surface: its fine texture completes the plate. None for a shop's own backdrop."""
+        surface = style.get("surface")
+        own = self.adapter is not None and surface == self.adapter.surface
+        return None if own else surface
 
     def plates(
         self,
@@ -173,6 +190,9 @@ class DiffusionBackdrops:
             if bars:
                 logging.enable_progress_bar()
         pipeline.set_progress_bar_config(disable=True)
+        if self.adapter is not None:
+            with one_thread():
+                self.adapter.merge_into(pipeline)
         return cast("BackdropPipeline", pipeline)
 
 

@@ -76,7 +76,7 @@ def enlarge(
         size: (height, width) of the canvas.
         tile: Of the material (see :attr:`.material.Sheet.grey`); None adds no texture.
         strength: Factor on the texture.
-        grain: Noise of the photograph, 8-bit levels (see :func:`grain_of`).
+        grain: Noise of the photograph, 8-bit levels (see :func:`.grain.grain_of`).
         seed: Of texture and grain.
 
     Returns:
@@ -95,26 +95,6 @@ def enlarge(
         block += noise[lines][:, columns, None]
         np.clip(block, 0.0, 1.0, out=block)
     return big
-
-
-def grain_of(photo: NDArray[np.uint8]) -> float:
-    """Noise of a photograph in 8-bit levels, from its calmest places.
-
-    References:
-        Immerkaer 1996, "Fast Noise Variance Estimation", CVIU; we take the calmest quarter of
-        16-pixel blocks instead of the mean over the picture, so texture does not count as noise.
-    """
-    side = 1024  # of the middle: enough to measure, bounded for large photographs
-    top, left = (max(0, (n - side) // 2) for n in photo.shape[:2])
-    middle = cv2.cvtColor(photo[top : top + side, left : left + side], cv2.COLOR_RGB2GRAY)
-    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
-    response = np.abs(cv2.filter2D(middle.astype(np.float32), -1, kernel))
-    blocks = cv2.resize(
-        response,
-        (max(1, response.shape[1] // 16), max(1, response.shape[0] // 16)),
-        interpolation=cv2.INTER_AREA,
-    )
-    return float(np.percentile(blocks, 25) * np.sqrt(np.pi / 2) / 6.0)
 
 
 def _grain(period: int, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -22,9 +22,10 @@ from tqdm import tqdm
 from persona_img.errors import NotEnoughData, RenderRejected
 from persona_img.generator.plates import Surface, make_plate
 from persona_img.imaging.distance import backdrop_patches, sliced_wasserstein
+from persona_img.imaging.frame import Frame
 from persona_img.imaging.photo import Photo, pixel_digest
 from persona_img.rendering.certificate import verify
-from persona_img.rendering.framing import Frame, frame_of
+from persona_img.rendering.framing import frame_of
 from persona_img.rendering.store import write_variant
 from persona_img.rendering.tiles import materials, palettes
 

@@ -84,8 +84,11 @@ RULES = (
     Rule("plate_mottle", "the backdrop is blotched", most=2.5),
     Rule("colour_error", "the backdrop has not the colour asked for", most=6.0),
     Rule("adherence", "the picture does not show the style", least=0.1, optional=True),
+    Rule("text_contrast", "text could not be read in its room", least=4.5, optional=True),
     Rule("copy", "the backdrop is nearly a training picture", most=0.95),
 )
+OWN_RULES = tuple(rule for rule in RULES if rule.score != "plate_mottle")
+"""Where a shop's own backdrop is painted: it may be as uneven as the shop's floor and lamps are."""
 
 
 @dataclass(frozen=True)

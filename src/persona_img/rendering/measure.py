@@ -14,7 +14,7 @@ from persona_img.imaging.light import to_linear, to_srgb
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from persona_img.rendering.framing import Frame
+    from persona_img.imaging.frame import Frame
 
 _SIDE = 400  # long side at which outlines are judged
 _DEEPEST_SHADE = 0.25

@@ -14,7 +14,7 @@ import numpy as np
 
 from persona_img.domain.digest import digest_of
 from persona_img.errors import UnknownStyle
-from persona_img.imaging.colour import from_lab
+from persona_img.imaging.colour import from_lab, lab_of
 from persona_img.imaging.light import LIGHTS, apply_light, illumination
 from persona_img.rendering.tone import light_of
 
@@ -73,7 +73,7 @@ class PlainBackdrops:
         return max(1, round(scale * height)), max(1, round(scale * width))
 
     def colour(self, style: Mapping[str, str]) -> tuple[float, float, float]:
-        """Lab of the paper.
+        """Lab of the paper: the style's colour, or its palette's.
 
         Raises:
             UnknownStyle: a surface or palette it has no paper for.
@@ -81,6 +81,8 @@ class PlainBackdrops:
         surface, palette = style.get("surface"), style.get("palette", "neutral")
         if surface is not None and surface not in TONES:
             raise UnknownStyle(f"surface={surface}: the sweep has paper for {', '.join(TONES)}")
+        if "colour" in style:
+            return lab_of(style["colour"])
         if palette not in PALETTES:
             raise UnknownStyle(f"palette={palette}: choose from {', '.join(PALETTES)}")
         lightness, a, b = PAPER if surface is None else TONES[surface]

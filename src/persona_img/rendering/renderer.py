@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import numpy as np
 from persona_img.domain.decision import uniform
 from persona_img.domain.digest import digest_of
 from persona_img.errors import InvalidInput, LowMaskConfidence, RenderRejected, UnknownStyle
+from persona_img.imaging.grain import grain_of
 from persona_img.imaging.matting import foreground
 from persona_img.imaging.photo import png_bytes
 from persona_img.masking.base import supplied
@@ -22,12 +23,22 @@ from persona_img.masking.classic import ClassicMasker
 from persona_img.rendering.base import RenderSettings, Variant
 from persona_img.rendering.certificate import certify
 from persona_img.rendering.compose import Placed, compose
-from persona_img.rendering.enhance import Spot, enlarge, grain_of
+from persona_img.rendering.enhance import Spot, enlarge
 from persona_img.rendering.framing import frame_of
 from persona_img.rendering.gate import judge, picture_scores, plate_scores
 from persona_img.rendering.material import matched, sheet_of
 from persona_img.rendering.measure import compare_product
-from persona_img.rendering.tone import expected_lab, light_of, open_area, pulled, shading
+from persona_img.rendering.relight import Relight
+from persona_img.rendering.text_area import TextArea
+from persona_img.rendering.tone import (
+    FARTHEST_PULL,
+    MOST_PULL,
+    expected_lab,
+    light_of,
+    open_area,
+    pulled,
+    shading,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,10 +46,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persona_img.domain.style import Style
+    from persona_img.imaging.frame import Frame
+    from persona_img.imaging.light import Light
     from persona_img.imaging.photo import Photo
     from persona_img.masking.base import Masker, ProductMask
     from persona_img.rendering.adherence import StyleJudge
     from persona_img.rendering.base import BackdropSource
+    from persona_img.rendering.framing import Layout
 
 _VERSION = "5"
 """Raised whenever the same recipe would give other pixels."""
@@ -78,6 +92,11 @@ class BackdropRenderer:
         if self.fallback is not None:
             theirs += [self.fallback.name, self.fallback.fingerprint()]
         return digest_of([mine, *theirs])
+
+    def laid_out(self, layout: Layout) -> BackdropRenderer:
+        """The same renderer, and the same models in memory, for another layout."""
+        settings = replace(self.settings, layout=layout)
+        return BackdropRenderer(self.backdrops, settings, self.masker, self.judge, self.fallback)
 
     def mask(self, photo: Photo) -> ProductMask:
         """The photo's own alpha where it has one, otherwise the product cut out."""
@@ -170,7 +189,7 @@ class BackdropRenderer:
         clock: _Clock,
     ) -> Variant:
         asked, light = source.colour(style.values), light_of(style.values.get("light", "soft"))
-        drawn, canvas = _drawn(seed, attempt), shot.canvas(_framing(style), source)
+        drawn, canvas = _drawn(seed, attempt), self._canvas(shot, style, source)
         with clock("plate"):
             rng = np.random.default_rng([drawn, 1])
             sheet = sheet_of(source.material(style.values), canvas.size, rng)
@@ -179,7 +198,10 @@ class BackdropRenderer:
         with clock("enlarge"):
             whole = plate is start  # the sheet itself: it lacks nothing of its material
             wanted = expected_lab(asked, canvas.mask, light)
-            plate = pulled(plate, asked, canvas.mask, light, self.settings.colour_pull, wanted)
+            share, most = self.settings.colour_pull, MOST_PULL
+            if "colour" in style.values:
+                share, most = 1.0, FARTHEST_PULL
+            plate = pulled(plate, asked, canvas.mask, light, share, wanted, most)
             strength, finished = self.settings.texture, plate
             if sheet is not None and not whole:
                 area, shade = open_area(canvas.mask, light), shading(canvas.mask, light)
@@ -193,28 +215,52 @@ class BackdropRenderer:
                 seed=drawn,
             )
         with clock("compose"):
-            pixels = compose(large, canvas.placed, light)
+            placed, kept, relight = self._lit(shot, canvas, plate, light)
+            pixels = compose(large, placed, light, self.settings.light_wrap)
         with clock("gate"):
-            frame, alpha = canvas.placed.frame, shot.cut.alpha
-            product = compare_product(pixels, shot.photo.pixels, alpha, frame)
+            frame, alpha = placed.frame, shot.cut.alpha
+            product = compare_product(pixels, kept, alpha, frame)
             scores = picture_scores(
-                pixels,
-                canvas.placed,
-                product,
-                shot.cut.confidence,
-                cut_out=shot.photo.cut_out,
+                pixels, placed, product, shot.cut.confidence, cut_out=shot.photo.cut_out
             )
+            text = _text_area(pixels, self.settings.layout, frame)
+            scores |= {} if text is None else {"text_contrast": text.contrast}
             known = source.training_pictures()
             scores |= plate_scores(plate, canvas.mask, asked, light, known, wanted)
-            scores |= self._style_scores(pixels, canvas.placed.alpha, style, source)
+            scores |= self._style_scores(pixels, placed.alpha, style, source)
             gate = judge(scores, self.settings.rules)
         with clock("encode"):
             recipe = self._recipe(shot, style, seed, attempt, source)
+            if relight is not None:
+                recipe["relight"] = relight.as_dict()
             png = png_bytes(pixels, {_MARK: json.dumps(recipe, sort_keys=True)})
             certificate = certify(
-                png, shot.photo, alpha, frame, product, recipe=recipe, gate=scores
+                png,
+                shot.photo,
+                alpha,
+                frame,
+                product,
+                recipe=recipe,
+                gate=scores,
+                relight=relight,
+                text=text,
             )
         return Variant(png, pixels, certificate, shot.cut, gate, style, seed, dict(clock.seconds))
+
+    def _canvas(self, shot: _Shot, style: Style, source: BackdropSource) -> _Canvas:
+        return shot.canvas(style.values.get("framing", "centred"), self.settings.layout, source)
+
+    def _lit(
+        self, shot: _Shot, canvas: _Canvas, plate: NDArray[np.float32], light: Light
+    ) -> tuple[Placed, NDArray[np.uint8], Relight | None]:
+        """The product on its canvas, the photo it is to equal, and the light put on both."""
+        if self.settings.relight == 0.0:
+            return canvas.placed, shot.photo.pixels, None
+        area, frame = open_area(canvas.mask, light), canvas.placed.frame
+        relight = Relight.of(self.settings.relight, plate, area, light)
+        kept = relight.on(shot.photo.pixels, frame)
+        product = relight.on(shot.product, frame)
+        return Placed.of(frame, kept, shot.cut.alpha, product), kept, relight
 
     def _style_scores(
         self,
@@ -226,6 +272,8 @@ class BackdropRenderer:
         if self.judge is None:
             return {}
         seen = {name: value for name, value in style.values.items() if name in source.shows}
+        if "colour" in style.values:  # the judge knows surfaces by their own colours
+            seen = {name: value for name, value in seen.items() if name == "light"}
         adherence = self.judge.adherence(pixels, alpha, seen)
         return {} if adherence is None else {"adherence": adherence}
 
@@ -233,7 +281,10 @@ class BackdropRenderer:
         self, shot: _Shot, style: Style, seed: int, attempt: int, source: BackdropSource
     ) -> dict[str, Any]:
         """Everything the pixels depend on; also written into the PNG, so bytes name the recipe."""
-        return {
+        mine = self.settings
+        asked = asdict(mine.layout) | {"relight": mine.relight, "light_wrap": mine.light_wrap}
+        unusual = {name: value for name, value in asked.items() if value}
+        return ({"settings": unusual} if unusual else {}) | {
             "photo": shot.photo.digest,
             "style": style.key,
             "seed": seed,
@@ -278,9 +329,9 @@ class _Shot:
     def grain(self) -> float:
         return grain_of(self.photo.pixels)
 
-    def canvas(self, framing: str, source: BackdropSource) -> _Canvas:
+    def canvas(self, framing: str, layout: Layout, source: BackdropSource) -> _Canvas:
         """The canvas of a framing; only the last is kept: large photos would fill memory."""
-        frame = frame_of(self.cut.alpha, framing)
+        frame = frame_of(self.cut.alpha, framing, layout)
         size = source.size(frame.height, frame.width)
         if self._last is None or self._last[:2] != (framing, size):
             placed = Placed.of(frame, self.photo.pixels, self.cut.alpha, self.product)
@@ -307,8 +358,9 @@ class _Clock:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + passed
 
 
-def _framing(style: Style) -> str:
-    return style.values.get("framing", "centred")
+def _text_area(pixels: NDArray[np.uint8], layout: Layout, frame: Frame) -> TextArea | None:
+    box = layout.text_box(frame)
+    return None if box is None else TextArea.of(pixels, box)
 
 
 def _drawn(seed: int, attempt: int) -> int:

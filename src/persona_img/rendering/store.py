@@ -113,7 +113,7 @@ class VariantStore:
             InvalidInput: the variant did not pass its gate, or its product is changed.
         """
         certificate = variant.certificate
-        if not variant.gate.passed or not certificate.product_unchanged:
+        if not variant.gate.passed or not certificate.product_kept:
             reasons = "; ".join(variant.gate.reasons) or "the product is changed"
             raise InvalidInput(f"variant {variant.digest[:12]} is not for the store: {reasons}")
         recipe = certificate.recipe

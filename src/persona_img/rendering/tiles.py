@@ -19,6 +19,7 @@ import numpy as np
 
 from persona_img.domain.digest import digest_of
 from persona_img.errors import InvalidInput, UnknownStyle
+from persona_img.imaging.colour import lab_of
 from persona_img.imaging.light import LIGHTS
 from persona_img.rendering.material import sheet_of, spot_noise
 from persona_img.rendering.tone import light_of
@@ -91,7 +92,7 @@ class LibraryBackdrops:
         return max(1, round(scale * height)), max(1, round(scale * width))
 
     def colour(self, style: Mapping[str, str]) -> tuple[float, float, float]:
-        """Lab of the dyed material.
+        """Lab of the dyed material: the style's colour, or its palette's.
 
         Raises:
             UnknownStyle: no such surface or palette.
@@ -102,6 +103,8 @@ class LibraryBackdrops:
             raise InvalidInput(f"style {dict(style)}: there are tiles of surfaces; name one")
         if surface not in materials():
             raise UnknownStyle(f"surface={surface}: there are tiles of {', '.join(materials())}")
+        if "colour" in style:
+            return lab_of(style["colour"])
         if palette not in palettes():
             raise UnknownStyle(f"palette={palette}: choose from {', '.join(palettes())}")
         material, (da, db) = materials()[surface], palettes()[palette]

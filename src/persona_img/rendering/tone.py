@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from persona_img.imaging.light import Light
 
-_MOST = np.array([8.0, 10.0, 10.0], dtype=np.float32)
+MOST_PULL = np.array([8.0, 10.0, 10.0], dtype=np.float32)
+"""Largest shift of a plate whose colour the source was taught."""
+FARTHEST_PULL = np.array([25.0, 30.0, 30.0], dtype=np.float32)
+"""Largest shift where the colour was given by number: a brand's blue need not have been taught."""
 _GAMMA = 2.2
 _NEAR = 0.06  # of the short side: this close to the product its shadow and colour reach
 
@@ -76,11 +79,12 @@ def pulled(
     light: Light,
     share: float,
     expected: NDArray[np.float32] | None = None,
+    most: NDArray[np.float32] = MOST_PULL,
 ) -> NDArray[np.float32]:
     """The plate with ``share`` of its colour error taken away.
 
-    One shift in Lab for the whole plate, so shadows, grain and veins stay; at most 8 in L* and
-    10 in a* and b*: a plate that is further off is wrong, not tinted, and the gate says so.
+    One shift in Lab for the whole plate, so shadows, grain and veins stay. It is bounded: a plate
+    that is further off is wrong, not tinted, and the gate says so.
 
     Args:
         plate: float32 sRGB 0..1 (h, w, 3).
@@ -89,11 +93,12 @@ def pulled(
         light: Light of the plate.
         share: 0..1.
         expected: Of :func:`expected_lab`, where it is known.
+        most: Largest shift of L*, a* and b*, (3,).
     """
     if expected is None:
         expected = expected_lab(asked, mask, light)
     error = expected - mean_lab(plate, open_area(mask, light))
-    shift = np.clip(share * np.nan_to_num(error), -_MOST, _MOST).astype(np.float32)
+    shift = np.clip(share * np.nan_to_num(error), -most, most).astype(np.float32)
     lab = to_lab(plate)
     # Chroma follows lightness down into the shadow: black takes no tint.
     weight = np.clip(lab[..., :1] / max(1.0, asked[0]), 0.0, 1.0)
