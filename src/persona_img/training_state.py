@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ class SavedState:
         self.path, self.parts, self.every = path, parts, every
         self.step, self.last = 0, time.monotonic()
         if path.exists():
-            state = torch.load(path, weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True)
             self.step = int(state["step"])
             for name, part in parts.items():
                 part.load_state_dict(state[name])
@@ -31,7 +32,7 @@ class SavedState:
         if time.monotonic() - self.last < self.every:
             return False
         shown = " ".join(f"{k}={v:.3f}" for k, v in figures.items())
-        tqdm.write(f"{self.path.stem}: step {step}, {shown}")
+        tqdm.write(f"{self.path.stem}: step {step}, {shown}", file=sys.stderr)
         self.save(step)
         return True
 

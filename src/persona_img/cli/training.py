@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -37,6 +37,16 @@ def register(app: typer.Typer) -> None:
         epilog="Example: `persona-img distill-generator --checkpoint checkpoint/ --work work/ "
         "-o student/`",
     )(distill_generator)
+    app.command(
+        "sharpen-generator",
+        epilog="Example: `persona-img sharpen-generator --checkpoint student/ --work work/ "
+        "-o sharp/`",
+    )(sharpen_generator)
+    app.command(
+        "fine-tune",
+        epilog="Example: `persona-img fine-tune --photos shop-photos/ -o adapter/`, then "
+        "`persona-img render photo.jpg --adapter adapter/`",
+    )(fine_tune)
     app.command(
         "train-masker",
         epilog="Example: `persona-img train-masker --photos photos/ --textures textures/ "
@@ -84,6 +94,88 @@ def distill_generator(
         seed=seed,
     )
     print(distill(checkpoint, work, writable_folder(out), settings))
+
+
+def sharpen_generator(
+    checkpoint: Annotated[Path, typer.Option(help="Whose decoder learns on.")] = ASSETS
+    / "checkpoint",
+    work: Annotated[Path, typer.Option(help="The folder train-generator worked in.")] = Path(
+        "generator-work"
+    ),
+    out: Annotated[Path, typer.Option("-o", "--out", help="The checkpoint.")] = Path("sharp"),
+    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 1500,
+    painted: Annotated[
+        float, typer.Option(help="Share of crops that the checkpoint paints; of a student only.")
+    ] = 0.5,
+    weight: Annotated[
+        float, typer.Option(help="Of the adversarial loss, beside reconstruction's pull.")
+    ] = 0.5,
+    device: Device = "cpu",
+    threads: Threads = 0,
+    seed: Seed = 7,
+) -> None:
+    """Teach a checkpoint's decoder to be crisp (adversarial); the same command goes on."""
+    import torch
+
+    from persona_img.generator.sharpening import SharpeningSettings, sharpen
+
+    if threads:
+        torch.set_num_threads(threads)
+    settings = SharpeningSettings(
+        steps=steps, painted=painted, weight=weight, device=device, seed=seed
+    )
+    print(sharpen(checkpoint, work, writable_folder(out), settings))
+
+
+def fine_tune(
+    photos: Annotated[Path, typer.Option(help="Folder of your own photos of products.")],
+    surface: Annotated[
+        str | None,
+        typer.Option(help="Surface whose place your backdrop takes; None: the likest."),
+    ] = None,
+    light: Annotated[
+        str | None, typer.Option(help="Light of all your photos; None: it is left unknown.")
+    ] = None,
+    checkpoint: Annotated[Path, typer.Option(help="The checkpoint it will fit.")] = ASSETS
+    / "checkpoint",
+    work: Work = Path("fine-tune-work"),
+    out: Annotated[Path, typer.Option("-o", "--out", help="The adapter, a folder.")] = Path(
+        "adapter"
+    ),
+    rank: Annotated[int, typer.Option(help="Of the changes: how much can be learned.")] = 8,
+    updates: Annotated[int, typer.Option(help="Optimiser steps at most.")] = 400,
+    threads: Threads = 0,
+    seed: Seed = 7,
+) -> None:
+    """Learn your shop's own backdrop; stop it when you like, the same command goes on."""
+    import torch
+
+    from persona_img import wiring
+    from persona_img.errors import InvalidInput
+    from persona_img.rendering.adherence import StyleJudge
+    from persona_img.settings import Settings
+
+    try:
+        from persona_img.generator.fine_tuning import FineTuneSettings
+        from persona_img.generator.fine_tuning import fine_tune as learn
+    except ImportError as error:
+        raise InvalidInput(f"fine-tune: {error}; pip install 'persona-img[pretrained]'") from error
+    if threads:
+        torch.set_num_threads(threads)
+    settings = FineTuneSettings(rank=rank, updates=updates, seed=seed)
+    report = learn(
+        photos,
+        checkpoint,
+        writable_folder(work),
+        writable_folder(out),
+        settings,
+        wiring.masker(Settings.load()),
+        StyleJudge().recognised,
+        surface=surface,
+        light=light,
+    )
+    json.dump(report, sys.stdout, indent=1)
+    print()
 
 
 def train_judge(
@@ -171,15 +263,26 @@ def train_generator(
     denoiser_steps: Annotated[int, typer.Option(help="Optimiser steps of the denoiser.")] = 6000,
     max_photos: Annotated[int, typer.Option(help="Photos cut out at most.")] = 2400,
     made: Annotated[int, typer.Option(help="Training plates made.")] = 7000,
+    accumulate: Annotated[
+        int, typer.Option(help="Batches to a step of the denoiser, of each process.")
+    ] = 1,
+    precision: Annotated[
+        Literal["no", "bf16", "fp16"],
+        typer.Option(help="Of the denoiser's arithmetic; no is float32."),
+    ] = "no",
     device: Device = "cpu",
     threads: Threads = 0,
     seed: Seed = 7,
 ) -> None:
-    """Train the backdrop checkpoint; stop it when you like, the same command goes on."""
+    """Train the backdrop checkpoint; stop it when you like, the same command goes on.
+
+    On several GPUs: `accelerate launch --num_processes N -m persona_img train-generator …`.
+    """
     import torch
 
     from persona_img.generator.corpus import CorpusSettings
     from persona_img.generator.evaluation import evaluate, index_training
+    from persona_img.generator.processes import is_first
     from persona_img.generator.training import train
     from persona_img.generator.training_settings import TrainingSettings
     from persona_img.rendering.tiles import palettes
@@ -198,10 +301,17 @@ def train_generator(
         seed=seed,
     )
     training = TrainingSettings(
-        codec_steps=codec_steps, denoiser_steps=denoiser_steps, device=device, seed=seed
+        codec_steps=codec_steps,
+        denoiser_steps=denoiser_steps,
+        accumulate=accumulate,
+        precision=precision,
+        device=device,
+        seed=seed,
     )
     writable_folder(work)
     train(corpus, training, work, writable_folder(out), start)
+    if not is_first():
+        return
     report = evaluate(out, corpus, index_training(work, out))
     json.dump(report, sys.stdout, indent=1)
     print()

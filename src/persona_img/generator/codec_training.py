@@ -69,31 +69,46 @@ def train_codec(
 def codec_loss(
     made: Tensor, crops: Tensor, mean: Tensor, log_variance: Tensor
 ) -> tuple[Tensor, dict[str, float]]:
-    """L1 over a Laplacian pyramid, hue, local spectra, and KL.
+    """Reconstruction and KL."""
+    loss, parts = reconstruction_loss(made, crops)
+    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+    return loss + 2e-4 * kl, parts | {"kl": kl.item()}
+
+
+def reconstruction_loss(
+    made: Tensor, crops: Tensor, *, phases: bool = True
+) -> tuple[Tensor, dict[str, float]]:
+    """L1 over a Laplacian pyramid, hue, and local spectra.
 
     Hue has a term of its own: of a backdrop's error in RGB it is a small part, of what a palette
     asks it is everything.
     Spectra are compared in amplitude only, so that a texture may be rendered sharp in other phase
     than blurred in the right one (cf. focal frequency loss, Jiang et al. 2021, arXiv:2012.12821).
+
+    Args:
+        made: Decoded, (B, 3, S, S), about -1..1.
+        crops: What they should be.
+        phases: Whether textures must lie where they lie in ``crops``; otherwise the pictures are
+            compared at an eighth of their size, and textures by their spectra alone.
+
+    Returns:
+        The loss, and figures to be shown.
     """
-    plain = F.l1_loss(made, crops)
-    pyramid = made.new_zeros(())
-    a, b = made, crops
-    for _ in range(3):
+    pixels = made.new_zeros(())
+    a, b = (made, crops) if phases else (F.avg_pool2d(made, 8), F.avg_pool2d(crops, 8))
+    plain = F.l1_loss(a, b)
+    for _ in range(3 if phases else 0):
         low_a, low_b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
         up_a = F.interpolate(low_a, scale_factor=2.0, mode="nearest")
         up_b = F.interpolate(low_b, scale_factor=2.0, mode="nearest")
-        pyramid = pyramid + F.l1_loss(a - up_a, b - up_b)
+        pixels = pixels + F.l1_loss(a - up_a, b - up_b)
         a, b = low_a, low_b
     spectra = F.l1_loss(_local_amplitudes(made), _local_amplitudes(crops))
     hue = F.l1_loss(_opponents(made), _opponents(crops))
-    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
-    loss = plain + pyramid + 2.0 * hue + 0.25 * spectra + 2e-4 * kl
     mse = F.mse_loss(made.detach(), crops).item()
-    return loss, {
+    return plain + pixels + 2.0 * hue + 0.25 * spectra, {
         "psnr": 10 * float(np.log10(4 / max(mse, 1e-9))),
         "spectra": spectra.item(),
-        "kl": kl.item(),
         "hue": hue.item(),
     }
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from persona_img.errors import InvalidInput
 from persona_img.generator.codec import Codec
+from persona_img.generator.guidance import Chain, Guidance
 from persona_img.generator.style_encoder import StyleEncoder
 
 GRID = 32
@@ -36,7 +37,7 @@ class BackdropPipeline(DiffusionPipeline):
 
     References:
         Rectified flow: Liu et al. 2022, arXiv:2209.03003; Esser et al. 2024, arXiv:2403.03206.
-        Classifier-free guidance: Ho and Salimans 2022, arXiv:2207.12598.
+        Classifier-free guidance, of attributes too: see :mod:`.guidance`.
 
     Args:
         codec: Pictures to latents and back.
@@ -75,7 +76,7 @@ class BackdropPipeline(DiffusionPipeline):
         styles: Sequence[Mapping[str, str]],
         *,
         steps: int | None = None,
-        guidance: float | None = None,
+        guidance: Guidance | None = None,
         seeds: Sequence[int] | None = None,
         start: Tensor | None = None,
         strength: float = 1.0,
@@ -89,7 +90,10 @@ class BackdropPipeline(DiffusionPipeline):
             styles: B mappings with ``surface``, ``light``, ``palette``; others are ignored.
             steps: Euler steps from noise; from a start, the share ``strength`` of them. None for
                 what the checkpoint samples best with, from noise or from a start.
-            guidance: 1 is none; higher follows the style more closely. None as for ``steps``.
+            guidance: 1 is none; higher follows the style more closely. A mapping weighs attributes
+                (``surface``, ``palette``, ``light``) apart; those it leaves out, and None, as for
+                ``steps``. The denoiser is asked once a step, of as many variants of the style as
+                there are unlike weights, and one more.
             seeds: B seeds. A picture depends on its own seed only, not on its batch.
             start: (B, 3, H, W) in -1..1, what sampling begins with (img2img); None for noise.
             strength: Share of noise put on the start, in (0, 1]; 1 forgets it.
@@ -97,12 +101,14 @@ class BackdropPipeline(DiffusionPipeline):
                 known already: many styles of one photograph share it.
 
         Raises:
-            InvalidInput: sizes that do not fit each other or the grid; a strength outside (0, 1].
+            InvalidInput: sizes that do not fit each other or the grid; a strength outside (0, 1];
+                a guidance of something else than an attribute.
             UnknownStyle: a value the checkpoint was not trained on.
         """
         begin = self.config.steps_from_start if steps is None and start is not None else 0
         steps = self.config.steps if steps is None else steps
-        guidance = self.config.guidance if guidance is None else guidance
+        usual = self.config.guidance
+        chain = Chain.of(usual if guidance is None else guidance, usual)
         batch, _, height, width = product.shape
         if height % GRID or width % GRID or mask.shape != (batch, 1, height, width):
             raise InvalidInput(
@@ -118,12 +124,8 @@ class BackdropPipeline(DiffusionPipeline):
         if conditions is None:
             conditions = self.conditions(product.to(device), mask.to(device))
         conditions = conditions.to(device, dtype)
-        surface, light, colour = (x.to(device) for x in self.style_encoder.indices(styles))
-        asked = self.style_encoder(surface, light, colour)
-        null = self.style_encoder(
-            torch.zeros_like(surface), torch.zeros_like(light), torch.full_like(colour, torch.nan)
-        )
-        tokens = torch.cat([asked, null]).to(dtype) if guidance != 1.0 else asked.to(dtype)
+        indices = (x.to(device) for x in self.style_encoder.indices(styles))
+        tokens = chain.tokens(self.style_encoder, *indices).to(dtype)
         if not 0.0 < strength <= 1.0 or (start is not None and start.shape != product.shape):
             raise InvalidInput(
                 f"strength {strength} and start {None if start is None else tuple(start.shape)}: "
@@ -140,19 +142,16 @@ class BackdropPipeline(DiffusionPipeline):
         # A copy: the scheduler counts its steps, and calls may overlap.
         scheduler = copy.deepcopy(self.scheduler)
         scheduler.set_timesteps(sigmas=sigmas, device=device)
+        variants = len(chain.told)
         for time in self.progress_bar(scheduler.timesteps):
-            twice = 2 if guidance != 1.0 else 1
-            velocity = predict(
+            velocities = predict(
                 self.denoiser,
-                torch.cat([latents] * twice),
-                torch.cat([conditions] * twice),
-                time.expand(twice * batch),
+                torch.cat([latents] * variants),
+                torch.cat([conditions] * variants),
+                time.expand(variants * batch),
                 tokens,
             )
-            if twice == 2:
-                with_style, without = velocity.chunk(2)
-                velocity = without + guidance * (with_style - without)
-            latents = scheduler.step(velocity, time, latents).prev_sample
+            latents = scheduler.step(chain.join(velocities), time, latents).prev_sample
         pictures = self.codec.decode(latents.to(self.codec.dtype)).float()
         return BackdropOutput(images=((pictures + 1) / 2).clamp(0, 1))
 

@@ -10,6 +10,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from persona_img.errors import UnknownStyle
+from persona_img.imaging.colour import lab_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +82,10 @@ class StyleEncoder(ModelMixin, ConfigMixin):
             surfaces.append(1 + surface_names.index(surface) if surface else UNKNOWN)
             lights.append(1 + light_names.index(light) if light else UNKNOWN)
             palette = style.get("palette", "neutral")
-            colours.append(self.colour_of(surface, palette) if surface else (float("nan"),) * 3)
+            if "colour" in style:
+                colours.append(lab_of(style["colour"]))
+            else:
+                colours.append(self.colour_of(surface, palette) if surface else (float("nan"),) * 3)
         return torch.tensor(surfaces), torch.tensor(lights), torch.tensor(colours)
 
     def forward(self, surface: Tensor, light: Tensor, colour: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Photos to checkpoint: the codec on crops, then the denoiser on cached latents.
 
-Both parts stop and resume.
+Both parts stop and resume. The denoiser is trained by every process that ``accelerate launch``
+started; all else is done by the first of them, while the others wait.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from persona_img.generator.codec_training import train_codec
 from persona_img.generator.corpus import Corpus, CorpusSettings, cut_photos
 from persona_img.generator.pipeline import BackdropPipeline, mask_cells, new_denoiser, predict
 from persona_img.generator.plates import load_surfaces
+from persona_img.generator.processes import device_of, join_processes
 from persona_img.generator.style_encoder import StyleEncoder
 from persona_img.generator.training_settings import TrainingSettings, copy_weights, signed
 from persona_img.imaging.light import LIGHTS
@@ -28,7 +30,12 @@ from persona_img.training_state import SavedState, follow, set_rate, write_whole
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from accelerate import Accelerator
+    from numpy.typing import NDArray
+
     from persona_img.generator.codec import Codec
+
+_LATENTS = "latents.pt"
 
 
 def train(
@@ -51,10 +58,14 @@ def train(
     Returns:
         ``out``, the folder of the checkpoint in diffusers format, float16 safetensors.
     """
-    cut = cut_photos(corpus_settings, work / "cut")
-    corpus = Corpus.build(corpus_settings, work / "plates", cut)
-    codec = train_codec(corpus, corpus_settings, settings, work, start)
-    latents = cache_latents(corpus, codec, settings, work)
+    processes, codec = join_processes(settings), None
+    if processes.is_main_process:
+        cut = cut_photos(corpus_settings, work / "cut")
+        corpus = Corpus.build(corpus_settings, work / "plates", cut)
+        codec = train_codec(corpus, corpus_settings, settings, work, start)
+        cache_latents(corpus, codec, settings, work)
+    processes.wait_for_everyone()
+    latents = load_latents(work)
     surfaces = load_surfaces(corpus_settings.surfaces, corpus_settings.textures)
     style_encoder = StyleEncoder(
         surfaces={n: [float(v) for v in s.colour((0, 0))] + [s.dye] for n, s in surfaces.items()},
@@ -62,7 +73,9 @@ def train(
         palettes={n: list(c) for n, c in corpus_settings.palettes.items()},
         width=settings.token_width,
     )
-    train_denoiser(latents, codec, style_encoder, settings, work, out, start)
+    train_denoiser(latents, codec, style_encoder, settings, processes, work, out, start)
+    processes.wait_for_everyone()
+    processes.end_training()
     return out
 
 
@@ -75,66 +88,114 @@ def cache_latents(
         Per bucket: ``target`` and ``conditions`` float16 (N, C, h, w), ``known`` (N, 1, h, w),
         ``surface``, ``light`` int64 (N,), ``colour`` float32 (N, 3).
     """
-    path = work / "latents.pt"
-    if path.exists():
-        loaded: dict[str, dict[str, Tensor]] = torch.load(path, weights_only=True)
-        return loaded
+    if (work / _LATENTS).exists():
+        return load_latents(work)
     result = {}
     for size, arrays in corpus.buckets.items():
-        targets, conditions, knowns = [], [], []
+        parts = []
         for start in tqdm(range(0, len(arrays["rgb"]), 32), desc=f"encode {size[0]}x{size[1]}"):
-            some = slice(start, start + 32)
-            with torch.no_grad():
-                picture = codec.encode(signed(arrays["rgb"][some]).to(settings.device))
-                product = codec.encode(signed(arrays["product"][some]).to(settings.device))
-            mask = torch.from_numpy(np.array(arrays["mask"][some])).float()[:, None] / 255
-            known = torch.from_numpy(np.array(arrays["known"][some])).float()[:, None]
-            targets.append(picture.half().cpu())
-            conditions.append(torch.cat([product.half().cpu(), mask_cells(mask).half()], dim=1))
-            # A cell counts only where the whole cell is backdrop.
-            knowns.append((-F.max_pool2d(-known, 16)).half())
+            rows = slice(start, start + 32)
+            rgb, product = arrays["rgb"][rows], arrays["product"][rows]
+            mask = np.array(arrays["mask"][rows]).astype(np.float32) / np.float32(255)
+            known = np.array(arrays["known"][rows]).astype(np.float32)
+            parts.append(encode_plates(codec, rgb, product, mask, known, settings.device))
         result[f"{size[0]}x{size[1]}"] = {
-            "target": torch.cat(targets),
-            "conditions": torch.cat(conditions),
-            "known": torch.cat(knowns),
-            "surface": torch.from_numpy(np.array(arrays["surface"])),
-            "light": torch.from_numpy(np.array(arrays["light"])),
-            "colour": torch.from_numpy(np.array(arrays["colour"])),
+            name: torch.cat([part[name] for part in parts]) for name in parts[0]
+        } | {
+            name: torch.from_numpy(np.array(arrays[name]))
+            for name in ("surface", "light", "colour")
         }
-    write_whole(path, result)
+    write_whole(work / _LATENTS, result)
     return result
+
+
+def encode_plates(
+    codec: Codec,
+    rgb: Any,
+    product: Any,
+    mask: NDArray[np.float32],
+    known: NDArray[np.float32],
+    device: str = "cpu",
+) -> dict[str, Tensor]:
+    """``target``, ``conditions`` and ``known`` of plates; see :func:`cache_latents`.
+
+    Args:
+        codec: Encodes.
+        rgb: uint8 (N, H, W, 3), what is to be painted.
+        product: uint8 (N, H, W, 3), the product on mid-grey.
+        mask: float32 (N, H, W) in 0..1.
+        known: float32 (N, H, W), 1 where ``rgb`` is backdrop; a cell counts where all of it is.
+        device: Of the codec.
+    """
+    with torch.no_grad():
+        target = codec.encode(signed(rgb).to(device)).half().cpu()
+        shown = codec.encode(signed(product).to(device)).half().cpu()
+    cells = mask_cells(torch.from_numpy(mask)[:, None]).half()
+    return {
+        "target": target,
+        "conditions": torch.cat([shown, cells], dim=1),
+        "known": (-F.max_pool2d(-torch.from_numpy(known)[:, None], 16)).half(),
+    }
+
+
+def load_latents(work: Path) -> dict[str, dict[str, Tensor]]:
+    """What :func:`cache_latents` wrote into ``work``."""
+    latents: dict[str, dict[str, Tensor]] = torch.load(work / _LATENTS, weights_only=True)
+    return latents
+
+
+class Painter(nn.Module):
+    """Denoiser and style encoder as one network whose forward is the loss.
+
+    Processes join the gradients only of a network that was called as a whole.
+    """
+
+    def __init__(self, denoiser: UNet2DConditionModel, style: StyleEncoder) -> None:
+        super().__init__()
+        self.denoiser, self.style = denoiser, style
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """See :func:`flow_loss`."""
+        return flow_loss(self.denoiser, self.style, batch)
 
 
 def train_denoiser(
     latents: dict[str, dict[str, Tensor]],
-    codec: Codec,
+    codec: Codec | None,
     style_encoder: StyleEncoder,
     settings: TrainingSettings,
+    processes: Accelerator,
     work: Path,
     out: Path,
     start: Path | None = None,
-) -> BackdropPipeline:
+) -> None:
     """Flow matching on cached latents; exports the averaged weights whenever state is written.
+
+    Args:
+        latents: See :func:`cache_latents`.
+        codec: Travels with what is exported; None in processes that export nothing.
+        style_encoder: Trained along with the denoiser.
+        settings: How.
+        processes: Train together, each on batches of its own; the first writes.
+        work: Holds the state.
+        out: Where the checkpoint is written.
+        start: See :func:`train`.
 
     References:
         Logit-normal times: Esser et al. 2024, arXiv:2403.03206, section 3.1.
     """
     torch.manual_seed(settings.seed + 1)
-    channels = codec.config.latent_channels
-    net = nn.ModuleDict(
-        {
-            "denoiser": new_denoiser(channels, settings.token_width, settings.widths),
-            "style": style_encoder,
-        }
-    ).to(settings.device)
+    device = device_of(processes, settings)
+    denoiser = new_denoiser(settings.latent_channels, settings.token_width, settings.widths)
+    net = Painter(denoiser, style_encoder).to(device)
     if start is not None:
         known = UNet2DConditionModel.from_pretrained(start, subfolder="denoiser")
-        copy_weights(known, net["denoiser"], start)
+        copy_weights(known, net.denoiser, start)
         encoder = StyleEncoder.from_pretrained(start, subfolder="style_encoder")
         names = [*encoder.surface_names(), *encoder.config.lights]
         if names != [*style_encoder.surface_names(), *style_encoder.config.lights]:
             raise InvalidInput(f"{start}: knows other surfaces or lights; train from the beginning")
-        copy_weights(encoder, net["style"], start)
+        copy_weights(encoder, net.style, start)
     cast("Any", net).to(memory_format=torch.channels_last)
     averaged = copy.deepcopy(net).eval().requires_grad_(False)
     net.train()
@@ -143,49 +204,65 @@ def train_denoiser(
     )
     parts = {"net": net, "averaged": averaged, "optimiser": optimiser}
     state = SavedState(work / "denoiser.pt", parts, settings.save_every)
+    first = processes.is_main_process
+    joined, stepper = processes.prepare(net, optimiser)
 
-    def export() -> BackdropPipeline:
-        pipeline = BackdropPipeline(
-            codec=copy.deepcopy(codec),
-            denoiser=copy.deepcopy(averaged["denoiser"]),
-            style_encoder=cast("StyleEncoder", copy.deepcopy(averaged["style"])),
+    def export() -> None:
+        BackdropPipeline(
+            codec=cast("Codec", copy.deepcopy(codec)),
+            denoiser=copy.deepcopy(averaged.denoiser),
+            style_encoder=copy.deepcopy(averaged.style),
             scheduler=FlowMatchEulerDiscreteScheduler(),
-        ).to(dtype=torch.float16)
-        pipeline.save_pretrained(out, safe_serialization=True)
-        return pipeline
+        ).to(dtype=torch.float16).save_pretrained(out, safe_serialization=True)
 
     bar = tqdm(
         range(state.step, settings.denoiser_steps),
         desc="denoiser",
         initial=state.step,
         total=settings.denoiser_steps,
+        disable=not first,
     )
     smooth = float("nan")
     for step in bar:
-        rng = np.random.default_rng([settings.seed, 2, step])
-        torch.manual_seed(settings.seed * 1_000_003 + step)
-        batch = batch_of(latents, settings, rng)
-        batch = {k: v.to(settings.device) for k, v in batch.items()}
         set_rate(optimiser, settings.denoiser_rate, step, settings.denoiser_steps)
-        loss = flow_loss(net["denoiser"], net["style"], batch)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.step()
-        follow(averaged, net, settings.ema, step)
+        for part in range(settings.accumulate):
+            # Batches are counted over steps, parts and processes: no two are the same.
+            draw = step * settings.accumulate + part
+            draw = draw * processes.num_processes + processes.process_index
+            torch.manual_seed(settings.seed * 1_000_003 + draw)
+            batch = batch_of(latents, settings, np.random.default_rng([settings.seed, 2, draw]))
+            with processes.accumulate(joined):
+                loss = joined({k: v.to(device) for k, v in batch.items()})
+                processes.backward(loss)
+                if processes.sync_gradients:
+                    processes.clip_grad_norm_(joined.parameters(), 1.0)
+                stepper.step()
+                stepper.zero_grad()
         value = loss.item()
         smooth = value if smooth != smooth else 0.98 * smooth + 0.02 * value
         bar.set_postfix(loss=f"{smooth:.3f}")
-        if state.maybe_save(step + 1, {"loss": smooth}):
-            export()
-    state.save(settings.denoiser_steps)
-    return export()
+        if first:
+            follow(averaged, net, settings.ema, step)
+            if state.maybe_save(step + 1, {"loss": smooth}):
+                export()
+    if first:
+        state.save(settings.denoiser_steps)
+        export()
 
 
-def flow_loss(denoiser: nn.Module, style: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-    """Mean squared error of the velocity over cells whose backdrop is known."""
+def flow_loss(
+    denoiser: nn.Module, style: nn.Module, batch: dict[str, Tensor], times: Tensor | None = None
+) -> Tensor:
+    """Mean squared error of the velocity over cells whose backdrop is known.
+
+    Args:
+        denoiser: Predicts the velocity.
+        style: Encodes the batch's styles.
+        batch: B rows of what :func:`cache_latents` makes.
+        times: (B,) in 0..1, 1 is noise; None draws them logit-normal.
+    """
     target = batch["target"].float()
-    t = torch.sigmoid(torch.randn(len(target), device=target.device))
+    t = torch.sigmoid(torch.randn(len(target), device=target.device)) if times is None else times
     noise = torch.randn_like(target)
     mix = t.view(-1, 1, 1, 1)
     noisy = (1 - mix) * target + mix * noise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -23,7 +23,8 @@ class TrainingSettings:
         codec_steps: Optimiser steps of the codec.
         denoiser_steps: Optimiser steps of the denoiser.
         codec_batch: Crops a step.
-        denoiser_batch: Pictures a step.
+        denoiser_batch: Pictures a batch of the denoiser.
+        accumulate: Batches of each process whose gradients make one step of the denoiser.
         crop: Side of the codec's crops, pixels; a multiple of 16.
         codec_rate: Peak learning rate of the codec.
         denoiser_rate: Peak learning rate of the denoiser.
@@ -36,7 +37,9 @@ class TrainingSettings:
         codec_widths: Codec channels at 1/4, 1/8 and 1/16.
         widths: Denoiser channels; multiples of 32.
         token_width: Size of a style token.
-        device: torch device.
+        precision: Of the denoiser's arithmetic: ``no`` for float32; ``bf16``; ``fp16``, with scaled
+            gradients, which needs a GPU. Weights are kept in float32.
+        device: torch device. Where several processes train, each on one of its kind.
         seed: Of weights, batches and noise.
     """
 
@@ -44,6 +47,7 @@ class TrainingSettings:
     denoiser_steps: int = 6000
     codec_batch: int = 16
     denoiser_batch: int = 16
+    accumulate: int = 1
     crop: int = 128
     codec_rate: float = 4e-4
     denoiser_rate: float = 4e-4
@@ -56,6 +60,7 @@ class TrainingSettings:
     codec_widths: tuple[int, int, int] = (64, 128, 192)
     widths: tuple[int, int] = (128, 224)
     token_width: int = 256
+    precision: Literal["no", "bf16", "fp16"] = "no"
     device: str = "cpu"
     seed: int = 7
 
