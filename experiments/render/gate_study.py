@@ -27,9 +27,9 @@ from persona_img.rendering.compose import Placed, compose
 from persona_img.rendering.evaluation import spread
 from persona_img.rendering.framing import frame_of
 from persona_img.rendering.gate import RULES, judge, picture_scores, plate_scores
-from persona_img.rendering.measure import compare_product
+from persona_img.rendering.measure import Look, compare_product
 from persona_img.rendering.tiles import LibraryBackdrops
-from persona_img.rendering.tone import light_of
+from persona_img.rendering.tone import Lighting, light_of
 from persona_img.settings import ASSETS, Settings
 
 if TYPE_CHECKING:
@@ -99,11 +99,12 @@ class Scene:
         asked = self.style if style is None else style
         if pixels is None:
             pixels = compose(self.large(plate), placed, self.light)
-        product = compare_product(pixels, self.photo.pixels, alpha, self.frame)
+        look = Look(pixels, placed.alpha)
+        product = compare_product(pixels, self.photo.pixels, alpha, self.frame, look)
         cut_out = self.photo.cut_out
-        found = picture_scores(pixels, placed, product, 1.0, cut_out=cut_out)
+        found = picture_scores(look, placed, product, 1.0, cut_out=cut_out)
         colour = self.source.colour(self.style.values)
-        found |= plate_scores(plate, self.mask, colour, self.light, None)
+        found |= plate_scores(plate, colour, Lighting(self.mask, self.light), None)
         seen = {n: asked.values[n] for n in self.source.shows}
         adherence = StyleJudge().adherence(pixels, placed.alpha, seen)
         return found | ({} if adherence is None else {"adherence": adherence})

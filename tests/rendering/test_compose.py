@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from persona_img.imaging.light import LIGHTS
 from persona_img.rendering.compose import Placed, compose
 from persona_img.rendering.framing import FRAMINGS, frame_of
-from persona_img.rendering.measure import compare_product
+from persona_img.rendering.measure import Look, compare_product
 
 
 def scene(seed: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -41,7 +41,7 @@ def test_the_core_is_exactly_the_photos_pixels(
     assert made.shape == shape
     ys, xs = np.nonzero(alpha == 255)
     np.testing.assert_array_equal(made[ys + frame.dy, xs + frame.dx], photo[ys, xs])
-    assert compare_product(made, photo, alpha, frame).unchanged
+    assert compare_product(made, photo, alpha, frame, Look(made, frame.place(alpha, 0))).unchanged
 
 
 @pytest.mark.parametrize("light", sorted(LIGHTS))

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from contracts.renderer import canvas
+from persona_img.imaging.colour import to_lab
 from persona_img.imaging.copies import CopyIndex
 from persona_img.imaging.light import LIGHTS
 from persona_img.rendering.gate import RULES, Rule, judge, plate_scores
 from persona_img.rendering.measure import (
+    Look,
     distinct,
     grounding,
     plate_mottle,
@@ -20,6 +22,7 @@ from persona_img.rendering.measure import (
     silhouette_growth,
 )
 from persona_img.rendering.plain import PlainBackdrops
+from persona_img.rendering.tone import Lighting
 from rendering.conftest import a_photo
 
 GOOD = {
@@ -58,7 +61,7 @@ def test_each_bad_undefined_or_missing_score_is_refused_with_its_reason(rule: Ru
 def scores(plate: np.ndarray, training: CopyIndex | None = None) -> dict[str, float]:
     _, mask = canvas(*plate.shape[:2])
     asked = PlainBackdrops().colour(STYLE)
-    return plate_scores(plate, mask, asked, LIGHTS["soft"], training)
+    return plate_scores(plate, asked, Lighting(mask, LIGHTS["soft"]), training)
 
 
 def refused(plate: np.ndarray, training: CopyIndex | None = None) -> set[str]:
@@ -101,7 +104,7 @@ def test_a_copy_of_a_training_picture_does_not_pass(paper: np.ndarray) -> None:
 
 
 def test_measures_of_flat_and_lively_plates() -> None:
-    flat = np.full((40, 40, 3), 0.5, np.float32)
+    flat = to_lab(np.full((40, 40, 3), 0.5, np.float32))
     assert plate_spread(flat) == pytest.approx(0, abs=1e-4)
     assert plate_noise(flat) == pytest.approx(0, abs=1e-4)
     assert plate_mottle(flat, np.ones((40, 40))) == pytest.approx(0, abs=1e-3)
@@ -119,47 +122,47 @@ def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_a_clean_outline_has_no_rim_and_one_of_old_backdrop_has() -> None:
     variant, photo, alpha = scene()
-    assert rim(variant, photo, alpha) < 0.01
+    assert rim(Look(variant, alpha), Look(photo, alpha)) < 0.01
     wide = cv2.dilate(alpha, np.ones((9, 9), np.uint8))
     kept = np.where(wide[..., None] > 0, photo, np.uint8([60, 130, 90]))
-    assert rim(kept, photo, wide) > 0.3
+    assert rim(Look(kept, wide), Look(photo, wide)) > 0.3
 
 
 def test_a_shadow_is_no_growth_and_a_painted_sleeve_is() -> None:
     variant, _, alpha = scene()
-    assert silhouette_growth(variant, alpha) == 0.0
+    assert silhouette_growth(Look(variant, alpha)) == 0.0
     shaded = variant.copy()
     beside = (cv2.dilate(alpha, np.ones((15, 15), np.uint8)) > 0) & (alpha == 0)
     shaded[beside] = (shaded[beside] * 0.5).astype(np.uint8)
-    assert silhouette_growth(shaded, alpha) < 0.005
+    assert silhouette_growth(Look(shaded, alpha)) < 0.005
     grown = variant.copy()
     grown[beside] = (60, 40, 90)
-    assert silhouette_growth(grown, alpha) > 0.05
+    assert silhouette_growth(Look(grown, alpha)) > 0.05
 
 
 def test_a_shadow_beside_the_product_grounds_it() -> None:
     variant, _, alpha = scene()
-    assert grounding(variant, alpha) < 0.02
+    assert grounding(Look(variant, alpha)) < 0.02
     near = cv2.GaussianBlur(alpha, (0, 0), 4).astype(np.float32)[..., None] / 255
     shaded = np.where(alpha[..., None] > 0, variant, variant * (1 - 0.4 * near)).astype(np.uint8)
-    assert 0.1 < grounding(shaded, alpha) < 0.6
+    assert 0.1 < grounding(Look(shaded, alpha)) < 0.6
 
 
 def test_a_product_in_the_backdrops_colour_is_not_distinct() -> None:
     variant, _, alpha = scene()
-    assert distinct(variant, alpha) > 30
+    assert distinct(Look(variant, alpha)) > 30
     hidden = np.where(alpha[..., None] > 0, variant, np.uint8([61, 41, 91]))
-    assert distinct(hidden, alpha) < 3
+    assert distinct(Look(hidden, alpha)) < 3
     half = np.where(
         (np.arange(240) < 115)[:, None, None] & (alpha == 0)[..., None], hidden, variant
     )
-    assert distinct(half.astype(np.uint8), alpha) < 3  # the weak quarter counts, not the mean
+    assert distinct(Look(half.astype(np.uint8), alpha)) < 3  # the weak quarter counts, not the mean
 
 
 def test_without_product_or_backdrop_the_measures_are_undefined() -> None:
     variant, photo, alpha = scene()
     for empty in (np.zeros_like(alpha), np.full_like(alpha, 255)):
-        assert math.isnan(silhouette_growth(variant, empty))
-        assert math.isnan(rim(variant, photo, empty))
-        assert math.isnan(grounding(variant, empty))
-        assert math.isnan(distinct(variant, empty))
+        assert math.isnan(silhouette_growth(Look(variant, empty)))
+        assert math.isnan(rim(Look(variant, empty), Look(photo, empty)))
+        assert math.isnan(grounding(Look(variant, empty)))
+        assert math.isnan(distinct(Look(variant, empty)))

@@ -18,6 +18,7 @@ from persona_img.rendering.material import (
     spot_noise,
     tiles_of,
 )
+from persona_img.rendering.tone import Lighting
 from persona_img.settings import ASSETS
 
 
@@ -88,7 +89,9 @@ def test_a_sheet_is_drawn_by_its_seed_and_has_no_seam() -> None:
 def test_a_lit_sheet_has_the_colour_asked_for_and_the_products_shadow() -> None:
     mask = np.zeros((288, 224), np.float32)
     mask[90:200, 60:160] = 1
-    made = sheet("linen").lit((80.0, -7.0, 10.0), mask, LIGHTS["soft"], np.random.default_rng(0))
+    made = sheet("linen").lit(
+        (80.0, -7.0, 10.0), Lighting(mask, LIGHTS["soft"]), np.random.default_rng(0)
+    )
     away = to_lab(np.ascontiguousarray(made[:30])).mean((0, 1))
     np.testing.assert_allclose(away, (80, -7, 10), atol=3.0)
     assert made[203:208, 80:140].mean() < made[:30].mean() - 0.05

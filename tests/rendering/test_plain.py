@@ -13,7 +13,7 @@ from persona_img.rendering.base import BackdropSource
 from persona_img.rendering.gate import RULES
 from persona_img.rendering.plain import PALETTES, PAPER, TONES, PlainBackdrops
 from persona_img.rendering.renderer import BackdropRenderer
-from persona_img.rendering.tone import expected_lab, open_area
+from persona_img.rendering.tone import Lighting, open_area
 from persona_img.settings import ASSETS
 
 
@@ -46,7 +46,7 @@ def test_the_paper_has_the_colour_asked_for(palette: str) -> None:
     light = LIGHTS["side"]
     asked = source.colour(style)
     got = mean_lab(plate, open_area(mask, light))
-    assert np.linalg.norm(got - expected_lab(asked, mask, light)) < 1.0
+    assert np.linalg.norm(got - Lighting(mask, light).expected(asked)) < 1.0
 
 
 def test_without_a_surface_it_is_white_paper() -> None:

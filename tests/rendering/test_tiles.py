@@ -24,7 +24,7 @@ from persona_img.rendering.tiles import (
     materials,
     palettes,
 )
-from persona_img.rendering.tone import expected_lab, open_area
+from persona_img.rendering.tone import Lighting, open_area
 from persona_img.settings import ASSETS
 
 SPACE = StyleSpace.load(ASSETS / "styles.toml")
@@ -71,7 +71,7 @@ def test_a_plate_has_the_colour_asked_for(source: LibraryBackdrops, surface: str
     for seed in range(4):
         plate = source.plates(product, mask, [style], [seed])[0]
         got = mean_lab(plate, open_area(mask, light))
-        errors.append(np.linalg.norm(got - expected_lab(source.colour(style), mask, light)))
+        errors.append(np.linalg.norm(got - Lighting(mask, light).expected(source.colour(style))))
     assert np.mean(errors) < 4.0
 
 

@@ -103,13 +103,13 @@ def sharpen_generator(
         "generator-work"
     ),
     out: Annotated[Path, typer.Option("-o", "--out", help="The checkpoint.")] = Path("sharp"),
-    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 1500,
+    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 1000,
     painted: Annotated[
         float, typer.Option(help="Share of crops that the checkpoint paints; of a student only.")
     ] = 0.5,
     weight: Annotated[
         float, typer.Option(help="Of the adversarial loss, beside reconstruction's pull.")
-    ] = 0.5,
+    ] = 0.2,
     device: Device = "cpu",
     threads: Threads = 0,
     seed: Seed = 7,

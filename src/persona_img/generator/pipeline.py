@@ -155,6 +155,13 @@ class BackdropPipeline(DiffusionPipeline):
         pictures = self.codec.decode(latents.to(self.codec.dtype)).float()
         return BackdropOutput(images=((pictures + 1) / 2).clamp(0, 1))
 
+    @property
+    def _execution_device(self) -> torch.device:
+        """Where tensors go; diffusers' own looks through every layer for hooks that move them."""
+        if not torch.accelerator.is_available():
+            return torch.device("cpu")
+        return cast("torch.device", super()._execution_device)
+
     @torch.no_grad()
     def conditions(self, product: Tensor, mask: Tensor) -> Tensor:
         """What the denoiser sees besides noise: product latents and the mask's sub-cells."""

@@ -62,14 +62,14 @@ class SharpeningSettings:
         seed: Of crops and noise.
     """
 
-    steps: int = 1500
+    steps: int = 1000
     batch: int = 8
     crop: int = 128
     painted: float = 0.5
     strength: float = 0.6
-    weight: float = 0.5
-    alone: int = 60
-    rate: float = 1e-4
+    weight: float = 0.2
+    alone: int = 200
+    rate: float = 5e-5
     discriminator_rate: float = 4e-4
     ema: float = 0.995
     save_every: float = 180.0
@@ -177,7 +177,7 @@ def _step(
         return found
     discriminator.requires_grad_(False)
     adversarial = -discriminator(made).mean()
-    last = cast("nn.Conv2d", codec.decoder[-2]).weight
+    last = codec.decoder.get_parameter(f"{len(codec.decoder) - 2}.weight")
     pull = settings.weight * adaptive_weight(reconstruction, adversarial, last)
     learner.zero_grad(set_to_none=True)
     (reconstruction + pull * adversarial).backward()

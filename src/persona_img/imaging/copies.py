@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import cv2
@@ -18,6 +19,10 @@ _SIDE = 16
 _LEAST_SPREAD = 2.5
 """Backdrops flatter than this (8-bit levels, after light's slope) look alike without copying."""
 _LEAST_CELLS = 60
+_PLANE = np.column_stack(
+    [np.ones(_SIDE * _SIDE), *(np.mgrid[0:_SIDE, 0:_SIDE].reshape(2, -1)[::-1] - (_SIDE - 1) / 2)]
+)
+"""1, x and y of each cell, (256, 3)."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +77,38 @@ class CopyIndex:
         """
         if not len(self.grey):
             return 0.0, -1
-        known = self.known.reshape(len(self.known), -1).astype(np.float64)
-        mine = _flat(np.broadcast_to(_small(plate).reshape(-1), known.shape), known)
-        theirs = _flat(self.grey.reshape(len(self.grey), -1), known)
+        known, theirs = self._known, self._structures
         cells = np.maximum(known.sum(axis=1), 1.0)
-        spread = [np.sqrt((x**2).sum(axis=1) / cells) for x in (mine, theirs)]
+        grey = _small(plate).reshape(-1).astype(np.float64)
+        # Of a picture without its plane only sums over known cells are needed, and the plane is
+        # orthogonal to what is left of the training pictures.
+        moments = known @ (grey[:, None] * _PLANE)
+        fit = np.einsum("nij,nj->ni", self._solvers, moments)
+        power = np.maximum(known @ grey**2 - (fit * moments).sum(axis=1), 0.0)
+        spread = np.sqrt(power / cells), np.sqrt((theirs**2).sum(axis=1) / cells)
         enough = (known.sum(axis=1) >= _LEAST_CELLS) & (np.minimum(*spread) >= _LEAST_SPREAD)
         product = np.where(enough, spread[0] * spread[1], np.inf)
-        correlation = (mine * theirs).sum(axis=1) / cells / product
+        correlation = theirs @ grey / cells / product
         where = int(np.argmax(correlation))
         return (float(correlation[where]), where) if correlation[where] > 0 else (0.0, -1)
+
+    @cached_property
+    def _known(self) -> NDArray[np.float64]:
+        return self.known.reshape(len(self.known), -1).astype(np.float64)
+
+    @cached_property
+    def _solvers(self) -> NDArray[np.float64]:
+        """Moments over the known cells of each training picture to its best plane, (N, 3, 3)."""
+        normal = np.einsum("nc,ci,cj->nij", self._known, _PLANE, _PLANE, optimize=True)
+        # A picture with next to no known cells has no plane; it is left out by their number.
+        return np.linalg.inv(normal + 1e-9 * np.eye(3))
+
+    @cached_property
+    def _structures(self) -> NDArray[np.float64]:
+        """Training pictures at their known cells without their best plane, 0 elsewhere."""
+        known, grey = self._known, self.grey.reshape(len(self.grey), -1).astype(np.float64)
+        fit = np.einsum("nij,nj->ni", self._solvers, (known * grey) @ _PLANE)
+        return np.asarray(known * (grey - fit @ _PLANE.T), dtype=np.float64)
 
 
 def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -89,20 +116,3 @@ def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(
         cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), dtype=np.uint8
     )
-
-
-def _flat(grey: NDArray[np.generic], known: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each row's values at its known cells without their best plane, 0 elsewhere.
-
-    Args:
-        grey: (N, 256).
-        known: float64 (N, 256), 0 or 1.
-    """
-    y, x = np.mgrid[0:_SIDE, 0:_SIDE].reshape(2, -1) - (_SIDE - 1) / 2
-    plane = np.column_stack([np.ones(_SIDE * _SIDE), x, y])
-    values = grey.astype(np.float64)
-    normal = np.einsum("nc,ci,cj->nij", known, plane, plane, optimize=True)
-    right = (known * values) @ plane
-    # A picture with next to no known cells has no plane; it is left out by its number of cells.
-    fit = np.linalg.solve(normal + 1e-9 * np.eye(3), right[..., None])[..., 0]
-    return np.asarray(known * (values - fit @ plane.T), dtype=np.float64)

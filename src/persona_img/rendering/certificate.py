@@ -25,7 +25,7 @@ from persona_img.imaging.frame import Frame
 from persona_img.imaging.photo import pixel_digest
 from persona_img.rendering.compose import Placed
 from persona_img.rendering.gate import picture_scores
-from persona_img.rendering.measure import compare_product
+from persona_img.rendering.measure import Look, compare_product
 from persona_img.rendering.relight import Relight
 from persona_img.rendering.text_area import TextArea
 
@@ -187,7 +187,10 @@ def _product_checks(
         light = Relight.from_dict(claimed.relight)
         expected, name = light.on(photo.pixels, frame), "product only relit"
         note = f" besides the light: share {light.share:g}, tint {light.tint}, {light.gradient:g}"
-    core = compare_product(pixels, expected, alpha, frame)
+    on_canvas = frame.place(expected, 127)
+    placed = Placed(frame, on_canvas, frame.place(alpha, 0), on_canvas)
+    look = Look(pixels, placed.alpha)
+    core = compare_product(pixels, expected, alpha, frame, look)
     found = f"{core.changed} of {core.pixels} core pixels changed{note}, {core.outside} cut away"
     return [
         Check(name, core.unchanged, found),
@@ -196,25 +199,22 @@ def _product_checks(
         _same("core outside", claimed.core_outside, core.outside),
         _close("edge error", claimed.edge_error, core.edge_error),
         _close("silhouette growth", claimed.silhouette_growth, core.growth),
-        *_gate_checks(claimed, pixels, expected, photo.cut_out, alpha, frame, core),
+        *_gate_checks(claimed, pixels, look, placed, core, cut_out=photo.cut_out),
     ]
 
 
 def _gate_checks(
     claimed: Certificate,
     pixels: NDArray[np.uint8],
-    expected: NDArray[np.uint8],
-    cut_out: bool,
-    alpha: NDArray[np.uint8],
-    frame: Frame,
+    look: Look,
+    placed: Placed,
     core: ProductReport,
+    *,
+    cut_out: bool,
 ) -> list[Check]:
     """Gate scores that the picture itself decides, and the room for text."""
-    placed = Placed(
-        frame, frame.place(expected, 127), frame.place(alpha, 0), frame.place(expected, 127)
-    )
     confidence = claimed.gate.get("mask_confidence", math.nan)
-    scores = picture_scores(pixels, placed, core, confidence, cut_out=cut_out)
+    scores = picture_scores(look, placed, core, confidence, cut_out=cut_out)
     checks = [
         _close(f"gate {name}", claimed.gate.get(name, math.nan), found)
         for name, found in scores.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import cv2
@@ -10,6 +11,7 @@ import numpy as np
 
 from persona_img.imaging.light import contact_on
 from persona_img.imaging.matting import composite, foreground, strips
+from persona_img.rendering.measure import Look
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,6 +56,11 @@ class Placed:
             alpha=frame.place(alpha, 0),
             product=frame.place(unmixed, 127),
         )
+
+    @cached_property
+    def look(self) -> Look:
+        """The photograph on the canvas, as outlines are judged."""
+        return Look(self.photo, self.alpha)
 
     def on_grey(self) -> NDArray[np.uint8]:
         """The product alone on mid-grey, uint8 (H, W, 3): what a source of backdrops sees."""

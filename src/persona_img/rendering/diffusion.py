@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _TRAINING = "training_pictures.npz"
 _WEIGHTS = (".json", ".safetensors")
 _NOT_WEIGHTS = ("report.json",)
+_CANVASES = 15  # encoded products kept: five framings of each photo that is rendered beside others
 
 
 class DiffusionBackdrops:
@@ -79,7 +80,7 @@ class DiffusionBackdrops:
         self._loading = threading.Lock()
         self._fingerprint: str | None = None
         self._training: CopyIndex | None = None
-        self._encoded: tuple[bytes, torch.Tensor] | None = None
+        self._encoded: dict[bytes, torch.Tensor] = {}
 
     def fingerprint(self) -> str:
         """Hex digest of the checkpoint's files, steps, guidance and adapter."""
@@ -159,14 +160,16 @@ class DiffusionBackdrops:
         return plates
 
     def _conditions(self, picture: torch.Tensor, silhouette: torch.Tensor) -> torch.Tensor:
-        """The product encoded; styles of one canvas come one after the other and share it."""
+        """The product encoded; all styles of one canvas share it."""
         key = hashlib.sha256(picture.numpy().tobytes() + silhouette.numpy().tobytes()).digest()
-        known = self._encoded  # one read: another thread may put its own there
-        if known is None or known[0] != key:
+        known = self._encoded.get(key)
+        if known is None:
             with one_thread():
-                known = key, self._loaded().conditions(picture, silhouette)
-            self._encoded = known
-        return known[1]
+                known = self._loaded().conditions(picture, silhouette)
+            # Another dictionary, not the same changed: other threads may be reading that.
+            latest = list(self._encoded.items())[-_CANVASES:]
+            self._encoded = dict(latest) | {key: known}
+        return known
 
     def training_pictures(self) -> CopyIndex | None:
         """Index of the training photos that travels with the checkpoint; None where it has none."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from persona_img.imaging.colour import mean_lab
+from persona_img.imaging.colour import mean_lab, to_lab
 from persona_img.rendering.measure import (
     distinct,
     grounding,
@@ -22,7 +22,7 @@ from persona_img.rendering.measure import (
     plate_spread,
     rim,
 )
-from persona_img.rendering.tone import expected_lab, open_area
+from persona_img.rendering.tone import open_area
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persona_img.imaging.copies import CopyIndex
-    from persona_img.imaging.light import Light
     from persona_img.rendering.compose import Placed
-    from persona_img.rendering.measure import ProductReport
+    from persona_img.rendering.measure import Look, ProductReport
+    from persona_img.rendering.tone import Lighting
 
 _SIDE = 288  # long side at which plates are judged: the checkpoint's own
 
@@ -121,44 +121,40 @@ def judge(scores: Mapping[str, float], rules: Sequence[Rule] = RULES) -> GateRep
 
 def plate_scores(
     plate: NDArray[np.float32],
-    mask: NDArray[np.float32],
     asked: tuple[float, float, float],
-    light: Light,
+    lighting: Lighting,
     training: CopyIndex | None,
-    expected: NDArray[np.float32] | None = None,
 ) -> dict[str, float]:
     """Scores of a backdrop alone.
 
     Args:
         plate: float32 sRGB 0..1 (h, w, 3) at the source's size; judged at 288 px at most.
-        mask: float32 (h, w), the product.
         asked: Lab the style asks of the evenly lit backdrop.
-        light: Light of the style.
+        lighting: Of the style, at the source's size.
         training: Pictures the source learned from.
-        expected: Of :func:`.tone.expected_lab`, where it is known.
     """
-    scale = _SIDE / max(mask.shape)
+    expected, area = lighting.expected(asked), lighting.area
+    scale = _SIDE / max(area.shape)
     if scale < 1:
-        size = (max(1, round(scale * mask.shape[1])), max(1, round(scale * mask.shape[0])))
-        plate = np.asarray(cv2.resize(plate, size, interpolation=cv2.INTER_AREA), np.float32)
-        mask = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.float32)
-    area = open_area(mask, light)
-    got = mean_lab(plate, area)
-    if expected is None:
-        expected = expected_lab(asked, mask, light)
-    error = np.linalg.norm(got - expected)
-    as_bytes = np.round(plate * 255).astype(np.uint8)
+        size = (max(1, round(scale * area.shape[1])), max(1, round(scale * area.shape[0])))
+        plate, mask = (
+            np.asarray(cv2.resize(x, size, interpolation=cv2.INTER_AREA), np.float32)
+            for x in (plate, lighting.mask)
+        )
+        area = open_area(mask, lighting.light)
+    error = np.linalg.norm(mean_lab(plate, area) - expected)
+    as_bytes, lab = np.round(plate * 255).astype(np.uint8), to_lab(plate)
     return {
-        "plate_spread": plate_spread(plate),
-        "plate_noise": plate_noise(plate),
-        "plate_mottle": plate_mottle(plate, area),
+        "plate_spread": plate_spread(lab),
+        "plate_noise": plate_noise(lab),
+        "plate_mottle": plate_mottle(lab, area),
         "colour_error": float(error),
         "copy": training.nearest(as_bytes)[0] if training is not None else 0.0,
     }
 
 
 def picture_scores(
-    variant: NDArray[np.uint8],
+    look: Look,
     placed: Placed,
     product: ProductReport,
     confidence: float,
@@ -168,13 +164,13 @@ def picture_scores(
     """Scores of the finished picture: the product's pixels, size and outline.
 
     Args:
-        variant: uint8 (H, W, 3).
+        look: The picture.
         placed: The product on the same canvas.
         product: What was measured on the variant.
         confidence: Of the mask, 0..1.
         cut_out: Whether the photograph came without a backdrop, of which nothing can be left.
     """
-    left = {} if cut_out else {"rim": rim(variant, placed.photo, placed.alpha)}
+    left = {} if cut_out else {"rim": rim(look, placed.look)}
     return {
         "mask_confidence": confidence,
         "core_changed": float(product.changed),
@@ -182,6 +178,6 @@ def picture_scores(
         "product_share": float((placed.alpha >= 128).mean()),
         **left,
         "silhouette_growth": product.growth,
-        "grounding": grounding(variant, placed.alpha),
-        "distinct": distinct(variant, placed.alpha),
+        "grounding": grounding(look),
+        "distinct": distinct(look),
     }

@@ -32,7 +32,7 @@ from persona_img.imaging.light import apply_light, illumination
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from persona_img.imaging.light import Light
+    from persona_img.rendering.tone import Lighting
 
 _OCTAVES = (
     0.9,
@@ -84,15 +84,17 @@ class Sheet:
     def lit(
         self,
         colour: tuple[float, float, float],
-        mask: NDArray[np.float32],
-        light: Light,
+        lighting: Lighting,
         rng: np.random.Generator,
     ) -> NDArray[np.float32]:
         """The sheet in a colour (mean Lab) and a light, with the product's shadow; sRGB 0..1."""
+        mask, light = lighting.mask, lighting.light
         lab = self.laid((mask.shape[0], mask.shape[1]))
         lab = lab * np.array([_ENOUGH, _OWN_HUE, _OWN_HUE], dtype=np.float32)
         sheet = from_lab((lab + np.array(colour, dtype=np.float32)).astype(np.float32))
-        return apply_light(sheet, illumination(mask, light, rng if light.panes else None))
+        return apply_light(
+            sheet, illumination(mask, light, rng) if light.panes else lighting.factor
+        )
 
 
 @lru_cache(maxsize=16)

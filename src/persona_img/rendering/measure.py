@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import cv2
@@ -19,6 +20,35 @@ if TYPE_CHECKING:
 _SIDE = 400  # long side at which outlines are judged
 _DEEPEST_SHADE = 0.25
 _BRIGHTEST = 1.2
+
+
+class Look:
+    """A picture and the product on it as outlines are judged: at most 400 px long.
+
+    Args:
+        picture: uint8 sRGB (H, W, 3).
+        alpha: uint8 (H, W), the product.
+
+    Attributes:
+        picture: float32 sRGB 0..1 (h, w, 3).
+        mask: float32 0..1 (h, w).
+    """
+
+    def __init__(self, picture: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> None:
+        scale = min(1.0, _SIDE / max(alpha.shape))
+        size = (max(1, round(scale * alpha.shape[1])), max(1, round(scale * alpha.shape[0])))
+        small = (cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (picture, alpha))
+        self.picture, self.mask = (x.astype(np.float32) / np.float32(255) for x in small)
+
+    @cached_property
+    def lab(self) -> NDArray[np.float32]:
+        """CIE Lab (h, w, 3)."""
+        return to_lab(self.picture)
+
+    @cached_property
+    def linear(self) -> NDArray[np.float32]:
+        """Linear light 0..1 (h, w, 3)."""
+        return to_linear(self.picture)
 
 
 @dataclass(frozen=True)
@@ -51,10 +81,12 @@ def compare_product(
     photo: NDArray[np.uint8],
     alpha: NDArray[np.uint8],
     frame: Frame,
+    look: Look,
 ) -> ProductReport:
     """Compare a variant (canvas) with the photograph through the mask.
 
-    The core is alpha == 255, not shrunk: every pixel the mask calls wholly product.
+    The core is alpha == 255, not shrunk: every pixel the mask calls wholly product. ``look`` is the
+    variant's.
     """
     on_canvas, on_photo = frame.overlap(photo.shape[0], photo.shape[1])
     seen_alpha, seen, shown = alpha[on_photo], photo[on_photo], variant[on_canvas]
@@ -68,36 +100,30 @@ def compare_product(
         changed=int((differs & core).sum()),
         outside=total - int(core.sum()),
         edge_error=float(error.mean()) if error.size else 0.0,
-        growth=silhouette_growth(variant, frame.place(alpha, 0)),
+        growth=silhouette_growth(look),
     )
 
 
-def silhouette_growth(variant: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> float:
+def silhouette_growth(look: Look) -> float:
     """Pixels just outside the product that look like it, as share of the product's area.
 
     A pixel within 4 % of the short side counts when its colour is nearer to the product beside it
     than to the backdrop further out under any shade: shadows do not count, sleeves that a
     backdrop painted do. Measured at 400 px.
 
-    Args:
-        variant: uint8 (H, W, 3).
-        alpha: uint8 (H, W), the product on the canvas.
-
     Returns:
         Share, >= 0; NaN where there is no product or no backdrop to compare with.
     """
-    picture, mask = _reduced(variant, alpha)
+    mask, lab, linear = look.mask, look.lab, look.linear
     reach = max(3, round(0.04 * min(mask.shape)))
     near = _grown(mask > 0.02, reach)
     inside, far = mask > 0.98, ~near
     if not inside.any() or not far.any():
         return float("nan")
-    linear = to_linear(picture)
-    product = _local_mean(to_lab(picture), inside, reach)
+    product = _local_mean(lab, inside, reach)
     backdrop = _local_mean(linear, far, 1.5 * reach)
     shade = grey_of(linear) / np.maximum(grey_of(backdrop), 1e-4)
     shaded = backdrop * np.clip(shade, _DEEPEST_SHADE, _BRIGHTEST)[..., None]
-    lab = to_lab(picture)
     from_product = difference(lab, product)
     from_backdrop = difference(lab, to_lab(to_srgb(shaded.astype(np.float32))))
     ring = near & ~_grown(mask > 0.02, 2)
@@ -105,22 +131,20 @@ def silhouette_growth(variant: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> f
     return float(grown.sum() / inside.sum())
 
 
-def rim(variant: NDArray[np.uint8], old: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> float:
+def rim(look: Look, old: Look) -> float:
     """Share of the outline along which the old backdrop still shows.
 
     Along the product's inner edge, a place counts when it has the colour the old backdrop had
     beside it and neither the product's nor the new backdrop's. Measured at 400 px.
 
     Args:
-        variant: uint8 (H, W, 3).
-        old: uint8 (H, W, 3), the photograph on the same canvas.
-        alpha: uint8 (H, W), the product on the canvas; 0 where the photograph does not reach.
+        look: The variant.
+        old: The photograph on the same canvas, its product 0 where it does not reach.
 
     Returns:
         Share 0..1; NaN where there is no outline.
     """
-    picture, mask = _reduced(variant, alpha)
-    before, _ = _reduced(old, alpha)
+    mask, lab = look.mask, look.lab
     reach = max(3, round(0.012 * min(mask.shape)))
     outside, deep = mask < 0.02, ~_grown(mask < 0.5, 2 * reach)
     band = (mask >= 0.5) & _grown(mask < 0.5, reach)
@@ -128,10 +152,9 @@ def rim(variant: NDArray[np.uint8], old: NDArray[np.uint8], alpha: NDArray[np.ui
         return float("nan")
     # Only the stretch of old backdrop that touches the product tells what its rim would be.
     beside = outside & _grown(mask > 0.02, 3 * reach)
-    was = _local_mean(to_lab(before), beside, 2 * reach)
-    now = _local_mean(to_lab(picture), beside, 2 * reach)
-    product = _local_mean(to_lab(picture), deep, 3 * reach)
-    lab = to_lab(picture)
+    was = _local_mean(old.lab, beside, 2 * reach)
+    now = _local_mean(lab, beside, 2 * reach)
+    product = _local_mean(lab, deep, 3 * reach)
     to_was = difference(lab, was)
     to_now = difference(lab, now)
     to_product = difference(lab, product)
@@ -139,91 +162,70 @@ def rim(variant: NDArray[np.uint8], old: NDArray[np.uint8], alpha: NDArray[np.ui
     return float(left.sum() / band.sum())
 
 
-def grounding(variant: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> float:
+def grounding(look: Look) -> float:
     """Share of light that is missing beside the product: its shadow. About 0, it floats.
 
     Measured at 400 px, all around the product, against the backdrop further out.
-
-    Args:
-        variant: uint8 (H, W, 3).
-        alpha: uint8 (H, W), the product on the canvas.
 
     Returns:
         Median share, at most 1, of the third of the outline with most shadow beside it; NaN where
         there is no product or no backdrop to compare with.
     """
-    picture, mask = _reduced(variant, alpha)
+    mask, linear = look.mask, look.linear
     reach = max(2, round(0.012 * min(mask.shape)))
     touched = mask > 0.02
     beside = _grown(touched, reach) & ~touched
     far = ~_grown(touched, 6 * reach)
     if not beside.any() or not far.any():
         return float("nan")
-    linear = to_linear(picture)
     backdrop = _local_mean(linear, far, 6 * reach)
     light = grey_of(linear)[beside] / np.maximum(grey_of(backdrop)[beside], 1e-4)
     return float(1.0 - np.quantile(light, 1 / 6))
 
 
-def distinct(variant: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> float:
+def distinct(look: Look) -> float:
     """How far product and backdrop lie apart along the outline, CIE76.
 
     Measured at 400 px between the means just inside and just outside; shadows count, for they
     draw the outline of white on white.
 
-    Args:
-        variant: uint8 (H, W, 3).
-        alpha: uint8 (H, W), the product on the canvas.
-
     Returns:
         The lower quartile over the outline; NaN where there is no outline.
     """
-    picture, mask = _reduced(variant, alpha)
+    mask, lab = look.mask, look.lab
     reach = max(2, round(0.012 * min(mask.shape)))
     inside, outside = mask > 0.98, mask < 0.02
     outline = _grown(mask > 0.5, 1) & ~(mask > 0.5)
     if not outline.any() or not inside.any() or not outside.any():
         return float("nan")
-    lab = to_lab(picture)
     within = _local_mean(lab, inside & _grown(mask < 0.5, 2 * reach), reach)
     around = _local_mean(lab, outside & _grown(mask > 0.5, 2 * reach), reach)
     return float(np.quantile(difference(within, around)[outline], 0.25))
 
 
-def plate_spread(plate: NDArray[np.float32]) -> float:
+def plate_spread(lab: NDArray[np.float32]) -> float:
     """Standard deviation of L* over a plate: near 0 is a blank sheet without light or shadow."""
-    return float(to_lab(plate)[..., 0].std())
+    return float(lab[..., 0].std())
 
 
-def plate_noise(plate: NDArray[np.float32]) -> float:
+def plate_noise(lab: NDArray[np.float32]) -> float:
     """Standard deviation, L*, of what a blur of one pixel takes away: high is raw noise."""
-    lightness = to_lab(plate)[..., 0]
+    lightness = lab[..., 0]
     return float((lightness - cv2.GaussianBlur(lightness, (0, 0), 1.0)).std())
 
 
-def plate_mottle(plate: NDArray[np.float32], area: NDArray[np.float32]) -> float:
+def plate_mottle(lab: NDArray[np.float32], area: NDArray[np.float32]) -> float:
     """Spread of hue (a*, b*) over areas of several pixels: high is blotches, as no material has.
 
     Args:
-        plate: float32 sRGB 0..1 (h, w, 3), about 256 px.
+        lab: float32 Lab of a plate (h, w, 3), about 256 px.
         area: float32 (h, w), 1 where to look.
 
     Returns:
         Root of the summed variances; NaN where there is nowhere to look.
     """
-    hue = cv2.GaussianBlur(to_lab(plate)[..., 1:], (0, 0), 4.0)[area > 0]
+    hue = cv2.GaussianBlur(lab[..., 1:], (0, 0), 4.0)[area > 0]
     return float(np.sqrt(hue.var(axis=0).sum())) if hue.size else float("nan")
-
-
-def _reduced(
-    picture: NDArray[np.uint8], alpha: NDArray[np.uint8]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Both at most 400 px long, float32 0..1."""
-    scale = min(1.0, _SIDE / max(alpha.shape))
-    size = (max(1, round(scale * alpha.shape[1])), max(1, round(scale * alpha.shape[0])))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    mask = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    return small, mask
 
 
 def _grown(area: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:

@@ -27,18 +27,10 @@ from persona_img.rendering.enhance import Spot, enlarge
 from persona_img.rendering.framing import frame_of
 from persona_img.rendering.gate import judge, picture_scores, plate_scores
 from persona_img.rendering.material import matched, sheet_of
-from persona_img.rendering.measure import compare_product
+from persona_img.rendering.measure import Look, compare_product
 from persona_img.rendering.relight import Relight
 from persona_img.rendering.text_area import TextArea
-from persona_img.rendering.tone import (
-    FARTHEST_PULL,
-    MOST_PULL,
-    expected_lab,
-    light_of,
-    open_area,
-    pulled,
-    shading,
-)
+from persona_img.rendering.tone import FARTHEST_PULL, MOST_PULL, Lighting, light_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -56,6 +48,7 @@ if TYPE_CHECKING:
 
 _VERSION = "5"
 """Raised whenever the same recipe would give other pixels."""
+_KEEP_ALL = 4_000_000  # pixels: up to here every canvas of a photo is kept for its other styles
 _MARK = "persona-img"
 """Keyword of the PNG text that says which recipe made a variant."""
 
@@ -190,22 +183,21 @@ class BackdropRenderer:
     ) -> Variant:
         asked, light = source.colour(style.values), light_of(style.values.get("light", "soft"))
         drawn, canvas = _drawn(seed, attempt), self._canvas(shot, style, source)
+        lighting = canvas.lighting(light)
         with clock("plate"):
             rng = np.random.default_rng([drawn, 1])
             sheet = sheet_of(source.material(style.values), canvas.size, rng)
-            start = None if sheet is None else sheet.lit(asked, canvas.mask, light, rng)
+            start = None if sheet is None else sheet.lit(asked, lighting, rng)
             plate = source.plates(canvas.product, canvas.mask, [style.values], [drawn], [start])[0]
         with clock("enlarge"):
             whole = plate is start  # the sheet itself: it lacks nothing of its material
-            wanted = expected_lab(asked, canvas.mask, light)
             share, most = self.settings.colour_pull, MOST_PULL
             if "colour" in style.values:
                 share, most = 1.0, FARTHEST_PULL
-            plate = pulled(plate, asked, canvas.mask, light, share, wanted, most)
+            plate = lighting.pulled(plate, asked, share, most)
             strength, finished = self.settings.texture, plate
             if sheet is not None and not whole:
-                area, shade = open_area(canvas.mask, light), shading(canvas.mask, light)
-                finished = matched(plate, sheet, shade, area, strength)
+                finished = matched(plate, sheet, lighting.shading, lighting.area, strength)
             large = enlarge(
                 canvas.spot.cut(finished),
                 (canvas.placed.frame.height, canvas.placed.frame.width),
@@ -215,18 +207,19 @@ class BackdropRenderer:
                 seed=drawn,
             )
         with clock("compose"):
-            placed, kept, relight = self._lit(shot, canvas, plate, light)
+            placed, kept, relight = self._lit(shot, canvas, plate, lighting)
             pixels = compose(large, placed, light, self.settings.light_wrap)
         with clock("gate"):
             frame, alpha = placed.frame, shot.cut.alpha
-            product = compare_product(pixels, kept, alpha, frame)
+            look = Look(pixels, placed.alpha)
+            product = compare_product(pixels, kept, alpha, frame, look)
             scores = picture_scores(
-                pixels, placed, product, shot.cut.confidence, cut_out=shot.photo.cut_out
+                look, placed, product, shot.cut.confidence, cut_out=shot.photo.cut_out
             )
             text = _text_area(pixels, self.settings.layout, frame)
             scores |= {} if text is None else {"text_contrast": text.contrast}
             known = source.training_pictures()
-            scores |= plate_scores(plate, canvas.mask, asked, light, known, wanted)
+            scores |= plate_scores(plate, asked, lighting, known)
             scores |= self._style_scores(pixels, placed.alpha, style, source)
             gate = judge(scores, self.settings.rules)
         with clock("encode"):
@@ -251,13 +244,13 @@ class BackdropRenderer:
         return shot.canvas(style.values.get("framing", "centred"), self.settings.layout, source)
 
     def _lit(
-        self, shot: _Shot, canvas: _Canvas, plate: NDArray[np.float32], light: Light
+        self, shot: _Shot, canvas: _Canvas, plate: NDArray[np.float32], lighting: Lighting
     ) -> tuple[Placed, NDArray[np.uint8], Relight | None]:
         """The product on its canvas, the photo it is to equal, and the light put on both."""
         if self.settings.relight == 0.0:
             return canvas.placed, shot.photo.pixels, None
-        area, frame = open_area(canvas.mask, light), canvas.placed.frame
-        relight = Relight.of(self.settings.relight, plate, area, light)
+        frame = canvas.placed.frame
+        relight = Relight.of(self.settings.relight, plate, lighting.area, lighting.light)
         kept = relight.on(shot.photo.pixels, frame)
         product = relight.on(shot.product, frame)
         return Placed.of(frame, kept, shot.cut.alpha, product), kept, relight
@@ -305,6 +298,11 @@ class _Canvas:
     spot: Spot
     product: NDArray[np.uint8]
     mask: NDArray[np.float32]
+    _lightings: dict[Light, Lighting] = field(default_factory=dict)
+
+    def lighting(self, light: Light) -> Lighting:
+        """That light on this canvas; every style that has it shares it."""
+        return self._lightings.setdefault(light, Lighting(self.mask, light))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -319,7 +317,7 @@ class _Shot:
     cut: ProductMask
     product: NDArray[np.uint8]
     seconds: float
-    _last: tuple[str, tuple[int, int], _Canvas] | None = None
+    _canvases: dict[tuple[str, tuple[int, int]], _Canvas] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -330,16 +328,18 @@ class _Shot:
         return grain_of(self.photo.pixels)
 
     def canvas(self, framing: str, layout: Layout, source: BackdropSource) -> _Canvas:
-        """The canvas of a framing; only the last is kept: large photos would fill memory."""
+        """The canvas of a framing; of a large photo only the last is kept, for they fill memory."""
         frame = frame_of(self.cut.alpha, framing, layout)
         size = source.size(frame.height, frame.width)
-        if self._last is None or self._last[:2] != (framing, size):
+        if (framing, size) not in self._canvases:
+            if self.photo.pixels.shape[0] * self.photo.pixels.shape[1] > _KEEP_ALL:
+                self._canvases.clear()
             placed = Placed.of(frame, self.photo.pixels, self.cut.alpha, self.product)
             spot = Spot.of((frame.height, frame.width), size)
             mask = spot.shrink(placed.alpha, size).astype(np.float32) / 255.0
             canvas = _Canvas(placed, spot, spot.shrink(placed.on_grey(), size), mask)
-            self._last = framing, size, canvas
-        return self._last[2]
+            self._canvases[framing, size] = canvas
+        return self._canvases[framing, size]
 
 
 @dataclass

@@ -22,7 +22,7 @@ from persona_img.errors import InvalidInput, UnknownStyle
 from persona_img.imaging.colour import lab_of
 from persona_img.imaging.light import LIGHTS
 from persona_img.rendering.material import sheet_of, spot_noise
-from persona_img.rendering.tone import light_of
+from persona_img.rendering.tone import Lighting, light_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -148,7 +148,7 @@ class LibraryBackdrops:
         sheet = sheet_of(style["surface"], (mask.shape[0], mask.shape[1]), rng)
         if sheet is None:
             raise UnknownStyle(f"surface={style['surface']}: the package ships no tile of it")
-        return self._laid(sheet, rng).lit(colour, mask, light, rng)
+        return self._laid(sheet, rng).lit(colour, Lighting(mask, light), rng)
 
     def _laid(self, sheet: Sheet, rng: np.random.Generator) -> Sheet:
         return sheet

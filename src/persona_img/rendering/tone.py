@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import cv2
@@ -51,55 +52,68 @@ def open_area(mask: NDArray[np.float32], light: Light) -> NDArray[np.float32]:
     return np.asarray(mask < 0.05, dtype=np.float32)
 
 
-def shading(mask: NDArray[np.float32], light: Light) -> NDArray[np.float32] | None:
-    """The light's factor on sRGB values, float32 (h, w).
-
-    None where it falls through a window: its panes may lie anywhere.
-    """
-    if light.panes:
-        return None
-    factor = grey_of(illumination(mask, light))
-    return np.asarray(np.power(factor, 1 / _GAMMA), dtype=np.float32)
-
-
-def expected_lab(
-    asked: tuple[float, float, float], mask: NDArray[np.float32], light: Light
-) -> NDArray[np.float32]:
-    """Mean Lab of the open area if a sheet of the asked colour lay in this light, (3,)."""
-    sheet = np.empty((*mask.shape, 3), dtype=np.float32)
-    sheet[:] = asked
-    lit = apply_light(from_lab(sheet), illumination(mask, light))
-    return mean_lab(lit, open_area(mask, light))
-
-
-def pulled(
-    plate: NDArray[np.float32],
-    asked: tuple[float, float, float],
-    mask: NDArray[np.float32],
-    light: Light,
-    share: float,
-    expected: NDArray[np.float32] | None = None,
-    most: NDArray[np.float32] = MOST_PULL,
-) -> NDArray[np.float32]:
-    """The plate with ``share`` of its colour error taken away.
-
-    One shift in Lab for the whole plate, so shadows, grain and veins stay. It is bounded: a plate
-    that is further off is wrong, not tinted, and the gate says so.
+class Lighting:
+    """A light on a canvas, and what follows from the two; each is worked out once.
 
     Args:
-        plate: float32 sRGB 0..1 (h, w, 3).
-        asked: Lab of the evenly lit backdrop.
-        mask: float32 (h, w), the product.
-        light: Light of the plate.
-        share: 0..1.
-        expected: Of :func:`expected_lab`, where it is known.
-        most: Largest shift of L*, a* and b*, (3,).
+        mask: float32 (h, w) in 0..1, the product.
+        light: Falls on product and backdrop.
     """
-    if expected is None:
-        expected = expected_lab(asked, mask, light)
-    error = expected - mean_lab(plate, open_area(mask, light))
-    shift = np.clip(share * np.nan_to_num(error), -most, most).astype(np.float32)
-    lab = to_lab(plate)
-    # Chroma follows lightness down into the shadow: black takes no tint.
-    weight = np.clip(lab[..., :1] / max(1.0, asked[0]), 0.0, 1.0)
-    return from_lab((lab + shift * weight).astype(np.float32))
+
+    def __init__(self, mask: NDArray[np.float32], light: Light) -> None:
+        self.mask, self.light = mask, light
+        self._expected: dict[tuple[float, float, float], NDArray[np.float32]] = {}
+
+    @cached_property
+    def area(self) -> NDArray[np.float32]:
+        """See :func:`open_area`."""
+        return open_area(self.mask, self.light)
+
+    @cached_property
+    def factor(self) -> NDArray[np.float32]:
+        """The light's factor on linear light, without chance; see :func:`.light.illumination`."""
+        return illumination(self.mask, self.light)
+
+    @cached_property
+    def shading(self) -> NDArray[np.float32] | None:
+        """The light's factor on sRGB values, float32 (h, w).
+
+        None where it falls through a window: its panes may lie anywhere.
+        """
+        if self.light.panes:
+            return None
+        return np.asarray(np.power(grey_of(self.factor), 1 / _GAMMA), dtype=np.float32)
+
+    def expected(self, asked: tuple[float, float, float]) -> NDArray[np.float32]:
+        """Mean Lab of the open area if a sheet of the asked Lab lay in this light, (3,)."""
+        if asked not in self._expected:
+            sheet = np.empty((*self.mask.shape, 3), dtype=np.float32)
+            sheet[:] = asked
+            lit = apply_light(from_lab(sheet), self.factor)
+            self._expected[asked] = mean_lab(lit, self.area)
+        return self._expected[asked]
+
+    def pulled(
+        self,
+        plate: NDArray[np.float32],
+        asked: tuple[float, float, float],
+        share: float,
+        most: NDArray[np.float32] = MOST_PULL,
+    ) -> NDArray[np.float32]:
+        """The plate with ``share`` of its colour error taken away.
+
+        One shift in Lab for the whole plate, so shadows, grain and veins stay. It is bounded: a
+        plate that is further off is wrong, not tinted, and the gate says so.
+
+        Args:
+            plate: float32 sRGB 0..1 (h, w, 3).
+            asked: Lab of the evenly lit backdrop.
+            share: 0..1.
+            most: Largest shift of L*, a* and b*, (3,).
+        """
+        error = self.expected(asked) - mean_lab(plate, self.area)
+        shift = np.clip(share * np.nan_to_num(error), -most, most).astype(np.float32)
+        lab = to_lab(plate)
+        # Chroma follows lightness down into the shadow: black takes no tint.
+        weight = np.clip(lab[..., :1] / max(1.0, asked[0]), 0.0, 1.0)
+        return from_lab((lab + shift * weight).astype(np.float32))
