@@ -77,17 +77,16 @@ class CopyIndex:
         """
         if not len(self.grey):
             return 0.0, -1
-        known, theirs = self._known, self._structures
-        cells = np.maximum(known.sum(axis=1), 1.0)
+        known, theirs, cells = self._known, self._structures, self._cells
         grey = _small(plate).reshape(-1).astype(np.float64)
         # Of a picture without its plane only sums over known cells are needed, and the plane is
         # orthogonal to what is left of the training pictures.
         moments = known @ (grey[:, None] * _PLANE)
         fit = np.einsum("nij,nj->ni", self._solvers, moments)
         power = np.maximum(known @ grey**2 - (fit * moments).sum(axis=1), 0.0)
-        spread = np.sqrt(power / cells), np.sqrt((theirs**2).sum(axis=1) / cells)
-        enough = (known.sum(axis=1) >= _LEAST_CELLS) & (np.minimum(*spread) >= _LEAST_SPREAD)
-        product = np.where(enough, spread[0] * spread[1], np.inf)
+        mine = np.sqrt(power / cells)
+        enough = (cells >= _LEAST_CELLS) & (np.minimum(mine, self._spreads) >= _LEAST_SPREAD)
+        product = np.where(enough, mine * self._spreads, np.inf)
         correlation = theirs @ grey / cells / product
         where = int(np.argmax(correlation))
         return (float(correlation[where]), where) if correlation[where] > 0 else (0.0, -1)
@@ -95,6 +94,15 @@ class CopyIndex:
     @cached_property
     def _known(self) -> NDArray[np.float64]:
         return self.known.reshape(len(self.known), -1).astype(np.float64)
+
+    @cached_property
+    def _cells(self) -> NDArray[np.float64]:
+        """Known cells of each training picture, at least 1."""
+        return np.maximum(self._known.sum(axis=1), 1.0)
+
+    @cached_property
+    def _spreads(self) -> NDArray[np.float64]:
+        return np.asarray(np.sqrt((self._structures**2).sum(axis=1) / self._cells))
 
     @cached_property
     def _solvers(self) -> NDArray[np.float64]:

@@ -139,7 +139,7 @@ class BackdropRenderer:
                     f"({weakest}) is below {least:.2f}; supply a mask or another photo"
                 )
             product = foreground(photo.pixels, cut.alpha)
-        return _Shot(photo, cut, product, clock.seconds["mask"])
+        return _Shot(photo, cut, product, clock.seconds["mask"], self.fingerprint())
 
     def _best_of(self, shot: _Shot, style: Style, seed: int) -> Variant:
         """The best candidate that passes the gate, or what the fallback makes."""
@@ -282,7 +282,7 @@ class BackdropRenderer:
             "style": style.key,
             "seed": seed,
             "attempt": attempt,
-            "renderer": self.fingerprint(),
+            "renderer": shot.renderer,
             "backdrops": source.name,
             "checkpoint": source.fingerprint(),
             "mask": shot.cut.source,
@@ -317,6 +317,7 @@ class _Shot:
     cut: ProductMask
     product: NDArray[np.uint8]
     seconds: float
+    renderer: str
     _canvases: dict[tuple[str, tuple[int, int]], _Canvas] = field(default_factory=dict)
 
     @property
