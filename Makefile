@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 HOME_DIR ?= demo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-quick test test-unit check lint types imports eval-render bench serve dashboard mlflow clean help
+.PHONY: demo demo-quick test test-unit check lint types imports eval-render bench bench-gpu serve dashboard mlflow clean help
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -45,6 +45,10 @@ eval-render: $(VENV)/dev  ## masks, styles, proof, defects, speed of every sourc
 bench: $(VENV)/dev        ## side-by-side benchmarks, ratios printed
 	$(BIN)/python benchmarks/serve.py
 	$(BIN)/python benchmarks/render.py
+
+bench-gpu: $(VENV)/dev    ## what a GPU adds, beside large models' shapes; needs one
+	$(BIN)/python benchmarks/render_gpu.py
+	$(BIN)/python benchmarks/large_models.py
 
 serve: $(VENV)/core       ## serve the demo's variants on 127.0.0.1:8080
 	$(BIN)/persona-img serve --home $(HOME_DIR)

@@ -98,7 +98,7 @@ class CopyIndex:
     @cached_property
     def _cells(self) -> NDArray[np.float64]:
         """Known cells of each training picture, at least 1."""
-        return np.maximum(self._known.sum(axis=1), 1.0)
+        return np.asarray(np.maximum(self._known.sum(axis=1), 1.0))
 
     @cached_property
     def _spreads(self) -> NDArray[np.float64]:
@@ -109,7 +109,7 @@ class CopyIndex:
         """Moments over the known cells of each training picture to its best plane, (N, 3, 3)."""
         normal = np.einsum("nc,ci,cj->nij", self._known, _PLANE, _PLANE, optimize=True)
         # A picture with next to no known cells has no plane; it is left out by their number.
-        return np.linalg.inv(normal + 1e-9 * np.eye(3))
+        return np.asarray(np.linalg.inv(normal + 1e-9 * np.eye(3)))
 
     @cached_property
     def _structures(self) -> NDArray[np.float64]:

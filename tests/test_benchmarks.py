@@ -1,0 +1,75 @@
+"""The GPU's benchmarks, tried on the CPU: they run, and their figures agree with each other."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+PRICE = 3.6
+
+
+def figures(script: str, folder: Path, *options: str) -> dict[str, Any]:
+    kept = folder / "figures.json"
+    asked = ("--tiny", "--price", str(PRICE), "--json", str(kept), *options)
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / script), *asked],
+        # No GPU, also where there is one: what is tested is the same everywhere.
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(kept.read_text())
+
+
+def agrees(row: dict[str, Any]) -> None:
+    assert math.isfinite(row["seconds"])
+    assert row["seconds"] > 0
+    assert row["per_second"] == pytest.approx(row["batch"] / row["seconds"])
+    if row["cost_per_thousand"] is not None:
+        assert row["cost_per_thousand"] == pytest.approx(PRICE / 3.6 / row["per_second"])
+
+
+def test_the_checkpoint_beside_the_cpu(tmp_path: Path) -> None:
+    found = figures("render_gpu.py", tmp_path, "--batches", "2", "--workers", "2")
+    for start in ("from noise", "from a tile"):
+        rows = [row for row in found["plates"] if row["start"] == start]
+        cpu = [row for row in rows if row["cost_per_thousand"] is None]
+        assert [row["batch"] for row in cpu] == [1, 2]
+        assert len(rows) == len(cpu) + 4  # settings
+        best = max(row["batch"] / row["seconds"] for row in cpu)
+        for row in rows:
+            agrees(row)
+            assert row["ratio"] == pytest.approx(row["batch"] / row["seconds"] / best)
+            # The same plates, whatever they were computed in: eight bits hide most of it.
+            assert row["levels_off"] < (0.01 if row["setting"] == "float32" else 1.0)
+    [ceiling] = found["ceiling"]
+    assert ceiling["variants"] == 2
+    assert all(seconds > 0 for seconds in ceiling["stages"].values())
+    rest = sum(ceiling["stages"].values())
+    assert ceiling["ratio_at_most"] == pytest.approx(1 + ceiling["painting_seconds"] / rest)
+    assert ceiling["ratio_at_most"] > 1
+
+
+def test_large_models(tmp_path: Path) -> None:
+    found = figures("large_models.py", tmp_path)
+    for name, many in (("sdxl", 30), ("flux", 28)):
+        asked = [(row["steps"], row["batch"]) for row in found[name]]
+        assert asked == [(4, 1), (4, 2), (many, 1), (many, 2)]
+        for row in found[name]:
+            agrees(row)
+            assert row["seconds_each"] == pytest.approx(row["seconds"] / row["batch"])
+    rows = [row for name in ("sdxl", "flux") for row in found[name]]
+    few = sum(row["seconds"] for row in rows if row["steps"] == 4)
+    assert few < sum(row["seconds"] for row in rows if row["steps"] != 4)
