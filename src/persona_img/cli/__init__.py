@@ -27,7 +27,9 @@ def main() -> None:
     try:
         app()
     except PersonaImgError as error:
-        Console(stderr=True, highlight=False).print(f"[bold red]error[/]: {_plain(str(error))}")
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"[bold red]error[/]: {_plain(str(error))}"
+        )
         sys.exit(2)
     except KeyboardInterrupt:
         Console(stderr=True).print("stopped; run the same command again to go on")

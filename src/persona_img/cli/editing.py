@@ -283,7 +283,7 @@ def _run(
     if mask is not None and len(paths) != 1:
         raise InvalidInput(f"--mask with {len(paths)} photos: give one photo")
     folder = writable_folder(out)
-    problems = Console(stderr=True, highlight=False)
+    problems = Console(stderr=True, highlight=False, soft_wrap=True)  # a path stays whole
     masker = wiring.masker(Settings.load()) if cut and mask is None else None
     failed = 0
     for path in tqdm(paths, disable=len(paths) == 1):

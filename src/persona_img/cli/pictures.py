@@ -154,7 +154,7 @@ def render(
     first = wiring.renderer(settings)
     formats: Sequence[str | None] = shape or [settings.format]
     renderers = [first.laid_out(Layout(one, settings.text)) for one in formats]
-    problems = Console(stderr=True, highlight=False)
+    problems = Console(stderr=True, highlight=False, soft_wrap=True)  # a path stays whole
     failed = 0
     for path, renderer in itertools.product(paths, renderers):
         photo = load_photo(path)
@@ -209,7 +209,7 @@ def sheet(
     styles = _chosen(space, style, count)
     writable_folder(out.parent)
     renderer = wiring.renderer(settings)
-    problems = Console(stderr=True, highlight=False)
+    problems = Console(stderr=True, highlight=False, soft_wrap=True)  # a path stays whole
     rows = []
     for path in tqdm(list_photos(source), desc="photos"):
         photo = load_photo(path)
