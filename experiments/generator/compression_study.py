@@ -1,0 +1,534 @@
+"""What smaller or faster weights of the shipped checkpoint cost in plates.
+
+The same products, styles and seeds are painted in every row, one step from a real tile and the
+checkpoint's own steps from noise, and pasted over by the product at the plate's own size. Colour
+error is measured as in the report of a training; the gate's judge, which shares nothing with the
+painter, names surface, palette and light; the distance is from real tiles that no source paints
+with. PSNR is of the mean error from the float32 plates.
+
+Seconds are of the processor, not of the clock, on one thread: other work on the machine slows them,
+but does not count in them. Every photograph's first plate is painted by the baseline as well, just
+before, and the ratio is the median of these pairs. Nothing is trained here; what is quantised with
+ranges of activations learns them from products that are not measured.
+
+Example:
+    $ python experiments/generator/compression_study.py
+    $ python experiments/generator/compression_study.py --styles 1 --rows int8 layout
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+import warnings
+import zlib
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.utils import logging
+from safetensors.torch import save
+from torch import nn
+from torch.ao import quantization
+from tqdm import tqdm
+
+from persona_img import wiring
+from persona_img.generator.codec import Residual
+from persona_img.generator.pipeline import BackdropPipeline
+from persona_img.imaging.colour import mean_lab
+from persona_img.imaging.distance import backdrop_patches, sliced_wasserstein
+from persona_img.imaging.matting import foreground
+from persona_img.imaging.photo import list_photos, load_photo
+from persona_img.rendering.adherence import StyleJudge
+from persona_img.rendering.compose import Placed
+from persona_img.rendering.diffusion import DiffusionBackdrops
+from persona_img.rendering.enhance import Spot
+from persona_img.rendering.evaluation import Asked, references, spread
+from persona_img.rendering.framing import frame_of
+from persona_img.rendering.material import sheet_of
+from persona_img.rendering.tone import Lighting, light_of
+from persona_img.settings import Settings
+from persona_img.threads import one_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+RENDER = Path(__file__).parents[1] / "render"
+PARTS = ("codec", "denoiser", "style_encoder")
+NETWORKS = ("encoder", "denoiser", "decoder")
+WAYS = ("tile", "noise")
+STRENGTH = 0.6
+"""Share of noise on the tile, as variants are painted."""
+PATCHES = 48
+FEW = 6
+"""One in so many plates where a row takes minutes for each."""
+VECTOR = 8
+"""Channels that a core computes at once: a layer of 58 takes as long as one of 64."""
+COSTS = ("", "s before", "MB", "zipped", "s, tile", "× float32", "s, noise", "× float32")
+PLATES = (
+    "",
+    *(f"{name}, {way}" for way in WAYS for name in ("PSNR", "colour", "style", "distance")),
+)
+Tensors = dict[str, "Tensor"]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A plate to paint.
+
+    Attributes:
+        asked: Of which product, in which style, with which seed.
+        product: uint8 (h, w, 3), the product on mid-grey.
+        alpha: uint8 (h, w), the product.
+        start: float32 sRGB 0..1 (h, w, 3), a real tile in the style's colour and light.
+        colour: Mean Lab that the style asks for.
+    """
+
+    asked: Asked
+    product: NDArray[np.uint8]
+    alpha: NDArray[np.uint8]
+    start: NDArray[np.float32]
+    colour: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, asked: Asked, source: DiffusionBackdrops) -> Job:
+        """Laid out as the renderer does it."""
+        style, pixels, alpha = asked.style.values, asked.photo.pixels, asked.photo.alpha
+        assert alpha is not None
+        frame = frame_of(alpha, style["framing"])
+        size = source.size(frame.height, frame.width)
+        placed = Placed.of(frame, pixels, alpha, foreground(pixels, alpha))
+        spot = Spot.of((frame.height, frame.width), size)
+        small, colour = spot.shrink(placed.alpha, size), source.colour(style)
+        rng = np.random.default_rng([asked.seed, 1])
+        sheet = sheet_of(source.material(style), size, rng)
+        assert sheet is not None
+        mask = small.astype(np.float32) / 255
+        start = sheet.lit(colour, Lighting(mask, light_of(style["light"])), rng)
+        return cls(asked, spot.shrink(placed.on_grey(), size), small, start, colour)
+
+    @property
+    def mask(self) -> NDArray[np.float32]:
+        """The product, float32 (h, w) in 0..1."""
+        return self.alpha.astype(np.float32) / np.float32(255)
+
+    def paint(self, pipeline: BackdropPipeline, way: str) -> NDArray[np.float32]:
+        """The plate, float32 sRGB 0..1 (h, w, 3); ``way`` is one of ``WAYS``."""
+        start = torch.from_numpy(self.start).permute(2, 0, 1)[None] * 2 - 1
+        product = torch.from_numpy(self.product.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+        with one_thread():
+            made = pipeline(
+                product,
+                torch.from_numpy(self.mask)[None, None],
+                [self.asked.style.values],
+                seeds=[self.asked.seed],
+                start=start if way == "tile" else None,
+                strength=STRENGTH if way == "tile" else 1.0,
+            )
+        return np.asarray(made.images[0].permute(1, 2, 0).numpy())
+
+    def colour_error(self, plate: NDArray[np.float32]) -> float:
+        """CIE76 distance in a*, b* away from the product; NaN where nothing is."""
+        far = 1.0 - cv2.dilate(self.mask, np.ones((31, 31), np.uint8))
+        return float(np.linalg.norm((mean_lab(plate, far) - np.array(self.colour))[1:]))
+
+    def pasted(self, plate: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """The product on its plate, uint8 (h, w, 3)."""
+        share = self.mask[..., None]
+        return np.round(self.product * share + 255 * plate * (1 - share)).astype(np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """Something to do to the weights.
+
+    Attributes:
+        name: What was done.
+        group: What it can be chosen by.
+        change: Does it to a freshly loaded pipeline, with jobs to learn ranges from, and returns
+            what would be stored.
+        few: Whether it is so slow that only one in ``FEW`` plates is painted.
+    """
+
+    name: str
+    group: str
+    change: Callable[[BackdropPipeline, Sequence[Job]], Tensors]
+    few: bool = False
+
+
+def stored(
+    pipeline: BackdropPipeline,
+    dtype: torch.dtype = torch.float16,
+    int8: Collection[nn.Module] = (),
+) -> Tensors:
+    """A checkpoint's tensors: ``int8`` layers' weights with scales, all else ``dtype``."""
+    found: Tensors = {}
+    for key, module, weight in weights(pipeline):
+        if module in int8 and weight.dim() > 1:
+            found[key], found[f"{key}.scale"] = in_int8(weight)
+        else:
+            found[key] = weight.to(dtype)
+    return found
+
+
+def weights(pipeline: BackdropPipeline) -> Iterator[tuple[str, nn.Module, Tensor]]:
+    """Name, the layer it belongs to, and the tensor itself."""
+    for part in PARTS:
+        for path, module in getattr(pipeline, part).named_modules():
+            for name, weight in module.named_parameters(recurse=False):
+                yield f"{part}.{path}.{name}", module, weight.detach()
+
+
+def in_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Symmetric int8 and float32 scales, one for each output channel (or embedded value)."""
+    most = weight.abs().flatten(1).amax(dim=1).clamp_min(1e-12)
+    scale = (most / 127).view(-1, *[1] * (weight.dim() - 1))
+    return (weight / scale).round().to(torch.int8), scale
+
+
+def rounded(
+    pipeline: BackdropPipeline,
+    _: Sequence[Job],
+    dtype: torch.dtype = torch.float16,
+    int8: bool = False,
+) -> Tensors:
+    """Stored in a smaller format and read back as float32."""
+    layers = {module for _, module, _ in weights(pipeline)} if int8 else ()
+    found = stored(pipeline, dtype, layers)
+    for key, _, weight in weights(pipeline):
+        weight.copy_(found[key].float() * found.get(f"{key}.scale", 1.0))
+    return found
+
+
+def in_bf16(pipeline: BackdropPipeline, _: Sequence[Job]) -> Tensors:
+    """Codec and denoiser compute in bf16; the style encoder adds float32 constants of its own."""
+    pipeline.denoiser.to(torch.bfloat16)
+    pipeline.codec.to(torch.bfloat16)
+    return stored(pipeline, torch.bfloat16)
+
+
+def channels_last(pipeline: BackdropPipeline, _: Sequence[Job]) -> Tensors:
+    """Channels are a pixel's neighbours in memory."""
+    pipeline.denoiser.to(memory_format=torch.channels_last)
+    pipeline.codec.to(memory_format=torch.channels_last)
+    return stored(pipeline)
+
+
+def compiled(pipeline: BackdropPipeline, _: Sequence[Job]) -> Tensors:
+    """Denoiser and decoder compiled at the first plate, for all sizes at once."""
+    found = stored(pipeline)
+    pipeline.denoiser.compile(dynamic=True)
+    pipeline.codec.decoder.compile(dynamic=True)
+    return found
+
+
+def dynamic_int8(pipeline: BackdropPipeline, _: Sequence[Job]) -> Tensors:
+    """Linear layers multiply in int8, with ranges taken from each input."""
+    layers = {m for m in pipeline.denoiser.modules() if isinstance(m, nn.Linear)}
+    found = stored(pipeline, int8=layers)
+    quantization.quantize_dynamic(pipeline.denoiser, {nn.Linear}, dtype=torch.qint8, inplace=True)
+    return found
+
+
+def static_int8(
+    pipeline: BackdropPipeline,
+    learn: Sequence[Job],
+    networks: Sequence[str] = NETWORKS,
+    ends: int = 1,
+    linear: bool = False,
+) -> Tensors:
+    """Convolutions multiply in int8, each with the ranges it had on other products.
+
+    Only convolutions are quantised, and floats lie between them. So many of the first and of the
+    last of a network as ``ends`` says stay float: what they see and make is the picture itself.
+    """
+    inner: set[nn.Module] = set()
+    for name in networks:
+        layers = [m for m in network(pipeline, name).modules() if isinstance(m, nn.Conv2d)]
+        inner |= set(layers[ends : len(layers) - ends])
+    found = stored(pipeline, int8=inner)
+    for name in networks:
+        observe(network(pipeline, name), inner)
+    for job in learn:
+        for way in WAYS:
+            job.paint(pipeline, way)
+    for name in networks:
+        quantization.convert(network(pipeline, name), inplace=True)
+    return found | (dynamic_int8(pipeline, learn) if linear else {})
+
+
+def network(pipeline: BackdropPipeline, name: str) -> nn.Module:
+    """One of ``NETWORKS``."""
+    return pipeline.denoiser if name == "denoiser" else getattr(pipeline.codec, name)
+
+
+def observe(module: nn.Module, chosen: Collection[nn.Module]) -> None:
+    """Every chosen layer inside watches the range of what goes in and out."""
+    for name, child in list(module.named_children()):
+        if child in chosen:
+            watched = quantization.QuantWrapper(child)
+            watched.qconfig = quantization.get_default_qconfig(torch.backends.quantized.engine)
+            setattr(module, name, quantization.prepare(watched))
+        else:
+            observe(child, chosen)
+
+
+def without_channels(
+    pipeline: BackdropPipeline, _: Sequence[Job], share: float, networks: Sequence[str]
+) -> Tensors:
+    """The weakest share of the channels between two convolutions removed, for good.
+
+    References:
+        Li et al. 2017, "Pruning Filters for Efficient ConvNets", ICLR, arXiv:1608.08710.
+    """
+    for name in networks:
+        for module in network(pipeline, name).modules():
+            if isinstance(module, ResnetBlock2D):
+                narrow_resnet(module, share)
+            elif isinstance(module, Residual):
+                narrow_residual(module, share)
+    return stored(pipeline)
+
+
+def narrow_resnet(block: ResnetBlock2D, share: float) -> None:
+    """Without the weakest groups of its second norm.
+
+    Whole groups: the others are normalised as before. One channel out of a group would change the
+    mean and the spread that its neighbours are measured by.
+    """
+    groups, channels = block.norm2.num_groups, block.norm2.num_channels
+    size = channels // groups
+    strong = strongest(block.conv1, groups, groups - round(share * groups))
+    keep = (strong[:, None] * size + torch.arange(size)).flatten()
+    narrow(block.conv1, outputs=keep)
+    narrow(block.time_emb_proj, outputs=torch.cat([keep, channels + keep]))
+    narrow(block.norm2, outputs=keep)
+    block.norm2.num_groups, block.norm2.num_channels = len(strong), len(keep)
+    narrow(block.conv2, inputs=keep)
+
+
+def narrow_residual(block: Residual, share: float) -> None:
+    """Without its weakest channels; as many as leave a multiple of ``VECTOR``."""
+    channels = block.conv1.out_channels
+    keep = strongest(block.conv1, channels, VECTOR * round((1 - share) * channels / VECTOR))
+    narrow(block.conv1, outputs=keep)
+    narrow(block.conv2, inputs=keep)
+
+
+def strongest(layer: nn.Conv2d, groups: int, count: int) -> Tensor:
+    """Groups of a convolution's outputs with the largest L1 norms, in their order."""
+    norms = layer.weight.detach().abs().flatten(1).sum(dim=1).view(groups, -1).sum(dim=1)
+    return norms.topk(count).indices.sort().values
+
+
+def narrow(layer: nn.Module, outputs: Tensor | None = None, inputs: Tensor | None = None) -> None:
+    """A layer with some of its outputs, or of its inputs, only."""
+    if outputs is not None:
+        for name, weight in list(layer.named_parameters()):
+            setattr(layer, name, nn.Parameter(weight.detach()[outputs].contiguous()))
+    if inputs is not None:
+        layer.weight = nn.Parameter(layer.weight.detach()[:, inputs].contiguous())
+
+
+def sparse(pipeline: BackdropPipeline, _: Sequence[Job], share: float) -> Tensors:
+    """The smallest weights of denoiser and codec are zero, wherever in the part they are."""
+    for part in ("denoiser", "codec"):
+        large = [w.detach() for w in getattr(pipeline, part).parameters() if w.dim() > 1]
+        sizes = torch.cat([w.abs().flatten() for w in large])
+        least = sizes.kthvalue(round(share * len(sizes))).values
+        for weight in large:
+            weight.mul_(weight.abs() > least)
+    return stored(pipeline)
+
+
+CODEC = ("encoder", "decoder")
+NARROWED = ("denoiser", "decoder")
+ROWS = (
+    Row("float32 on disk", "formats", partial(rounded, dtype=torch.float32)),
+    Row("float16 on disk, as shipped", "formats", rounded),
+    Row("bf16 on disk", "formats", partial(rounded, dtype=torch.bfloat16)),
+    Row("int8 on disk", "formats", partial(rounded, int8=True)),
+    Row("channels last", "layout", channels_last),
+    Row("compiled", "compile", compiled),
+    Row("bf16 arithmetic", "bf16", in_bf16, few=True),
+    Row("int8 linear layers, dynamic", "int8", dynamic_int8),
+    Row("int8 convolutions, every one", "int8", partial(static_int8, ends=0)),
+    Row("int8 inner convolutions", "int8", static_int8),
+    Row("– of the codec alone", "int8", partial(static_int8, networks=CODEC)),
+    Row("– of the denoiser alone", "int8", partial(static_int8, networks=("denoiser",))),
+    Row("– and linear layers", "int8", partial(static_int8, linear=True)),
+    *(
+        Row(name, "channels", partial(without_channels, share=share, networks=networks))
+        for name, share, networks in (
+            ("10 % of channels removed", 0.1, NARROWED),
+            ("25 % of channels removed", 0.25, NARROWED),
+            ("– of the denoiser alone", 0.25, ("denoiser",)),
+            ("– of the decoder alone", 0.25, ("decoder",)),
+            ("40 % of channels removed", 0.4, NARROWED),
+        )
+    ),
+    *(
+        Row(f"{100 * share:.0f} % of weights zero", "sparse", partial(sparse, share=share))
+        for share in (0.3, 0.5, 0.7)
+    ),
+)
+
+
+def load(checkpoint: Path) -> BackdropPipeline:
+    """The shipped weights, in float32."""
+    pipeline = BackdropPipeline.from_pretrained(checkpoint, local_files_only=True)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def timed(work: Callable[[], NDArray[np.float32]]) -> tuple[float, NDArray[np.float32]]:
+    """Seconds of this process, on all its threads, and what was made."""
+    started = time.process_time()
+    made = work()
+    return time.process_time() - started, made
+
+
+def costs(found: Tensors) -> list[str]:
+    """Megabytes as stored, and zipped."""
+    data = save({name: weight.contiguous() for name, weight in found.items()})
+    return [f"{len(data) / 1e6:.1f}", f"{len(zlib.compress(data)) / 1e6:.1f}"]
+
+
+class Study:
+    """Measures rows against float32.
+
+    Args:
+        checkpoint: Folder in diffusers format.
+        jobs: Plates to paint, those of a photograph one after the other.
+        learn: Plates that ranges of activations are learned from.
+        real: Patches of pictures on real tiles.
+        each: Plates of a photograph.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Path,
+        jobs: Sequence[Job],
+        learn: Sequence[Job],
+        real: list[list[NDArray[np.float32]]],
+        each: int,
+    ) -> None:
+        self.checkpoint, self.jobs, self.learn = checkpoint, jobs, learn
+        self.real, self.each, self.judge = real, each, StyleJudge()
+        self.baseline = load(checkpoint)
+        self.wanted = {
+            way: [job.paint(self.baseline, way) for job in tqdm(jobs, f"float32 from {way}")]
+            for way in WAYS
+        }
+
+    def measure(self, row: Row) -> tuple[list[str], list[str]]:
+        """A line of the table of costs, and one of the table of plates."""
+        pipeline = load(self.checkpoint)
+        before = sum(os.times()[:4])  # with the compiler's processes
+        found = row.change(pipeline, self.learn)
+        numbers = range(0, len(self.jobs), FEW if row.few else 1)
+        sizes = {} if row.few else {self.jobs[i].alpha.shape: self.jobs[i] for i in numbers}
+        # Not the square first: a compiler that has seen one takes height and width to be equal.
+        for _, job in sorted(sizes.items()):
+            for way in WAYS:
+                job.paint(pipeline, way)
+        cost = [f"{sum(os.times()[:4]) - before:.0f}", *costs(found)]
+        figures: list[str] = []
+        for way in WAYS:
+            plates, seconds, ratios = [], [], []
+            for i in tqdm(numbers, f"{row.name} from {way}", leave=False):
+                paint = partial(self.jobs[i].paint, way=way)
+                paired = row.few or i % self.each == 0
+                usual = timed(partial(paint, self.baseline))[0] if paired else 0.0
+                took, plate = timed(partial(paint, pipeline))
+                plates.append(plate)
+                seconds.append(took)
+                ratios += [usual / took] if paired else []
+            cost += [f"{np.median(seconds):.3f}", f"{np.median(ratios):.2f}"]
+            figures += self.figures(numbers, plates, way)
+        return cost, figures
+
+    def figures(
+        self, numbers: Sequence[int], plates: Sequence[NDArray[np.float32]], way: str
+    ) -> list[str]:
+        """PSNR, dB; colour error; share of attributes recognised; distance from real tiles."""
+        errors, colours, right, patches = [], [], [], []
+        for i, plate in zip(numbers, plates, strict=True):
+            job = self.jobs[i]
+            errors.append(float(np.square(plate - self.wanted[way][i]).mean()))
+            colours.append(job.colour_error(plate))
+            picture = job.pasted(plate)
+            seen = self.judge.recognised(picture, job.alpha)
+            right += [value == job.asked.style.values[name] for name, value in seen.items()]
+            rng = np.random.default_rng([i, 5])
+            patches.append(backdrop_patches(picture, job.alpha, PATCHES, rng))
+        error = float(np.mean(errors))
+        psnr = f"{-10 * np.log10(error):.1f}" if error > 0 else "equal"
+        if len(plates) < len(self.jobs):
+            return [psnr, "", "", ""]
+        distance = sliced_wasserstein(patches, self.real)
+        return [psnr, f"{np.nanmean(colours):.2f}", f"{np.mean(right):.3f}", f"{distance:.3f}"]
+
+
+def markdown(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table; its first column is text."""
+    rule = ["---", *["---:"] * (len(heads) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (heads, rule, *lines))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    groups = list(dict.fromkeys(row.group for row in ROWS))
+    parser.add_argument("--styles", type=int, default=2, help="of each product")
+    parser.add_argument(
+        "--rows",
+        nargs="+",
+        choices=groups,
+        default=groups,
+        metavar="GROUP",
+        help=f"to measure: {', '.join(groups)}",
+    )
+    given = parser.parse_args()
+    cv2.setNumThreads(1)
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", message=".*torch.ao.quantization")
+    settings = Settings.load()
+    space, source = wiring.style_space(settings), DiffusionBackdrops(settings.checkpoint)
+    photos, others = (
+        [load_photo(path) for path in list_photos(RENDER / name)] for name in ("products", "unseen")
+    )
+    asked = spread(photos, space, given.styles, seed=5)
+    renderer = wiring.renderer(settings)
+    real, again = (references(asked, renderer, RENDER / "tiles", turn) for turn in (0, 1))
+    jobs = [Job.of(one, source) for one in asked]
+    learn = [Job.of(one, source) for one in spread(others, space, 1, seed=6)]
+    study = Study(settings.checkpoint, jobs, learn, real, given.styles)
+    cost, plates = [], []
+    # Compiled code is kept in a folder of its own, or the second run would not compile.
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {"TORCHINDUCTOR_CACHE_DIR": folder, "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+        for row in tqdm([row for row in ROWS if row.group in given.rows], "rows"):
+            line, figures = study.measure(row)
+            cost.append([row.name, *line])
+            plates.append([row.name, *figures])
+    floor = sliced_wasserstein(again, real)
+    print(f"{len(jobs)} plates of {len(photos)} products; real tiles from real: {floor:.3f}\n")
+    print(markdown(COSTS, cost), markdown(PLATES, plates), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()
