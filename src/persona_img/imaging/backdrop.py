@@ -92,8 +92,8 @@ def _textures(lab: NDArray[np.float32], far: NDArray[np.bool_]) -> NDArray[np.fl
     where = far if far.any() else np.ones(far.shape, dtype=bool)
     log = np.log(np.maximum(lab[..., 0], 3.0))
     found: list[float] = []
-    for fine, coarse in pairwise(_SIGMAS):
-        band = cv2.GaussianBlur(log, (0, 0), fine) - cv2.GaussianBlur(log, (0, 0), coarse)
+    for fine, coarse in pairwise(cv2.GaussianBlur(log, (0, 0), sigma) for sigma in _SIGMAS):
+        band = fine - coarse
         values = band[where]
         spread = float(values.std()) + 1e-6
         centred = (values - values.mean()) / spread
