@@ -43,6 +43,11 @@ def register(app: typer.Typer) -> None:
         "-o sharp/`",
     )(sharpen_generator)
     app.command(
+        "label-photos",
+        epilog="Example: `persona-img label-photos --photos photos/ --labels labels.csv "
+        "--surfaces experiments/generator/surfaces.toml --work work/ -o photo-names.csv`",
+    )(label_photos)
+    app.command(
         "fine-tune",
         epilog="Example: `persona-img fine-tune --photos shop-photos/ -o adapter/`, then "
         "`persona-img render photo.jpg --adapter adapter/`",
@@ -125,6 +130,37 @@ def sharpen_generator(
         steps=steps, painted=painted, weight=weight, device=device, seed=seed
     )
     print(sharpen(checkpoint, work, writable_folder(out), settings))
+
+
+def label_photos(
+    photos: Photos,
+    labels: Annotated[
+        Path, typer.Option(help="CSV with image, sender_id, surface, light that somebody saw.")
+    ],
+    surfaces: Annotated[Path, typer.Option(help="TOML that lists each surface's tiles.")],
+    work: Annotated[Path, typer.Option(help="The folder train-generator works in.")] = Path(
+        "generator-work"
+    ),
+    out: Annotated[Path, typer.Option("-o", "--out", help="The names, a CSV file.")] = Path(
+        "photo-names.csv"
+    ),
+    precision: Annotated[
+        float, typer.Option(help="Share of given names that shall be right.")
+    ] = 0.9,
+    seed: Seed = 7,
+) -> None:
+    """Name the backdrops of training photos as a person named some; says how well."""
+    from persona_img import wiring
+    from persona_img.generator.photo_labels import LabelSettings
+    from persona_img.generator.photo_labels import label_photos as name
+    from persona_img.generator.plates import surface_names
+    from persona_img.settings import Settings
+
+    settings = LabelSettings(
+        photos, labels, surface_names(surfaces), precision=precision, seed=seed
+    )
+    json.dump(name(settings, wiring.masker(Settings.load()), work, out), sys.stdout, indent=1)
+    print()
 
 
 def fine_tune(
@@ -254,6 +290,9 @@ def train_generator(
         list[Path] | None, typer.Option(help="Folder of further pictures, for the codec.")
     ] = None,
     groups: Groups = None,
+    names: Annotated[
+        Path | None, typer.Option(help="What photos lie on and are lit by, of label-photos.")
+    ] = None,
     start: Annotated[
         Path | None, typer.Option(help="Checkpoint to begin with, where --work holds no state.")
     ] = None,
@@ -296,6 +335,7 @@ def train_generator(
         palettes=palettes(),
         scenes=tuple(scenes or ()),
         groups=groups,
+        names=names,
         max_photos=max_photos,
         made=made,
         seed=seed,

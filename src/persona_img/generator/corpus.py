@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from persona_img.errors import NotEnoughData
+from persona_img.generator.photo_labels import names_of
 from persona_img.generator.plates import Plate, load_rgb, load_surfaces, make_plate, photo_plate
 from persona_img.imaging.holdout import split_photos
 from persona_img.imaging.light import LIGHTS
@@ -42,6 +43,7 @@ class CorpusSettings:
         palettes: Name to (a*, b*) offset.
         scenes: Folders of further pictures, for the codec only.
         groups: CSV with ``image`` and ``sender_id``; whole groups are held out. None: by file.
+        names: CSV of photos' surfaces and lights, of ``label-photos``. None: they have no names.
         held_out: Share of groups never trained on.
         max_photos: At most so many photos are cut out.
         made: Plates to make.
@@ -54,6 +56,7 @@ class CorpusSettings:
     palettes: dict[str, tuple[float, float]]
     scenes: tuple[Path, ...] = ()
     groups: Path | None = None
+    names: Path | None = None
     held_out: float = 0.15
     max_photos: int = 2600
     made: int = 7000
@@ -177,9 +180,11 @@ def _plates(settings: CorpusSettings, cut: list[Path]) -> Iterator[Plate]:
             rgb, mask = np.ascontiguousarray(rgb[:, ::-1]), np.ascontiguousarray(mask[:, ::-1])
         chroma = (a + float(spread[0]), b + float(spread[1]))
         yield make_plate(name, surfaces[name], light, chroma, (rgb, mask), rng)
+    known = {} if settings.names is None else names_of(settings.names)
     for path in cut:
+        surface, falls = known.get(path.stem, (None, None))
         with np.load(path) as one:
-            yield photo_plate(one["rgb"], one["alpha"].astype(np.float32) / 255)
+            yield photo_plate(one["rgb"], one["alpha"].astype(np.float32) / 255, surface, falls)
 
 
 class _Writer:

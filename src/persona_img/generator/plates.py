@@ -2,14 +2,15 @@
 
 Two sources. *Made* plates lay real material tiles under real product silhouettes and light them;
 style labels are exact. *Photo* plates are merchants' own photographs; their colour is measured,
-surface and light are unknown (null), and the product's area does not count in the loss.
+surface and light are unknown (null) unless ``photo_labels`` names them, and the product's area does
+not count in the loss.
 """
 
 from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -72,6 +73,22 @@ class Plate:
     known: NDArray[np.float32]
 
 
+def surface_names(spec: Path) -> tuple[str, ...]:
+    """Names of the materials listed in a TOML file; see :func:`load_surfaces`.
+
+    Raises:
+        InvalidInput: the file names none.
+    """
+    return tuple(_tables(spec))
+
+
+def _tables(spec: Path) -> dict[str, Any]:
+    tables: dict[str, Any] = tomllib.loads(spec.read_text(encoding="utf-8")).get("surface", {})
+    if not tables:
+        raise InvalidInput(f"{spec}: no [surface.NAME] table; name at least one surface")
+    return tables
+
+
 def load_surfaces(spec: Path, textures: Path) -> dict[str, Surface]:
     """Materials listed in a TOML file, with their tiles.
 
@@ -83,11 +100,8 @@ def load_surfaces(spec: Path, textures: Path) -> dict[str, Surface]:
     Raises:
         InvalidInput: a listed tile is missing or the file names no surface.
     """
-    tables = tomllib.loads(spec.read_text(encoding="utf-8")).get("surface", {})
-    if not tables:
-        raise InvalidInput(f"{spec}: no [surface.NAME] table; name at least one surface")
     surfaces = {}
-    for name, table in tables.items():
+    for name, table in _tables(spec).items():
         tiles = []
         for stem in table["tiles"]:
             path = textures / stem.rsplit("_", 1)[0] / f"{stem}.jpg"
@@ -138,7 +152,12 @@ def make_plate(
     )
 
 
-def photo_plate(rgb: NDArray[np.uint8], mask: NDArray[np.float32]) -> Plate:
+def photo_plate(
+    rgb: NDArray[np.uint8],
+    mask: NDArray[np.float32],
+    surface: str | None = None,
+    light: str | None = None,
+) -> Plate:
     """A merchant's own photo as a plate: everything but the product and its rim is known."""
     rim = max(3, round(0.02 * min(mask.shape)))
     near = cv2.dilate((mask > 0.05).astype(np.float32), np.ones((2 * rim + 1, 2 * rim + 1)))
@@ -147,8 +166,8 @@ def photo_plate(rgb: NDArray[np.uint8], mask: NDArray[np.float32]) -> Plate:
         rgb=rgb,
         mask=mask,
         product=on_grey(rgb, mask),
-        surface=None,
-        light=None,
+        surface=surface,
+        light=light,
         colour=mean_lab(rgb, known),
         known=known,
     )

@@ -28,7 +28,7 @@ from persona_img.generator.codec_training import reconstruction_loss
 from persona_img.generator.corpus import Corpus
 from persona_img.generator.discriminator import PatchDiscriminator, adaptive_weight, hinge_loss
 from persona_img.generator.pipeline import BackdropPipeline, predict
-from persona_img.generator.training import cache_latents
+from persona_img.generator.training import cache_latents, of_photos
 from persona_img.generator.training_settings import TrainingSettings, signed
 from persona_img.training_state import SavedState, follow, set_rate
 
@@ -215,9 +215,9 @@ class _Crops:
         rows = np.sort(rng.choice(len(arrays["rgb"]), settings.batch, replace=False))
         some = {n: v[torch.from_numpy(rows)].to(settings.device) for n, v in latents.items()}
         target = some["target"].float()
-        # Around the product of a photograph nothing is to be painted, and its style is not known.
+        # A photograph's own product is not to be painted.
         exact = torch.from_numpy(rng.random(len(rows)) >= self.painted).to(settings.device)
-        exact |= some["surface"] == 0
+        exact |= of_photos(some["known"])
         if not exact.all():
             target = torch.where(exact.view(-1, 1, 1, 1), target, self._painted(some))
         side, cells = settings.crop, settings.crop // _FACTOR

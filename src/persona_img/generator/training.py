@@ -273,6 +273,11 @@ def flow_loss(
     return (error * known).sum() / known.sum().clamp_min(1.0)
 
 
+def of_photos(known: Tensor) -> Tensor:
+    """Which plates are merchants' photos, (N,): those on which a product hides backdrop."""
+    return known.flatten(1).amin(dim=1) == 0
+
+
 def batch_of(
     latents: dict[str, dict[str, Tensor]], settings: TrainingSettings, rng: np.random.Generator
 ) -> dict[str, Tensor]:
@@ -281,7 +286,7 @@ def batch_of(
     names = list(sizes)
     share = np.array([sizes[n] for n in names], dtype=np.float64)
     some = latents[names[rng.choice(len(names), p=share / share.sum())]]
-    is_photo = some["surface"].numpy() == 0
+    is_photo = of_photos(some["known"]).numpy()
     weight = np.where(is_photo, settings.photo_share / max(is_photo.sum(), 1), 0.0)
     weight += np.where(~is_photo, (1 - settings.photo_share) / max((~is_photo).sum(), 1), 0.0)
     rows = rng.choice(len(weight), settings.denoiser_batch, p=weight / weight.sum())
