@@ -9,7 +9,8 @@ with. PSNR is of the mean error from the float32 plates.
 Seconds are of the processor, not of the clock, on one thread: other work on the machine slows them,
 but does not count in them. Every photograph's first plate is painted by the baseline as well, just
 before, and the ratio is the median of these pairs. Nothing is trained here; what is quantised with
-ranges of activations learns them from products that are not measured.
+ranges of activations learns them from products that are not measured. All rows take about twelve
+minutes of one core; a compiler for C++ must be there for ``compile``.
 
 Example:
     $ python experiments/generator/compression_study.py
