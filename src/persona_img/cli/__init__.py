@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from persona_img.cli import demo, editing, evaluation, live, pictures, shop, training
+from persona_img.cli import demo, editing, evaluation, live, maskers, pictures, shop, training
 from persona_img.errors import PersonaImgError
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for group in (pictures, editing, shop, live, training, evaluation, demo):
+for group in (pictures, editing, shop, live, training, maskers, evaluation, demo):
     group.register(app)
 
 

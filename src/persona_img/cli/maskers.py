@@ -1,0 +1,125 @@
+"""Commands that teach a masker, and how far it is to be trusted."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from persona_img.cli.training import Device, Groups, Photos, Seed, Textures, Threads, Work
+from persona_img.workspace import writable_folder
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(
+        "train-masker",
+        epilog="Example: `persona-img train-masker --photos photos/ --textures textures/ "
+        "--cutouts cutouts/ --work masker-work/ -o masker/`",
+    )(train_masker)
+    app.command(
+        "calibrate-masker",
+        epilog="Example: `persona-img calibrate-masker --model ZhengPeng7/BiRefNet "
+        "--trust-remote-code --photos photos/ --verified verified.csv`",
+    )(calibrate_masker)
+
+
+def train_masker(
+    photos: Photos,
+    textures: Textures,
+    groups: Groups = None,
+    cutouts: Annotated[
+        Path | None, typer.Option(help="Folder of products with true alpha, PNG.")
+    ] = None,
+    families: Annotated[
+        Path | None, typer.Option(help="CSV with image, sender_id of cut-outs: families held out.")
+    ] = None,
+    scenes: Annotated[list[Path] | None, typer.Option(help="Folder of further backdrops.")] = None,
+    leave_out: Annotated[
+        Path | None, typer.Option(help="File of photos' stems, a line each, not to be touched.")
+    ] = None,
+    composites: Annotated[
+        Path | None, typer.Option(help="Composites with exact masks, for the report.")
+    ] = None,
+    verified: Annotated[
+        Path | None,
+        typer.Option(help="CSV with image, right of photos whose masks were looked at."),
+    ] = None,
+    work: Work = Path("masker-work"),
+    out: Annotated[Path, typer.Option("-o", "--out", help="The masker.")] = Path("masker"),
+    small_steps: Annotated[int, typer.Option(help="Steps at two thirds of the size.")] = 4000,
+    full_steps: Annotated[int, typer.Option(help="Steps at full size.")] = 1500,
+    max_photos: Annotated[int, typer.Option(help="Photos cut out at most.")] = 1600,
+    made: Annotated[int, typer.Option(help="Training scenes made.")] = 6000,
+    device: Device = "cpu",
+    threads: Threads = 0,
+    seed: Seed = 7,
+) -> None:
+    """Train the learned masker; stop it when you like, the same command goes on."""
+    import torch
+
+    from persona_img.masking.corpus import MaskCorpusSettings
+    from persona_img.masking.evaluation import evaluate
+    from persona_img.masking.training import MaskTrainingSettings
+    from persona_img.masking.training import train_masker as train
+
+    if threads:
+        torch.set_num_threads(threads)
+    left_out = leave_out.read_text(encoding="utf-8").split() if leave_out else []
+    corpus = MaskCorpusSettings(
+        photos=photos,
+        textures=textures,
+        groups=groups,
+        cutouts=cutouts,
+        cutout_groups=families,
+        scenes=tuple(scenes or ()),
+        leave_out=frozenset(left_out),
+        max_photos=max_photos,
+        made=made,
+        seed=seed,
+    )
+    training = MaskTrainingSettings(
+        small_steps=small_steps, full_steps=full_steps, device=device, seed=seed
+    )
+    writable_folder(work)
+    train(corpus, training, work, writable_folder(out))
+    json.dump(evaluate(out, corpus, work, composites, verified), sys.stdout, indent=1)
+    print()
+
+
+def calibrate_masker(
+    model: Annotated[str, typer.Option(help="Id or folder of a segmentation model.")],
+    photos: Photos,
+    verified: Annotated[
+        Path, typer.Option(help="CSV with image, right of photos whose masks were looked at.")
+    ],
+    label: Annotated[
+        list[str] | None, typer.Option(help="A class that is product; again for more.")
+    ] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option(help="Whether code that comes with the model may run.")
+    ] = False,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The confidence, a file.")] = Path(
+        "masker-confidence.json"
+    ),
+) -> None:
+    """Learn what the confidence of a model from transformers is worth, for masker_confidence."""
+    from persona_img import wiring
+    from persona_img.masking.evaluation import calibration_of, verified_photos
+    from persona_img.settings import Settings
+
+    masker = wiring.transformers_masker(
+        Settings.load(
+            masker="transformers",
+            masker_model=model,
+            masker_labels=tuple(label or ()),
+            trust_remote_code=trust_remote_code,
+        )
+    )
+    confidence, report = calibration_of(masker, [], verified_photos(verified, photos))
+    out.write_text(json.dumps(confidence, indent=1) + "\n", encoding="utf-8")
+    json.dump(report, sys.stdout, indent=1)
+    print()
