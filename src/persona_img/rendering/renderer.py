@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from contextlib import suppress
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +13,6 @@ import numpy as np
 from persona_img.domain.decision import uniform
 from persona_img.domain.digest import digest_of
 from persona_img.errors import InvalidInput, LowMaskConfidence, RenderRejected, UnknownStyle
-from persona_img.imaging.grain import grain_of
 from persona_img.imaging.matting import foreground
 from persona_img.imaging.photo import png_bytes
 from persona_img.masking.base import supplied
@@ -23,12 +20,12 @@ from persona_img.masking.classic import ClassicMasker
 from persona_img.rendering.base import RenderSettings, Variant
 from persona_img.rendering.certificate import certify
 from persona_img.rendering.compose import Placed, compose
-from persona_img.rendering.enhance import Spot, enlarge
-from persona_img.rendering.framing import frame_of
+from persona_img.rendering.enhance import enlarge
 from persona_img.rendering.gate import judge, picture_scores, plate_scores
 from persona_img.rendering.material import matched, sheet_of
 from persona_img.rendering.measure import Look, compare_product
 from persona_img.rendering.relight import Relight
+from persona_img.rendering.shot import Canvas, Clock, Shot
 from persona_img.rendering.text_area import TextArea
 from persona_img.rendering.tone import FARTHEST_PULL, MOST_PULL, Lighting, light_of
 
@@ -39,7 +36,6 @@ if TYPE_CHECKING:
 
     from persona_img.domain.style import Style
     from persona_img.imaging.frame import Frame
-    from persona_img.imaging.light import Light
     from persona_img.imaging.photo import Photo
     from persona_img.masking.base import Masker, ProductMask
     from persona_img.rendering.adherence import StyleJudge
@@ -48,7 +44,6 @@ if TYPE_CHECKING:
 
 _VERSION = "5"
 """Raised whenever the same recipe would give other pixels."""
-_KEEP_ALL = 4_000_000  # pixels: up to here every canvas of a photo is kept for its other styles
 _MARK = "persona-img"
 """Keyword of the PNG text that says which recipe made a variant."""
 
@@ -127,8 +122,8 @@ class BackdropRenderer:
                     raise
                 on_rejected(style, rejected)
 
-    def _shot(self, photo: Photo) -> _Shot:
-        clock = _Clock()
+    def _shot(self, photo: Photo) -> Shot:
+        clock = Clock()
         with clock("mask"):
             cut = self.mask(photo)
             least = self.settings.min_confidence
@@ -139,11 +134,11 @@ class BackdropRenderer:
                     f"({weakest}) is below {least:.2f}; supply a mask or another photo"
                 )
             product = foreground(photo.pixels, cut.alpha)
-        return _Shot(photo, cut, product, clock.seconds["mask"], self.fingerprint())
+        return Shot(photo, cut, product, clock.seconds["mask"], self.fingerprint())
 
-    def _best_of(self, shot: _Shot, style: Style, seed: int) -> Variant:
+    def _best_of(self, shot: Shot, style: Style, seed: int) -> Variant:
         """The best candidate that passes the gate, or what the fallback makes."""
-        clock = _Clock({"mask": shot.seconds})
+        clock = Clock({"mask": shot.seconds})
         passed: list[Variant] = []
         refused: list[str] = []
         final = False
@@ -174,12 +169,12 @@ class BackdropRenderer:
 
     def _candidate(
         self,
-        shot: _Shot,
+        shot: Shot,
         style: Style,
         seed: int,
         attempt: int,
         source: BackdropSource,
-        clock: _Clock,
+        clock: Clock,
     ) -> Variant:
         asked, light = source.colour(style.values), light_of(style.values.get("light", "soft"))
         drawn, canvas = _drawn(seed, attempt), self._canvas(shot, style, source)
@@ -240,11 +235,11 @@ class BackdropRenderer:
             )
         return Variant(png, pixels, certificate, shot.cut, gate, style, seed, dict(clock.seconds))
 
-    def _canvas(self, shot: _Shot, style: Style, source: BackdropSource) -> _Canvas:
+    def _canvas(self, shot: Shot, style: Style, source: BackdropSource) -> Canvas:
         return shot.canvas(style.values.get("framing", "centred"), self.settings.layout, source)
 
     def _lit(
-        self, shot: _Shot, canvas: _Canvas, plate: NDArray[np.float32], lighting: Lighting
+        self, shot: Shot, canvas: Canvas, plate: NDArray[np.float32], lighting: Lighting
     ) -> tuple[Placed, NDArray[np.uint8], Relight | None]:
         """The product on its canvas, the photo it is to equal, and the light put on both."""
         if self.settings.relight == 0.0:
@@ -271,7 +266,7 @@ class BackdropRenderer:
         return {} if adherence is None else {"adherence": adherence}
 
     def _recipe(
-        self, shot: _Shot, style: Style, seed: int, attempt: int, source: BackdropSource
+        self, shot: Shot, style: Style, seed: int, attempt: int, source: BackdropSource
     ) -> dict[str, Any]:
         """Everything the pixels depend on; also written into the PNG, so bytes name the recipe."""
         mine = self.settings
@@ -288,75 +283,6 @@ class BackdropRenderer:
             "mask": shot.cut.source,
             "version": version("persona-img"),
         }
-
-
-@dataclass(frozen=True, eq=False)
-class _Canvas:
-    """A framing of one photo: the product on the canvas, and at the size of a plate."""
-
-    placed: Placed
-    spot: Spot
-    product: NDArray[np.uint8]
-    mask: NDArray[np.float32]
-    _lightings: dict[Light, Lighting] = field(default_factory=dict)
-
-    def lighting(self, light: Light) -> Lighting:
-        """That light on this canvas; every style that has it shares it."""
-        return self._lightings.setdefault(light, Lighting(self.mask, light))
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.mask.shape[0], self.mask.shape[1]
-
-
-@dataclass(eq=False)
-class _Shot:
-    """One photo with all that its variants share."""
-
-    photo: Photo
-    cut: ProductMask
-    product: NDArray[np.uint8]
-    seconds: float
-    renderer: str
-    _canvases: dict[tuple[str, tuple[int, int]], _Canvas] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return str(self.photo.source or self.photo.digest[:12])
-
-    @cached_property
-    def grain(self) -> float:
-        return grain_of(self.photo.pixels)
-
-    def canvas(self, framing: str, layout: Layout, source: BackdropSource) -> _Canvas:
-        """The canvas of a framing; of a large photo only the last is kept, for they fill memory."""
-        frame = frame_of(self.cut.alpha, framing, layout)
-        size = source.size(frame.height, frame.width)
-        if (framing, size) not in self._canvases:
-            if self.photo.pixels.shape[0] * self.photo.pixels.shape[1] > _KEEP_ALL:
-                self._canvases.clear()
-            placed = Placed.of(frame, self.photo.pixels, self.cut.alpha, self.product)
-            spot = Spot.of((frame.height, frame.width), size)
-            mask = spot.shrink(placed.alpha, size).astype(np.float32) / 255.0
-            canvas = _Canvas(placed, spot, spot.shrink(placed.on_grey(), size), mask)
-            self._canvases[framing, size] = canvas
-        return self._canvases[framing, size]
-
-
-@dataclass
-class _Clock:
-    """Seconds by stage; stages that come again add up."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            passed = time.perf_counter() - started
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + passed
 
 
 def _text_area(pixels: NDArray[np.uint8], layout: Layout, frame: Frame) -> TextArea | None:
