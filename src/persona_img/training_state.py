@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from tqdm import tqdm
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import nn
+    from torch import Tensor, nn
 
 
 class SavedState:
@@ -40,6 +41,41 @@ class SavedState:
         """Write everything as it is after ``step`` steps."""
         write_whole(self.path, {"step": step} | {n: p.state_dict() for n, p in self.parts.items()})
         self.step, self.last = step, time.monotonic()
+
+
+class Best:
+    """The weights that were best on what is held out, as a part of a :class:`SavedState`.
+
+    Args:
+        weights: The first ones.
+        loss: Theirs; infinite where nobody looked yet.
+
+    Attributes:
+        update: After how many updates the best were seen.
+        missed: Looks since then.
+    """
+
+    def __init__(self, weights: dict[str, Tensor], loss: float = math.inf) -> None:
+        self.weights, self.loss, self.update, self.missed = _copied(weights), loss, 0, 0
+
+    def see(self, weights: dict[str, Tensor], loss: float, update: int) -> None:
+        """Keep a copy of these if they are better; a loss that is not a number is not."""
+        if loss < self.loss:
+            self.weights, self.loss, self.update, self.missed = _copied(weights), loss, update, 0
+        else:
+            self.missed += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything, for :class:`SavedState`."""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of :meth:`state_dict`."""
+        vars(self).update(state)
+
+
+def _copied(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in weights.items()}
 
 
 def set_rate(optimiser: torch.optim.Optimizer, peak: float, step: int, total: int) -> None:

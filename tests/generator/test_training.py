@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from persona_img.errors import InvalidInput, NotEnoughData
-from persona_img.generator import codec_training
+from persona_img.generator import codec_training, training
 from persona_img.generator.codec_training import train_codec
 from persona_img.generator.corpus import Corpus, CorpusSettings, cut_photos, list_photos
 from persona_img.generator.evaluation import evaluate, index_training
@@ -90,6 +90,53 @@ def test_training_can_begin_with_a_checkpoint(
     (tmp_path / "codec.pt").unlink()
     with pytest.raises(InvalidInput, match="another shape"):
         train(corpus_settings, wider, tmp_path, tmp_path / "other", checkpoint)
+
+
+def test_it_stops_where_held_out_plates_gain_nothing_and_keeps_the_best(
+    corpus_settings: CorpusSettings,
+    training_settings: TrainingSettings,
+    checkpoint: Path,
+    cut_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("cut", "plates", "latents.pt"):
+        (tmp_path / name).symlink_to(cut_folder / name)
+    (tmp_path / "codec.pt").write_bytes((cut_folder / "codec.pt").read_bytes())
+    patient = dataclasses.replace(
+        training_settings, denoiser_steps=40, check_every=1, patience=2, denoiser_rate=1e-2
+    )
+    losses, seen = iter([3.0, 1.0, 2.0, float("nan"), 0.0]), []
+
+    def held_loss(net: training.Painter, *_: object) -> float:
+        seen.append({name: value.clone() for name, value in net.state_dict().items()})
+        return next(losses)
+
+    monkeypatch.setattr(training, "held_loss", held_loss)
+    written = BackdropPipeline.from_pretrained(
+        train(corpus_settings, patient, tmp_path, tmp_path / "out"), local_files_only=True
+    )
+    assert len(seen) == 4
+    assert torch.load(tmp_path / "denoiser.pt", weights_only=True)["step"] == 4
+    for name, value in written.denoiser.state_dict().items():
+        assert torch.equal(value, seen[1][f"denoiser.{name}"].half().float()), name
+    train(corpus_settings, patient, tmp_path, tmp_path / "out")
+    assert len(seen) == 4, "what has stopped stays stopped"
+
+
+def test_held_out_plates_are_not_trained_on(
+    checkpoint: Path, training_settings: TrainingSettings, cut_folder: Path
+) -> None:
+    latents = training.load_latents(cut_folder)
+    learned, unseen = training.held_plates(latents, training_settings)
+    for name, some in latents.items():
+        parts = [learned[name]["target"], unseen[name]["target"]]
+        assert [len(p) for p in parts] == [len(some["target"]) - len(parts[1]), len(parts[1])]
+        both = {row.numpy().tobytes() for row in parts[0]} & {
+            row.numpy().tobytes() for row in parts[1]
+        }
+        assert not both
+    assert sum(len(some["target"]) for some in unseen.values()) >= 1
 
 
 def test_cached_latents_hide_the_product_of_a_photo_but_not_of_a_made_plate(

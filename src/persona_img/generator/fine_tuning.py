@@ -25,7 +25,7 @@ from persona_img.generator.fine_tuning_report import likeness
 from persona_img.generator.pipeline import BackdropPipeline, predict
 from persona_img.generator.shop_photos import latents_of, mirrored, shop_plates
 from persona_img.generator.training import flow_loss
-from persona_img.training_state import SavedState, set_rate
+from persona_img.training_state import Best, SavedState, set_rate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,25 +66,6 @@ class FineTuneSettings:
     held_out: float = 0.2
     save_every: float = 120.0
     seed: int = 7
-
-
-class _Best:
-    """The weights that were best on held-out photos, as a part of a :class:`SavedState`."""
-
-    def __init__(self, weights: dict[str, Tensor], loss: float) -> None:
-        self.weights, self.loss, self.update, self.missed = _copied(weights), loss, 0, 0
-
-    def see(self, weights: dict[str, Tensor], loss: float, update: int) -> None:
-        if loss < self.loss:
-            self.weights, self.loss, self.update, self.missed = _copied(weights), loss, update, 0
-        else:
-            self.missed += 1
-
-    def state_dict(self) -> dict[str, Any]:
-        return dict(vars(self))
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
 
 
 def fine_tune(
@@ -150,7 +131,7 @@ def fine_tune(
     )
     tuning = _Tuning(denoiser, known, pipeline, settings)
     before = {name: tuning.loss_of(some) for name, some in tests.items()}
-    best = _Best(tuning.weights(), before["held_out"])
+    best = Best(tuning.weights(), before["held_out"])
     state = SavedState(
         work / "adapter.pt",
         {"lora": tuning.lora, "optimiser": tuning.optimiser, "best": best},
@@ -294,7 +275,3 @@ def _split(plates: list[Plate], settings: FineTuneSettings) -> tuple[list[Plate]
     order = np.random.default_rng([settings.seed, 5]).permutation(len(plates))
     count = max(2, round(settings.held_out * len(plates)))
     return [plates[i] for i in order[count:]], [plates[i] for i in order[:count]]
-
-
-def _copied(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in weights.items()}

@@ -25,7 +25,7 @@ from persona_img.generator.processes import device_of, join_processes
 from persona_img.generator.style_encoder import StyleEncoder
 from persona_img.generator.training_settings import TrainingSettings, copy_weights, signed
 from persona_img.imaging.light import LIGHTS
-from persona_img.training_state import SavedState, follow, set_rate, write_whole
+from persona_img.training_state import Best, SavedState, follow, set_rate, write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from persona_img.generator.codec import Codec
 
 _LATENTS = "latents.pt"
+_MOST_HELD = 64  # plates of a size: a look at them takes seconds
 
 
 def train(
@@ -202,16 +203,21 @@ def train_denoiser(
     optimiser = torch.optim.AdamW(
         net.parameters(), settings.denoiser_rate, weight_decay=1e-3, betas=(0.9, 0.99)
     )
-    parts = {"net": net, "averaged": averaged, "optimiser": optimiser}
+    learned, unseen = held_plates(latents, settings)
+    best = Best(averaged.state_dict())
+    parts = {"net": net, "averaged": averaged, "optimiser": optimiser, "best": best}
     state = SavedState(work / "denoiser.pt", parts, settings.save_every)
     first = processes.is_main_process
     joined, stepper = processes.prepare(net, optimiser)
 
     def export() -> None:
+        shown = copy.deepcopy(averaged)
+        if best.update:
+            shown.load_state_dict(best.weights)
         BackdropPipeline(
             codec=cast("Codec", copy.deepcopy(codec)),
-            denoiser=copy.deepcopy(averaged.denoiser),
-            style_encoder=copy.deepcopy(averaged.style),
+            denoiser=shown.denoiser,
+            style_encoder=shown.style,
             scheduler=FlowMatchEulerDiscreteScheduler(),
         ).to(dtype=torch.float16).save_pretrained(out, safe_serialization=True)
 
@@ -222,15 +228,17 @@ def train_denoiser(
         total=settings.denoiser_steps,
         disable=not first,
     )
-    smooth = float("nan")
+    smooth, done, enough = float("nan"), state.step, best.missed >= settings.patience
     for step in bar:
+        if enough:
+            break
         set_rate(optimiser, settings.denoiser_rate, step, settings.denoiser_steps)
         for part in range(settings.accumulate):
             # Batches are counted over steps, parts and processes: no two are the same.
             draw = step * settings.accumulate + part
             draw = draw * processes.num_processes + processes.process_index
             torch.manual_seed(settings.seed * 1_000_003 + draw)
-            batch = batch_of(latents, settings, np.random.default_rng([settings.seed, 2, draw]))
+            batch = batch_of(learned, settings, np.random.default_rng([settings.seed, 2, draw]))
             with processes.accumulate(joined):
                 loss = joined({k: v.to(device) for k, v in batch.items()})
                 processes.backward(loss)
@@ -240,14 +248,52 @@ def train_denoiser(
                 stepper.zero_grad()
         value = loss.item()
         smooth = value if smooth != smooth else 0.98 * smooth + 0.02 * value
-        bar.set_postfix(loss=f"{smooth:.3f}")
+        bar.set_postfix(loss=f"{smooth:.3f}", held_out=f"{best.loss:.3f}")
+        done = step + 1
         if first:
             follow(averaged, net, settings.ema, step)
-            if state.maybe_save(step + 1, {"loss": smooth}):
-                export()
+        if done % settings.check_every == 0 or done == settings.denoiser_steps:
+            if first:
+                with processes.autocast():
+                    loss_now = held_loss(averaged, unseen, device)
+                best.see(averaged.state_dict(), loss_now, done)
+            missed = torch.tensor(float(first and best.missed >= settings.patience), device=device)
+            enough = processes.reduce(missed).item() > 0
+        if first and state.maybe_save(done, {"loss": smooth, "held_out": best.loss}):
+            export()
     if first:
-        state.save(settings.denoiser_steps)
+        state.save(done)
         export()
+
+
+def held_plates(
+    latents: dict[str, dict[str, Tensor]], settings: TrainingSettings
+) -> tuple[dict[str, dict[str, Tensor]], dict[str, dict[str, Tensor]]]:
+    """Plates to train on, and those that tell when to stop, drawn by the seed."""
+    learned, unseen = {}, {}
+    for name, some in latents.items():
+        count = len(some["target"])
+        rng = np.random.default_rng([settings.seed, 7, count])
+        order = torch.from_numpy(rng.permutation(count))
+        held = min(_MOST_HELD, count // 2, max(1, round(settings.held_out * count)))
+        learned[name] = {key: values[order[held:].sort().values] for key, values in some.items()}
+        unseen[name] = {key: values[order[:held].sort().values] for key, values in some.items()}
+    return learned, unseen
+
+
+def held_loss(net: Painter, unseen: dict[str, dict[str, Tensor]], device: torch.device) -> float:
+    """Mean loss of plates that are not trained on, always at the same times and noise."""
+    total, count = 0.0, 0
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        for some in unseen.values():
+            size = len(some["target"])
+            if size:
+                batch = {name: values.to(device) for name, values in some.items()}
+                times = (torch.arange(size, device=device) + 0.5) / size
+                loss = flow_loss(net.denoiser, net.style, batch, times)
+                total, count = total + loss.item() * size, count + size
+    return total / count if count else float("nan")
 
 
 def flow_loss(

@@ -32,6 +32,9 @@ class TrainingSettings:
         drop_style: Chance that a sample is trained without any style (guidance needs it).
         drop_attribute: Chance that one attribute is left out.
         photo_share: Share of samples that are merchants' photos, the rest is made.
+        held_out: Share of plates that the denoiser is not trained on; at most 64 of each size.
+        check_every: Steps between looks at those.
+        patience: Looks without a gain after which training stops; the best weights are kept.
         save_every: Seconds between states written.
         latent_channels: Of the codec.
         codec_widths: Codec channels at 1/4, 1/8 and 1/16.
@@ -55,6 +58,9 @@ class TrainingSettings:
     drop_style: float = 0.1
     drop_attribute: float = 0.05
     photo_share: float = 0.12
+    held_out: float = 0.03
+    check_every: int = 250
+    patience: int = 8
     save_every: float = 180.0
     latent_channels: int = 32
     codec_widths: tuple[int, int, int] = (64, 128, 192)
