@@ -6,31 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
 from safetensors.torch import save_file
 
+from generator.tiny import tiny_pipeline
 from persona_img.errors import InvalidInput, NotFound, UnknownStyle
 from persona_img.generator.adapter import FILE, Adapter, fingerprint_of
-from persona_img.generator.codec import Codec
-from persona_img.generator.pipeline import BackdropPipeline, new_denoiser
-from persona_img.generator.style_encoder import StyleEncoder
+from persona_img.generator.pipeline import BackdropPipeline
 
 peft = pytest.importorskip("peft")
 LAYERS = ["to_q", "conv1", "proj_in"]
-
-
-def fresh(seed: int = 0) -> BackdropPipeline:
-    torch.manual_seed(seed)
-    surfaces = {"linen": [80, 1, 4, 1.0], "wood": [70, 6, 20, 0.4]}
-    encoder = StyleEncoder(surfaces, ["soft"], {"neutral": [0, 0], "sage": [-8, 7]}, width=32)
-    made = BackdropPipeline(
-        Codec(8, (16, 16, 32)).eval(),
-        new_denoiser(8, 32, (32, 32)).eval(),
-        encoder.eval(),
-        FlowMatchEulerDiscreteScheduler(),
-    )
-    made.set_progress_bar_config(disable=True)
-    return made
 
 
 def worn(pipeline: BackdropPipeline) -> Any:
@@ -58,25 +42,25 @@ def answer(denoiser: Any) -> torch.Tensor:
 
 @pytest.fixture
 def adapter() -> Adapter:
-    weights = peft.utils.get_peft_model_state_dict(worn(fresh()))
-    return Adapter(weights, "linen", (50.0, 30.0, 20.0), fingerprint_of(fresh()))
+    weights = peft.utils.get_peft_model_state_dict(worn(tiny_pipeline()))
+    return Adapter(weights, "linen", (50.0, 30.0, 20.0), fingerprint_of(tiny_pipeline()))
 
 
 def test_merged_weights_answer_as_peft_does(adapter: Adapter) -> None:
-    pipeline = fresh()
+    pipeline = tiny_pipeline()
     plain = answer(pipeline.denoiser)
     adapter.merge_into(pipeline)
     merged = answer(pipeline.denoiser)
-    torch.testing.assert_close(merged, answer(worn(fresh())), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(merged, answer(worn(tiny_pipeline())), atol=1e-4, rtol=1e-4)
     assert (merged - plain).abs().max() > 0.01
     assert not hasattr(pipeline.denoiser, "peft_config")
 
 
 def test_diffusers_reads_the_file_too(adapter: Adapter, tmp_path: Path) -> None:
     adapter.save(tmp_path)
-    pipeline = fresh()
+    pipeline = tiny_pipeline()
     pipeline.denoiser.load_lora_adapter(tmp_path, prefix=None, weight_name=FILE)
-    torch.testing.assert_close(answer(pipeline.denoiser), answer(worn(fresh())))
+    torch.testing.assert_close(answer(pipeline.denoiser), answer(worn(tiny_pipeline())))
 
 
 def test_what_is_saved_is_loaded(adapter: Adapter, tmp_path: Path) -> None:
@@ -93,7 +77,7 @@ def test_what_is_saved_is_loaded(adapter: Adapter, tmp_path: Path) -> None:
 
 
 def test_the_surface_gets_the_shops_colour_and_no_other_does(adapter: Adapter) -> None:
-    pipeline = fresh()
+    pipeline = tiny_pipeline()
     adapter.merge_into(pipeline)
     encoder = pipeline.style_encoder
     assert encoder.colour_of("linen", "neutral") == (50.0, 30.0, 20.0)
@@ -105,24 +89,24 @@ def test_another_checkpoint_is_refused_and_so_is_one_that_is_changed_already(
     adapter: Adapter,
 ) -> None:
     with pytest.raises(InvalidInput, match="only the checkpoint that it was learned on"):
-        adapter.merge_into(fresh(seed=3))
-    pipeline = fresh()
+        adapter.merge_into(tiny_pipeline(seed=3))
+    pipeline = tiny_pipeline()
     adapter.merge_into(pipeline)
     with pytest.raises(InvalidInput, match="only the checkpoint that it was learned on"):
         adapter.merge_into(pipeline)
 
 
 def test_a_checkpoint_is_the_same_in_half_precision(tmp_path: Path) -> None:
-    pipeline = fresh()
+    pipeline = tiny_pipeline()
     found = fingerprint_of(pipeline)
     pipeline.to(dtype=torch.float16).save_pretrained(tmp_path)
     assert fingerprint_of(BackdropPipeline.from_pretrained(tmp_path)) == found
-    assert fingerprint_of(fresh(seed=3)) != found
+    assert fingerprint_of(tiny_pipeline(seed=3)) != found
 
 
 def test_a_surface_the_checkpoint_does_not_know_is_refused(adapter: Adapter) -> None:
     with pytest.raises(UnknownStyle, match="velvet"):
-        dataclasses.replace(adapter, surface="velvet").merge_into(fresh())
+        dataclasses.replace(adapter, surface="velvet").merge_into(tiny_pipeline())
 
 
 def test_folders_without_an_adapter_are_refused(tmp_path: Path) -> None:

@@ -2,31 +2,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
 
+from generator.tiny import tiny_pipeline
 from persona_img.errors import InvalidInput
-from persona_img.generator.codec import Codec
 from persona_img.generator.guidance import Chain, Guidance
-from persona_img.generator.pipeline import BackdropPipeline, new_denoiser
-from persona_img.generator.style_encoder import StyleEncoder
+from persona_img.generator.pipeline import BackdropPipeline
 
 STYLE = {"surface": "linen", "light": "soft", "palette": "sage"}
 
 
 @pytest.fixture(scope="module")
 def pipeline() -> BackdropPipeline:
-    torch.manual_seed(0)
-    encoder = StyleEncoder(
-        {"linen": [80, 1, 4, 1.0]}, ["soft"], {"neutral": [0, 0], "sage": [-8, 7]}, width=32
-    )
-    made = BackdropPipeline(
-        Codec(8, (16, 16, 32)).eval(),
-        new_denoiser(8, 32, (32, 32)).eval(),
-        encoder.eval(),
-        FlowMatchEulerDiscreteScheduler(),
-    )
-    made.set_progress_bar_config(disable=True)
-    return made
+    return tiny_pipeline()
 
 
 def painted(pipeline: BackdropPipeline, guidance: Guidance | None) -> torch.Tensor:

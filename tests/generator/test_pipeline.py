@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
 
+from generator.tiny import tiny_pipeline
 from persona_img.errors import InvalidInput, UnknownStyle
-from persona_img.generator.codec import Codec
-from persona_img.generator.pipeline import BackdropPipeline, mask_cells, new_denoiser
+from persona_img.generator.pipeline import BackdropPipeline, mask_cells
 from persona_img.generator.style_encoder import StyleEncoder
 
 LINEN = {"surface": "linen", "light": "soft", "palette": "sage"}
@@ -26,22 +25,7 @@ def test_a_loaded_encoder_means_the_same_by_a_surface(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def pipeline() -> BackdropPipeline:
-    """The real classes at tiny size, untrained but not silent."""
-    torch.manual_seed(0)
-    encoder = StyleEncoder(
-        {"linen": [80, 1, 4, 1.0], "wood": [70, 6, 20, 0.4]},
-        ["soft", "sun"],
-        {"neutral": [0, 0], "sage": [-8, 7]},
-        width=32,
-    )
-    made = BackdropPipeline(
-        Codec(8, (16, 16, 32)).eval(),
-        new_denoiser(8, 32, (32, 32)).eval(),
-        encoder.eval(),
-        FlowMatchEulerDiscreteScheduler(),
-    )
-    made.set_progress_bar_config(disable=True)
-    return made
+    return tiny_pipeline()
 
 
 def inputs(batch: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
