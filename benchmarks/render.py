@@ -28,11 +28,11 @@ from persona_img import wiring
 from persona_img.generator.pipeline import BackdropPipeline
 from persona_img.imaging.distance import backdrop_patches, sliced_wasserstein
 from persona_img.imaging.photo import Photo, load_photo, png_bytes
-from persona_img.rendering.adherence import StyleJudge
 from persona_img.rendering.compose import Placed
 from persona_img.rendering.enhance import Spot
-from persona_img.rendering.evaluation import Asked, references, resized, spread
 from persona_img.rendering.framing import frame_of
+from persona_img.rendering.proof.adherence import StyleJudge
+from persona_img.reports.evaluation import Asked, references, resized, spread
 from persona_img.settings import ASSETS, Settings
 
 if TYPE_CHECKING:

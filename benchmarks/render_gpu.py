@@ -29,8 +29,8 @@ from timing import CONSOLE, Row, attempt, begin, keep, measure, options, table
 from persona_img import wiring
 from persona_img.generator.pipeline import BackdropPipeline
 from persona_img.imaging.photo import load_photo
-from persona_img.rendering.diffusion import DiffusionBackdrops
-from persona_img.rendering.evaluation import resized, spread
+from persona_img.rendering.sources.diffusion import DiffusionBackdrops
+from persona_img.reports.evaluation import resized, spread
 from persona_img.settings import ASSETS, Settings
 from persona_img.threads import one_thread
 
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from persona_img.rendering.evaluation import Asked
     from persona_img.rendering.renderer import BackdropRenderer
+    from persona_img.reports.evaluation import Asked
 
 STRENGTH = 0.6  # as shipped
 STARTS = {"from noise": None, "from a tile": STRENGTH}

@@ -15,9 +15,9 @@ from persona_img.domain.feedback import FEEDBACK_COLUMNS
 from persona_img.errors import NotEnoughData
 from persona_img.profiles.frame import FrameFeatureSource
 from persona_img.rendering.base import RenderSettings
-from persona_img.rendering.gate import RULES
-from persona_img.rendering.plain import PlainBackdrops
+from persona_img.rendering.proof.gate import RULES
 from persona_img.rendering.renderer import BackdropRenderer
+from persona_img.rendering.sources.plain import PlainBackdrops
 from persona_img.serving.decide import Decider
 from persona_img.serving.memory_log import MemoryEventLog
 from persona_img.settings import ASSETS, Settings

@@ -55,14 +55,14 @@ from persona_img.imaging.colour import mean_lab
 from persona_img.imaging.distance import backdrop_patches, sliced_wasserstein
 from persona_img.imaging.matting import foreground
 from persona_img.imaging.photo import list_photos, load_photo
-from persona_img.rendering.adherence import StyleJudge
 from persona_img.rendering.compose import Placed
-from persona_img.rendering.diffusion import DiffusionBackdrops
 from persona_img.rendering.enhance import Spot
-from persona_img.rendering.evaluation import Asked, references, spread
 from persona_img.rendering.framing import frame_of
-from persona_img.rendering.material import sheet_of
+from persona_img.rendering.proof.adherence import StyleJudge
+from persona_img.rendering.sources.diffusion import DiffusionBackdrops
+from persona_img.rendering.sources.material import sheet_of
 from persona_img.rendering.tone import Lighting, light_of
+from persona_img.reports.evaluation import Asked, references, spread
 from persona_img.settings import Settings
 from persona_img.threads import one_thread
 

@@ -25,16 +25,16 @@ from persona_img.generator.guidance import ORDER, Guidance
 from persona_img.imaging.colour import mean_lab
 from persona_img.imaging.matting import foreground
 from persona_img.imaging.photo import list_photos, load_photo
-from persona_img.rendering.adherence import StyleJudge
 from persona_img.rendering.compose import Placed
-from persona_img.rendering.diffusion import DiffusionBackdrops
 from persona_img.rendering.enhance import Spot
-from persona_img.rendering.evaluation import spread
 from persona_img.rendering.framing import frame_of
+from persona_img.rendering.proof.adherence import StyleJudge
+from persona_img.rendering.sources.diffusion import DiffusionBackdrops
+from persona_img.reports.evaluation import spread
 from persona_img.settings import Settings
 
 if TYPE_CHECKING:
-    from persona_img.rendering.evaluation import Asked
+    from persona_img.reports.evaluation import Asked
 
 FOLDERS = [Path(__file__).parents[1] / "render" / name for name in ("products", "unseen")]
 EACH = 4

@@ -22,14 +22,14 @@ from persona_img import wiring
 from persona_img.imaging.colour import from_lab, to_lab
 from persona_img.imaging.matting import composite, foreground
 from persona_img.imaging.photo import Photo, load_photo
-from persona_img.rendering.adherence import StyleJudge
 from persona_img.rendering.compose import Placed, compose
-from persona_img.rendering.evaluation import spread
 from persona_img.rendering.framing import frame_of
-from persona_img.rendering.gate import RULES, judge, picture_scores, plate_scores
-from persona_img.rendering.measure import Look, compare_product
-from persona_img.rendering.tiles import LibraryBackdrops
+from persona_img.rendering.proof.adherence import StyleJudge
+from persona_img.rendering.proof.gate import RULES, judge, picture_scores, plate_scores
+from persona_img.rendering.proof.measure import Look, compare_product
+from persona_img.rendering.sources.tiles import LibraryBackdrops
 from persona_img.rendering.tone import Lighting, light_of
+from persona_img.reports.evaluation import spread
 from persona_img.settings import ASSETS, Settings
 
 if TYPE_CHECKING:

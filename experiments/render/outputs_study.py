@@ -27,8 +27,8 @@ from rich.table import Table
 from persona_img import wiring
 from persona_img.imaging.holdout import split_photos
 from persona_img.imaging.photo import load_photo, pixel_digest
-from persona_img.rendering.evaluation import resized, spread
-from persona_img.rendering.gate import RULES, judge
+from persona_img.rendering.proof.gate import RULES, judge
+from persona_img.reports.evaluation import resized, spread
 from persona_img.settings import Settings
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from persona_img.ranking.lightgbm import LightGBMRanker
     from persona_img.ranking.policy import ThompsonPolicy
     from persona_img.ranking.popularity import PopularityRanker
-    from persona_img.rendering.certificate import verify
+    from persona_img.rendering.proof.certificate import verify
     from persona_img.rendering.renderer import BackdropRenderer
     from persona_img.settings import Settings
     from persona_img.wiring import read_feedback, read_variants, renderer
@@ -62,7 +62,7 @@ _HOMES = {
     "read_feedback": "wiring",
     "read_variants": "wiring",
     "renderer": "wiring",
-    "verify": "rendering.certificate",
+    "verify": "rendering.proof.certificate",
 }
 
 __all__ = [

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from persona_img.domain.catalog import Catalog, Product
     from persona_img.profiles.base import FeatureSource
     from persona_img.rendering.base import Renderer, Variant
-    from persona_img.rendering.store import VariantStore
     from persona_img.tracking.base import Tracker
+    from persona_img.variants.store import VariantStore
     from persona_img.workspace import Workspace
 
 

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from persona_img.ranking.base import Policy, Ranker
     from persona_img.rendering.base import BackdropSource
     from persona_img.rendering.renderer import BackdropRenderer
-    from persona_img.rendering.store import VariantStore
     from persona_img.serving.base import EventLog
     from persona_img.serving.decide import Decider
     from persona_img.settings import Settings
     from persona_img.tracking.base import Tracker
+    from persona_img.variants.store import VariantStore
     from persona_img.workspace import Workspace
 
 
@@ -73,7 +73,7 @@ def backdrops(settings: Settings) -> BackdropSource:
     """The diffusion checkpoint, alone or over another source, or a source without weights."""
     painter, _, ground = settings.backdrops.partition("-over-")
     if ground:
-        from persona_img.rendering.tiles import Over
+        from persona_img.rendering.sources.tiles import Over
 
         return Over(_source(painter, settings), _source(ground, settings))
     return _source(painter, settings)
@@ -81,7 +81,7 @@ def backdrops(settings: Settings) -> BackdropSource:
 
 def _source(name: str, settings: Settings) -> BackdropSource:
     if name == "diffusion":
-        from persona_img.rendering.diffusion import DiffusionBackdrops
+        from persona_img.rendering.sources.diffusion import DiffusionBackdrops
 
         return DiffusionBackdrops(
             settings.checkpoint,
@@ -91,12 +91,12 @@ def _source(name: str, settings: Settings) -> BackdropSource:
             adapter=settings.adapter,
         )
     if name == "plain":
-        from persona_img.rendering.plain import PlainBackdrops
+        from persona_img.rendering.sources.plain import PlainBackdrops
 
         return PlainBackdrops()
     if name == "pretrained":
         return _pretrained_source(settings)
-    from persona_img.rendering.tiles import GaussianBackdrops, LibraryBackdrops
+    from persona_img.rendering.sources.tiles import GaussianBackdrops, LibraryBackdrops
 
     return LibraryBackdrops() if name == "library" else GaussianBackdrops()
 
@@ -105,7 +105,7 @@ def _pretrained_source(settings: Settings) -> BackdropSource:
     if settings.backdrop_model is None:
         raise InvalidInput("backdrops pretrained: say which model: --backdrop-model ID-OR-FOLDER")
     try:
-        from persona_img.rendering.pretrained import PretrainedBackdrops
+        from persona_img.rendering.sources.pretrained import PretrainedBackdrops
     except ImportError as error:
         raise InvalidInput(
             f"backdrops pretrained: {error}; pip install 'persona-img[pretrained]'"
@@ -161,10 +161,10 @@ def transformers_masker(settings: Settings) -> TransformersMasker:
 
 def renderer(settings: Settings) -> BackdropRenderer:
     """Photographs to variants."""
-    from persona_img.rendering.adherence import StyleJudge
     from persona_img.rendering.base import RenderSettings
     from persona_img.rendering.framing import Layout
-    from persona_img.rendering.gate import OWN_RULES, RULES
+    from persona_img.rendering.proof.adherence import StyleJudge
+    from persona_img.rendering.proof.gate import OWN_RULES, RULES
     from persona_img.rendering.renderer import BackdropRenderer
 
     chosen = RenderSettings(
@@ -185,7 +185,7 @@ def renderer(settings: Settings) -> BackdropRenderer:
 
 def variant_store(workspace: Workspace) -> VariantStore:
     """The workspace's variants."""
-    from persona_img.rendering.store import VariantStore
+    from persona_img.variants.store import VariantStore
 
     return VariantStore(workspace.variants)
 

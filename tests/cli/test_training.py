@@ -37,7 +37,7 @@ def test_fine_tuning_without_peft_says_what_to_install(tmp_path: Path) -> None:
 def test_the_checkpoint_and_adapters_need_no_peft() -> None:
     done = run(
         "import sys; sys.modules['peft'] = None\n"
-        "from persona_img.rendering.diffusion import DiffusionBackdrops\n"
+        "from persona_img.rendering.sources.diffusion import DiffusionBackdrops\n"
         "from persona_img.settings import ASSETS\n"
         "print(DiffusionBackdrops(ASSETS / 'checkpoint').colour({'surface': 'linen'}))"
     )

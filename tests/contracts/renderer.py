@@ -14,7 +14,7 @@ from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import InvalidInput, LowMaskConfidence, RenderRejected, UnknownStyle
 from persona_img.imaging.photo import Photo
 from persona_img.rendering.base import BackdropSource, Renderer, RenderSettings
-from persona_img.rendering.gate import Rule
+from persona_img.rendering.proof.gate import Rule
 from persona_img.rendering.renderer import BackdropRenderer
 
 

@@ -13,8 +13,8 @@ from persona_img.domain.style import Style
 from persona_img.editing import colour, repair, shape
 from persona_img.errors import BadPhoto
 from persona_img.imaging.photo import EDITS_KEY, Photo, load_photo
-from persona_img.rendering.plain import PlainBackdrops
 from persona_img.rendering.renderer import BackdropRenderer
+from persona_img.rendering.sources.plain import PlainBackdrops
 
 
 def test_a_saved_edit_keeps_its_record_and_its_pixels(hoodie: Photo, tmp_path: Path) -> None:

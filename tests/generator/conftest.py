@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from persona_img.generator.corpus import CorpusSettings
-from persona_img.generator.training_settings import TrainingSettings
+from persona_img.generator.learning.corpus import CorpusSettings
+from persona_img.generator.learning.training_settings import TrainingSettings
 from persona_img.settings import ASSETS
 
 SURFACES = """

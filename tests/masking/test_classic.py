@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tests.contracts.masker import MaskerContract
 
+from contracts.masker import MaskerContract
 from persona_img.imaging.photo import load_photo
 from persona_img.masking.base import MIN_CONFIDENCE, supplied
 from persona_img.masking.classic import ClassicMasker, cut_out

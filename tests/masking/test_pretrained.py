@@ -8,13 +8,13 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from tests.contracts.masker import MaskerContract, boxed
 from transformers import (
     SegformerConfig,
     SegformerForSemanticSegmentation,
     SegformerImageProcessorPil,
 )
 
+from contracts.masker import MaskerContract, boxed
 from persona_img.errors import InvalidInput, NotFound
 from persona_img.masking.confidence import SIGNS
 from persona_img.masking.pretrained import TransformersMasker

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from persona_img.imaging.light import LIGHTS
 from persona_img.rendering.compose import Placed, compose
 from persona_img.rendering.framing import FRAMINGS, frame_of
-from persona_img.rendering.measure import Look, compare_product
+from persona_img.rendering.proof.measure import Look, compare_product
 
 
 def scene(seed: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

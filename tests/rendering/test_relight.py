@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import a_photo
 from persona_img.domain.style import Style
 from persona_img.errors import VerificationFailed
 from persona_img.imaging.frame import Frame
 from persona_img.imaging.light import LIGHTS
 from persona_img.imaging.photo import png_bytes
 from persona_img.rendering.base import RenderSettings, Variant
-from persona_img.rendering.certificate import verify
-from persona_img.rendering.plain import PlainBackdrops
+from persona_img.rendering.proof.certificate import verify
 from persona_img.rendering.relight import Relight
 from persona_img.rendering.renderer import BackdropRenderer
-from persona_img.rendering.store import VariantStore, write_variant
-from rendering.conftest import a_photo
+from persona_img.rendering.sources.plain import PlainBackdrops
+from persona_img.variants.store import VariantStore, write_variant
 
 WARM = Style.of({"surface": "linen", "palette": "warm", "light": "side", "framing": "airy"})
 

@@ -13,13 +13,13 @@ from persona_img.domain.style import Style
 from persona_img.errors import InvalidInput, RenderRejected
 from persona_img.imaging.colour import lab_of
 from persona_img.imaging.photo import Photo, load_photo
-from persona_img.rendering.adherence import StyleJudge
 from persona_img.rendering.base import BackdropSource, RenderSettings
 from persona_img.rendering.framing import Layout
-from persona_img.rendering.gate import Rule
-from persona_img.rendering.plain import PlainBackdrops
+from persona_img.rendering.proof.adherence import StyleJudge
+from persona_img.rendering.proof.gate import Rule
 from persona_img.rendering.renderer import BackdropRenderer
-from persona_img.rendering.tiles import LibraryBackdrops
+from persona_img.rendering.sources.plain import PlainBackdrops
+from persona_img.rendering.sources.tiles import LibraryBackdrops
 
 STYLE = Style.of({"surface": "linen", "palette": "sage", "light": "side", "framing": "centred"})
 WOOD = Style.of({"surface": "light-wood", "palette": "neutral", "light": "side"})

@@ -41,7 +41,7 @@ def show_result(result: object, home: Path, console: Console) -> None:
     from rich.table import Table
 
     from persona_img.demo import DemoResult
-    from persona_img.report import lift_over_first
+    from persona_img.reports.rounds import lift_over_first
 
     assert isinstance(result, DemoResult)
     table = Table(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from persona_img.imaging.photo import Photo
-    from persona_img.rendering.evaluation import Shown
+    from persona_img.reports.evaluation import Shown
 
 SOURCES = ("diffusion", "diffusion-over-gaussian", "library", "gaussian", "plain")
 _ROWS = {
@@ -77,8 +77,8 @@ def eval_render(
 ) -> None:
     """Measure masks, styles, proof, defects and speed of every source of backdrops."""
     from persona_img.imaging.photo import list_photos, load_photo
-    from persona_img.rendering.adherence import StyleJudge
-    from persona_img.rendering.evaluation import evaluate_source, no_defect_rate, speed, spread
+    from persona_img.rendering.proof.adherence import StyleJudge
+    from persona_img.reports.evaluation import evaluate_source, no_defect_rate, speed, spread
 
     folder, console = writable_folder(out), Console(highlight=False)
     settings = Settings.load()
@@ -115,9 +115,9 @@ def _masks(
 ) -> dict[str, Any]:
     """Tables of the classic and the set masker, of product families it was not taught."""
     from persona_img.masking.classic import ClassicMasker
-    from persona_img.masking.corpus import MaskCorpusSettings
-    from persona_img.masking.evaluation import Example, compare, held_out_composites
-    from persona_img.rendering.evaluation import pictures_of
+    from persona_img.masking.learning.corpus import MaskCorpusSettings
+    from persona_img.masking.learning.evaluation import Example, compare, held_out_composites
+    from persona_img.reports.evaluation import pictures_of
 
     maskers = [ClassicMasker(), wiring.masker(settings)]
     renderer = wiring.renderer(Settings.load(backdrops="library"))
@@ -133,7 +133,7 @@ def _masks(
 def _sheet(shown: list[Shown]) -> Any:
     from PIL import Image
 
-    from persona_img.rendering.sheet import contact_sheet
+    from persona_img.reports.sheet import contact_sheet
 
     rows: dict[str, list[tuple[str, Any]]] = {}
     for one in shown:

@@ -61,10 +61,10 @@ def train_masker(
     """Train the learned masker; stop it when you like, the same command goes on."""
     import torch
 
-    from persona_img.masking.corpus import MaskCorpusSettings
-    from persona_img.masking.evaluation import evaluate
-    from persona_img.masking.training import MaskTrainingSettings
-    from persona_img.masking.training import train_masker as train
+    from persona_img.masking.learning.corpus import MaskCorpusSettings
+    from persona_img.masking.learning.evaluation import evaluate
+    from persona_img.masking.learning.training import MaskTrainingSettings
+    from persona_img.masking.learning.training import train_masker as train
 
     if threads:
         torch.set_num_threads(threads)
@@ -108,7 +108,7 @@ def calibrate_masker(
 ) -> None:
     """Learn what the confidence of a model from transformers is worth, for masker_confidence."""
     from persona_img import wiring
-    from persona_img.masking.evaluation import calibration_of, verified_photos
+    from persona_img.masking.learning.evaluation import calibration_of, verified_photos
     from persona_img.settings import Settings
 
     masker = wiring.transformers_masker(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from persona_img.imaging.photo import Photo
-    from persona_img.rendering.certificate import VerifyReport
+    from persona_img.rendering.proof.certificate import VerifyReport
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON line per result.")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for what is made.")]
@@ -132,7 +132,7 @@ def render(
     from persona_img.imaging.photo import list_photos, load_photo
     from persona_img.loop import variant_seed
     from persona_img.rendering.framing import Layout
-    from persona_img.rendering.store import write_variant
+    from persona_img.variants.store import write_variant
 
     settings = Settings.load(
         backdrops=backdrops,
@@ -202,7 +202,7 @@ def sheet(
 
     from persona_img.imaging.photo import list_photos, load_photo
     from persona_img.loop import variant_seed
-    from persona_img.rendering.sheet import contact_sheet
+    from persona_img.reports.sheet import contact_sheet
 
     settings = Settings.load(backdrops=backdrops)
     space = wiring.style_space(settings)
@@ -241,8 +241,8 @@ def verify(
 ) -> None:
     """Recompute a variant's certificate; exit 1 if one product pixel differs."""
     from persona_img.imaging.photo import load_photo
-    from persona_img.rendering.certificate import VerifyReport
-    from persona_img.rendering.certificate import verify as check
+    from persona_img.rendering.proof.certificate import VerifyReport
+    from persona_img.rendering.proof.certificate import verify as check
 
     photo = load_photo(against)
     report = check(variant, photo)
@@ -260,7 +260,7 @@ def verify(
 def _repeated(variant: Path, photo: Photo) -> VerifyReport:
     """Made again with what the recipe names; what it does not name is this folder's."""
     from persona_img.imaging.photo import load_photo
-    from persona_img.rendering.certificate import (
+    from persona_img.rendering.proof.certificate import (
         certificate_path,
         load_certificate,
         mask_path,

@@ -76,7 +76,7 @@ def distill_generator(
     """Teach a checkpoint to paint in few unguided steps; stop it, the same command goes on."""
     import torch
 
-    from persona_img.generator.distillation import DistillationSettings, distill
+    from persona_img.generator.learning.distillation import DistillationSettings, distill
 
     if threads:
         torch.set_num_threads(threads)
@@ -112,7 +112,7 @@ def sharpen_generator(
     """Teach a checkpoint's decoder to be crisp (adversarial); the same command goes on."""
     import torch
 
-    from persona_img.generator.sharpening import SharpeningSettings, sharpen
+    from persona_img.generator.learning.sharpening import SharpeningSettings, sharpen
 
     if threads:
         torch.set_num_threads(threads)
@@ -141,9 +141,9 @@ def label_photos(
 ) -> None:
     """Name the backdrops of training photos as a person named some; says how well."""
     from persona_img import wiring
-    from persona_img.generator.photo_labels import LabelSettings
-    from persona_img.generator.photo_labels import label_photos as name
-    from persona_img.generator.plates import surface_names
+    from persona_img.generator.learning.photo_labels import LabelSettings
+    from persona_img.generator.learning.photo_labels import label_photos as name
+    from persona_img.generator.learning.plates import surface_names
     from persona_img.settings import Settings
 
     settings = LabelSettings(
@@ -178,12 +178,12 @@ def fine_tune(
 
     from persona_img import wiring
     from persona_img.errors import InvalidInput
-    from persona_img.rendering.adherence import StyleJudge
+    from persona_img.rendering.proof.adherence import StyleJudge
     from persona_img.settings import Settings
 
     try:
-        from persona_img.generator.fine_tuning import FineTuneSettings
-        from persona_img.generator.fine_tuning import fine_tune as learn
+        from persona_img.generator.learning.fine_tuning import FineTuneSettings
+        from persona_img.generator.learning.fine_tuning import fine_tune as learn
     except ImportError as error:
         raise InvalidInput(f"fine-tune: {error}; pip install 'persona-img[pretrained]'") from error
     if threads:
@@ -219,9 +219,9 @@ def train_judge(
 ) -> None:
     """Teach the judge that says whether a picture shows the style asked for."""
     from persona_img.domain.style import StyleSpace
-    from persona_img.generator.judge_training import JudgeSettings
-    from persona_img.generator.judge_training import train_judge as train
-    from persona_img.rendering.tiles import palettes
+    from persona_img.generator.learning.judge_training import JudgeSettings
+    from persona_img.generator.learning.judge_training import train_judge as train
+    from persona_img.rendering.sources.tiles import palettes
 
     settings = JudgeSettings(
         cut=work / "cut",
@@ -274,12 +274,12 @@ def train_generator(
     """
     import torch
 
-    from persona_img.generator.corpus import CorpusSettings
-    from persona_img.generator.evaluation import evaluate, index_training
-    from persona_img.generator.processes import is_first
-    from persona_img.generator.training import train
-    from persona_img.generator.training_settings import TrainingSettings
-    from persona_img.rendering.tiles import palettes
+    from persona_img.generator.learning.corpus import CorpusSettings
+    from persona_img.generator.learning.evaluation import evaluate, index_training
+    from persona_img.generator.learning.processes import is_first
+    from persona_img.generator.learning.training import train
+    from persona_img.generator.learning.training_settings import TrainingSettings
+    from persona_img.rendering.sources.tiles import palettes
 
     if threads:
         torch.set_num_threads(threads)

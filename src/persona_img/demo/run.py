@@ -17,7 +17,7 @@ from persona_img.demo.size import DemoSize, spread
 from persona_img.domain.catalog import Catalog, Product
 from persona_img.domain.feedback import FEEDBACK_COLUMNS
 from persona_img.errors import VerificationFailed
-from persona_img.report import Round, write_report, write_sheet
+from persona_img.reports.rounds import Round, write_report, write_sheet
 from persona_img.settings import ASSETS, Settings
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from persona_img.abtest.report import ABReport
     from persona_img.ranking.base import Ranker
     from persona_img.ranking.promotion import PromotionReport
-    from persona_img.rendering.store import VariantStore
     from persona_img.simulate.shop import SimulatedShop
     from persona_img.tracking.base import Tracker
+    from persona_img.variants.store import VariantStore
     from persona_img.workspace import Workspace
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -287,7 +287,7 @@ class Demo:
     def _verify(self, catalog: Catalog, store: VariantStore) -> int:
         """Every approved variant against its photograph."""
         from persona_img.imaging.photo import load_photo
-        from persona_img.rendering.certificate import verify
+        from persona_img.rendering.proof.certificate import verify
 
         records = store.records()
         for record in records:

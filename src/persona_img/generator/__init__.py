@@ -1,1 +1,1 @@
-"""The small checkpoint: codec, denoiser, style encoder, their training and their pipeline."""
+"""The small checkpoint: codec, denoiser, style encoder, and their pipeline."""

@@ -1,4 +1,4 @@
-"""Which pixels are the product: the Masker port, its adapters, and how the learned one is taught.
+"""Which pixels are the product: the Masker port and its adapters.
 
 Start with ``base.py``.
 """

@@ -9,7 +9,7 @@ from persona_img.errors import InvalidInput
 from persona_img.imaging.frame import Frame
 from persona_img.masking.base import MIN_CONFIDENCE
 from persona_img.rendering.framing import Layout
-from persona_img.rendering.gate import RULES, Rule
+from persona_img.rendering.proof.gate import RULES, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from persona_img.imaging.copies import CopyIndex
     from persona_img.imaging.photo import Photo
     from persona_img.masking.base import ProductMask
-    from persona_img.rendering.gate import GateReport
+    from persona_img.rendering.proof.gate import GateReport
 
 
 @dataclass(frozen=True)

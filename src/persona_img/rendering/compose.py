@@ -11,7 +11,7 @@ import numpy as np
 
 from persona_img.imaging.light import contact_on
 from persona_img.imaging.matting import composite, foreground, strips
-from persona_img.rendering.measure import Look
+from persona_img.rendering.proof.measure import Look
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

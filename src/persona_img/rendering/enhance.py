@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from persona_img.imaging.matting import strips
-from persona_img.rendering.material import fine_relief
+from persona_img.rendering.sources.material import fine_relief
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,14 +18,14 @@ from persona_img.imaging.photo import png_bytes
 from persona_img.masking.base import supplied
 from persona_img.masking.classic import ClassicMasker
 from persona_img.rendering.base import RenderSettings, Variant
-from persona_img.rendering.certificate import certify
 from persona_img.rendering.compose import Placed, compose
 from persona_img.rendering.enhance import enlarge
-from persona_img.rendering.gate import judge, picture_scores, plate_scores
-from persona_img.rendering.material import matched, sheet_of
-from persona_img.rendering.measure import Look, compare_product
+from persona_img.rendering.proof.certificate import certify
+from persona_img.rendering.proof.gate import judge, picture_scores, plate_scores
+from persona_img.rendering.proof.measure import Look, compare_product
 from persona_img.rendering.relight import Relight
 from persona_img.rendering.shot import Canvas, Clock, Shot
+from persona_img.rendering.sources.material import matched, sheet_of
 from persona_img.rendering.text_area import TextArea
 from persona_img.rendering.tone import FARTHEST_PULL, MOST_PULL, Lighting, light_of
 
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from persona_img.imaging.frame import Frame
     from persona_img.imaging.photo import Photo
     from persona_img.masking.base import Masker, ProductMask
-    from persona_img.rendering.adherence import StyleJudge
     from persona_img.rendering.base import BackdropSource
     from persona_img.rendering.framing import Layout
+    from persona_img.rendering.proof.adherence import StyleJudge
 
 _VERSION = "5"
 """Raised whenever the same recipe would give other pixels."""

@@ -1,0 +1,252 @@
+"""How good maskers are on pictures nobody trained on, and what their confidence is worth."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, ImageOps
+from tqdm import tqdm
+
+from persona_img.errors import NotFound
+from persona_img.imaging.holdout import PICTURES, held_out
+from persona_img.masking.classic import ClassicMasker
+from persona_img.masking.confidence import signs_of
+from persona_img.masking.learned import LearnedMasker, mask_of
+from persona_img.masking.learning.calibration import fit_confidence, reliability
+from persona_img.masking.learning.corpus import MaskCorpus, MaskCorpusSettings, cut_photos
+from persona_img.masking.learning.measures import score_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from persona_img.masking.base import Masker
+    from persona_img.masking.learned import NetworkMasker
+    from persona_img.masking.learning.measures import MaskScore
+
+GOOD_IOU = 0.95
+_HELD_OUT_PHOTOS = 240
+_HELD_OUT_SCENES = 400
+_VERIFIED_SIDE = 1024
+_SMOOTH = Image.Resampling.BILINEAR
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A picture with its true mask.
+
+    Attributes:
+        rgb: uint8 (H, W, 3).
+        truth: uint8 (H, W), 255 is product. None where people found every masker's mask wrong and
+            nobody drew a right one: a mask of it is not counted as good.
+    """
+
+    rgb: NDArray[np.uint8]
+    truth: NDArray[np.uint8] | None
+
+
+def evaluate(
+    checkpoint: Path,
+    settings: MaskCorpusSettings,
+    work: Path,
+    composites: Path | None = None,
+    verified: Path | None = None,
+) -> dict[str, Any]:
+    """Calibrate a learned masker, compare it with the classic one, write ``report.json``.
+
+    Args:
+        checkpoint: The learned masker; its ``config.json`` is given the confidence.
+        settings: What it was trained on, and so what it was not.
+        work: Cache of the held-out scenes.
+        composites: Folder of further pictures with exact masks; see :func:`held_out_composites`.
+        verified: Table of photos whose masks were looked at; see :func:`verified_photos`.
+
+    Returns:
+        ``confidence`` from :func:`calibrate`, and tables from :func:`compare` of the ``scenes`` and
+        ``photos`` that the confidence was not fitted on and of ``composites``.
+    """
+    scenes = held_out_scenes(settings, work)
+    photos = [] if verified is None else verified_photos(verified, settings.photos)
+    report: dict[str, Any] = {"confidence": calibrate(checkpoint, scenes, photos)}
+    maskers: list[Masker] = [ClassicMasker(), LearnedMasker(checkpoint)]
+    report["scenes"] = compare(maskers, scenes[1::2])
+    if photos:
+        report["photos"] = compare(maskers, photos[1::2])
+    if composites is not None and settings.cutout_groups is not None:
+        found = held_out_composites(composites, settings.cutout_groups, settings.held_out_families)
+        report["composites"] = compare(maskers, found)
+    text = json.dumps(report, indent=1) + "\n"
+    (checkpoint / "report.json").write_text(text, encoding="utf-8")
+    return report
+
+
+def held_out_scenes(settings: MaskCorpusSettings, work: Path) -> list[Example]:
+    """Scenes of products, senders and backdrops that were never trained on."""
+    chosen = replace(settings, max_photos=_HELD_OUT_PHOTOS, made=_HELD_OUT_SCENES)
+    cut = cut_photos(chosen, work / "cut-held-out", held_out=True)
+    corpus = MaskCorpus.build(chosen, work / "held-out", cut, held_out=True)
+    found = []
+    for arrays in corpus.shapes.values():
+        for i in np.flatnonzero(np.asarray(arrays["real"]) == 0):
+            label = np.array(arrays["label"][i])
+            if (label > 127).mean() > 0.01:
+                found.append(Example(np.array(arrays["rgb"][i]), label))
+    return found
+
+
+def held_out_composites(folder: Path, groups: Path, share: float) -> list[Example]:
+    """Composites ``NNN_image.jpg`` with ``NNN_mask.png`` whose product families are held out.
+
+    Args:
+        folder: Composites; ``meta.csv`` names each one's product.
+        groups: CSV with ``image`` and ``sender_id``, the product's family.
+        share: Of families that are held out.
+    """
+    with groups.open(newline="", encoding="utf-8") as lines:
+        family = {row["image"]: row["sender_id"] for row in csv.DictReader(lines)}
+    with (folder / "meta.csv").open(newline="", encoding="utf-8") as lines:
+        rows = [r for r in csv.DictReader(lines) if held_out(family[r["product"]], share)]
+    found = []
+    for row in rows:
+        with Image.open(folder / f"{row['id']}_image.jpg") as image:
+            rgb = np.asarray(image.convert("RGB"))
+        with Image.open(folder / f"{row['id']}_mask.png") as image:
+            found.append(Example(rgb, np.asarray(image.convert("L"))))
+    return found
+
+
+def verified_photos(table: Path, photos: Path) -> list[Example]:
+    """Real photos whose masks somebody looked at, long side at most 1024 pixels.
+
+    Args:
+        table: CSV with ``image``, a photo's stem, and ``right``: ``neither`` where no mask was;
+            otherwise a folder beside the table, named like it, holds the right one as
+            ``<image>.png``, of any size.
+        photos: Folder of the photos, looked through with its folders.
+
+    Raises:
+        NotFound: a photo of the table is not there.
+    """
+    files = {p.stem: p for p in sorted(photos.rglob("*")) if p.suffix.lower() in PICTURES}
+    found = []
+    with table.open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    for row in rows:
+        if row["image"] not in files:
+            raise NotFound(f"{photos}: no photo {row['image']}, which {table} names")
+        with Image.open(files[row["image"]]) as image:
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+        upright.thumbnail((_VERIFIED_SIDE, _VERIFIED_SIDE), Image.Resampling.LANCZOS)
+        truth = None
+        if row["right"] != "neither":
+            with Image.open(table.with_suffix("") / f"{row['image']}.png") as image:
+                truth = np.asarray(image.convert("L").resize(upright.size, _SMOOTH))
+        found.append(Example(np.asarray(upright), truth))
+    return found
+
+
+def compare(maskers: Sequence[Masker], examples: Sequence[Example]) -> dict[str, dict[str, float]]:
+    """Mean scores of each masker by its name.
+
+    Returns:
+        ``iou``, ``boundary_f``, ``hole_error`` (of products with holes), ``good`` (share without a
+        wrong piece and with IoU of at least 0.95), ``shown`` (share trusted), ``good_shown`` (share
+        of those that are good) and ``pictures``.
+    """
+    table = {}
+    for masker in maskers:
+        scores, trusted = [], []
+        for example in tqdm(examples, desc=masker.name):
+            found = masker.cut(example.rgb)
+            scores.append(_score(found.alpha, example))
+            trusted.append(found.trusted)
+        good = np.array([_good(s) for s in scores])
+        shown = np.array(trusted)
+        known = [s for s in scores if s is not None]
+        table[masker.name] = {
+            "iou": float(np.mean([s.iou for s in known])),
+            "boundary_f": float(np.nanmean([s.boundary_f for s in known])),
+            "hole_error": _mean([s.hole_error for s in known]),
+            "good": float(good.mean()),
+            "shown": float(shown.mean()),
+            "good_shown": float(good[shown].mean()) if shown.any() else float("nan"),
+            "pictures": len(scores),
+        }
+    return table
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Mean of what is known; NaN where nothing is."""
+    known = [v for v in values if v == v]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _score(alpha: NDArray[np.uint8], example: Example) -> MaskScore | None:
+    return None if example.truth is None else score_mask(alpha, example.truth)
+
+
+def _good(score: MaskScore | None) -> bool:
+    return score is not None and score.clean and score.iou >= GOOD_IOU
+
+
+def calibrate(
+    checkpoint: Path, scenes: Sequence[Example], photos: Sequence[Example] = ()
+) -> dict[str, Any]:
+    """Learn what the learned masker's confidence is worth, and keep that with its checkpoint.
+
+    Returns:
+        The report of :func:`calibration_of`.
+    """
+    confidence, report = calibration_of(LearnedMasker(checkpoint), scenes, photos)
+    config = checkpoint / "config.json"
+    facts = json.loads(config.read_text(encoding="utf-8")) | {"confidence": confidence}
+    config.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    return report
+
+
+def calibration_of(
+    masker: NetworkMasker, scenes: Sequence[Example], photos: Sequence[Example] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Learn what the signs of a wrong mask are worth for a network.
+
+    Every second example teaches, the others are what the figures are measured on. Made scenes are
+    harder than photos, and the same sign says less of a photo: all photos together count as much
+    as all scenes.
+
+    Returns:
+        Its confidence, and a report: ``scenes`` and ``photos``, where there are any, each with what
+        :func:`.calibration.reliability` says of it.
+
+    Raises:
+        NotEnoughData: fewer than twenty good or bad masks among those that teach.
+    """
+    judged = {"scenes": _judged(masker, scenes), "photos": _judged(masker, photos)}
+    judged = {name: one for name, one in judged.items() if one[0]}
+    most = max((len(good[::2]) for _, good in judged.values()), default=0)
+    signs, good, weight = [], [], []
+    for its_signs, its_good in judged.values():
+        signs += its_signs[::2]
+        good += its_good[::2]
+        weight += [most / len(its_good[::2])] * len(its_good[::2])
+    confidence = fit_confidence(signs, good, weight)
+    report = {n: reliability(confidence, s[1::2], g[1::2]) for n, (s, g) in judged.items()}
+    return confidence, report
+
+
+def _judged(
+    masker: NetworkMasker, examples: Sequence[Example]
+) -> tuple[list[dict[str, float]], list[bool]]:
+    """Signs of each example's mask, and whether it is good."""
+    signs, good = [], []
+    for example in tqdm(examples, desc="judge masks"):
+        small, straight, mirrored = masker.views(example.rgb)
+        _, binary = mask_of(straight, mirrored)
+        signs.append(signs_of(small, straight, mirrored, binary))
+        good.append(_good(_score(masker.cut(example.rgb).alpha, example)))
+    return signs, good

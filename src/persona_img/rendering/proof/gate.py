@@ -1,0 +1,183 @@
+"""The first gate: what a variant must be before anybody sees it. Every threshold stands here.
+
+They lie between variants that people looked at and the same with a defect put in on purpose: see
+``experiments/render``, where each rule's precision and recall stand.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from persona_img.imaging.colour import mean_lab, to_lab
+from persona_img.rendering.proof.measure import (
+    distinct,
+    grounding,
+    plate_mottle,
+    plate_noise,
+    plate_spread,
+    rim,
+)
+from persona_img.rendering.tone import open_area
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from persona_img.imaging.copies import CopyIndex
+    from persona_img.rendering.compose import Placed
+    from persona_img.rendering.proof.measure import Look, ProductReport
+    from persona_img.rendering.tone import Lighting
+
+_SIDE = 288  # long side at which plates are judged: the checkpoint's own
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A score and where it must lie; an undefined score (NaN) never passes.
+
+    Attributes:
+        score: Its name.
+        says: What is wrong when it does not pass.
+        least: Lowest value that passes.
+        most: Highest value that passes.
+        photo: Whether it depends on the photograph alone, so that another seed cannot help.
+        optional: Whether a picture passes on which it cannot be measured at all.
+    """
+
+    score: str
+    says: str
+    least: float = -math.inf
+    most: float = math.inf
+    photo: bool = False
+    optional: bool = False
+
+    def passes(self, scores: Mapping[str, float]) -> bool:
+        """Whether its score lies between the bounds."""
+        if self.optional and self.score not in scores:
+            return True
+        return self.least <= scores.get(self.score, math.nan) <= self.most
+
+
+RULES = (
+    Rule("mask_confidence", "the product may be cut out wrongly", least=0.5, photo=True),
+    Rule("core_changed", "product pixels differ from the photograph", most=0),
+    Rule("core_outside", "the framing cuts the product", most=0, photo=True),
+    Rule(
+        "product_share",
+        "the product is too small or fills the picture",
+        least=0.05,
+        most=0.85,
+        photo=True,
+    ),
+    Rule("rim", "the old backdrop shows along the outline", most=0.10, optional=True),
+    Rule("silhouette_growth", "the backdrop looks as if the product went on", most=0.005),
+    Rule("grounding", "the product floats: no shadow beside it", least=0.2),
+    Rule("distinct", "the product cannot be told from the backdrop", least=4.5),
+    Rule("plate_spread", "the backdrop is blank", least=0.5),
+    Rule("plate_noise", "the backdrop is noise", most=2.0),
+    Rule("plate_mottle", "the backdrop is blotched", most=2.5),
+    Rule("colour_error", "the backdrop has not the colour asked for", most=6.0),
+    Rule("adherence", "the picture does not show the style", least=0.1, optional=True),
+    Rule("text_contrast", "text could not be read in its room", least=4.5, optional=True),
+    Rule("copy", "the backdrop is nearly a training picture", most=0.95),
+)
+OWN_RULES = tuple(rule for rule in RULES if rule.score != "plate_mottle")
+"""Where a shop's own backdrop is painted: it may be as uneven as the shop's floor and lamps are."""
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """What the gate measured.
+
+    Attributes:
+        passed: Whether every rule passed.
+        scores: Score by name.
+        reasons: One line per rule that did not pass.
+        final: Whether a rule that depends on the photograph alone failed.
+    """
+
+    passed: bool
+    scores: Mapping[str, float]
+    reasons: tuple[str, ...]
+    final: bool = False
+
+
+def judge(scores: Mapping[str, float], rules: Sequence[Rule] = RULES) -> GateReport:
+    """Scores against rules; a score that is missing passes optional rules only."""
+    failed = [rule for rule in rules if not rule.passes(scores)]
+    reasons = tuple(
+        f"{rule.says} ({rule.score} {scores.get(rule.score, math.nan):.3g}, allowed "
+        f"{rule.least:.3g}..{rule.most:.3g})"
+        for rule in failed
+    )
+    return GateReport(not failed, dict(scores), reasons, any(rule.photo for rule in failed))
+
+
+def plate_scores(
+    plate: NDArray[np.float32],
+    asked: tuple[float, float, float],
+    lighting: Lighting,
+    training: CopyIndex | None,
+) -> dict[str, float]:
+    """Scores of a backdrop alone.
+
+    Args:
+        plate: float32 sRGB 0..1 (h, w, 3) at the source's size; judged at 288 px at most.
+        asked: Lab the style asks of the evenly lit backdrop.
+        lighting: Of the style, at the source's size.
+        training: Pictures the source learned from.
+    """
+    expected, area = lighting.expected(asked), lighting.area
+    scale = _SIDE / max(area.shape)
+    if scale < 1:
+        size = (max(1, round(scale * area.shape[1])), max(1, round(scale * area.shape[0])))
+        plate, mask = (
+            np.asarray(cv2.resize(x, size, interpolation=cv2.INTER_AREA), np.float32)
+            for x in (plate, lighting.mask)
+        )
+        area = open_area(mask, lighting.light)
+    error = np.linalg.norm(mean_lab(plate, area) - expected)
+    as_bytes, lab = np.round(plate * 255).astype(np.uint8), to_lab(plate)
+    return {
+        "plate_spread": plate_spread(lab),
+        "plate_noise": plate_noise(lab),
+        "plate_mottle": plate_mottle(lab, area),
+        "colour_error": float(error),
+        "copy": training.nearest(as_bytes)[0] if training is not None else 0.0,
+    }
+
+
+def picture_scores(
+    look: Look,
+    placed: Placed,
+    product: ProductReport,
+    confidence: float,
+    *,
+    cut_out: bool = False,
+) -> dict[str, float]:
+    """Scores of the finished picture: the product's pixels, size and outline.
+
+    Args:
+        look: The picture.
+        placed: The product on the same canvas.
+        product: What was measured on the variant.
+        confidence: Of the mask, 0..1.
+        cut_out: Whether the photograph came without a backdrop, of which nothing can be left.
+    """
+    left = {} if cut_out else {"rim": rim(look, placed.look)}
+    return {
+        "mask_confidence": confidence,
+        "core_changed": float(product.changed),
+        "core_outside": float(product.outside),
+        "product_share": float((placed.alpha >= 128).mean()),
+        **left,
+        "silhouette_growth": product.growth,
+        "grounding": grounding(look),
+        "distinct": distinct(look),
+    }

@@ -1,0 +1,1 @@
+"""Rendered variants, kept: files by digest and what may be served."""

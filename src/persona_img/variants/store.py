@@ -1,0 +1,250 @@
+"""Rendered variants on disk: files named by their digest, an index in SQLite.
+
+A variant is three files, each written whole or not at all, and then one row. What a crash leaves
+is at worst a file without a row, which the next ``put`` of the same recipe writes again.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from persona_img.domain.digest import digest_of
+from persona_img.domain.style import Style
+from persona_img.domain.variant import Certificate, VariantRecord
+from persona_img.errors import InvalidInput, NotFound
+from persona_img.imaging.photo import png_bytes, write_whole
+from persona_img.rendering.proof.certificate import certificate_path, mask_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from persona_img.rendering.base import Variant
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS variants (
+    digest TEXT PRIMARY KEY,
+    recipe TEXT NOT NULL UNIQUE,
+    style TEXT NOT NULL,
+    certificate TEXT NOT NULL,
+    approved INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE IF NOT EXISTS shown (
+    product TEXT NOT NULL,
+    digest TEXT NOT NULL REFERENCES variants (digest),
+    PRIMARY KEY (product, digest)
+) STRICT;
+"""
+_BUSY_SECONDS = 30.0
+_RECORD = (
+    "SELECT shown.product, variants.digest, style, certificate, approved"
+    " FROM shown JOIN variants ON variants.digest = shown.digest "
+)
+
+
+def write_variant(variant: Variant, folder: str | Path, name: str) -> dict[str, Path]:
+    """Write a variant with its mask and certificate, the variant last.
+
+    Args:
+        variant: What to write.
+        folder: Where to; made if it is not there.
+        name: Of the files, without suffix: ``x`` gives ``x.png``, ``x.mask.png``, ``x.json``.
+
+    Returns:
+        Paths by ``variant``, ``mask`` and ``certificate``.
+
+    Raises:
+        InvalidInput: the folder cannot be written to.
+    """
+    path = Path(folder) / f"{name}.png"
+    text = json.dumps(variant.certificate.as_dict(), indent=1, sort_keys=True) + "\n"
+    mask = write_whole(mask_path(path), png_bytes(variant.mask.alpha))
+    certificate = write_whole(certificate_path(path), text.encode())
+    return {
+        "variant": write_whole(path, variant.png),
+        "mask": mask,
+        "certificate": certificate,
+    }
+
+
+def recipe_key(photo: str, style: Style, seed: int, fingerprint: str) -> str:
+    """Name of everything a variant depends on, hex.
+
+    Args:
+        photo: Digest of the photograph.
+        style: Style asked for.
+        seed: Seed asked for.
+        fingerprint: Of the renderer.
+    """
+    return digest_of([photo, style.key, seed, fingerprint])
+
+
+class VariantStore:
+    """Variants by digest.
+
+    Args:
+        folder: Where they live; made if it is not there.
+
+    Raises:
+        InvalidInput: the folder cannot be written to.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._local = threading.local()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with closing(self._open()) as db:
+                db.execute("PRAGMA journal_mode=WAL")
+                db.executescript(_SCHEMA)
+        except (OSError, sqlite3.OperationalError) as error:
+            raise InvalidInput(
+                f"{folder}: no variant store can be kept here ({error}); choose another folder"
+            ) from error
+
+    def put(self, variant: Variant, product: str) -> VariantRecord:
+        """Store a variant of a product; storing it again changes nothing.
+
+        Raises:
+            InvalidInput: the variant did not pass its gate, or its product is changed.
+        """
+        certificate = variant.certificate
+        if not variant.gate.passed or not certificate.product_kept:
+            reasons = "; ".join(variant.gate.reasons) or "the product is changed"
+            raise InvalidInput(f"variant {variant.digest[:12]} is not for the store: {reasons}")
+        recipe = certificate.recipe
+        key = recipe_key(certificate.photo, variant.style, variant.seed, str(recipe["renderer"]))
+        write_variant(variant, self.path(variant.digest).parent, variant.digest)
+        with self._writing() as db:
+            db.execute(
+                "INSERT INTO variants (digest, recipe, style, certificate) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
+                (variant.digest, key, variant.style.key, json.dumps(certificate.as_dict())),
+            )
+            db.execute(
+                "INSERT INTO shown (product, digest) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                (product, variant.digest),
+            )
+        return self.get(variant.digest, product)
+
+    def find(self, photo: str, style: Style, seed: int, fingerprint: str) -> VariantRecord | None:
+        """The variant this recipe already gave; None where it has to be rendered.
+
+        Args:
+            photo: Digest of the photograph.
+            style: Style wanted.
+            seed: Seed wanted.
+            fingerprint: Of the renderer.
+        """
+        found = self._records("WHERE recipe = ?", (recipe_key(photo, style, seed, fingerprint),))
+        return found[0] if found and self.path(found[0].digest).exists() else None
+
+    def show(self, digest: str, product: str) -> VariantRecord:
+        """Note that a stored variant also shows this product (the same photo, listed twice)."""
+        with self._writing() as db:
+            if not db.execute("SELECT 1 FROM variants WHERE digest = ?", (digest,)).fetchone():
+                raise NotFound(f"variant {digest!r} is not in {self.folder}")
+            db.execute(
+                "INSERT INTO shown (product, digest) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                (product, digest),
+            )
+        return self.get(digest, product)
+
+    def get(self, digest: str, product: str | None = None) -> VariantRecord:
+        """A variant's record, for one of its products or the first by name.
+
+        Raises:
+            NotFound: no such variant, or it does not show this product.
+        """
+        where = "WHERE variants.digest = ?" + (" AND product = ?" if product is not None else "")
+        rows = self._records(where, (digest,) if product is None else (digest, product))
+        if not rows:
+            shown = "" if product is None else f" for product {product!r}"
+            raise NotFound(f"variant {digest!r}{shown} is not in {self.folder}")
+        return rows[0]
+
+    def path(self, digest: str) -> Path:
+        """Where a variant's PNG lies, whether or not it is stored; mask and certificate beside."""
+        return self.folder / "variants" / digest[:2] / f"{digest}.png"
+
+    def approve(self, digest: str) -> VariantRecord:
+        """Allow a variant to be served.
+
+        Raises:
+            NotFound: no such variant.
+        """
+        with self._writing() as db:
+            db.execute("UPDATE variants SET approved = 1 WHERE digest = ?", (digest,))
+        return self.get(digest)
+
+    def withdraw(self, digest: str) -> VariantRecord:
+        """Take a variant's approval back.
+
+        Raises:
+            NotFound: no such variant.
+        """
+        with self._writing() as db:
+            db.execute("UPDATE variants SET approved = 0 WHERE digest = ?", (digest,))
+        return self.get(digest)
+
+    def is_servable(self, digest: str) -> bool:
+        """Whether a variant is stored and approved at this moment."""
+        # Asked at every decision: opening the database costs more than the answer.
+        if not hasattr(self._local, "db"):
+            self._local.db = self._open()
+        found = self._local.db.execute(
+            "SELECT 1 FROM variants WHERE digest = ? AND approved = 1", (digest,)
+        ).fetchone()
+        return found is not None
+
+    def servable_path(self, digest: str) -> Path:
+        """Where the PNG of an approved variant lies.
+
+        Raises:
+            NotFound: no such variant, or it is not approved.
+        """
+        if not self.is_servable(digest):
+            raise NotFound(f"variant {digest!r} is not stored, or not approved")
+        return self.path(digest)
+
+    def records(self, product: str | None = None) -> list[VariantRecord]:
+        """All records, or a product's, by product and style."""
+        if product is None:
+            return self._records("", ())
+        return self._records("WHERE product = ?", (product,))
+
+    def _records(self, where: str, values: tuple[str, ...]) -> list[VariantRecord]:
+        with closing(self._open()) as db:
+            order = " ORDER BY product, style, variants.digest"
+            rows = db.execute(_RECORD + where + order, values).fetchall()
+        return [
+            VariantRecord(
+                digest=digest,
+                product=product,
+                style=Style(style),
+                certificate=Certificate.from_dict(json.loads(certificate)),
+                approved=bool(approved),
+            )
+            for product, digest, style, certificate, approved in rows
+        ]
+
+    def _open(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.folder / "variants.sqlite", timeout=_BUSY_SECONDS)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that takes the write lock at once, so that it never has to be redone."""
+        with closing(self._open()) as db:
+            db.isolation_level = None
+            db.execute("PRAGMA synchronous=FULL")
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")

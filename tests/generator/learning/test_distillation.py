@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from persona_img.errors import InvalidInput, NotFound
+from persona_img.generator.learning import distillation
+from persona_img.generator.learning.corpus import CorpusSettings
+from persona_img.generator.learning.distillation import DistillationSettings, distill, student_loss
+from persona_img.generator.learning.training import batch_of, train
+from persona_img.generator.learning.training_settings import TrainingSettings
+from persona_img.generator.pipeline import BackdropPipeline
+
+pytestmark = pytest.mark.slow
+SETTINGS = DistillationSettings(steps=2, updates=3, batch=2, save_every=1e9, seed=3)
+
+
+@pytest.fixture(scope="module")
+def teacher(
+    corpus_settings: CorpusSettings, training_settings: TrainingSettings, cut_folder: Path
+) -> Path:
+    return train(corpus_settings, training_settings, cut_folder, cut_folder / "teacher")
+
+
+def load(folder: Path) -> BackdropPipeline:
+    return BackdropPipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+
+
+def batch(cut_folder: Path, settings: TrainingSettings) -> dict[str, torch.Tensor]:
+    latents = torch.load(cut_folder / "latents.pt", weights_only=True)
+    return batch_of(latents, settings, np.random.default_rng(0))
+
+
+def test_a_student_knows_its_own_steps_and_keeps_codec_and_styles(
+    teacher: Path, cut_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "latents.pt").symlink_to(cut_folder / "latents.pt")
+    student = load(distill(teacher, tmp_path, tmp_path / "student", SETTINGS))
+    before = load(teacher)
+    assert (student.config.steps, student.config.guidance) == (2, 1.0)
+    assert (before.config.steps, before.config.guidance) == (8, 2.0)
+    for part in ("codec", "style_encoder"):
+        old, new = (getattr(p, part).state_dict() for p in (before, student))
+        assert all(torch.equal(old[n], new[n]) for n in old), part
+    moved = [
+        not torch.equal(a, b)
+        for a, b in zip(before.denoiser.parameters(), student.denoiser.parameters(), strict=True)
+    ]
+    assert any(moved)
+    with pytest.raises(InvalidInput, match="is a student already"):
+        distill(tmp_path / "student", tmp_path, tmp_path / "other", SETTINGS)
+
+
+def test_interrupted_and_resumed_is_in_one_go(
+    teacher: Path, cut_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "latents.pt").symlink_to(cut_folder / "latents.pt")
+    often = dataclasses.replace(SETTINGS, save_every=0.0)
+    real, seen = student_loss, []
+
+    def stopping(*args: object) -> torch.Tensor:
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.append(1)
+        return real(*args)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(distillation, "student_loss", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            distill(teacher, folders[0], folders[0] / "student", often)
+    resumed = load(distill(teacher, folders[0], folders[0] / "student", often))
+    whole = load(distill(teacher, folders[1], folders[1] / "student", SETTINGS))
+    for a, b in zip(resumed.denoiser.parameters(), whole.denoiser.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_teacher_of_one_unguided_step_has_nothing_left_to_teach_itself(
+    teacher: Path, cut_folder: Path, training_settings: TrainingSettings
+) -> None:
+    pipeline = load(teacher)
+    denoiser, style = pipeline.denoiser.eval(), pipeline.style_encoder.eval()
+    some = batch(cut_folder, training_settings)
+    plain = dataclasses.replace(SETTINGS, teacher_steps=1, guidance=1.0)
+    with torch.no_grad():
+        assert student_loss(denoiser, denoiser, style, some, plain).item() < 1e-8
+        several = dataclasses.replace(plain, teacher_steps=3)
+        assert student_loss(denoiser, denoiser, style, some, several).item() > 1e-8
+        guided = dataclasses.replace(plain, guidance=4.0)
+        assert student_loss(denoiser, denoiser, style, some, guided).item() > 1e-8
+
+
+def test_without_latents_or_steps_it_says_so(teacher: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="train-generator worked in"):
+        distill(teacher, tmp_path, tmp_path / "student", SETTINGS)
+    with pytest.raises(InvalidInput, match="at least 1"):
+        distill(teacher, tmp_path, tmp_path / "x", dataclasses.replace(SETTINGS, steps=0))
