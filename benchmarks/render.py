@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from persona_img import wiring
+from persona_img.assets import ASSETS
 from persona_img.generator.pipeline import BackdropPipeline
 from persona_img.imaging.distance import backdrop_patches, sliced_wasserstein
 from persona_img.imaging.photo import Photo, load_photo, png_bytes
@@ -33,7 +34,7 @@ from persona_img.rendering.enhance import Spot
 from persona_img.rendering.framing import frame_of
 from persona_img.rendering.proof.adherence import StyleJudge
 from persona_img.reports.evaluation import Asked, references, resized, spread
-from persona_img.settings import ASSETS, Settings
+from persona_img.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,7 +124,7 @@ def main() -> None:
     space, judge = wiring.style_space(settings), StyleJudge(HERE / "judge.npz")
     renderer = wiring.renderer(settings)
     pipeline = BackdropPipeline.from_pretrained(
-        settings.checkpoint, dtype=torch.float32, local_files_only=True
+        settings.render.checkpoint, dtype=torch.float32, local_files_only=True
     )
     pipeline.set_progress_bar_config(disable=True)
     console = Console(highlight=False)

@@ -27,11 +27,12 @@ import torch
 from timing import CONSOLE, Row, attempt, begin, keep, measure, options, table
 
 from persona_img import wiring
+from persona_img.assets import ASSETS
 from persona_img.generator.pipeline import BackdropPipeline
 from persona_img.imaging.photo import load_photo
 from persona_img.rendering.sources.diffusion import DiffusionBackdrops
 from persona_img.reports.evaluation import resized, spread
-from persona_img.settings import ASSETS, Settings
+from persona_img.settings import Settings
 from persona_img.threads import one_thread
 
 if TYPE_CHECKING:

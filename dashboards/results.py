@@ -11,12 +11,13 @@ import streamlit as st
 import persona_img as pi
 
 st.set_page_config(page_title="persona-img results", layout="wide")
-settings = pi.Settings.load()
+shop = pi.Shop.open()
+settings = shop.settings
 st.title("Which picture works, and does it?")
-st.caption(f"A/B test **{settings.test}** · {settings.home}")
+st.caption(f"A/B test **{settings.test.name}** · {settings.home}")
 
 try:
-    everything = pi.read_feedback(settings)
+    everything = shop.feedback()
 except pi.PersonaImgError as error:
     st.error(str(error))
     st.stop()
@@ -27,15 +28,14 @@ if everything.empty:
 versions = list(everything["policy_version"].drop_duplicates())
 version = st.selectbox("Policy version", versions, index=len(versions) - 1)
 feedback = everything[everything["policy_version"] == version]
-simulated = (settings.home / "tables" / "shoppers.parquet").exists()
-if simulated:
+if shop.simulated:
     st.warning(
         "The shoppers are **simulated**: this shows that the loop learns, not what it earns."
     )
 
-shares = {"control": 1 - settings.personalized_share, "personalized": settings.personalized_share}
-report = pi.ABTest(settings.test, arms=shares).analyze(
-    feedback, simulated=simulated or None, by_segment=True
+share = settings.test.personalized_share
+report = pi.ABTest(settings.test.name, arms={"control": 1 - share, "personalized": share}).analyze(
+    feedback, simulated=shop.simulated, by_segment=True
 )
 overall = [c for c in report.comparisons if c.segment is None]
 left, middle, right = st.columns(3)
@@ -89,13 +89,13 @@ counts = personal.groupby(["product", "style_key"])[["clicked"]].agg(["size", "s
 counts.columns = ["impressions", "clicks"]
 products = sorted(personal["product"].unique())
 product = st.selectbox("Product", products)
-files = {(r.product, r.style.key): (r, path) for r, path in pi.read_variants(settings)}
+files = {(r.product, r.style.key): shop.variants.path(r.digest) for r in shop.variants.records()}
 shown = counts.loc[product].sort_values("impressions", ascending=False)
 columns = st.columns(min(6, max(1, len(shown))))
 for place, (style, row) in zip(columns, shown.iterrows(), strict=False):
     found = files.get((product, str(style)))
     if found:
-        place.image(str(found[1]))
+        place.image(str(found))
     place.caption(
         f"**{style}**  \n{int(row['impressions'])} impressions, {int(row['clicks'])} clicks"
     )

@@ -27,12 +27,13 @@ from playwright.sync_api import Page, sync_playwright
 from rich.console import Console
 
 from persona_img import wiring
+from persona_img.assets import ASSETS
 from persona_img.cli.demo import show_result
 from persona_img.demo import FULL, QUICK, Demo, DemoResult, DemoSize, spread
 from persona_img.domain.catalog import Catalog
 from persona_img.imaging.photo import load_photo
 from persona_img.rendering.proof.certificate import verify
-from persona_img.settings import ASSETS, Settings
+from persona_img.settings import Settings
 from persona_img.workspace import Workspace
 
 pytestmark = pytest.mark.slow

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from persona_img import loop, wiring
+from persona_img.assets import ASSETS
 from persona_img.domain.catalog import Catalog
 from persona_img.domain.feedback import FEEDBACK_COLUMNS
 from persona_img.errors import NotEnoughData
@@ -20,7 +21,7 @@ from persona_img.rendering.renderer import BackdropRenderer
 from persona_img.rendering.sources.plain import PlainBackdrops
 from persona_img.serving.decide import Decider
 from persona_img.serving.memory_log import MemoryEventLog
-from persona_img.settings import ASSETS, Settings
+from persona_img.settings import Settings
 from persona_img.simulate.shop import SimulatedShop
 from persona_img.workspace import Workspace
 
@@ -31,13 +32,9 @@ AS_OF = datetime(2026, 3, 2, tzinfo=UTC)
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return Settings(
         home=tmp_path_factory.mktemp("home") / "shop",
-        features="frame",
-        tracker="folder",
-        backdrops="plain",
-        segments=3,
-        least_shoppers=20,
-        slate=2,
-        variants_per_product=3,
+        stores={"features": "frame", "tracker": "folder"},
+        render={"backdrops": "plain"},
+        learn={"segments": 3, "least_shoppers": 20, "slate": 2, "variants_per_product": 3},
     )
 
 
@@ -76,12 +73,13 @@ def profiled(
 def rendered(
     settings: Settings, workspace: Workspace, catalog: Catalog, profiled: loop.Profiled
 ) -> tuple[loop.Slates, list[loop.Rendered]]:
-    ranker = wiring.cold_ranker().fit(
+    ranker = wiring.cold_ranker(settings).fit(
         pd.DataFrame(columns=list(FEEDBACK_COLUMNS)), profiled.features
     )
     slates = loop.plan(
         ranker, wiring.style_space(settings), profiled, catalog,
-        slate=settings.slate, variants_per_product=settings.variants_per_product, seed=1,
+        slate=settings.learn.slate,
+        variants_per_product=settings.learn.variants_per_product, seed=1,
     )  # fmt: skip
     store = wiring.variant_store(workspace)
     return slates, loop.render(slates, catalog, wiring.renderer(settings), store, seed=1)
@@ -180,7 +178,7 @@ def test_only_approved_variants_are_decided_for_and_the_rest_is_the_original(
     rendered: tuple[loop.Slates, list[loop.Rendered]],
 ) -> None:  # fmt: skip
     slates, made = rendered
-    ranker = wiring.cold_ranker().fit(
+    ranker = wiring.cold_ranker(settings).fit(
         pd.DataFrame(columns=list(FEEDBACK_COLUMNS)), profiled.features
     )
     policy = wiring.policy(settings)

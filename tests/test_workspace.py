@@ -8,7 +8,7 @@ import pytest
 from persona_img.domain.decision import Candidate, DecisionTable, Slate
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import InvalidInput, NotFound
-from persona_img.settings import Settings
+from persona_img.settings import Serve, Settings
 from persona_img.workspace import Workspace, writable_folder
 
 
@@ -59,18 +59,20 @@ def test_settings_come_from_arguments_environment_and_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "persona-img.toml").write_text("segments = 3\nslate = 2\nport = 1234\n")
-    monkeypatch.setenv("PERSONA_IMG_SLATE", "5")
-    monkeypatch.setenv("PERSONA_IMG_PORT", "4321")
-    settings = Settings.load(port=99, home=None)
-    assert (settings.segments, settings.slate, settings.port) == (3, 5, 99)
+    (tmp_path / "persona-img.toml").write_text(
+        "[learn]\nsegments = 3\nslate = 2\n[serve]\nport = 1234\n"
+    )
+    monkeypatch.setenv("PERSONA_IMG_LEARN__SLATE", "5")
+    monkeypatch.setenv("PERSONA_IMG_SERVE__PORT", "4321")
+    settings = Settings.load(serve={"port": 99, "host": None}, home=None)
+    assert (settings.learn.segments, settings.learn.slate, settings.serve.port) == (3, 5, 99)
     with pytest.raises(InvalidInput, match="floor"):
-        Settings.load(floor=0.9)
-    (tmp_path / "persona-img.toml").write_text("segments = \n")
+        Settings.load(learn={"floor": 0.9})
+    (tmp_path / "persona-img.toml").write_text("[learn]\nsegments = \n")
     with pytest.raises(InvalidInput, match="TOML"):
         Settings.load()
     (tmp_path / "persona-img.toml").unlink()
-    monkeypatch.setenv("PERSONA_IMG_TEST", "no spaces here")
+    monkeypatch.setenv("PERSONA_IMG_TEST__NAME", "no spaces here")
     with pytest.raises(InvalidInput, match="no spaces here"):
         Settings.load()
 
@@ -79,19 +81,29 @@ def test_a_shop_keeps_what_it_was_opened_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "persona-img.toml").write_text("segments = 3\nfloor = 0.1\n")
+    (tmp_path / "persona-img.toml").write_text("[learn]\nsegments = 3\nfloor = 0.1\n")
     home = tmp_path / "shop"
     home.mkdir()
-    opened = Settings(home=home, personalized_share=0.8, seed=3, tokens=("a" * 20,), port=99)
+    opened = Settings(
+        home=home,
+        seed=3,
+        test={"personalized_share": 0.8},
+        serve={"tokens": ("a" * 20,), "port": 99},
+    )
     assert "a" * 20 not in opened.save().read_text()
     later = Settings.load(home=home, seed=4)
-    assert (later.personalized_share, later.segments, later.floor, later.seed) == (0.8, 3, 0.1, 4)
-    assert (later.port, later.tokens, later.home) == (8080, (), home)
+    assert (
+        later.test.personalized_share,
+        later.learn.segments,
+        later.learn.floor,
+        later.seed,
+    ) == (0.8, 3, 0.1, 4)
+    assert (later.serve, later.home) == (Serve(), home)
     assert type(later) is Settings
-    assert Settings.fresh(home=home).personalized_share == 0.5
+    assert Settings.fresh(home=home).test.personalized_share == 0.5
     monkeypatch.setenv("PERSONA_IMG_HOME", str(home))
-    monkeypatch.setenv("PERSONA_IMG_PERSONALIZED_SHARE", "0.3")
-    assert Settings.load().personalized_share == 0.3
+    monkeypatch.setenv("PERSONA_IMG_TEST__PERSONALIZED_SHARE", "0.3")
+    assert Settings.load().test.personalized_share == 0.3
     (home / "persona-img.toml").write_text("shops = 1\n")
     with pytest.raises(InvalidInput, match="shops"):
         Settings.load(home=home)

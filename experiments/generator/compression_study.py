@@ -324,7 +324,7 @@ def main() -> None:
     logging.set_verbosity_error()
     warnings.filterwarnings("ignore", message=".*torch.ao.quantization")
     settings = Settings.load()
-    space, source = wiring.style_space(settings), DiffusionBackdrops(settings.checkpoint)
+    space, source = wiring.style_space(settings), DiffusionBackdrops(settings.render.checkpoint)
     photos, others = (
         [load_photo(path) for path in list_photos(RENDER / name)] for name in ("products", "unseen")
     )
@@ -333,7 +333,7 @@ def main() -> None:
     real, again = (references(asked, renderer, RENDER / "tiles", turn) for turn in (0, 1))
     jobs = [Job.of(one, source) for one in asked]
     learn = [Job.of(one, source) for one in spread(others, space, 1, seed=6)]
-    study = Study(settings.checkpoint, jobs, learn, real, given.styles)
+    study = Study(settings.render.checkpoint, jobs, learn, real, given.styles)
     cost, plates = [], []
     # Compiled code is kept in a folder of its own, or the second run would not compile.
     with tempfile.TemporaryDirectory() as folder:

@@ -19,6 +19,7 @@ from rich.progress import track
 from rich.table import Table
 
 from persona_img import wiring
+from persona_img.assets import ASSETS
 from persona_img.imaging.colour import from_lab, to_lab
 from persona_img.imaging.matting import composite, foreground
 from persona_img.imaging.photo import Photo, load_photo
@@ -30,7 +31,7 @@ from persona_img.rendering.proof.measure import Look, compare_product
 from persona_img.rendering.sources.tiles import LibraryBackdrops
 from persona_img.rendering.tone import Lighting, light_of
 from persona_img.reports.evaluation import spread
-from persona_img.settings import ASSETS, Settings
+from persona_img.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -42,7 +42,7 @@ SCORES = [rule.score for rule in RULES]
 
 def make(photos: Path, groups: Path, count: int, each: int, side: int, sheets: Path) -> None:
     """Render everything, whatever the gate says of it; keep scores, and sheets to look at."""
-    settings = Settings.load(candidates=1, tries=1)
+    settings = Settings.load(render={"candidates": 1, "tries": 1})
     renderer, space = wiring.renderer(settings), wiring.style_space(settings)
     renderer.settings = replace(renderer.settings, min_confidence=0.0, rules=())
     with VERIFIED.open(newline="", encoding="utf-8") as lines:

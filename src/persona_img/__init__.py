@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from persona_img.rendering.proof.certificate import verify
     from persona_img.rendering.renderer import BackdropRenderer
     from persona_img.settings import Settings
-    from persona_img.wiring import read_feedback, read_variants, renderer
+    from persona_img.shop import Shop
+    from persona_img.wiring import renderer
 
 _HOMES = {
     "ABReport": "abtest.report",
@@ -55,12 +56,11 @@ _HOMES = {
     "Ranking": "domain.decision",
     "RankingFeatures": "ranking.base",
     "Settings": "settings",
+    "Shop": "shop",
     "Style": "domain.style",
     "StyleSpace": "domain.style",
     "ThompsonPolicy": "ranking.policy",
     "load_photo": "imaging.photo",
-    "read_feedback": "wiring",
-    "read_variants": "wiring",
     "renderer": "wiring",
     "verify": "rendering.proof.certificate",
 }
@@ -85,12 +85,11 @@ __all__ = [
     "Ranking",
     "RankingFeatures",
     "Settings",
+    "Shop",
     "Style",
     "StyleSpace",
     "ThompsonPolicy",
     "load_photo",
-    "read_feedback",
-    "read_variants",
     "renderer",
     "verify",
 ]

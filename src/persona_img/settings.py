@@ -1,30 +1,37 @@
-"""One frozen Settings: defaults, then files, then ``PERSONA_IMG_*`` variables.
+"""One frozen Settings: defaults, then files, then ``PERSONA_IMG_*`` variables, then arguments.
 
 Two files are read where they exist: ``persona-img.toml`` of the current folder, and the one inside
 the shop's home, which wins: what a shop was opened with stays with it, wherever it is called from.
+A group is a table of the file, ``[serve]``, and a part of a variable, ``PERSONA_IMG_SERVE__PORT``.
 """
 
 from __future__ import annotations
 
-import json
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+import tomli_w
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
+from persona_img.assets import ASSETS
 from persona_img.errors import InvalidInput
 
-ASSETS = Path(__file__).parent / "assets"
 FILE = "persona-img.toml"
-_NOT_KEPT = {"home", "host", "port", "tokens", "workers"}
+_NOT_KEPT: Any = {"home": True, "serve": {"host", "port", "tokens"}, "render": {"workers"}}
 """A shop's file is about the shop, not about where it runs; and secrets are not written down."""
+
+UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+"""A path whose ``~`` is the user's own folder."""
 
 
 def _feature_repo() -> Path:
@@ -33,38 +40,22 @@ def _feature_repo() -> Path:
     return packaged if packaged.exists() else ASSETS.parents[2] / "feature_repo"
 
 
-class Settings(BaseSettings):
-    """Everything that can be set. Paths may be relative to the current folder.
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Render(_Group):
+    """How variants are made.
 
     Attributes:
-        home: Folder that holds all data of one shop; nothing is written outside it.
-        styles: The style space.
+        backdrops: Who paints plates, a name of :data:`persona_img.wiring.backdrops.BACKDROPS`, or
+            one over another, ``diffusion-over-gaussian``.
         checkpoint: Diffusion checkpoint in diffusers format.
         adapter: Folder written by ``fine-tune``, of this checkpoint: the shop's own backdrop.
-        feature_repo: Feast definitions.
-        features: ``feast``, or ``frame`` to keep features in plain tables.
-        tracker: ``mlflow``, or ``folder`` to keep runs and rankers as plain files.
-        backdrops: ``diffusion``, which begins with a real tile, or ``diffusion-over-gaussian``;
-            without weights: ``library``, real tiles, ``gaussian``, their noise, or ``plain``, an
-            even studio sweep; ``pretrained`` for a pipeline of diffusers.
-        backdrop_model: For ``pretrained``: id or folder of a pipeline.
-        backdrop_mode: For ``pretrained``: ``inpaint`` around the product or ``image`` to image.
-        backdrop_lora: For ``pretrained``: weights for it to wear.
-        backdrop_controlnet: For ``pretrained``: an edge ControlNet.
-        masker: ``learned``, ``classic``, which needs no weights, or ``transformers``.
-        masker_checkpoint: The learned masker, a folder written by ``train-masker``.
-        masker_model: For ``transformers``: id or folder of a segmentation model.
-        masker_labels: Its classes that are product; none for all but the background.
-        masker_confidence: File of ``calibrate-masker``; without it every mask asks for a person.
-        trust_remote_code: Whether code that comes with a model may run.
-        test: Name of the A/B test; it is the salt of the assignment.
-        personalized_share: Share of shoppers in the personalized arm.
-        segments: Segments wanted; fewer where one would be too small.
-        least_shoppers: Fewest shoppers a segment may have (k of k-anonymity).
-        slate: Styles rendered per segment and product, besides the original.
-        variants_per_product: Most variants rendered for one product over all segments.
-        floor: Least probability of every candidate.
-        change_budget: How often a shopper's picture of a product may change.
+        model: For ``pretrained``: id or folder of a pipeline.
+        mode: For ``pretrained``: ``inpaint`` around the product or ``image`` to image.
+        lora: For ``pretrained``: weights for it to wear.
+        controlnet: For ``pretrained``: an edge ControlNet.
         steps: Sampling steps of the diffusion model; None for what suits the checkpoint.
         guidance: How strongly the style is followed, 1 is without guidance; None as for ``steps``.
         strength: How far a backdrop may leave its material's tile; 1 paints from noise alone.
@@ -76,44 +67,15 @@ class Settings(BaseSettings):
         relight: Share of the backdrop's light put on the product; 0 keeps it as photographed.
         light_wrap: Share of the backdrop's light that wraps around the product's edge.
         workers: Products rendered at the same time.
-        seed: Of everything random.
-        host: Address the service listens on.
-        port: Port the service listens on.
-        tokens: Bearer tokens the service accepts; required off loopback.
     """
 
-    model_config = SettingsConfigDict(
-        frozen=True, env_prefix="PERSONA_IMG_", toml_file=FILE, extra="forbid"
-    )
-
-    home: Path = Path("shop")
-    styles: Path = ASSETS / "styles.toml"
-    checkpoint: Path = ASSETS / "checkpoint"
-    adapter: Path | None = None
-    feature_repo: Path = Field(default_factory=_feature_repo)
-    features: Literal["feast", "frame"] = "feast"
-    tracker: Literal["mlflow", "folder"] = "mlflow"
-    backdrops: Literal[
-        "diffusion", "diffusion-over-gaussian", "library", "gaussian", "plain", "pretrained"
-    ] = "diffusion"
-    backdrop_model: str | None = None
-    backdrop_mode: Literal["inpaint", "image"] = "inpaint"
-    backdrop_lora: str | None = None
-    backdrop_controlnet: str | None = None
-    masker: Literal["classic", "learned", "transformers"] = "learned"
-    masker_checkpoint: Path = ASSETS / "masker"
-    masker_model: str | None = None
-    masker_labels: tuple[str, ...] = ()
-    masker_confidence: Path | None = None
-    trust_remote_code: bool = False
-    test: str = Field("hero-image", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    personalized_share: float = Field(0.5, gt=0, lt=1)
-    segments: int = Field(6, ge=1, le=100)
-    least_shoppers: int = Field(50, ge=2)
-    slate: int = Field(4, ge=1, le=50)
-    variants_per_product: int = Field(8, ge=1, le=200)
-    floor: float = Field(0.02, gt=0, lt=0.5)
-    change_budget: int = Field(2, ge=0)
+    backdrops: str = "diffusion"
+    checkpoint: UserPath = ASSETS / "checkpoint"
+    adapter: UserPath | None = None
+    model: str | None = None
+    mode: Literal["inpaint", "image"] = "inpaint"
+    lora: str | None = None
+    controlnet: str | None = None
     steps: int | None = Field(None, ge=1, le=200)
     guidance: float | None = Field(None, ge=1, le=20)
     strength: float = Field(0.6, gt=0, le=1)
@@ -124,67 +86,229 @@ class Settings(BaseSettings):
     relight: float = Field(0.0, ge=0, le=1)
     light_wrap: float = Field(0.0, ge=0, le=1)
     workers: int = Field(2, ge=1, le=64)
-    seed: int = Field(7, ge=0)
+
+
+class Mask(_Group):
+    """How products are cut out.
+
+    Attributes:
+        masker: A name of :data:`persona_img.wiring.maskers.MASKERS`.
+        checkpoint: The learned masker, a folder written by ``train-masker``.
+        model: For ``transformers``: id or folder of a segmentation model.
+        labels: Its classes that are product; none for all but the background.
+        confidence: File of ``calibrate-masker``; without it every mask asks for a person.
+        trust_remote_code: Whether code that comes with a model may run.
+    """
+
+    masker: str = "learned"
+    checkpoint: UserPath = ASSETS / "masker"
+    model: str | None = None
+    labels: tuple[str, ...] = ()
+    confidence: UserPath | None = None
+    trust_remote_code: bool = False
+
+
+class Learn(_Group):
+    """How shoppers are grouped and styles are chosen for them.
+
+    Attributes:
+        ranker: Which kind is trained on feedback, of :data:`persona_img.wiring.rankers.RANKERS`.
+        policy: What makes chances of a ranking, of :data:`persona_img.wiring.policies.POLICIES`.
+        segments: Segments wanted; fewer where one would be too small.
+        least_shoppers: Fewest shoppers a segment may have (k of k-anonymity).
+        slate: Styles rendered per segment and product, besides the original.
+        variants_per_product: Most variants rendered for one product over all segments.
+        floor: Least probability of every candidate.
+    """
+
+    ranker: str = "lightgbm"
+    policy: str = "thompson"
+    segments: int = Field(6, ge=1, le=100)
+    least_shoppers: int = Field(50, ge=2)
+    slate: int = Field(4, ge=1, le=50)
+    variants_per_product: int = Field(8, ge=1, le=200)
+    floor: float = Field(0.02, gt=0, lt=0.5)
+
+    @model_validator(mode="after")
+    def _workable(self) -> Learn:
+        if (self.slate + 1) * self.floor >= 1.0:
+            raise ValueError(
+                f"slate={self.slate} with floor={self.floor}: {self.slate + 1} candidates of at "
+                f"least {self.floor} each leave nothing to choose; give a floor below "
+                f"{1 / (self.slate + 1):.3g}, or a smaller slate"
+            )
+        if self.slate > self.variants_per_product:
+            raise ValueError(
+                f"slate={self.slate}, variants_per_product={self.variants_per_product}: a product "
+                "needs at least as many variants as a slate shows"
+            )
+        return self
+
+
+class Test(_Group):
+    """The A/B test.
+
+    Attributes:
+        name: Of the test; it is the salt of the assignment.
+        personalized_share: Share of shoppers in the personalized arm.
+        change_budget: How often a shopper's picture of a product may change.
+    """
+
+    __test__ = False  # for pytest, which collects what is called Test
+
+    name: str = Field("hero-image", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    personalized_share: float = Field(0.5, gt=0, lt=1)
+    change_budget: int = Field(2, ge=0)
+
+
+class Serve(_Group):
+    """Where the service listens.
+
+    Attributes:
+        host: Address.
+        port: TCP port; 0 takes a free one.
+        tokens: Bearer tokens it accepts; required off loopback.
+    """
+
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     tokens: tuple[str, ...] = ()
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What was passed wins over the environment, the environment over the file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+class Stores(_Group):
+    """Where data lives.
+
+    Attributes:
+        features: ``feast``, or ``frame`` to keep features in plain tables.
+        feature_repo: Feast definitions.
+        tracker: ``mlflow``, or ``folder`` to keep runs and rankers as plain files.
+    """
+
+    features: str = "feast"
+    feature_repo: UserPath = Field(default_factory=_feature_repo)
+    tracker: str = "mlflow"
+
+
+class Settings(_Group):
+    """Everything that can be set. Paths may be relative to the current folder.
+
+    Made directly it reads nothing; :meth:`load` reads files and environment.
+
+    Attributes:
+        home: Folder that holds all data of one shop; nothing is written outside it.
+        styles: The style space.
+        seed: Of everything random.
+        render: How variants are made.
+        mask: How products are cut out.
+        learn: How shoppers are grouped and styles are chosen.
+        test: The A/B test.
+        serve: Where the service listens.
+        stores: Where data lives.
+    """
+
+    home: UserPath = Path("shop")
+    styles: UserPath = ASSETS / "styles.toml"
+    seed: int = Field(7, ge=0)
+    render: Render = Render()
+    mask: Mask = Mask()
+    learn: Learn = Learn()
+    test: Test = Test()
+    serve: Serve = Serve()
+    stores: Stores = Stores()
 
     @classmethod
-    def load(cls, **given: object) -> Settings:
+    def load(cls, **given: Any) -> Settings:
         """Settings of this folder, environment and home; ``given`` wins, None is left out.
+
+        Example:
+            >>> Settings.load(home="demo", serve={"port": 99}).serve.port
+            99
 
         Raises:
             InvalidInput: a value breaks a rule; the message names every such value.
         """
         here = cls.fresh(**given)
         own = here.home / FILE
-        if not own.exists():
-            return here
-
-        class OfHome(cls):  # type: ignore[misc, valid-type]
-            model_config = SettingsConfigDict(toml_file=(FILE, own))
-
-        both = _checked(OfHome, given | {"home": here.home})
-        return cls.model_construct(_fields_set=both.model_fields_set, **dict(both))
+        return _read({**given, "home": here.home}, [FILE, own]) if own.exists() else here
 
     @classmethod
-    def fresh(cls, **given: object) -> Settings:
+    def fresh(cls, *, defaults: Mapping[str, Any] | None = None, **given: Any) -> Settings:
         """The same without the home's own file: for a shop that is about to begin.
+
+        Args:
+            defaults: What holds where neither ``given`` nor environment nor file say otherwise.
+            **given: Groups as mappings; they win.
 
         Raises:
             InvalidInput: a value breaks a rule; the message names every such value.
         """
-        return _checked(cls, given)
+        return _read(given, [FILE], defaults or {})
 
     def save(self) -> Path:
         """Keep what differs from the defaults in the home's own file, for every later command."""
         kept = self.model_dump(mode="json", exclude_defaults=True, exclude=_NOT_KEPT)
-        # TOML's strings, numbers and booleans are written as in JSON.
-        lines = [f"{name} = {json.dumps(value)}\n" for name, value in sorted(kept.items())]
+        filled = {name: value for name, value in kept.items() if value not in ({}, None)}
         partial = self.home / (FILE + ".part")
-        partial.write_text("".join(lines), encoding="utf-8")
+        partial.write_text(tomli_w.dumps(_without_none(filled)), encoding="utf-8")
         return partial.replace(self.home / FILE)
 
 
-def _checked(kind: type[Settings], given: dict[str, object]) -> Settings:
+def _read(
+    given: Mapping[str, Any],
+    files: Sequence[str | Path],
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> Settings:
+    """``given``, then environment, then the last of the files, then ``defaults``."""
+
+    class Read(BaseSettings, Settings):
+        model_config = SettingsConfigDict(
+            frozen=True, extra="forbid", env_prefix="PERSONA_IMG_", env_nested_delimiter="__"
+        )
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            files_read = TomlConfigSettingsSource(settings_cls, list(files), deep_merge=True)
+            preset = InitSettingsSource(settings_cls, dict(defaults))
+            return init_settings, env_settings, files_read, preset
+
     try:
-        return kind(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        read = Read(**_without_none(given))
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, e['loc']))}={e.get('input')!r}: {e['msg']}" for e in error.errors()
-        ]
-        raise InvalidInput("settings: " + "; ".join(lines)) from error
+        raise InvalidInput("settings: " + "; ".join(map(_told, error.errors()))) from error
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput(f"{FILE}: not valid TOML ({error}); mend it or remove it") from error
+    return Settings.model_construct(**{name: getattr(read, name) for name in Settings.model_fields})
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    """None means "not given", also inside a group."""
+    return {
+        name: _without_none(value) if isinstance(value, Mapping) else value
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def _told(error: Any) -> str:
+    """A value, the rule it breaks, and where a setting that is in no such place belongs."""
+    where = [str(part) for part in error["loc"]]
+    name = where[-1] if where else ""
+    if error["type"] == "extra_forbidden":
+        groups = [g for g, f in _groups().items() if name in f.model_fields and [g] != where[:-1]]
+        hint = f"; it belongs into [{groups[0]}]" if groups else "; there is no such setting"
+        return f"{'.'.join(where)}={error.get('input')!r}{hint}"
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    return f"{'.'.join(where)}={error.get('input')!r}: {error['msg']}"
+
+
+def _groups() -> dict[str, type[_Group]]:
+    kinds = {name: field.annotation for name, field in Settings.model_fields.items()}
+    return {n: k for n, k in kinds.items() if isinstance(k, type) and issubclass(k, _Group)}

@@ -5,21 +5,79 @@ The public way in. Commands, the demo, pages and notebooks call a :class:`Shop` 
 
 from __future__ import annotations
 
+import shutil
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from persona_img import wiring
+import pandas as pd
+
+from persona_img import loop, wiring
 from persona_img.domain.catalog import Catalog
+from persona_img.domain.decision import Context
+from persona_img.domain.feedback import FEEDBACK_COLUMNS
+from persona_img.errors import InvalidInput, NotEnoughData, NotFound, StoreConflict
 from persona_img.settings import Settings
 from persona_img.workspace import Workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from fastapi import FastAPI
+
+    from persona_img.abtest.report import ABReport
+    from persona_img.domain.catalog import Product
+    from persona_img.domain.decision import DecisionTable, Ranking
     from persona_img.domain.style import StyleSpace
+    from persona_img.domain.variant import VariantRecord
     from persona_img.profiles.base import FeatureSource
+    from persona_img.ranking.base import Ranker
+    from persona_img.ranking.promotion import PromotionReport
+    from persona_img.rendering.proof.certificate import VerifyReport
+    from persona_img.reports.rounds import Round
+    from persona_img.serving.decide import Decider
     from persona_img.tracking.base import Tracker
     from persona_img.variants.store import VariantStore
+
+_EVERYTHING_BUT_VARIANTS = ("catalog", "features", "tables", "mlflow", "rankers", "decisions")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a preparation made.
+
+    Attributes:
+        table: What is served from now on.
+        rendered: What became of every wanted variant.
+    """
+
+    table: DecisionTable
+    rendered: tuple[loop.Rendered, ...]
+
+    @property
+    def refused(self) -> list[loop.Rendered]:
+        """Wanted variants that are not shown, each with its reason."""
+        return [one for one in self.rendered if one.record is None]
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """A new ranker and what the evidence says of it.
+
+    Attributes:
+        version: Under which it is registered.
+        ranker: It.
+        report: The evidence.
+        promoted: Whether it is champion now.
+    """
+
+    version: int
+    ranker: Ranker
+    report: PromotionReport
+    promoted: bool
 
 
 class Shop:
@@ -28,9 +86,13 @@ class Shop:
     Args:
         settings: Everything that can be set.
         workspace: The folder that holds all of its data.
+
+    Raises:
+        InvalidInput: a setting names an adapter that nobody has.
     """
 
     def __init__(self, settings: Settings, workspace: Workspace) -> None:
+        wiring.check(settings)
         self.settings, self.workspace = settings, workspace
 
     @classmethod
@@ -39,13 +101,33 @@ class Shop:
 
         Args:
             home: Its folder; None for ``PERSONA_IMG_HOME``, else ``./shop``.
-            **given: Settings that win over files and environment.
+            **given: Settings that win over files and environment, groups as mappings.
 
         Raises:
             InvalidInput: a setting breaks a rule, or the folder holds somebody else's files.
         """
         settings = Settings.load(home=home, **given)
         return cls(settings, Workspace.open(settings.home))
+
+    @classmethod
+    def begin(cls, settings: Settings) -> Shop:
+        """A shop that begins anew in a folder of ours, and keeps ``settings`` there.
+
+        Everything of an earlier shop goes but its variants, which are found again by recipe.
+
+        Raises:
+            InvalidInput: as for :meth:`open`.
+        """
+        shop = cls(settings, Workspace.open(settings.home))
+        root = shop.workspace.root
+        for name in _EVERYTHING_BUT_VARIANTS:
+            shutil.rmtree(root / name, ignore_errors=True)
+        for path in (*root.glob("events.sqlite*"), *root.glob("*.json")):
+            path.unlink()
+        settings.save()
+        return shop
+
+    # What it has
 
     @cached_property
     def space(self) -> StyleSpace:
@@ -71,3 +153,413 @@ class Shop:
     def tracker(self) -> Tracker:
         """Runs and rankers."""
         return wiring.tracker(self.settings, self.workspace)
+
+    @property
+    def profiled(self) -> loop.Profiled:
+        """Shoppers as groups, as :meth:`profile` found them last.
+
+        Raises:
+            NotFound: no profile was made yet.
+        """
+        return loop.Profiled.load(self.workspace)
+
+    @property
+    def table(self) -> DecisionTable:
+        """What is served.
+
+        Raises:
+            NotFound: nothing was prepared yet.
+        """
+        return self.workspace.decision_table()
+
+    @property
+    def simulated(self) -> bool:
+        """Whether shoppers of this shop were ever simulated; every report says so."""
+        return self.workspace.has_json("simulated")
+
+    def mark_simulated(self) -> None:
+        """Note for good that shoppers of this shop are simulated."""
+        if not self.simulated:
+            self.workspace.save_json("simulated", {"since": _now().isoformat()})
+
+    # Products and shoppers
+
+    def add_products(self, products: Iterable[Product]) -> Catalog:
+        """Add products; their photos are copied beside the table.
+
+        Raises:
+            BadCatalog: a product is known already.
+            BadPhoto: a photo cannot be used; nothing was added.
+        """
+        from persona_img.imaging.photo import load_photo
+
+        new = list(products)
+        known = list(self.catalog) if self.workspace.catalog.exists() else []
+        for product in new:
+            load_photo(product.photo)  # all are read before anything is written
+        folder = self.workspace.catalog.parent / "photos"
+        copied = [replace(p, photo=folder / p.photo.name) for p in new]
+        catalog = Catalog([*known, *copied])
+        folder.mkdir(parents=True, exist_ok=True)
+        for product, copy in zip(new, copied, strict=True):
+            shutil.copyfile(product.photo, copy.photo)
+        catalog.save(self.workspace.catalog)
+        return catalog
+
+    def profile(self, as_of: datetime | None = None) -> loop.Profiled:
+        """Interactions to factors, profiles and segments; published to the feature store.
+
+        Args:
+            as_of: Moment of the snapshot, with a time zone; None for now.
+
+        Raises:
+            NotFound: no interactions were added yet.
+            NotEnoughData: none before ``as_of``.
+        """
+        profiled = loop.profile(
+            self.workspace.table("interactions"),
+            self.catalog,
+            self.features,
+            as_of=as_of or _now(),
+            count=self.settings.learn.segments,
+            least=self.settings.learn.least_shoppers,
+            seed=self.settings.seed,
+        )
+        profiled.save(self.workspace)
+        return profiled
+
+    # Styles and variants
+
+    def champion(self) -> tuple[Ranker, str]:
+        """The promoted ranker and its name; a cold one where none was promoted yet."""
+        version = self.tracker.champion()
+        if version is None:
+            nothing = pd.DataFrame(columns=list(FEEDBACK_COLUMNS))
+            cold = wiring.cold_ranker(self.settings)
+            return cold.fit(nothing, self.profiled.features), "cold"
+        folder = self.workspace.root / "rankers" / f"version-{version}"
+        stored = self.tracker.fetch_ranker(version, folder)
+        return wiring.load_ranker(stored, self.settings), f"version-{version}"
+
+    def rank(
+        self, segments: Sequence[str] | None = None, products: Sequence[str] | None = None
+    ) -> Iterator[Ranking]:
+        """The whole style space by what the champion expects of it, best first.
+
+        Args:
+            segments: None for all.
+            products: None for all.
+
+        Raises:
+            InvalidInput: an unknown segment.
+            NotFound: an unknown product, or no profile was made yet.
+        """
+        known = sorted(set(self.profiled.segments.values()))
+        for segment in segments or ():
+            if segment not in known:
+                raise InvalidInput(f"segment {segment!r}: there are {', '.join(known)}; choose one")
+        catalog = self.catalog
+        wanted = [catalog[p] for p in products] if products else list(catalog)
+        ranker, _ = self.champion()
+        styles = self.space.styles()
+        for segment in segments or known:
+            for product in wanted:
+                yield ranker.rank(Context(segment, product.product), styles)
+
+    def prepare(
+        self,
+        *,
+        version: str | None = None,
+        on_planned: Callable[[int], None] = lambda _: None,
+        on_done: Callable[[loop.Rendered], None] = lambda _: None,
+    ) -> Prepared:
+        """Plan with the champion, render what is missing, decide, and publish what is served.
+
+        The first preparation registers the cold ranker, so that there is always one to go back to.
+
+        Args:
+            version: Name of the policy; None for the champion's and the time.
+            on_planned: Told how many variants are wanted.
+            on_done: Told of each variant.
+
+        Raises:
+            StoreConflict: another table has this version.
+        """
+        profiled, catalog = self.profiled, self.catalog
+        ranker, name = self.champion()
+        if self.tracker.champion() is None:
+            self._register(ranker, "cold", promote=True)
+        learn = self.settings.learn
+        earlier = {t.policy_version for t in self.workspace.decision_tables()}
+        if version is None:
+            version = f"{name}-{_now():%Y%m%dT%H%M%S.%f}"
+        if version in earlier:
+            raise StoreConflict(f"policy version {version!r} was served before; give another name")
+        slates = loop.plan(
+            ranker,
+            self.space,
+            profiled,
+            catalog,
+            slate=learn.slate,
+            variants_per_product=learn.variants_per_product,
+            # Each table explores other styles than the one before it.
+            seed=self.settings.seed + len(earlier) + 1,
+        )
+        wanted = {(p, s) for (_, p), styles in slates.items() for s in styles if not s.is_original}
+        on_planned(len(wanted))
+        rendered = loop.render(
+            slates,
+            catalog,
+            wiring.renderer(self.settings),
+            self.variants,
+            seed=self.settings.seed,
+            workers=self.settings.render.workers,
+            on_done=on_done,
+        )
+        policy = wiring.policy(self.settings)
+        table = loop.decide(slates, rendered, ranker, policy, profiled, version=version)
+        prepared = Prepared(table, tuple(rendered))
+        self.workspace.save_json(
+            "refused", [[r.product, r.style.key, r.reason] for r in prepared.refused]
+        )
+        self.workspace.save_decision_table(table)
+        return prepared
+
+    def approve(self, digest: str) -> VariantRecord:
+        """Allow a variant to be served."""
+        return self.variants.approve(digest)
+
+    def withdraw(self, digest: str) -> VariantRecord:
+        """Take a variant from serving, at once."""
+        return self.variants.withdraw(digest)
+
+    def verify(self) -> list[tuple[VariantRecord, VerifyReport]]:
+        """Every stored variant of a product in the catalogue against its photograph."""
+        from persona_img.imaging.photo import load_photo
+        from persona_img.rendering.proof.certificate import verify
+
+        catalog, found = self.catalog, []
+        for record in self.variants.records():
+            if record.product in catalog:
+                photo = load_photo(catalog[record.product].photo)
+                found.append((record, verify(self.variants.path(record.digest), photo)))
+        return found
+
+    # Serving
+
+    def decider(self) -> Decider:
+        """What answers requests with the newest table; whoever asks closes its ``log``.
+
+        Raises:
+            NotFound: nothing was prepared yet.
+        """
+        from persona_img.serving.decide import Decider
+
+        table, log = self.table, wiring.event_log(self.workspace)
+        try:
+            return Decider(
+                table,
+                wiring.arms(self.settings),
+                log,
+                change_budget=self.settings.test.change_budget,
+                servable=self.variants.is_servable,
+            )
+        except BaseException:
+            log.close()
+            raise
+
+    def app(self, decider: Decider) -> FastAPI:
+        """The HTTP service around a decider."""
+        from persona_img.serving.app import create_app
+
+        return create_app(
+            decider,
+            self.catalog,
+            self.variants.servable_path,
+            tokens=self.settings.serve.tokens,
+        )
+
+    # What came back
+
+    def feedback(self, *, policy: str | None = None, since: datetime | None = None) -> pd.DataFrame:
+        """Counted impressions of the A/B test.
+
+        Args:
+            policy: Only those decided by this policy version; ``last`` for the one that is served.
+            since: Only those shown from this moment on.
+
+        Returns:
+            Columns of :data:`persona_img.domain.feedback.FEEDBACK_COLUMNS`.
+
+        Raises:
+            NotFound: nothing was served from this home yet.
+        """
+        if not self.workspace.events.exists():
+            raise NotFound(f"{self.workspace.events}: no events yet; run `persona-img serve`")
+        with closing(wiring.event_log(self.workspace)) as log:
+            feedback = log.feedback(self.settings.test.name)
+        if policy is not None:
+            # The table that is served says which is newest; clients' clocks do not.
+            version = self.table.policy_version if policy == "last" else policy
+            feedback = feedback[feedback["policy_version"] == version]
+        if since is not None:
+            feedback = feedback[feedback["shown_at"] >= since]
+        return feedback.reset_index(drop=True)
+
+    def analyse(
+        self,
+        *,
+        policy: str | None = None,
+        since: datetime | None = None,
+        run_name: str | None = None,
+        artifacts: Mapping[str, Path] | None = None,
+    ) -> tuple[ABReport, str]:
+        """The A/B test by shopper, logged as a run.
+
+        Args:
+            policy: As for :meth:`feedback`.
+            since: As for :meth:`feedback`.
+            run_name: What a reader of the runs sees.
+            artifacts: Files kept with the run, by name.
+
+        Returns:
+            The report and the run's id.
+        """
+        return loop.analyse(
+            self.feedback(policy=policy, since=since),
+            wiring.arms(self.settings),
+            self.tracker,
+            simulated=self.simulated,
+            run_name=run_name or f"analyze {policy or 'all'}",
+            artifacts=artifacts,
+        )
+
+    def push(self, *, since: datetime | None = None) -> int:
+        """Clicks and purchases that came back reach the feature store at once.
+
+        Returns:
+            How many.
+        """
+        feedback = self.feedback(since=since)
+        clicked = feedback[feedback["clicked"] == 1]
+        events = pd.DataFrame(
+            {
+                "shopper": clicked["shopper"],
+                "product": clicked["product"],
+                "kind": clicked["converted"].map({0: "view", 1: "purchase"}),
+                "occurred_at": clicked["shown_at"],
+            }
+        )
+        self.features.push(events)
+        return len(events)
+
+    def retrain(self, *, promote: bool = False) -> Retrained:
+        """Fit a ranker on the feedback, register it, and weigh it against the champion.
+
+        Args:
+            promote: Whether it becomes champion where the evidence says so.
+        """
+        profiled = self.profiled
+        champion, _ = self.champion()
+        challenger, report = loop.retrain(
+            self.feedback(),
+            profiled,
+            champion,
+            lambda: wiring.new_ranker(self.settings),
+            wiring.policy(self.settings),
+            tables=self.workspace.decision_tables(),
+            seed=self.settings.seed,
+        )
+        promoted = promote and report.promote
+        version = self._register(
+            challenger, challenger.name, metrics=report.metrics(), promote=promoted
+        )
+        self.workspace.save_json(
+            "promotion", {"promote": report.promote, "reason": report.reason, "version": version}
+        )
+        return Retrained(version, challenger, report, promoted)
+
+    def promote(self, version: int) -> None:
+        """Make a registered ranker champion, whatever the evidence said."""
+        self.tracker.promote(version)
+
+    def rollback(self) -> int:
+        """Bring the previous champion back.
+
+        Returns:
+            Its version.
+        """
+        return self.tracker.rollback()
+
+    # What people look at
+
+    def sheet(self, path: Path | None = None) -> Path:
+        """Each product's photo beside the variant each segment sees most, as one picture."""
+        from persona_img.reports.rounds import write_sheet
+
+        path = path or self.workspace.root / "sheet.jpg"
+        return write_sheet(path, self.catalog, self.profiled, self.table, self.variants)
+
+    def report(self, path: Path | None = None, rounds: Sequence[Round] | None = None) -> Path:
+        """One self-contained page: outcome, evidence, pictures.
+
+        Args:
+            path: Where to; ``report.html`` in the shop's folder if left out.
+            rounds: What is shown; None for one round per policy version that has impressions.
+
+        Raises:
+            NotEnoughData: no impression came back yet.
+        """
+        from persona_img.reports.rounds import Promotion, write_report
+
+        refused = self.workspace.json("refused") if self.workspace.has_json("refused") else []
+        promotion = None
+        if self.workspace.has_json("promotion"):
+            last = self.workspace.json("promotion")
+            promotion = Promotion(last["promote"], last["reason"])
+        return write_report(
+            path or self.workspace.root / "report.html",
+            self._rounds() if rounds is None else rounds,
+            promotion,
+            [tuple(row) for row in refused],
+            self.catalog,
+            self.variants,
+            self.workspace.root,
+        )
+
+    def _rounds(self) -> list[Round]:
+        from persona_img.reports.rounds import Round
+
+        served = set(self.feedback()["policy_version"])
+        rounds: list[Round] = []
+        for table in self.workspace.decision_tables():
+            if table.policy_version in served:
+                version = table.policy_version
+                report, run = self.analyse(policy=version, run_name=f"report {version}")
+                feedback = self.feedback(policy=version)
+                rounds.append(Round(len(rounds) + 1, version, report, run, {}, table, feedback))
+        if not rounds:
+            raise NotEnoughData("no impression came back yet; a report has nothing to tell")
+        return rounds
+
+    def _register(
+        self,
+        ranker: Ranker,
+        name: str,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        promote: bool = False,
+    ) -> int:
+        folder = self.workspace.root / "rankers" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        ranker.save(folder)
+        version = self.tracker.register_ranker(
+            folder, metrics=metrics or {}, tags={"kind": ranker.name}
+        )
+        if promote:
+            self.tracker.promote(version)
+        return version
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -109,6 +109,10 @@ class Workspace:
         partial.replace(path)
         return path
 
+    def has_json(self, name: str) -> bool:
+        """Whether plain values were stored under this name."""
+        return (self.root / f"{name}.json").exists()
+
     def json(self, name: str) -> Any:
         """Plain values stored before.
 

@@ -176,7 +176,7 @@ def test_what_was_made_otherwise_cannot_be_made_again(
     made: tuple[Path, dict[str, str]], tmp_path: Path
 ) -> None:
     _, line = made
-    (tmp_path / "persona-img.toml").write_text("candidates = 3\n")
+    (tmp_path / "persona-img.toml").write_text("[render]\ncandidates = 3\n")
     done = run("verify", Path(line["variant"]).resolve(), "--against", PHOTO.resolve(), "--again",
                cwd=tmp_path)  # fmt: skip
     assert done.returncode == 1

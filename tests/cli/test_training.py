@@ -49,4 +49,4 @@ def test_rendering_with_an_adapter_that_is_not_there_says_so(tmp_path: Path) -> 
     assert done.returncode == 2
     assert "make one with `fine-tune`" in done.stderr
     with pytest.raises(NotFound, match="fine-tune"):
-        backdrops(Settings.fresh(adapter=tmp_path))
+        backdrops(Settings.fresh(render={"adapter": tmp_path}))

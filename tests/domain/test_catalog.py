@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from persona_img.assets import ASSETS
 from persona_img.domain.catalog import Catalog, Product
 from persona_img.errors import BadCatalog, NotFound
-from persona_img.settings import ASSETS
 
 
 def test_the_shipped_catalogue_is_real_photos_under_a_licence() -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from persona_img.assets import ASSETS
 from persona_img.generator.learning.corpus import CorpusSettings
 from persona_img.generator.learning.training_settings import TrainingSettings
-from persona_img.settings import ASSETS
 
 SURFACES = """
 [surface.linen]

@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 
 from contracts.masker import MaskerContract, boxed
+from persona_img.assets import ASSETS
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound
 from persona_img.imaging.photo import load_photo
 from persona_img.masking.learned import LearnedMasker, mask_of
 from persona_img.masking.learning.corpus import UNKNOWN, MaskCorpus, MaskCorpusSettings, cut_photos
 from persona_img.masking.learning.training import MaskTrainingSettings, mask_loss, train_masker
 from persona_img.masking.network import MaskNet
-from persona_img.settings import ASSETS
 
 PHOTOS = sorted((Path(__file__).parents[1] / "data" / "photos").glob("*.jpg"))
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from examples import a_photo
+from persona_img.assets import ASSETS
 from persona_img.domain.style import StyleSpace
 from persona_img.errors import NotEnoughData
 from persona_img.imaging.photo import Photo
@@ -26,7 +27,6 @@ from persona_img.reports.evaluation import (
     speed,
     spread,
 )
-from persona_img.settings import ASSETS
 
 SPACE = StyleSpace.load(ASSETS / "styles.toml")
 TILES = ASSETS / "textures"

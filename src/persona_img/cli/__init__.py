@@ -5,9 +5,18 @@ from __future__ import annotations
 import sys
 
 import typer
-from rich.console import Console
 
-from persona_img.cli import demo, editing, evaluation, live, maskers, pictures, shop, training
+from persona_img.cli import (
+    demo,
+    editing,
+    evaluation,
+    live,
+    maskers,
+    pictures,
+    shop,
+    simulate,
+    training,
+)
 from persona_img.errors import PersonaImgError
 
 app = typer.Typer(
@@ -18,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for group in (pictures, editing, shop, live, training, maskers, evaluation, demo):
+for group in (pictures, editing, shop, simulate, live, training, maskers, evaluation, demo):
     group.register(app)
 
 
@@ -27,14 +36,9 @@ def main() -> None:
     try:
         app()
     except PersonaImgError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"[bold red]error[/]: {_plain(str(error))}"
-        )
+        typer.secho("error", fg="red", bold=True, nl=False, err=True)
+        typer.echo(f": {error}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
-        Console(stderr=True).print("stopped; run the same command again to go on")
+        typer.echo("stopped; run the same command again to go on", err=True)
         sys.exit(130)
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")

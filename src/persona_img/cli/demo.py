@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from persona_img.cli.home import add
-from persona_img.settings import Settings
-from persona_img.workspace import Workspace
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from persona_img.demo import DemoResult
 
 
 def register(app: typer.Typer) -> None:
@@ -22,28 +24,27 @@ def demo(
     quick: Annotated[
         bool, typer.Option("--quick", help="Fewer products, shoppers and steps.")
     ] = False,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.", min=0)] = None,
     home: Annotated[Path, typer.Option(help="Folder that everything is written to.")] = Path(
         "demo"
     ),
 ) -> None:
     """The whole loop on real photos and SIMULATED shoppers."""
+    from rich.console import Console
+
     from persona_img.demo import FULL, QUICK, Demo
 
-    settings = Settings.fresh(home=home, seed=seed)
     console = Console()
-    result = Demo(settings, Workspace.open(home), QUICK if quick else FULL, console).run()
+    result = Demo.begin(QUICK if quick else FULL, console, home=home, seed=seed).run()
     show_result(result, home, console)
 
 
-def show_result(result: object, home: Path, console: Console) -> None:
+def show_result(result: DemoResult, home: Path, console: Console) -> None:
     """The table at the end, and what to open next."""
     from rich.table import Table
 
-    from persona_img.demo import DemoResult
     from persona_img.reports.rounds import lift_over_first
 
-    assert isinstance(result, DemoResult)
     table = Table(
         title="SIMULATED shoppers, real photos", title_justify="left", box=None, pad_edge=False
     )
@@ -68,7 +69,7 @@ def show_result(result: object, home: Path, console: Console) -> None:
     console.print(table)
     console.print(f"lift of round 2 over round 1: {lift_over_first(result.rounds):+.1%}")
     console.print(
-        f"{result.shown} variants verified, {len(result.rejected)} kept back by the gate\n"
+        f"{result.shown} variants verified, {len(result.refused)} kept back by the gate\n"
     )
     for what, where in (
         ("report", result.report),
@@ -78,4 +79,6 @@ def show_result(result: object, home: Path, console: Console) -> None:
         ("MLflow", home / "mlflow"),
     ):
         console.print(f"  {what:14}{where}", highlight=False)
-    console.print("\nNext: open the report, then `make dashboard`, `make mlflow`, `make serve`")
+    console.print("\nNext: open the report, then")
+    for command in ("serve", "analyze", "tracking-ui"):
+        console.print(f"  persona-img {command} --home {home}", highlight=False, soft_wrap=True)

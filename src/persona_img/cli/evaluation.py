@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from persona_img import wiring
-from persona_img.settings import ASSETS, Settings
+from persona_img.assets import ASSETS
+from persona_img.settings import Settings
 from persona_img.workspace import writable_folder
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def eval_render(
     report: dict[str, Any] = {"products": len(shots), "sources": {}, "speed": {}}
     names = source or list(SOURCES)
     for name in names:
-        renderer = wiring.renderer(Settings.load(backdrops=name))
+        renderer = wiring.renderer(Settings.load(render={"backdrops": name}))
         figures, shown = evaluate_source(renderer, asked, StyleJudge(judge), tiles)
         report["sources"][name] = figures
         styles = [a.style for a in asked[:each]]
@@ -120,7 +121,7 @@ def _masks(
     from persona_img.reports.evaluation import pictures_of
 
     maskers = [ClassicMasker(), wiring.masker(settings)]
-    renderer = wiring.renderer(Settings.load(backdrops="library"))
+    renderer = wiring.renderer(Settings.load(render={"backdrops": "library"}))
     pictures = pictures_of(renderer, cut_outs, wiring.style_space(settings))
     tables = {"cut-outs on real tiles": compare(maskers, [Example(*p) for p in pictures])}
     if composites is not None and families is not None:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from persona_img import loop, wiring
-from persona_img.cli.home import Home, Json, add, champion_of, open_home
-from persona_img.domain.catalog import Catalog
-from persona_img.settings import Settings
-from persona_img.workspace import Workspace
+from persona_img.cli.home import Home, Json, add
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     add(app, serve, "persona-img serve --port 8080")
-    add(app, analyze, "persona-img analyze hero-image")
+    add(app, analyze, "persona-img analyze hero-image --policy last")
+    add(app, push, "persona-img push")
+    add(app, report, "persona-img report -o report.html")
     add(app, retrain, "persona-img retrain --promote-if-better")
+    add(app, promote, "persona-img promote 3")
     add(app, rollback, "persona-img rollback")
     add(app, tracking_ui, "persona-img tracking-ui --port 5000", name="tracking-ui")
 
@@ -34,23 +32,20 @@ def serve(
 ) -> None:
     """Serve variants over HTTP: GET /v1/variant, POST /v1/events; stop with Ctrl-C."""
     from persona_img.serving.run import serve as run
+    from persona_img.shop import Shop
 
-    settings = Settings.load(home=home, host=host, port=port)
-    workspace = Workspace.open(settings.home)
-    catalog, table = Catalog.load(workspace.catalog), workspace.decision_table()
-    store, log = wiring.variant_store(workspace), wiring.event_log(workspace)
+    shop = Shop.open(home, serve={"host": host, "port": port})
+    decider = shop.decider()
+    version = decider.table.policy_version
     try:
-        deciding = wiring.decider(settings, table, log, store)
         run(
-            wiring.app(settings, deciding, catalog, store),
-            settings.host,
-            settings.port,
-            on_listening=lambda url: print(
-                f"policy {table.policy_version} on {url}/docs", flush=True
-            ),
+            shop.app(decider),
+            shop.settings.serve.host,
+            shop.settings.serve.port,
+            on_listening=lambda url: print(f"policy {version} on {url}/docs", flush=True),
         )
     finally:
-        log.close()
+        decider.log.close()
 
 
 def analyze(
@@ -58,31 +53,45 @@ def analyze(
         str | None, typer.Argument(help="The A/B test; the settings' if left out.")
     ] = None,
     policy: Annotated[
-        str | None, typer.Option(help="Only impressions of this policy version; last: the newest.")
+        str | None,
+        typer.Option(help="Only impressions of this policy version; last: the one that is served."),
     ] = None,
-    simulated: Annotated[
-        bool, typer.Option(help="Say in the report that shoppers are simulated.")
-    ] = False,
     as_json: Json = False,
     home: Home = None,
 ) -> None:
     """Analyse the A/B test by shopper and log it as a run."""
-    settings = Settings.load(home=home, test=test)
-    workspace = Workspace.open(settings.home)
-    feedback = wiring.read_feedback(settings)
-    if policy is not None:
-        newest = feedback["policy_version"].iloc[-1] if len(feedback) else policy
-        feedback = feedback[feedback["policy_version"] == (newest if policy == "last" else policy)]
-    report, run = loop.analyse(
-        feedback,
-        wiring.arms(settings),
-        wiring.tracker(settings, workspace),
-        simulated=simulated or None,
-        run_name=f"analyze {policy or 'all'}",
-    )
-    print(
-        json.dumps(report.to_dict() | {"run": run}) if as_json else f"{report.table()}\nrun {run}"
-    )
+    from persona_img.shop import Shop
+
+    shop = Shop.open(home, test={"name": test})
+    result, run = shop.analyse(policy=policy)
+    if as_json:
+        print(json.dumps(result.to_dict() | {"run": run}))
+    else:
+        print(f"{result.table()}\nrun {run}")
+
+
+def push(home: Home = None) -> None:
+    """Send clicks and purchases that came back to the feature store, at once."""
+    from persona_img.shop import Shop
+
+    print(f"{Shop.open(home).push():,} events pushed to the feature store")
+
+
+def report(
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The page; report.html in the home.")
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="The contact sheet; sheet.jpg in the home.")
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Write one page with outcome, evidence and pictures, and a contact sheet."""
+    from persona_img.shop import Shop
+
+    shop = Shop.open(home)
+    print(f"report {shop.report(out)}")
+    print(f"contact sheet {shop.sheet(sheet)}")
 
 
 def retrain(
@@ -92,46 +101,48 @@ def retrain(
     home: Home = None,
 ) -> None:
     """Fit a ranker on the feedback, register it, and weigh it against the champion."""
-    settings, workspace = open_home(home)
-    profiled = loop.Profiled.load(workspace)
-    champion, _ = champion_of(settings, workspace, profiled)
-    challenger, report = loop.retrain(
-        wiring.read_feedback(settings),
-        profiled,
-        champion,
-        lambda: wiring.new_ranker(settings),
-        wiring.policy(settings),
-        tables=workspace.decision_tables(),
-        seed=settings.seed,
-    )
-    folder = workspace.root / "rankers" / challenger.name
-    challenger.save(folder)
-    tracker = wiring.tracker(settings, workspace)
-    version = tracker.register_ranker(
-        folder, metrics=report.metrics(), tags={"kind": challenger.name}
-    )
-    print(report.reason)
-    if report.promote and promote_if_better:
-        tracker.promote(version)
-        print(f"version {version} is champion now; `persona-img rollback` brings the old one back")
+    from persona_img.shop import Shop
+
+    done = Shop.open(home).retrain(promote=promote_if_better)
+    print(done.report.reason)
+    if done.promoted:
+        print(f"version {done.version} is champion now; `persona-img prepare` makes its table")
     else:
-        print(f"version {version} is registered, the champion stays")
+        print(f"version {done.version} is registered, the champion stays")
+
+
+def promote(
+    version: Annotated[int, typer.Argument(help="A registered ranker's version.", min=1)],
+    home: Home = None,
+) -> None:
+    """Make a registered ranker champion, whatever the evidence said."""
+    from persona_img.shop import Shop
+
+    Shop.open(home).promote(version)
+    print(f"version {version} is champion now; `persona-img prepare` makes its table")
 
 
 def rollback(home: Home = None) -> None:
     """Bring the previous champion back."""
-    settings, workspace = open_home(home)
-    version = wiring.tracker(settings, workspace).rollback()
-    print(f"version {version} is champion again; `persona-img rank --render` prepares its table")
+    from persona_img.shop import Shop
+
+    version = Shop.open(home).rollback()
+    print(f"version {version} is champion again; `persona-img prepare` makes its table")
 
 
 def tracking_ui(
-    port: Annotated[int, typer.Option(help="TCP port on 127.0.0.1.")] = 5000, home: Home = None
+    port: Annotated[int, typer.Option(help="TCP port on 127.0.0.1.", min=1, max=65535)] = 5000,
+    home: Home = None,
 ) -> None:
     """MLflow's pages over this shop's runs, on this machine only; stop with Ctrl-C."""
+    import os
+    import subprocess
+
+    from persona_img import wiring
+    from persona_img.shop import Shop
     from persona_img.tracking.ui import ui_command
 
-    _, workspace = open_home(home)
+    workspace = Shop.open(home).workspace
     command = ui_command(
         wiring.tracking_uri(workspace), workspace.tracking / "artifacts", port=port
     )

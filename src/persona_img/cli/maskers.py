@@ -106,17 +106,19 @@ def calibrate_masker(
         "masker-confidence.json"
     ),
 ) -> None:
-    """Learn what the confidence of a model from transformers is worth, for masker_confidence."""
+    """Learn what the confidence of a model from transformers is worth, for mask.confidence."""
     from persona_img import wiring
     from persona_img.masking.learning.evaluation import calibration_of, verified_photos
     from persona_img.settings import Settings
 
     masker = wiring.transformers_masker(
         Settings.load(
-            masker="transformers",
-            masker_model=model,
-            masker_labels=tuple(label or ()),
-            trust_remote_code=trust_remote_code,
+            mask={
+                "masker": "transformers",
+                "model": model,
+                "labels": tuple(label or ()),
+                "trust_remote_code": trust_remote_code,
+            }
         )
     )
     confidence, report = calibration_of(masker, [], verified_photos(verified, photos))

@@ -65,7 +65,7 @@ def mask(
 
     paths = list_photos(source)
     folder = writable_folder(out)
-    masker = wiring.masker(Settings.load(masker=masker_name, masker_model=masker_model))
+    masker = wiring.masker(Settings.load(mask={"masker": masker_name, "model": masker_model}))
     for path in paths:
         photo = load_photo(path)
         found = masker.cut(photo.pixels) if photo.alpha is None else supplied(photo.alpha)
@@ -135,14 +135,15 @@ def render(
     from persona_img.variants.store import write_variant
 
     settings = Settings.load(
-        backdrops=backdrops,
-        backdrop_model=backdrop_model,
-        adapter=adapter,
-        masker=masker_name,
-        masker_model=masker_model,
-        text=text,
-        relight=relight,
-        light_wrap=light_wrap,
+        render={
+            "backdrops": backdrops,
+            "model": backdrop_model,
+            "adapter": adapter,
+            "text": text,
+            "relight": relight,
+            "light_wrap": light_wrap,
+        },
+        mask={"masker": masker_name, "model": masker_model},
     )
     space = wiring.style_space(settings)
     colour = _backdrop_colour(colour, reference)
@@ -152,8 +153,8 @@ def render(
         raise InvalidInput(f"--mask with {len(paths)} photos: give one photo")
     folder = writable_folder(out)
     first = wiring.renderer(settings)
-    formats: Sequence[str | None] = shape or [settings.format]
-    renderers = [first.laid_out(Layout(one, settings.text)) for one in formats]
+    formats: Sequence[str | None] = shape or [settings.render.format]
+    renderers = [first.laid_out(Layout(one, settings.render.text)) for one in formats]
     problems = Console(stderr=True, highlight=False, soft_wrap=True)  # a path stays whole
     failed = 0
     for path, renderer in itertools.product(paths, renderers):
@@ -204,7 +205,7 @@ def sheet(
     from persona_img.loop import variant_seed
     from persona_img.reports.sheet import contact_sheet
 
-    settings = Settings.load(backdrops=backdrops)
+    settings = Settings.load(render={"backdrops": backdrops})
     space = wiring.style_space(settings)
     styles = _chosen(space, style, count)
     writable_folder(out.parent)
@@ -268,7 +269,9 @@ def _repeated(variant: Path, photo: Photo) -> VerifyReport:
     )
 
     recipe = load_certificate(certificate_path(variant)).recipe
-    settings = Settings.load(backdrops=recipe.get("backdrops"), **recipe.get("settings", {}))
+    settings = Settings.load(
+        render={**recipe.get("settings", {}), "backdrops": recipe.get("backdrops")}
+    )
     renderer = wiring.renderer(settings)
     if recipe.get("mask") == "supplied" and photo.alpha is None:
         photo = photo.with_alpha(load_photo(mask_path(variant)).pixels[..., 0])

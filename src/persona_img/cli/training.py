@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from persona_img.settings import ASSETS
+from persona_img.assets import ASSETS
 from persona_img.workspace import writable_folder
 
 Device = Annotated[str, typer.Option(help="torch device, e.g. cpu or cuda.")]

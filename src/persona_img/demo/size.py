@@ -19,13 +19,13 @@ class DemoSize:
         products: Products taken from the shipped catalogue, spread over its categories.
         shoppers: Simulated shoppers.
         visits: Mean visits per shopper and round.
-        settings: The shop's, by name, where nobody asked for something else.
+        settings: The shop's, by group, where nobody asked for something else.
     """
 
     products: int
     shoppers: int
     visits: float
-    settings: Mapping[str, int | float]
+    settings: Mapping[str, Mapping[str, int | float]]
 
 
 # Few shoppers come in so short a round: most of them see variants, so that there is enough to
@@ -35,13 +35,21 @@ FULL = DemoSize(
     products=44,
     shoppers=3000,
     visits=3.0,
-    settings={"personalized_share": 0.8, "slate": 4, "variants_per_product": 5, "steps": 8},
+    settings={
+        "test": {"personalized_share": 0.8},
+        "learn": {"slate": 4, "variants_per_product": 5},
+        "render": {"steps": 8},
+    },
 )
 QUICK = DemoSize(
     products=8,
     shoppers=1500,
     visits=3.5,
-    settings={"personalized_share": 0.8, "slate": 3, "variants_per_product": 4, "steps": 6},
+    settings={
+        "test": {"personalized_share": 0.8},
+        "learn": {"slate": 3, "variants_per_product": 4},
+        "render": {"steps": 6},
+    },
 )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from PIL import Image, ImageOps
 
-from persona_img.settings import ASSETS
+from persona_img.assets import ASSETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from persona_img.abtest.report import ABReport
     from persona_img.domain.catalog import Catalog
     from persona_img.domain.decision import DecisionTable
-    from persona_img.loop import Profiled, Rendered
-    from persona_img.ranking.promotion import PromotionReport
+    from persona_img.loop import Profiled
     from persona_img.variants.store import VariantStore
 
 _THUMB = 240
@@ -50,6 +49,23 @@ class Round:
     truth: dict[str, float]
     table: DecisionTable
     feedback: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What the evidence said of the ranker that was retrained last.
+
+    Attributes:
+        promote: Whether it may replace the champion.
+        reason: Why, in plain words.
+    """
+
+    promote: bool
+    reason: str
+
+
+Refused = tuple[str, str, str]
+"""Product, style key, and why the variant is not shown."""
 
 
 def best_by_segment(table: DecisionTable, product: str) -> dict[str, tuple[str, str | None, float]]:
@@ -85,13 +101,23 @@ def write_sheet(
 def write_report(
     path: Path,
     rounds: Sequence[Round],
-    promotion: PromotionReport,
-    rejected: Iterable[Rendered],
+    promotion: Promotion | None,
+    refused: Iterable[Refused],
     catalog: Catalog,
     store: VariantStore,
     root: Path,
 ) -> Path:
-    """The page: outcome, evidence, pictures; it needs no other file and no network."""
+    """The page: outcome, evidence, pictures; it needs no other file and no network.
+
+    Args:
+        path: Where to.
+        rounds: At least one, in order.
+        promotion: Of the last retraining; None before the first.
+        refused: What the gate kept from being shown.
+        catalog: Products shown.
+        store: Holds their variants.
+        root: The shop's folder, named on the page.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, undefined=jinja2.StrictUndefined
     )
@@ -102,7 +128,7 @@ def write_report(
         rounds=rounds,
         lift=lift_over_first(rounds),
         promotion=promotion,
-        rejected=_by_reason(rejected),
+        refused=_by_reason(refused),
         gallery=list(_gallery(catalog, last.table, store)),
         simulated=last.report.simulated,
         root=root,
@@ -127,11 +153,11 @@ def lift_over_first(rounds: Sequence[Round]) -> float:
     return ratios[1] / ratios[0] - 1 if ratios[0] > 0 else math.nan
 
 
-def _by_reason(rejected: Iterable[Rendered]) -> list[tuple[str, str, list[str]]]:
+def _by_reason(refused: Iterable[Refused]) -> list[tuple[str, str, list[str]]]:
     """Product, reason, and the styles that were kept back for it."""
     found: dict[tuple[str, str], list[str]] = {}
-    for one in rejected:
-        found.setdefault((one.product, one.reason), []).append(_short(one.style.key))
+    for product, style, reason in refused:
+        found.setdefault((product, reason), []).append(_short(style))
     return [(product, reason, styles) for (product, reason), styles in found.items()]
 
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 
+from persona_img.assets import ASSETS
 from persona_img.generator.learning import training
 from persona_img.generator.learning.corpus import CorpusSettings
 from persona_img.generator.learning.processes import is_first
 from persona_img.generator.learning.training_settings import TrainingSettings
 from persona_img.generator.pipeline import BackdropPipeline
-from persona_img.settings import ASSETS
 
 
 def held_loss(net: training.Painter, latents: dict[str, dict[str, torch.Tensor]]) -> float:

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from contracts.masker import boxed
+from persona_img.assets import ASSETS
 from persona_img.errors import NotFound
 from persona_img.masking.base import ProductMask
 from persona_img.masking.confidence import SIGNS
 from persona_img.masking.learning.evaluation import Example, calibrate, compare, verified_photos
-from persona_img.settings import ASSETS
 
 
 class Fixed:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from persona_img.assets import ASSETS
 from persona_img.domain.style import Style
 from persona_img.errors import NotFound
 from persona_img.imaging.photo import Photo
@@ -12,7 +13,6 @@ from persona_img.rendering.base import RenderSettings
 from persona_img.rendering.proof.adherence import StyleJudge
 from persona_img.rendering.renderer import BackdropRenderer
 from persona_img.rendering.sources.tiles import LibraryBackdrops
-from persona_img.settings import ASSETS
 
 STYLES = [
     {"surface": s, "palette": p, "light": x, "framing": "centred"}

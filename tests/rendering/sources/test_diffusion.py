@@ -259,8 +259,8 @@ def test_a_shops_own_backdrop_may_be_uneven_and_no_tile_stands_in_for_it(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     folder = shops_own(checkpoint, tmp_path / "a", (50.0, 30.0, 20.0))
-    usual = renderer(Settings.fresh(checkpoint=checkpoint))
-    own = renderer(Settings.fresh(checkpoint=checkpoint, adapter=folder))
+    usual = renderer(Settings.fresh(render={"checkpoint": checkpoint}))
+    own = renderer(Settings.fresh(render={"checkpoint": checkpoint, "adapter": folder}))
     left_out = {r.score for r in usual.settings.rules} - {r.score for r in own.settings.rules}
     assert left_out == {"plate_mottle"}
     assert (usual.fallback is None, own.fallback is None) == (False, True)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from persona_img.assets import ASSETS
 from persona_img.domain.style import StyleSpace
 from persona_img.imaging.colour import to_lab
 from persona_img.imaging.grain import grain_of
@@ -19,7 +20,6 @@ from persona_img.rendering.sources.material import (
     tiles_of,
 )
 from persona_img.rendering.tone import Lighting
-from persona_img.settings import ASSETS
 
 
 def plate(height: int = 288, width: int = 224) -> np.ndarray:

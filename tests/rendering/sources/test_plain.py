@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from contracts.renderer import BackdropContract, canvas
+from persona_img.assets import ASSETS
 from persona_img.domain.style import Style, StyleSpace
 from persona_img.errors import UnknownStyle
 from persona_img.imaging.colour import mean_lab
@@ -14,7 +15,6 @@ from persona_img.rendering.proof.gate import RULES
 from persona_img.rendering.renderer import BackdropRenderer
 from persona_img.rendering.sources.plain import PALETTES, PAPER, TONES, PlainBackdrops
 from persona_img.rendering.tone import Lighting, open_area
-from persona_img.settings import ASSETS
 
 
 class TestPlain(BackdropContract):

@@ -37,12 +37,12 @@ from transformers import (
 )
 
 from contracts.renderer import BackdropContract, canvas
+from persona_img.assets import ASSETS
 from persona_img.domain.style import Style, StyleSpace
 from persona_img.errors import InvalidInput, NotFound, UnknownStyle
 from persona_img.rendering.base import BackdropSource
 from persona_img.rendering.proof.gate import RULES
 from persona_img.rendering.sources.pretrained import PretrainedBackdrops, prompt_of
-from persona_img.settings import ASSETS
 
 STYLE = {"surface": "linen", "palette": "sage", "light": "sun"}
 BLOCKS = {

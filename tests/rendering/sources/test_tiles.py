@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from contracts.renderer import BackdropContract, canvas
+from persona_img.assets import ASSETS
 from persona_img.domain.style import Style, StyleSpace
 from persona_img.errors import InvalidInput, UnknownStyle
 from persona_img.imaging.colour import mean_lab, to_lab
@@ -25,7 +26,6 @@ from persona_img.rendering.sources.tiles import (
     palettes,
 )
 from persona_img.rendering.tone import Lighting, open_area
-from persona_img.settings import ASSETS
 
 SPACE = StyleSpace.load(ASSETS / "styles.toml")
 

@@ -1,0 +1,73 @@
+"""Settings to adapters: the one place that knows which vendor is used.
+
+A registry per port, each a dictionary in a file of its own: whoever adds an adapter adds its line
+there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from persona_img.domain.decision import Arms
+from persona_img.domain.style import StyleSpace
+from persona_img.wiring.backdrops import backdrops, check_backdrops, renderer
+from persona_img.wiring.maskers import MASKERS, masker, transformers_masker
+from persona_img.wiring.policies import POLICIES, policy
+from persona_img.wiring.rankers import RANKERS, cold_ranker, load_ranker, new_ranker
+from persona_img.wiring.registry import named
+from persona_img.wiring.stores import (
+    FEATURES,
+    TRACKERS,
+    event_log,
+    feature_source,
+    tracker,
+    tracking_uri,
+    variant_store,
+)
+
+if TYPE_CHECKING:
+    from persona_img.settings import Settings
+
+__all__ = [
+    "arms",
+    "backdrops",
+    "check",
+    "cold_ranker",
+    "event_log",
+    "feature_source",
+    "load_ranker",
+    "masker",
+    "new_ranker",
+    "policy",
+    "renderer",
+    "style_space",
+    "tracker",
+    "tracking_uri",
+    "transformers_masker",
+    "variant_store",
+]
+
+
+def check(settings: Settings) -> None:
+    """Refuse names that nobody has, before anything is begun with them.
+
+    Raises:
+        InvalidInput: the first such name, and the ones there are.
+    """
+    check_backdrops(settings.render.backdrops)
+    named(MASKERS, settings.mask.masker, "mask.masker")
+    named(RANKERS, settings.learn.ranker, "learn.ranker")
+    named(POLICIES, settings.learn.policy, "learn.policy")
+    named(FEATURES, settings.stores.features, "stores.features")
+    named(TRACKERS, settings.stores.tracker, "stores.tracker")
+
+
+def style_space(settings: Settings) -> StyleSpace:
+    """The style space."""
+    return StyleSpace.load(settings.styles)
+
+
+def arms(settings: Settings) -> Arms:
+    """The A/B test's arms: the original photo against the personalized variants."""
+    share = settings.test.personalized_share
+    return Arms(settings.test.name, {"control": 1.0 - share, "personalized": share})

@@ -1,0 +1,49 @@
+"""Policies by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from persona_img.wiring.registry import named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from persona_img.ranking.base import Policy
+    from persona_img.settings import Settings
+
+
+def _thompson(settings: Settings) -> Policy:
+    from persona_img.ranking.policy import ThompsonPolicy
+
+    return ThompsonPolicy(floor=settings.learn.floor, seed=settings.seed)
+
+
+def _epsilon_greedy(settings: Settings) -> Policy:
+    from persona_img.ranking.policy import EpsilonGreedyPolicy
+
+    # Epsilon is shared by the whole slate: so each candidate keeps the floor.
+    return EpsilonGreedyPolicy(epsilon=settings.learn.floor * (settings.learn.slate + 1))
+
+
+def _uniform(_: Settings) -> Policy:
+    from persona_img.ranking.policy import UniformPolicy
+
+    return UniformPolicy()
+
+
+POLICIES: Mapping[str, Callable[[Settings], Policy]] = {
+    "thompson": _thompson,
+    "epsilon-greedy": _epsilon_greedy,
+    "uniform": _uniform,
+}
+"""Thompson sampling with a floor; the best style and some of each; every style alike."""
+
+
+def policy(settings: Settings) -> Policy:
+    """The settings' policy.
+
+    Raises:
+        InvalidInput: no such policy.
+    """
+    return named(POLICIES, settings.learn.policy, "learn.policy")(settings)

@@ -1,0 +1,92 @@
+"""Where a shop's data lives: feature store, tracker, variants, events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from persona_img.wiring.registry import named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from persona_img.profiles.base import FeatureSource
+    from persona_img.serving.base import EventLog
+    from persona_img.settings import Settings
+    from persona_img.tracking.base import Tracker
+    from persona_img.variants.store import VariantStore
+    from persona_img.workspace import Workspace
+
+
+def _feast(settings: Settings, workspace: Workspace) -> FeatureSource:
+    from persona_img.profiles.feast import FeastFeatureSource
+
+    return FeastFeatureSource(workspace.features, settings.stores.feature_repo)
+
+
+def _frame(_: Settings, workspace: Workspace) -> FeatureSource:
+    from persona_img.profiles.frame import FrameFeatureSource
+
+    return FrameFeatureSource(workspace.features)
+
+
+FEATURES: Mapping[str, Callable[[Settings, Workspace], FeatureSource]] = {
+    "feast": _feast,
+    "frame": _frame,
+}
+"""Feast in the workspace's folder, or plain tables."""
+
+
+def _mlflow(_: Settings, workspace: Workspace) -> Tracker:
+    from persona_img.tracking.mlflow import MlflowTracker
+
+    return MlflowTracker(tracking_uri(workspace), workspace.tracking / "artifacts")
+
+
+def _folder(_: Settings, workspace: Workspace) -> Tracker:
+    from persona_img.tracking.folder import FolderTracker
+
+    return FolderTracker(workspace.tracking)
+
+
+TRACKERS: Mapping[str, Callable[[Settings, Workspace], Tracker]] = {
+    "mlflow": _mlflow,
+    "folder": _folder,
+}
+"""MLflow on SQLite, or plain files."""
+
+
+def feature_source(settings: Settings, workspace: Workspace) -> FeatureSource:
+    """The settings' feature store.
+
+    Raises:
+        InvalidInput: no such store.
+    """
+    return named(FEATURES, settings.stores.features, "stores.features")(settings, workspace)
+
+
+def tracker(settings: Settings, workspace: Workspace) -> Tracker:
+    """The settings' tracker.
+
+    Raises:
+        InvalidInput: no such tracker.
+    """
+    return named(TRACKERS, settings.stores.tracker, "stores.tracker")(settings, workspace)
+
+
+def tracking_uri(workspace: Workspace) -> str:
+    """MLflow's database of a workspace."""
+    return f"sqlite:///{(workspace.tracking / 'mlflow.db').resolve()}"
+
+
+def variant_store(workspace: Workspace) -> VariantStore:
+    """The workspace's variants."""
+    from persona_img.variants.store import VariantStore
+
+    return VariantStore(workspace.variants)
+
+
+def event_log(workspace: Workspace) -> EventLog:
+    """The workspace's durable log."""
+    from persona_img.serving.sqlite_log import SqliteEventLog
+
+    return SqliteEventLog(workspace.events)
