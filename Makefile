@@ -73,5 +73,5 @@ $(VENV)/core: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/dev: $(VENV)/core
-	$(PIP) -e '.[dev,dashboard,pretrained,evaluation]'
+	$(PIP) -e '.[dev,dashboard,docs,pretrained,evaluation]'
 	@touch $@

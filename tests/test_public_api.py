@@ -23,6 +23,14 @@ def test_importing_loads_no_vendor(module: str) -> None:
     assert done.stdout.strip() == ""
 
 
+def test_help_waits_for_no_table_and_no_picture() -> None:
+    """What takes longest to import is imported when a command runs."""
+    slow = ("numpy", "pandas", "scipy", "sklearn", "PIL", "cv2", "pydantic_settings", *HEAVY)
+    code = f"import sys, persona_img.cli; print(*(m for m in {slow} if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
 @pytest.mark.parametrize("name", persona_img.__all__)
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(persona_img, name).__module__.startswith("persona_img.")

@@ -86,13 +86,9 @@ class Shop:
     Args:
         settings: Everything that can be set.
         workspace: The folder that holds all of its data.
-
-    Raises:
-        InvalidInput: a setting names an adapter that nobody has.
     """
 
     def __init__(self, settings: Settings, workspace: Workspace) -> None:
-        wiring.check(settings)
         self.settings, self.workspace = settings, workspace
 
     @classmethod
@@ -104,10 +100,10 @@ class Shop:
             **given: Settings that win over files and environment, groups as mappings.
 
         Raises:
-            InvalidInput: a setting breaks a rule, or the folder holds somebody else's files.
+            InvalidInput: a setting breaks a rule or names an adapter that nobody has, or the
+                folder holds somebody else's files.
         """
-        settings = Settings.load(home=home, **given)
-        return cls(settings, Workspace.open(settings.home))
+        return cls._in_its_folder(Settings.load(home=home, **given))
 
     @classmethod
     def begin(cls, settings: Settings) -> Shop:
@@ -118,7 +114,7 @@ class Shop:
         Raises:
             InvalidInput: as for :meth:`open`.
         """
-        shop = cls(settings, Workspace.open(settings.home))
+        shop = cls._in_its_folder(settings)
         root = shop.workspace.root
         for name in _EVERYTHING_BUT_VARIANTS:
             shutil.rmtree(root / name, ignore_errors=True)
@@ -126,6 +122,11 @@ class Shop:
             path.unlink()
         settings.save()
         return shop
+
+    @classmethod
+    def _in_its_folder(cls, settings: Settings) -> Shop:
+        wiring.check(settings)  # before a folder is made
+        return cls(settings, Workspace.open(settings.home))
 
     # What it has
 

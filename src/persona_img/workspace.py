@@ -6,14 +6,15 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-
-import pandas as pd
 
 from persona_img.domain.decision import Candidate, DecisionTable, Slate
 from persona_img.domain.style import Style
 from persona_img.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _MARKER = ".persona-img"
 
@@ -85,6 +86,8 @@ class Workspace:
             raise NotFound(
                 f"{path}: no {name} yet; run the step that makes it (persona-img --help)"
             )
+        import pandas as pd  # what only needs paths opens fast
+
         return pd.read_parquet(path)
 
     def save_table(self, name: str, frame: pd.DataFrame) -> Path:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+import persona_img
 from persona_img.cli import (
     demo,
     editing,
@@ -29,6 +31,22 @@ app = typer.Typer(
 )
 for group in (pictures, editing, shop, simulate, live, training, maskers, evaluation, demo):
     group.register(app)
+
+
+def _told(version: bool) -> None:
+    if version:
+        typer.echo(f"persona-img {persona_img.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_told),
+    ] = False,
+) -> None:
+    """Options of every command."""
 
 
 def main() -> None:

@@ -1,0 +1,157 @@
+"""One shop through its public object: real parts, plain backdrops and stores keep it quick."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import persona_img as pi
+from persona_img.assets import ASSETS
+from persona_img.demo.traffic import simulate_history, simulate_visits, simulated_shoppers
+from persona_img.domain.catalog import Catalog
+from persona_img.errors import InvalidInput, NotEnoughData, NotFound, StoreConflict
+from persona_img.serving.run import BackgroundServer
+from persona_img.settings import Settings
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+def settings(home: Path) -> Settings:
+    return Settings(
+        home=home,
+        stores={"features": "frame", "tracker": "folder"},
+        render={"backdrops": "plain"},
+        learn={"segments": 2, "least_shoppers": 20, "slate": 2, "variants_per_product": 2},
+    )
+
+
+def products(count: int) -> list[pi.Product]:
+    shipped = Catalog.load(ASSETS / "catalog" / "products.csv")
+    return [p for p in shipped if p.category in ("shirt", "dress")][:count]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> pi.Shop:
+    """A shop whose first round was served."""
+    shop = pi.Shop.begin(settings(tmp_path_factory.mktemp("shops") / "mine"))
+    shop.add_products(products(2))
+    people = simulated_shoppers(shop, 400)
+    simulate_history(shop, people, 30, START)
+    shop.profile(START)
+    shop.prepare(version="first")
+    decider = shop.decider()
+    with BackgroundServer(shop.app(decider)) as server:
+        simulate_visits(shop, people, server.url, people.visits(1, START, 14.0))
+    decider.log.close()
+    return shop
+
+
+def test_the_first_preparation_leaves_a_champion_to_go_back_to(shop: pi.Shop) -> None:
+    assert shop.tracker.champion() == 1
+    assert shop.champion()[1] == "version-1"
+    assert shop.champion()[0].name == "popularity"
+
+
+def test_a_version_names_one_table_for_good(shop: pi.Shop) -> None:
+    with pytest.raises(StoreConflict, match="first"):
+        shop.prepare(version="first")
+    assert shop.table.policy_version == "first"
+
+
+def test_feedback_is_of_this_test_and_by_policy(shop: pi.Shop) -> None:
+    everything = shop.feedback()
+    assert len(everything) > 50
+    assert len(shop.feedback(policy="last")) == len(everything)
+    assert shop.feedback(policy="another").empty
+    middle = everything["shown_at"].median()
+    assert 0 < len(shop.feedback(since=middle)) < len(everything)
+
+
+def test_what_came_back_reaches_the_feature_store(shop: pi.Shop) -> None:
+    assert shop.push() == int(shop.feedback()["clicked"].sum()) > 0
+
+
+def test_retraining_promotes_only_where_it_was_asked_to(
+    shop: pi.Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from persona_img import loop
+
+    honest = loop.retrain
+
+    def convinced(*args: object, **kwargs: object) -> object:
+        ranker, report = honest(*args, **kwargs)  # type: ignore[arg-type]
+        return ranker, report.__class__(**{**vars(report), "promote": True})
+
+    monkeypatch.setattr(loop, "retrain", convinced)
+    before = shop.tracker.champion()
+    registered = shop.retrain()
+    assert (registered.promoted, shop.tracker.champion()) == (False, before)
+    promoted = shop.retrain(promote=True)
+    assert (promoted.promoted, shop.tracker.champion()) == (True, promoted.version)
+    assert shop.rollback() == before
+
+
+def test_the_report_needs_no_second_round_and_says_what_is_simulated(
+    shop: pi.Shop, tmp_path: Path
+) -> None:
+    page = shop.report(tmp_path / "page.html").read_text()
+    assert "The shoppers are simulated." in page
+    assert "over round 1" not in page
+    assert shop.sheet(tmp_path / "sheet.jpg").stat().st_size > 10_000
+
+
+def test_every_variant_is_verified_against_its_photograph(shop: pi.Shop) -> None:
+    found = shop.verify()
+    assert found
+    assert all(checked.passed for _, checked in found)
+
+
+def test_simulated_shoppers_never_join_real_ones(tmp_path: Path) -> None:
+    shop = pi.Shop.begin(settings(tmp_path / "real"))
+    shop.add_products(products(1))
+    real = pd.DataFrame(
+        {"shopper": ["a"], "product": ["x"], "kind": ["view"], "occurred_at": [START]}
+    )
+    shop.workspace.save_table("interactions", real)
+    with pytest.raises(StoreConflict, match="real shoppers"):
+        simulate_history(shop, simulated_shoppers(shop, 30), 10, START)
+    assert not shop.simulated
+
+
+def test_a_shop_begins_anew_but_keeps_its_variants(shop: pi.Shop, tmp_path: Path) -> None:
+    again = pi.Shop.begin(settings(tmp_path / "again"))
+    assert Settings.load(home=again.settings.home) == again.settings
+    picture = again.workspace.variants / "x.png"
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_bytes(b"")
+    again.add_products(products(1))
+    pi.Shop.begin(again.settings)
+    assert picture.exists()
+    with pytest.raises(NotFound, match="catalogue"):
+        _ = again.catalog
+
+
+def test_names_that_nobody_has_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    home = tmp_path / "none"
+    for group, name, value in (
+        ("render", "backdrops", "diffusoin"),
+        ("render", "backdrops", "diffusion-over-noise"),
+        ("mask", "masker", "x"),
+        ("learn", "ranker", "x"),
+        ("learn", "policy", "x"),
+        ("stores", "features", "x"),
+        ("stores", "tracker", "x"),
+    ):
+        with pytest.raises(InvalidInput, match=f"{group}.{name}=.*choose one"):
+            pi.Shop.open(home, **{group: {name: value}})
+    assert not home.exists()
+
+
+def test_steps_too_early_name_the_step_before(tmp_path: Path) -> None:
+    shop = pi.Shop.open(tmp_path / "new")
+    for step in (shop.profile, shop.prepare, shop.decider, shop.retrain, shop.analyse, shop.report):
+        with pytest.raises((NotFound, NotEnoughData), match="persona-img"):
+            step()
