@@ -18,7 +18,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -26,15 +25,13 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 from rich.console import Console
 
-from persona_img import wiring
 from persona_img.assets import ASSETS
 from persona_img.cli.demo import show_result
 from persona_img.demo import FULL, QUICK, Demo, DemoResult, DemoSize, spread
 from persona_img.domain.catalog import Catalog
 from persona_img.imaging.photo import load_photo
 from persona_img.rendering.proof.certificate import verify
-from persona_img.settings import Settings
-from persona_img.workspace import Workspace
+from persona_img.shop import Shop
 
 pytestmark = pytest.mark.slow
 
@@ -42,14 +39,17 @@ SMALL = DemoSize(
     products=4,
     shoppers=300,
     visits=3.0,
-    settings=QUICK.settings | {"slate": 2, "variants_per_product": 2, "segments": 3},
+    settings={
+        **QUICK.settings,
+        "learn": {"slate": 2, "variants_per_product": 2, "segments": 3, "least_shoppers": 20},
+        "render": {"backdrops": "plain"},
+    },
 )
 
 
 def run(home: Path) -> tuple[DemoResult, str]:
     console = Console(file=io.StringIO(), width=120)
-    settings = Settings.fresh(home=home, backdrops="plain", least_shoppers=20)
-    result = Demo(settings, Workspace.open(home), SMALL, console).run()
+    result = Demo.begin(SMALL, console, home=home).run()
     show_result(result, home, console)
     return result, console.file.getvalue()  # type: ignore[attr-defined]
 
@@ -67,9 +67,7 @@ def done(home: Path) -> tuple[DemoResult, str]:
 def test_it_serves_two_rounds_and_logs_both(done: tuple[DemoResult, str], home: Path) -> None:
     result, _ = done
     assert [r.number for r in result.rounds] == [1, 2]
-    settings = Settings.load(home=home)
-    tracker = wiring.tracker(settings, Workspace.open(home))
-    assert tracker.champion() is not None
+    assert Shop.open(home).tracker.champion() is not None
     with closing(sqlite3.connect(home / "mlflow" / "mlflow.db")) as database:
         runs = {row[0] for row in database.execute("select run_uuid from runs")}
     assert {r.run for r in result.rounds} <= runs
@@ -79,7 +77,7 @@ def test_every_impression_is_in_one_round_with_its_propensity(
     done: tuple[DemoResult, str], home: Path
 ) -> None:
     result, _ = done
-    everything = wiring.read_feedback(Settings.load(home=home))
+    everything = Shop.open(home).feedback()
     parts = [r.feedback for r in result.rounds]
     assert sum(map(len, parts)) == len(everything)
     assert parts[0]["shown_at"].max() < parts[1]["shown_at"].min()
@@ -98,8 +96,7 @@ def test_every_impression_is_in_one_round_with_its_propensity(
 
 def test_every_variant_that_is_kept_is_verified(done: tuple[DemoResult, str], home: Path) -> None:
     result, _ = done
-    store = wiring.variant_store(Workspace.open(home))
-    catalog = Catalog.load(home / "catalog" / "products.csv")
+    store, catalog = Shop.open(home).variants, Shop.open(home).catalog
     records = store.records()
     assert len(records) == result.shown > 0
     for record in records:
@@ -115,18 +112,17 @@ def test_it_says_that_shoppers_are_simulated_and_where_things_are(
     for path in (result.report, result.sheet, home / "events.sqlite", home / "mlflow"):
         assert path.exists()
         assert str(path) in said.replace("\n", "")
-    for command in ("make dashboard", "make mlflow", "make serve"):
-        assert command in said
+    for command in ("serve", "analyze", "tracking-ui"):
+        assert f"persona-img {command} --home {home}" in said.replace("\n", "")
 
 
 def test_a_later_command_knows_the_demos_shop(done: tuple[DemoResult, str], home: Path) -> None:
-    settings = Settings.load(home=home)
-    assert settings.personalized_share == QUICK.settings["personalized_share"]
-    assert (settings.backdrops, settings.slate) == ("plain", 2)
-    table = Workspace.open(home).decision_table()
-    log = wiring.event_log(Workspace.open(home))
-    with closing(log):
-        wiring.decider(settings, table, log, wiring.variant_store(Workspace.open(home)))
+    shop = Shop.open(home)
+    assert shop.settings.test.personalized_share == QUICK.settings["test"]["personalized_share"]
+    assert (shop.settings.render.backdrops, shop.settings.learn.slate) == ("plain", 2)
+    assert shop.simulated
+    with closing(shop.decider().log):
+        pass
 
 
 def test_run_again_it_does_the_same_again(done: tuple[DemoResult, str], home: Path) -> None:
@@ -142,7 +138,7 @@ def test_run_again_it_does_the_same_again(done: tuple[DemoResult, str], home: Pa
         assert one.report.to_dict() == other.report.to_dict()
         assert one.table == other.table
         assert one.truth == other.truth
-    assert first.promotion == again.promotion
+    assert first.retrained.report == again.retrained.report
     assert {p.name for p in home.parent.iterdir()} == {"demo", "neighbour.txt"}
 
 
@@ -172,8 +168,8 @@ def test_the_report_stands_alone_and_shows_every_product(
     wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert wide <= 0
     kept_back = page.locator("h2:has-text('Kept back') ~ *").first.inner_text()
-    assert all(r.product in kept_back for r in result.rejected)
-    assert result.rejected or "Nothing" in kept_back
+    assert all(r.product in kept_back for r in result.refused)
+    assert result.refused or "Nothing" in kept_back
     said = re.findall(r"[+-]\d+\.\d%", page.inner_text("body"))
     assert said, "no lift in the report"
 
@@ -225,7 +221,6 @@ def test_categories_take_turns() -> None:
 
 
 def test_what_was_asked_for_wins_over_the_demos_own_settings(tmp_path: Path) -> None:
-    settings = Settings.fresh(home=tmp_path / "d", personalized_share=0.6)
-    demo = Demo(settings, Workspace.open(tmp_path / "d"), replace(SMALL), Console())
-    assert demo.settings.personalized_share == 0.6
-    assert demo.settings.slate == 2
+    demo = Demo.begin(SMALL, Console(), home=tmp_path / "d", test={"personalized_share": 0.6})
+    assert demo.shop.settings.test.personalized_share == 0.6
+    assert demo.shop.settings.learn.slate == 2

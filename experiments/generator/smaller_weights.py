@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from diffusers.models.resnet import ResnetBlock2D
+from plate_jobs import WAYS
 from torch import nn
 from torch.ao import quantization
 
@@ -18,15 +19,13 @@ from persona_img.generator.codec import Residual
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from compression_study import Job
+    from plate_jobs import Job
     from torch import Tensor
 
     from persona_img.generator.pipeline import BackdropPipeline
 
 PARTS = ("codec", "denoiser", "style_encoder")
 NETWORKS = ("encoder", "denoiser", "decoder")
-WAYS = ("tile", "noise")
-"""What a plate begins with."""
 VECTOR = 8
 """Channels that a core computes at once: a layer of 58 takes as long as one of 64."""
 Tensors = dict[str, "Tensor"]
