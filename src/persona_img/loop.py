@@ -294,6 +294,86 @@ def decide(
     )
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What a preparation made.
+
+    Attributes:
+        table: What is served from now on.
+        rendered: What became of every wanted variant.
+    """
+
+    table: DecisionTable
+    rendered: tuple[Rendered, ...]
+
+    @property
+    def refused(self) -> list[Rendered]:
+        """Wanted variants that are not shown, each with its reason."""
+        return [one for one in self.rendered if one.record is None]
+
+
+def prepare(
+    ranker: Ranker,
+    policy: Policy,
+    space: StyleSpace,
+    profiled: Profiled,
+    catalog: Catalog,
+    renderer: Renderer,
+    store: VariantStore,
+    *,
+    version: str,
+    slate: int,
+    variants_per_product: int,
+    plan_seed: int,
+    seed: int,
+    workers: int = 1,
+    on_planned: Callable[[int], None] = lambda _: None,
+    on_done: Callable[[Rendered], None] = lambda _: None,
+) -> Prepared:
+    """Plan, render and decide, one after the other.
+
+    Args:
+        ranker: Says what is best.
+        policy: Makes chances of it.
+        space: Styles there are.
+        profiled: For whom.
+        catalog: Of what.
+        renderer: As for :func:`render`.
+        store: As for :func:`render`.
+        version: Name of the table.
+        slate: Styles of a slate besides the original.
+        variants_per_product: Most variants of a product over all segments.
+        plan_seed: Of what is explored.
+        seed: Of the variants.
+        workers: As for :func:`render`.
+        on_planned: Told how many variants are wanted.
+        on_done: Told of each variant.
+    """
+    slates = plan(
+        ranker,
+        space,
+        profiled,
+        catalog,
+        slate=slate,
+        variants_per_product=variants_per_product,
+        seed=plan_seed,
+    )
+    on_planned(
+        len({(p, s) for (_, p), styles in slates.items() for s in styles if not s.is_original})
+    )
+    rendered = render(slates, catalog, renderer, store, seed=seed, workers=workers, on_done=on_done)
+    table = decide(slates, rendered, ranker, policy, profiled, version=version)
+    return Prepared(table, tuple(rendered))
+
+
+def fresh_events(feedback: pd.DataFrame) -> pd.DataFrame:
+    """Clicks and purchases of feedback as interactions: shopper, product, kind, occurred_at."""
+    clicked = feedback[feedback["clicked"] == 1]
+    return clicked.assign(
+        kind=clicked["converted"].map({0: "view", 1: "purchase"}), occurred_at=clicked["shown_at"]
+    )[["shopper", "product", "kind", "occurred_at"]].reset_index(drop=True)
+
+
 def analyse(
     feedback: pd.DataFrame,
     arms: Arms,

@@ -46,24 +46,6 @@ _EVERYTHING_BUT_VARIANTS = ("catalog", "features", "tables", "mlflow", "rankers"
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What a preparation made.
-
-    Attributes:
-        table: What is served from now on.
-        rendered: What became of every wanted variant.
-    """
-
-    table: DecisionTable
-    rendered: tuple[loop.Rendered, ...]
-
-    @property
-    def refused(self) -> list[loop.Rendered]:
-        """Wanted variants that are not shown, each with its reason."""
-        return [one for one in self.rendered if one.record is None]
-
-
-@dataclass(frozen=True)
 class Retrained:
     """A new ranker and what the evidence says of it.
 
@@ -273,7 +255,7 @@ class Shop:
         version: str | None = None,
         on_planned: Callable[[int], None] = lambda _: None,
         on_done: Callable[[loop.Rendered], None] = lambda _: None,
-    ) -> Prepared:
+    ) -> loop.Prepared:
         """Plan with the champion, render what is missing, decide, and publish what is served.
 
         The first preparation registers the cold ranker, so that there is always one to go back to.
@@ -296,34 +278,28 @@ class Shop:
             version = f"{name}-{_now():%Y%m%dT%H%M%S.%f}"
         if version in earlier:
             raise StoreConflict(f"policy version {version!r} was served before; give another name")
-        slates = loop.plan(
+        prepared = loop.prepare(
             ranker,
+            wiring.policy(self.settings),
             self.space,
             profiled,
             catalog,
+            wiring.renderer(self.settings),
+            self.variants,
+            version=version,
             slate=learn.slate,
             variants_per_product=learn.variants_per_product,
             # Each table explores other styles than the one before it.
-            seed=self.settings.seed + len(earlier) + 1,
-        )
-        wanted = {(p, s) for (_, p), styles in slates.items() for s in styles if not s.is_original}
-        on_planned(len(wanted))
-        rendered = loop.render(
-            slates,
-            catalog,
-            wiring.renderer(self.settings),
-            self.variants,
+            plan_seed=self.settings.seed + len(earlier) + 1,
             seed=self.settings.seed,
             workers=self.settings.render.workers,
+            on_planned=on_planned,
             on_done=on_done,
         )
-        policy = wiring.policy(self.settings)
-        table = loop.decide(slates, rendered, ranker, policy, profiled, version=version)
-        prepared = Prepared(table, tuple(rendered))
         self.workspace.save_json(
             "refused", [[r.product, r.style.key, r.reason] for r in prepared.refused]
         )
-        self.workspace.save_decision_table(table)
+        self.workspace.save_decision_table(prepared.table)
         return prepared
 
     def approve(self, digest: str) -> VariantRecord:
@@ -441,16 +417,7 @@ class Shop:
         Returns:
             How many.
         """
-        feedback = self.feedback(since=since)
-        clicked = feedback[feedback["clicked"] == 1]
-        events = pd.DataFrame(
-            {
-                "shopper": clicked["shopper"],
-                "product": clicked["product"],
-                "kind": clicked["converted"].map({0: "view", 1: "purchase"}),
-                "occurred_at": clicked["shown_at"],
-            }
-        )
+        events = loop.fresh_events(self.feedback(since=since))
         self.features.push(events)
         return len(events)
 
