@@ -1,0 +1,115 @@
+"""Every page's commands are done here, in the pages' own order."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+import persona_img as pi
+from docs.reader import DOCS, ROOT, Reader, blocks, commands
+
+pytestmark = pytest.mark.slow
+
+DATA = ROOT / "tests" / "data"
+DONE = {
+    "photos.md": "photos",
+    "your-shop.md": "shop",
+    "serve.md": "shop",
+    "results.md": "shop",
+    "retrain.md": "shop",
+}
+"""Page to the story it belongs to; the pages that are not here have no commands of ours."""
+
+
+def test_no_page_with_commands_is_left_out() -> None:
+    told = {
+        page.name
+        for page in DOCS.glob("*.md")
+        if any(
+            kind == "python" or any(words[0] != "make" for words in commands(text))
+            for kind, text in blocks(page.name)
+        )
+    }
+    assert told == set(DONE)
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """Somebody with a folder of photos, a product table and a log of what was bought."""
+    here, before = tmp_path_factory.mktemp("reader"), Path.cwd()
+    shutil.copytree(DATA / "photos", here / "photos")
+    shutil.copy(DATA / "photos" / "dress-01.jpg", here / "photo.jpg")
+    for name in ("products.csv", "transactions.csv"):
+        shutil.copy(DATA / "online_retail" / name, here / name)
+    # The pages show the defaults; backdrops without weights say as much of the commands.
+    (here / "persona-img.toml").write_text('[render]\nbackdrops = "plain"\n')
+    os.chdir(here)
+    someone = Reader()
+    try:
+        yield someone
+    finally:
+        someone.close()
+        os.chdir(before)
+
+
+def test_photos(reader: Reader) -> None:
+    said = reader.read("photos.md")
+    assert "photo-" in said
+    for folder in ("out", "one", "masks", "ads", "edits"):
+        assert list(Path(folder).iterdir()), folder
+
+
+def test_your_shop(reader: Reader) -> None:
+    said = reader.read("your-shop.md")
+    assert "4 added" in said
+    assert "1,737" in said
+    assert "approved" in said
+    shop = pi.Shop.open()
+    assert not shop.simulated
+    assert len(shop.catalog) == 4
+    assert set(shop.table.segments) <= set(map(str, range(12_000, 19_000)))
+
+
+def test_serve(reader: Reader) -> None:
+    said = reader.read("serve.md")
+    assert '"image_url"' in said
+    feedback = pi.Shop.open().feedback()
+    assert len(feedback) == feedback["clicked"].sum() >= 1
+
+
+def visits(reader: Reader, count: int) -> None:
+    """The shop's own shoppers come: each sees four products and clicks on some."""
+    shop = pi.Shop.open()
+    with httpx.Client(base_url=reader._url) as client:
+        for n, shopper in enumerate(sorted(shop.table.segments)[:count]):
+            events = []
+            for position, product in enumerate(p.product for p in shop.catalog):
+                asked = {"shopper": shopper, "product": product}
+                shown = client.get("/v1/variant", params=asked).json()
+                seen = f"{shopper}-{product}"
+                about = {"decision_id": shown["decision_id"], "impression_id": seen}
+                event = {"event_id": seen, "kind": "impression", "occurred_at": 1.8e9 + n, **about}
+                events.append(event | {"position": position + 1})
+                if (n + position) % 5 == 0:
+                    click = {"event_id": f"{seen}-click", "kind": "click"}
+                    events.append({**click, "occurred_at": 1.8e9 + n + 1, **about})
+            assert client.post("/v1/events", json={"events": events}).is_success
+
+
+def test_results(reader: Reader) -> None:
+    visits(reader, 120)
+    said = reader.read("results.md")
+    assert "personalized" in said
+    page = Path("shop/report.html").read_text()
+    assert "simulated" not in page
+
+
+def test_retrain(reader: Reader) -> None:
+    said = reader.read("retrain.md")
+    assert "off-policy" in said
+    assert pi.Shop.open().tracker.history()
