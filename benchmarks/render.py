@@ -28,6 +28,7 @@ from persona_img import wiring
 from persona_img.assets import ASSETS
 from persona_img.generator.pipeline import BackdropPipeline
 from persona_img.imaging.distance import backdrop_patches, sliced_wasserstein
+from persona_img.imaging.matting import product_of
 from persona_img.imaging.photo import Photo, load_photo, png_bytes
 from persona_img.rendering.compose import Placed
 from persona_img.rendering.enhance import Spot
@@ -57,7 +58,7 @@ def stock(
     """One variant as a loop around a pipeline makes it: cut, sample, enlarge, paste, save."""
     cut = renderer.mask(one.photo)
     frame = frame_of(cut.alpha, one.style.values["framing"])
-    placed = Placed.of(frame, one.photo.pixels, cut.alpha)
+    placed = Placed.of(frame, one.photo.pixels, cut.alpha, product_of(one.photo, cut.alpha))
     size = renderer.backdrops.size(frame.height, frame.width)
     spot = Spot.of((frame.height, frame.width), size)
     small = torch.from_numpy(np.array(spot.shrink(placed.on_grey(), size)))

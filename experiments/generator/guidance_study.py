@@ -23,7 +23,7 @@ from rich.table import Table
 from persona_img import wiring
 from persona_img.generator.guidance import ORDER, Guidance
 from persona_img.imaging.colour import mean_lab
-from persona_img.imaging.matting import foreground
+from persona_img.imaging.matting import product_of
 from persona_img.imaging.photo import list_photos, load_photo
 from persona_img.rendering.compose import Placed
 from persona_img.rendering.enhance import Spot
@@ -58,7 +58,7 @@ def figures(source: DiffusionBackdrops, asked: list[Asked], judge: StyleJudge) -
         assert alpha is not None
         frame = frame_of(alpha, one.style.values["framing"])
         size = source.size(frame.height, frame.width)
-        placed = Placed.of(frame, one.photo.pixels, alpha, foreground(one.photo.pixels, alpha))
+        placed = Placed.of(frame, one.photo.pixels, alpha, product_of(one.photo, alpha))
         spot = Spot.of((frame.height, frame.width), size)
         product, small = spot.shrink(placed.on_grey(), size), spot.shrink(placed.alpha, size)
         mask = small.astype(np.float32) / 255

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from persona_img.imaging.colour import mean_lab
-from persona_img.imaging.matting import foreground
+from persona_img.imaging.matting import product_of
 from persona_img.rendering.compose import Placed
 from persona_img.rendering.enhance import Spot
 from persona_img.rendering.framing import frame_of
@@ -56,7 +56,7 @@ class Job:
         assert alpha is not None
         frame = frame_of(alpha, style["framing"])
         size = source.size(frame.height, frame.width)
-        placed = Placed.of(frame, pixels, alpha, foreground(pixels, alpha))
+        placed = Placed.of(frame, pixels, alpha, product_of(asked.photo, alpha))
         spot = Spot.of((frame.height, frame.width), size)
         small, colour = spot.shrink(placed.alpha, size), source.colour(style)
         rng = np.random.default_rng([asked.seed, 1])

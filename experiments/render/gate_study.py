@@ -21,7 +21,7 @@ from rich.table import Table
 from persona_img import wiring
 from persona_img.assets import ASSETS
 from persona_img.imaging.colour import from_lab, to_lab
-from persona_img.imaging.matting import composite, foreground
+from persona_img.imaging.matting import composite, product_of
 from persona_img.imaging.photo import Photo, load_photo
 from persona_img.rendering.compose import Placed, compose
 from persona_img.rendering.framing import frame_of
@@ -73,7 +73,7 @@ class Scene:
 
     def on_canvas(self, alpha: NDArray[np.uint8]) -> Placed:
         """The photograph cut along another mask."""
-        return Placed.of(self.frame, self.photo.pixels, alpha, foreground(self.photo.pixels, alpha))
+        return Placed.of(self.frame, self.photo.pixels, alpha, product_of(self.photo, alpha))
 
     def small(self, alpha: NDArray[np.uint8]) -> NDArray[np.float32]:
         """A mask at the plate's size."""

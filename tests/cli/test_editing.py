@@ -18,7 +18,7 @@ COMMANDS = {
     "denoise": ("--backdrop-only",),
     "restore": (),
     "inpaint": ("--box", "4,4,9,9"),
-    "transfer": ("--reference", PHOTO),
+    "transfer": ("--reference", PHOTO.with_name("shirt-01.jpg")),
     "upscale": ("--factor", 1.5),
     "packshot": (),
 }
@@ -28,7 +28,7 @@ FATES = {"resize": "resampled", "upscale": "resampled", "white-balance": "altere
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_edit_is_a_command_that_says_what_it_did(name: str, tmp_path: Path) -> None:
-    source = PHOTO if name == "white-balance" else HOODIE
+    source = PHOTO if name in ("white-balance", "transfer") else HOODIE
     done = run("edit", name, source, *COMMANDS[name], "-o", tmp_path, "--json")
     assert done.returncode == 0, done.stderr
     line = json.loads(done.stdout)

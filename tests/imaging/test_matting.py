@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persona_img.imaging.matting import composite, foreground, strips
+from persona_img.imaging.matting import composite, foreground, product_of, strips
+from persona_img.imaging.photo import Photo
 
 GREEN, ORANGE = np.array([30.0, 160.0, 60.0]), np.array([230.0, 120.0, 40.0])
 
@@ -86,3 +87,12 @@ def test_where_alpha_is_full_the_photo_survives_exactly(
     assert (made[alpha == 255] == photo[alpha == 255]).all()
     outside = alpha == 0
     assert (made[outside] == np.round(plate[outside] * 255).astype(np.uint8)).all()
+
+
+def test_only_a_photograph_is_unmixed_not_a_cut_out() -> None:
+    pixels, alpha = disc()
+    photograph = Photo.of(pixels.copy(), alpha)
+    assert photograph.alpha is not None
+    np.testing.assert_array_equal(product_of(photograph, alpha), foreground(pixels, alpha))
+    cut_out = Photo.of(pixels.copy(), alpha, cut_out=True)
+    np.testing.assert_array_equal(product_of(cut_out, alpha), cut_out.pixels)

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import io
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from persona_img.errors import BadPhoto, InvalidInput
@@ -19,6 +23,7 @@ from persona_img.imaging.photo import (
     png_bytes,
     save_png,
 )
+from pictures import disc_cut_out, png
 
 SHIRT = Path(__file__).parents[1] / "data" / "photos" / "shirt-01.jpg"
 RED, BLUE = (200, 30, 40), (20, 40, 180)
@@ -147,13 +152,206 @@ def test_a_colour_profile_is_converted() -> None:
     assert abs(int(photo.pixels[40, 20, 0]) - green) < 40
 
 
-def test_an_alpha_channel_becomes_the_mask_and_keeps_the_colours_below() -> None:
+def test_an_alpha_channel_becomes_the_mask_and_what_it_hides_is_nothing() -> None:
     image = two_colours().convert("RGBA")
     image.putalpha(Image.fromarray(np.tile(np.uint8([0, 128, 255]), (80, 40))))
     photo = load_photo(encoded(image, "PNG"))
+    assert photo.cut_out
     assert photo.alpha is not None
     assert photo.alpha[0, :3].tolist() == [0, 128, 255]
-    assert near(photo.pixels[0, 0], RED)
+    assert photo.pixels[0, 0].tolist() == [0, 0, 0]
+    assert near(photo.pixels[0, 1], RED)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 255))
+def test_what_is_hidden_under_a_cut_out_decides_nothing(seed: int, hidden: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 256, (64, 64, 4), dtype=np.uint8)
+    values[20:40, 20:40, 3], values[:10, :10, 3] = 255, 0
+    other = values.copy()
+    other[values[..., 3] == 0, :3] = hidden
+    photos = [load_photo(encoded(Image.fromarray(v), "PNG")) for v in (values, other)]
+    assert photos[0].digest == photos[1].digest
+    np.testing.assert_array_equal(photos[0].pixels, photos[1].pixels)
+    other[30, 30, 3] = 200
+    assert load_photo(encoded(Image.fromarray(other), "PNG")).digest != photos[0].digest
+
+
+NEARLY: dict[str, tuple[int, int]] = {"254": (254, 0), "250": (250, 0), "haze": (255, 5)}
+
+
+@pytest.mark.parametrize("name", NEARLY)
+def test_a_product_that_is_nearly_opaque_is_the_product(name: str) -> None:
+    most, least = NEARLY[name]
+    values, _, alpha = disc_cut_out((9, 9, 9))
+    values[..., 3] = np.clip(values[..., 3], least, most)
+    photo = load_photo(encoded(Image.fromarray(values), "PNG"))
+    assert photo.cut_out
+    assert photo.alpha is not None
+    assert (photo.alpha[alpha == 1] == 255).all()
+    assert (photo.alpha[alpha == 0] == 0).all()
+    assert 0 < (photo.alpha == 128).sum() < 500  # the edge stays soft
+
+
+@pytest.mark.parametrize("opacity", [250, 254, 255])
+def test_a_file_that_is_opaque_everywhere_is_a_photograph(opacity: int) -> None:
+    photo = load_photo(
+        encoded(
+            Image.merge("RGBA", [*two_colours().split(), Image.new("L", (120, 80), opacity)]), "PNG"
+        )
+    )
+    assert photo.alpha is None
+    assert not photo.cut_out
+    assert photo.digest == load_photo(GOOD["png"]()).digest
+
+
+@pytest.mark.parametrize(("opacity", "says"), [(1, "multiply them by 255"), (249, "249 of 255")])
+def test_a_file_without_an_opaque_pixel_is_told_why(opacity: int, says: str) -> None:
+    alpha = np.zeros((80, 120), np.uint8)
+    alpha[10:60, 10:60] = opacity
+    image = two_colours().convert("RGBA")
+    image.putalpha(Image.fromarray(alpha))
+    with pytest.raises(BadPhoto, match=says):
+        load_photo(encoded(image, "PNG"))
+    with pytest.raises(BadPhoto, match=says):
+        load_photo(GOOD["png"]()).with_alpha(alpha)
+
+
+def test_a_mask_that_is_nearly_white_is_levelled() -> None:
+    alpha = np.full((80, 120), 4, np.uint8)
+    alpha[10:60, 10:60] = 251
+    alpha[10:60, 60:62] = 120
+    found = load_photo(GOOD["png"]()).with_alpha(alpha)
+    assert found.alpha is not None
+    assert np.unique(found.alpha).tolist() == [0, 120, 255]
+    assert not found.cut_out
+
+
+def test_a_mask_takes_from_a_cut_out_and_brings_nothing_back() -> None:
+    values, _, alpha = disc_cut_out()
+    photo = load_photo(encoded(Image.fromarray(values), "PNG"))
+    left = np.zeros(alpha.shape, np.uint8)
+    left[:, :75] = 255
+    half = photo.with_alpha(left)
+    assert half.cut_out
+    assert half.digest == photo.digest
+    assert photo.alpha is not None
+    np.testing.assert_array_equal(half.alpha, np.minimum(left, photo.alpha))
+    corner = np.zeros(alpha.shape, np.uint8)
+    corner[:10, :10] = 255
+    with pytest.raises(BadPhoto, match="transparent there"):
+        photo.with_alpha(corner)
+
+
+def test_a_cut_out_can_be_made_in_memory() -> None:
+    values, _, _ = disc_cut_out((255, 0, 255))
+    read = load_photo(encoded(Image.fromarray(values), "PNG"))
+    made = Photo.of(values[..., :3].copy(), values[..., 3].copy(), cut_out=True)
+    assert made.cut_out
+    assert made.digest == read.digest
+    assert not Photo.of(values[..., :3].copy(), values[..., 3].copy()).cut_out
+
+
+def square(key: Any, other: Any, channels: int = 1) -> np.ndarray:
+    """The key's colour around a square of another, (80, 100[, channels])."""
+    values = np.empty((80, 100, channels), dtype=np.int64)
+    values[:] = key
+    values[10:70, 20:80] = other
+    return values[..., 0] if channels == 1 else values
+
+
+KEYED: dict[str, tuple[np.ndarray, int, bytes]] = {
+    "grey 16": (square(65535, 50000), 16, struct.pack(">H", 65535)),
+    "grey 16, same high byte": (square(0x8000, 0x8001), 16, struct.pack(">H", 0x8000)),
+    "grey 8": (square(255, 254), 8, struct.pack(">H", 255)),
+    "grey 8, bits too many": (square(5, 6), 8, struct.pack(">H", 0x0105)),
+    "grey 4": (square(15, 14), 4, struct.pack(">H", 15)),
+    "grey 2": (square(3, 2), 2, struct.pack(">H", 3)),
+    "grey 1": (square(1, 0), 1, struct.pack(">H", 1)),
+    "colour 8": (square((255, 0, 255), (255, 1, 255), 3), 8, struct.pack(">3H", 255, 0, 255)),
+    "colour 16": (
+        square((65535, 0, 65535), (65535, 1, 65535), 3), 16, struct.pack(">3H", 65535, 0, 65535)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KEYED)
+def test_a_png_with_one_transparent_colour_is_a_cut_out(name: str) -> None:
+    values, depth, key = KEYED[name]
+    photo = load_photo(png(values, depth, (b"tRNS", key)))
+    assert photo.cut_out
+    wanted = np.zeros((80, 100), np.uint8)
+    wanted[10:70, 20:80] = 255
+    np.testing.assert_array_equal(photo.alpha, wanted)
+    seen = values[10, 20] * 255 / (2**depth - 1)
+    assert np.abs(photo.pixels[40, 50] - seen).max() < 1
+
+
+def test_the_16_bit_case() -> None:
+    photo = load_photo(SHIRT.parents[1] / "cases" / "grey16-colour-key.png")
+    assert photo.alpha is not None
+    assert np.unique(photo.alpha).tolist() == [0, 255]
+    assert (photo.alpha == 255).sum() == 60 * 60
+
+
+def transparent(kind: str, **options: object) -> bytes:
+    values, _, _ = disc_cut_out((255, 0, 255))
+    return encoded(Image.fromarray(values), kind, **options)
+
+
+def with_colour_keyed(kind: str) -> bytes:
+    values, _, alpha = disc_cut_out()
+    few = Image.fromarray(values[..., :3]).quantize(200)
+    indexed = np.where(alpha >= 0.5, np.asarray(few), 255).astype(np.uint8)
+    image = Image.fromarray(indexed)
+    image.putpalette([*few.getpalette()[:600], *[0] * 165, 255, 0, 255])
+    return encoded(image, kind, transparency=255)
+
+
+CUT_OUTS: dict[str, Callable[[], bytes]] = {
+    "png": lambda: transparent("PNG"),
+    "webp": lambda: transparent("WEBP", lossless=True, exact=True),
+    "webp, lossy": lambda: transparent("WEBP", quality=95),
+    "tiff": lambda: transparent("TIFF"),
+    "avif": lambda: transparent("AVIF", quality=95),
+    "palette": lambda: with_colour_keyed("PNG"),
+    "gif": lambda: with_colour_keyed("GIF"),
+    "16 bits": lambda: png(disc_cut_out((255, 0, 255))[0].astype(int) * 257, 16),
+    "turned": lambda: encoded(
+        Image.fromarray(np.rot90(disc_cut_out()[0]).copy()), "PNG", exif=turned()
+    ),
+}
+
+
+def turned() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+@pytest.mark.parametrize("name", CUT_OUTS)
+def test_a_cut_out_is_the_same_in_every_kind_of_file(name: str) -> None:
+    photo = load_photo(CUT_OUTS[name]())
+    _, colours, alpha = disc_cut_out()
+    assert photo.cut_out
+    assert photo.alpha is not None
+    inside, far = alpha == 1, alpha == 0
+    if name != "avif":  # its alpha is lossy: near the edge it may miss
+        assert (photo.alpha[inside] == 255).all()
+        assert (photo.alpha[far] == 0).all()
+        assert (photo.pixels[far] == 0).all()
+    assert np.abs(photo.pixels[inside] - colours[inside]).mean() < 4
+
+
+def test_grey_with_alpha_is_a_cut_out_too() -> None:
+    values, _, alpha = disc_cut_out(255)
+    grey = Image.merge("LA", [Image.fromarray(values[..., 0]), Image.fromarray(values[..., 3])])
+    for data in (encoded(grey, "PNG"), png(np.asarray(grey).astype(int) * 257, 16)):
+        photo = load_photo(data)
+        assert photo.cut_out
+        assert (photo.pixels[alpha == 0] == 0).all()
+        np.testing.assert_array_equal(photo.pixels[75, 75], values[75, 75, 0].repeat(3))
 
 
 def test_the_digest_names_the_pixels_not_the_file() -> None:

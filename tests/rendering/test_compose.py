@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from persona_img.imaging.light import LIGHTS
+from persona_img.imaging.matting import foreground
 from persona_img.rendering.compose import Placed, compose
 from persona_img.rendering.framing import FRAMINGS, frame_of
 from persona_img.rendering.proof.measure import Look, compare_product
@@ -36,7 +37,9 @@ def test_the_core_is_exactly_the_photos_pixels(
     frame = frame_of(alpha, framing)
     shape = (frame.height, frame.width, 3)
     plate = np.random.default_rng(seed).random(shape, dtype=np.float32)
-    made = compose(plate, Placed.of(frame, photo, alpha), LIGHTS[light], wrap)
+    made = compose(
+        plate, Placed.of(frame, photo, alpha, foreground(photo, alpha)), LIGHTS[light], wrap
+    )
     assert made.dtype == np.uint8
     assert made.shape == shape
     ys, xs = np.nonzero(alpha == 255)
@@ -51,7 +54,7 @@ def test_away_from_the_product_only_the_plate_is_seen(light: str) -> None:
     alpha[40:80, 30:70] = 255
     frame = frame_of(alpha, "centred")
     plate = np.full((120, 100, 3), 0.8, dtype=np.float32)
-    made = compose(plate, Placed.of(frame, photo, alpha), LIGHTS[light])
+    made = compose(plate, Placed.of(frame, photo, alpha, foreground(photo, alpha)), LIGHTS[light])
     assert (made[:20] == 204).all()
     assert made[80, 40:60].max() < 200  # the contact shadow
 
@@ -60,7 +63,7 @@ def test_what_a_source_sees_is_the_product_on_mid_grey() -> None:
     photo, _ = scene(2, 60, 60)
     alpha = np.zeros((60, 60), dtype=np.uint8)
     alpha[20:40, 20:40] = 255
-    shown = Placed.of(frame_of(alpha, "airy"), photo, alpha).on_grey()
+    shown = Placed.of(frame_of(alpha, "airy"), photo, alpha, photo).on_grey()
     frame = frame_of(alpha, "airy")
     core = shown[20 + frame.dy : 40 + frame.dy, 20 + frame.dx : 40 + frame.dx]
     np.testing.assert_array_equal(core, photo[20:40, 20:40])
@@ -72,7 +75,7 @@ def test_a_bright_backdrop_wraps_its_light_around_the_edge_and_nowhere_else() ->
     alpha = np.zeros((60, 60), dtype=np.uint8)
     alpha[20:40, 20:40] = 128
     alpha[22:38, 22:38] = 255
-    placed = Placed.of(frame_of(alpha, "centred"), photo, alpha)
+    placed = Placed.of(frame_of(alpha, "centred"), photo, alpha, photo)
     bright = np.full((60, 60, 3), 0.9, dtype=np.float32)
     plain = compose(bright.copy(), placed, LIGHTS["soft"]).astype(int)
     wrapped = compose(bright.copy(), placed, LIGHTS["soft"], 1.0).astype(int)

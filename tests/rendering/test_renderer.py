@@ -12,6 +12,7 @@ from PIL import Image
 from persona_img.domain.style import Style
 from persona_img.errors import InvalidInput, RenderRejected
 from persona_img.imaging.colour import lab_of
+from persona_img.imaging.frame import Frame
 from persona_img.imaging.photo import Photo, load_photo
 from persona_img.rendering.base import BackdropSource, RenderSettings
 from persona_img.rendering.framing import Layout
@@ -20,6 +21,7 @@ from persona_img.rendering.proof.gate import Rule
 from persona_img.rendering.renderer import BackdropRenderer
 from persona_img.rendering.sources.plain import PlainBackdrops
 from persona_img.rendering.sources.tiles import LibraryBackdrops
+from pictures import disc_cut_out, encoded
 
 STYLE = Style.of({"surface": "linen", "palette": "sage", "light": "side", "framing": "centred"})
 WOOD = Style.of({"surface": "light-wood", "palette": "neutral", "light": "side"})
@@ -120,6 +122,32 @@ def test_a_cut_out_has_no_old_backdrop_that_could_be_left(photo: Photo, tmp_path
     assert "rim" not in variant.gate.scores
     drawn = BackdropRenderer(LibraryBackdrops(128), RenderSettings(rules=()))
     assert "rim" in drawn.render(photo.with_alpha(alpha), STYLE, seed=1).gate.scores
+
+
+def test_a_cut_outs_edge_is_its_own_and_what_it_hides_is_never_seen() -> None:
+    """Straight alpha holds the product's colour; a photograph with a mask holds a mixture."""
+    files = [disc_cut_out(hidden)[0] for hidden in (0, (255, 0, 255), 255)]
+    _, colours, share = disc_cut_out()
+    renderer = BackdropRenderer(PlainBackdrops(), RenderSettings(rules=()))
+    variants = [
+        renderer.render(load_photo(encoded(Image.fromarray(f))), STYLE, seed=1) for f in files
+    ]
+    assert len({v.digest for v in variants}) == 1
+    alpha = variants[0].alpha.astype(np.float32)[..., None] / 255
+    frame = Frame(*variants[0].certificate.size, *variants[0].certificate.offset)
+    product = frame.place(np.round(colours).astype(np.uint8), 0)
+    # What is not product is plate: the same, up to light and texture, right beside the edge.
+    edge = (alpha[..., 0] > 0.2) & (alpha[..., 0] < 0.8)
+    plate = (variants[0].pixels - alpha * product)[edge] / (1 - alpha[edge])
+    beside = variants[0].pixels[frame.place((share == 0).astype(np.uint8), 0) > 0]
+    assert np.abs(np.median(plate, axis=0) - np.median(beside, axis=0)).max() < 45
+    # The same colours as a photograph on white: its edge has to be unmixed.
+    white = colours * share[..., None] + 255 * (1 - share[..., None])
+    photo = Photo.of(np.round(white).astype(np.uint8), np.round(255 * share).astype(np.uint8))
+    made = renderer.render(photo, STYLE, seed=1)
+    assert made.certificate.offset == variants[0].certificate.offset
+    inner = edge & (alpha[..., 0] > 0.4)
+    assert np.abs(made.pixels[inner].astype(int) - variants[0].pixels[inner]).mean() < 8
 
 
 def test_a_layout_gives_the_format_and_a_measured_room_for_text(photo: Photo) -> None:

@@ -32,7 +32,7 @@ Source = Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for what is made.")]
 MaskFile = Annotated[
     Path | None,
-    typer.Option("--mask", help="Of one photo, white is product; else it is cut out."),
+    typer.Option("--mask", help="Of one photo: white is product, or what is not transparent."),
 ]
 Ratio = Annotated[str | None, typer.Option(help="Width to height, for example 4:5.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same bytes.")]
@@ -187,11 +187,11 @@ def inpaint(
     import numpy as np
 
     from persona_img.editing import repair
-    from persona_img.imaging.photo import load_photo
+    from persona_img.imaging.mask_file import load_mask
 
     if (box is None) == (area is None) or source.is_dir():
         raise InvalidInput("inpaint: give one photo, and a --box or an --area")
-    shown = None if area is None else load_photo(area).pixels[..., 0] >= 128
+    shown = None if area is None else load_mask(area) >= 128
     left, top, width, height = (0, 0, 0, 0) if box is None else _box(box)
 
     def edit(photo: Photo, alpha: NDArray[np.uint8] | None) -> Edited:
@@ -277,6 +277,7 @@ def _run(
     source: Path, out: Path, as_json: bool, edit: Edit, mask: Path | None = None, cut: bool = False
 ) -> None:
     """Edit each photo; ``cut`` says whether the edit needs to know the product."""
+    from persona_img.imaging.mask_file import load_mask
     from persona_img.imaging.photo import list_photos, load_photo
 
     paths = list_photos(source)
@@ -289,7 +290,7 @@ def _run(
     for path in tqdm(paths, disable=len(paths) == 1):
         photo = load_photo(path)
         if mask is not None:
-            photo = photo.with_alpha(load_photo(mask).pixels[..., 0])
+            photo = photo.with_alpha(load_mask(mask))
         alpha = photo.alpha
         if alpha is None and masker is not None:
             found = masker.cut(photo.pixels)

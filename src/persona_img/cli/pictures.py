@@ -85,7 +85,11 @@ def render(
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 7,
     out: Out = Path("out"),
     mask_file: Annotated[
-        Path | None, typer.Option("--mask", help="Your own mask of one photo, white is product.")
+        Path | None,
+        typer.Option(
+            "--mask",
+            help="Your own, of one photo: white is product, or what is not transparent.",
+        ),
     ] = None,
     backdrops: Annotated[
         str | None,
@@ -129,6 +133,7 @@ def render(
     as_json: Json = False,
 ) -> None:
     """Render variants of photos; each comes with its mask and its certificate."""
+    from persona_img.imaging.mask_file import load_mask
     from persona_img.imaging.photo import list_photos, load_photo
     from persona_img.loop import variant_seed
     from persona_img.rendering.framing import Layout
@@ -160,7 +165,7 @@ def render(
     for path, renderer in itertools.product(paths, renderers):
         photo = load_photo(path)
         if mask_file is not None:
-            photo = photo.with_alpha(load_photo(mask_file).pixels[..., 0])
+            photo = photo.with_alpha(load_mask(mask_file))
 
         def rejected(style: Style, error: RenderRejected, path: Path = path) -> None:
             nonlocal failed
@@ -201,6 +206,7 @@ def sheet(
     from PIL import Image
     from tqdm import tqdm
 
+    from persona_img.imaging.cutout import on_white
     from persona_img.imaging.photo import list_photos, load_photo
     from persona_img.loop import variant_seed
     from persona_img.reports.sheet import contact_sheet
@@ -227,7 +233,7 @@ def sheet(
             problems.print(f"{path}: {error}", markup=False)
         nothing = Image.new("RGB", (side, side), "white")
         cells = [(_caption(s, s in made), made.get(s, nothing)) for s in styles]
-        rows.append(("", [("the photo", _on_white(photo)), *cells]))
+        rows.append(("", [("the photo", on_white(photo)), *cells]))
     contact_sheet(rows, side=side).save(out, quality=86)
     print(out)
 
@@ -260,7 +266,7 @@ def verify(
 
 def _repeated(variant: Path, photo: Photo) -> VerifyReport:
     """Made again with what the recipe names; what it does not name is this folder's."""
-    from persona_img.imaging.photo import load_photo
+    from persona_img.imaging.mask_file import load_mask
     from persona_img.rendering.proof.certificate import (
         certificate_path,
         load_certificate,
@@ -273,8 +279,8 @@ def _repeated(variant: Path, photo: Photo) -> VerifyReport:
         render={**recipe.get("settings", {}), "backdrops": recipe.get("backdrops")}
     )
     renderer = wiring.renderer(settings)
-    if recipe.get("mask") == "supplied" and photo.alpha is None:
-        photo = photo.with_alpha(load_photo(mask_path(variant)).pixels[..., 0])
+    if recipe.get("mask") == "supplied":  # also where it narrowed a cut-out's own
+        photo = photo.with_alpha(load_mask(mask_path(variant)))
     return repeat(
         variant,
         photo,
@@ -284,7 +290,7 @@ def _repeated(variant: Path, photo: Photo) -> VerifyReport:
 
 
 def _backdrop_colour(colour: str | None, reference: Path | None) -> str | None:
-    """The colour asked for, or the main one of a picture's backdrop; None where none is."""
+    """The colour asked for, or a picture's main one of those that are seen; None for none."""
     from persona_img.imaging.colour import colours_of
     from persona_img.imaging.photo import load_photo
 
@@ -293,8 +299,7 @@ def _backdrop_colour(colour: str | None, reference: Path | None) -> str | None:
     if colour is not None:
         raise InvalidInput(f"--colour {colour} and --reference {reference}: give one of them")
     picture = load_photo(reference)
-    where = None if picture.alpha is None else picture.alpha < 128
-    return colours_of(picture.pixels, where)[0][0]
+    return colours_of(picture.pixels, picture.seen)[0][0]
 
 
 def _with(style: Style, framing: str | None, colour: str | None) -> Style:
@@ -314,18 +319,6 @@ def _caption(style: Style, shown: bool) -> str:
     half = (len(values) + 1) // 2
     first = " ".join(values[:half])
     return f"{first if shown else f'refused: {first}'}\n{' '.join(values[half:])}"
-
-
-def _on_white(photo: Photo) -> Image.Image:
-    """The photo as a page shows it: what is transparent is white."""
-    from PIL import Image
-
-    picture = Image.fromarray(photo.pixels)
-    if photo.alpha is None:
-        return picture
-    white = Image.new("RGB", picture.size, "white")
-    white.paste(picture, mask=Image.fromarray(photo.alpha))
-    return white
 
 
 def _chosen(space: StyleSpace, asked: list[str] | None, count: int) -> list[Style]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from persona_img.errors import InvalidInput
-from persona_img.imaging.photo import EDITS_KEY, Photo, pixel_digest, png_bytes, write_whole
+from persona_img.imaging.photo import EDITS_KEY, Photo, png_bytes, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,8 +39,8 @@ class Edit:
     Attributes:
         name: Of the edit.
         parameters: What it was asked, and what it measured; plain values.
-        before: Digest of the pixels it was given, hex.
-        after: Digest of the pixels it gave back, hex.
+        before: Digest of the picture it was given, hex.
+        after: Digest of the picture it gave back, hex.
         product: ``untouched`` where every core pixel (alpha 255) is as it was, ``resampled``
             where the picture was scaled, otherwise ``altered``.
         changed: Core pixels that differ; None where there is no mask, or no pixel to pixel.
@@ -70,10 +70,15 @@ class Edited:
 
     @property
     def png(self) -> bytes:
-        """The file: same picture and edits, same bytes."""
+        """The file: same picture and edits, same bytes.
+
+        Transparent where it is a cut-out. A mask on a photograph says where the product is, and
+        makes nothing transparent.
+        """
         text = {EDITS_KEY: json.dumps(list(self.photo.edits), sort_keys=True)}
         pixels, alpha = self.photo.pixels, self.photo.alpha
-        return png_bytes(pixels if alpha is None else np.dstack([pixels, alpha]), text)
+        transparent = self.photo.cut_out and alpha is not None
+        return png_bytes(np.dstack([pixels, alpha]) if transparent else pixels, text)
 
     def save(self, path: Path) -> Path:
         """Write ``x.png``, and before it the record, ``x.edit.json``.
@@ -108,25 +113,39 @@ def recorded(
         alpha: The product on ``photo``, uint8; None where nobody knows it.
         frame: The result's canvas with the photo's place on it; None where it is the photo's own.
         scaled: Whether the result has another scale.
-        keeps: The result's own transparency.
+        keeps: The result's alpha: its own transparency, or the mask that came with the photo.
         source_type: IPTC digital source type.
     """
     changed: int | None = None
-    if alpha is not None and not scaled:
+    if alpha is not None and (alpha == 255).any() and not scaled:
         changed = _changed(photo.pixels, pixels, alpha, frame)
     fate: ProductFate = "untouched" if changed == 0 else "altered"
+    made = Photo.of(pixels, keeps, photo.source, cut_out=photo.cut_out and keeps is not None)
     edit = Edit(
         name=name,
         parameters=dict(parameters),
         before=photo.digest,
-        after=pixel_digest(pixels),
+        after=made.digest,
         product="resampled" if scaled else fate,
         changed=changed,
         source_type=source_type,
     )
-    made = Photo.of(pixels, keeps, photo.source)
-    cut_out = photo.cut_out and keeps is not None
-    return Edited(replace(made, edits=(*photo.edits, asdict(edit)), cut_out=cut_out), edit)
+    return Edited(replace(made, edits=(*photo.edits, asdict(edit))), edit)
+
+
+def backdrop_of(photo: Photo, alpha: NDArray[np.uint8] | None) -> NDArray[np.bool_] | None:
+    """Where a picture shows its backdrop, bool (H, W): nowhere on a cut-out.
+
+    Args:
+        photo: The picture.
+        alpha: The product on it, uint8; None where nobody knows it.
+
+    Returns:
+        None where the whole picture counts, for nobody knows the product.
+    """
+    if photo.cut_out:
+        return np.zeros(photo.pixels.shape[:2], dtype=bool)
+    return None if alpha is None else alpha < 8
 
 
 def share_of(name: str, value: float, least: float = 0.0, most: float = 1.0) -> float:

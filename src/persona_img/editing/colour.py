@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from persona_img.editing.base import recorded, share_of
+from persona_img.editing.base import backdrop_of, recorded, share_of
 from persona_img.errors import InvalidInput
+from persona_img.imaging.alpha import solid
 from persona_img.imaging.colour import from_lab, to_lab
 from persona_img.imaging.light import to_linear, to_srgb
-from persona_img.imaging.matting import composite, foreground, strips
+from persona_img.imaging.matting import composite, product_of, strips
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,19 +42,23 @@ def white_balance(
 
     Args:
         photo: The picture.
-        alpha: The product, uint8 (H, W), left out of the measurement; None measures everything.
+        alpha: The product, uint8 (H, W), left out of the measurement; None measures everything
+            that is not transparent.
         neutral: Left, top, width, height of a grey or white place, pixels.
 
     Raises:
-        InvalidInput: a box outside the picture; too few well-lit pixels; a cast so strong that the
-            ground must be coloured.
+        InvalidInput: a box outside the picture; too few well-lit pixels; a cut-out, which has no
+            backdrop, without a box; a cast so strong that the ground must be coloured.
 
     References:
         Finlayson and Trezzi 2004, "Shades of Gray and Colour Constancy", CIC 12: Minkowski norm 6.
         Von Kries gains.
     """
     pixels = photo.pixels
-    where = np.ones(pixels.shape[:2], dtype=bool) if alpha is None else alpha < 8
+    seen = np.ones(pixels.shape[:2], dtype=bool) if photo.seen is None else photo.seen
+    where = seen if alpha is None else alpha < 8
+    if photo.cut_out and alpha is not None and neutral is None:
+        raise InvalidInput("a cut-out has no backdrop to measure a cast on; give a neutral box")
     if neutral is not None:
         left, top, width, height = neutral
         inside = left >= 0 and top >= 0 and width > 0 and height > 0
@@ -62,6 +67,7 @@ def white_balance(
             raise InvalidInput(f"neutral {neutral}: not a box in a picture of {shape} px")
         where = np.zeros(pixels.shape[:2], dtype=bool)
         where[top : top + height, left : left + width] = True
+        where &= seen
     lit = where & (pixels.min(axis=2) >= _DARK) & (pixels.max(axis=2) <= _BRIGHT)
     least = min(_LEAST_PIXELS, int(where.sum())) if neutral is not None else _LEAST_PIXELS
     if lit.sum() < max(1, least):
@@ -101,15 +107,17 @@ def transfer(
         strength: 0 changes nothing, 1 goes all the way.
 
     Raises:
-        InvalidInput: a strength outside 0..1, or no backdrop in one of the pictures.
+        InvalidInput: a strength outside 0..1, or no backdrop in one of the pictures; a cut-out
+            has none.
 
     References:
         Pitie and Kokaram 2007, "The Linear Monge-Kantorovitch Linear Colour Mapping for
         Example-Based Colour Transfer", CVMP.
     """
     share_of("strength", strength)
-    own = _statistics(photo.pixels, alpha < 8, "the picture")
-    outside = None if reference.alpha is None else reference.alpha < 8
+    alpha = solid(alpha)
+    own = _statistics(photo.pixels, backdrop_of(photo, alpha), "the picture")
+    outside = backdrop_of(reference, reference.alpha)
     wanted = _statistics(reference.pixels, outside, "the reference")
     matrix = _mapping(own[1], wanted[1])
     plate = np.empty(photo.pixels.shape, dtype=np.float32)
@@ -117,7 +125,7 @@ def transfer(
         lab = to_lab(photo.pixels[rows])
         moved = (lab - own[0]) @ matrix.T.astype(np.float32) + wanted[0]
         plate[rows] = from_lab((lab + strength * (moved - lab)).astype(np.float32))
-    pixels = composite(plate, photo.pixels, alpha, foreground(photo.pixels, alpha))
+    pixels = composite(plate, photo.pixels, alpha, product_of(photo, alpha))
     asked = {"reference": reference.digest, "strength": strength}
     return recorded(photo, pixels, "transfer", asked, alpha=alpha, keeps=photo.alpha)
 

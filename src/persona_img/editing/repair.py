@@ -9,6 +9,8 @@ import numpy as np
 
 from persona_img.editing.base import recorded, share_of
 from persona_img.errors import InvalidInput
+from persona_img.imaging.alpha import solid
+from persona_img.imaging.cutout import visible
 from persona_img.imaging.grain import grain_of
 from persona_img.imaging.matting import composite, foreground
 
@@ -47,12 +49,13 @@ def denoise(
         Buades, Coll, Morel 2011, "Non-Local Means Denoising", IPOL; OpenCV's, for colour.
     """
     share_of("strength", strength, 0.1, 3.0)
-    grain = grain_of(photo.pixels)
-    pixels = photo.pixels.copy()
+    grain = grain_of(photo.pixels, photo.seen)
+    shown = visible(photo)
+    pixels = shown.copy()
     if grain > _LEAST_GRAIN:
         width = float(_FILTER * strength * grain)
         pixels = np.asarray(
-            cv2.fastNlMeansDenoisingColored(photo.pixels, None, width, width, 5, 15), dtype=np.uint8
+            cv2.fastNlMeansDenoisingColored(shown, None, width, width, 5, 15), dtype=np.uint8
         )
     pixels = _around(photo, pixels, alpha, "denoise") if backdrop_only else pixels
     asked = {"grain": round(grain, 3), "strength": strength, "backdrop_only": backdrop_only}
@@ -84,7 +87,7 @@ def restore(
         Richardson 1972, JOSA 62; Lucy 1974, AJ 79; scikit-image's.
     """
     share_of("blur", blur, 0.3, 4.0)
-    grain = grain_of(photo.pixels)
+    grain = grain_of(photo.pixels, photo.seen)
     if grain > _MOST_GRAIN:
         raise InvalidInput(
             f"noise of {grain:.1f} levels would be sharpened with it (at most {_MOST_GRAIN}); "
@@ -96,7 +99,7 @@ def restore(
         raise InvalidInput(
             "restore needs scikit-image: pip install 'persona-img[editing]'"
         ) from error
-    lab = cv2.cvtColor(photo.pixels.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
+    lab = cv2.cvtColor(visible(photo).astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
     reach = max(2, int(np.ceil(3 * blur)))
     line = cv2.getGaussianKernel(2 * reach + 1, blur)
     lightness = np.pad(lab[..., 0] / 100.0, 2 * reach, mode="reflect").astype(np.float32)
@@ -143,9 +146,10 @@ def inpaint(
             f"area is {share:.1%} of the picture: give more than none and at most "
             f"{_MOST_AREA:.0%}; what is larger is not a blemish"
         )
-    filled = cv2.inpaint(photo.pixels, area.astype(np.uint8), 5, cv2.INPAINT_NS)
+    filled = cv2.inpaint(visible(photo), area.astype(np.uint8), 5, cv2.INPAINT_NS)
     rng = np.random.default_rng(seed)
-    grain = grain_of(photo.pixels) * rng.standard_normal((int(area.sum()), 1), dtype=np.float32)
+    level = grain_of(photo.pixels, photo.seen)
+    grain = level * rng.standard_normal((int(area.sum()), 1), dtype=np.float32)
     pixels = photo.pixels.copy()
     pixels[area] = np.clip(np.round(filled[area] + grain), 0, 255).astype(np.uint8)
     asked = {"share": round(share, 6), "seed": seed}
@@ -155,8 +159,11 @@ def inpaint(
 def _around(
     photo: Photo, pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, name: str
 ) -> NDArray[np.uint8]:
-    """The edited backdrop with the product as photographed."""
+    """The edited backdrop with the product as photographed; of a cut-out nothing changes."""
     if alpha is None:
         raise InvalidInput(f"{name} of the backdrop alone needs the product's mask; supply one")
+    if photo.cut_out:
+        return photo.pixels.copy()
+    alpha = solid(alpha)
     plate = pixels.astype(np.float32) / 255.0
     return composite(plate, photo.pixels, alpha, foreground(photo.pixels, alpha))

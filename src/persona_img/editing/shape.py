@@ -10,10 +10,12 @@ import numpy as np
 
 from persona_img.editing.base import COMPOSITE, recorded, share_of
 from persona_img.errors import InvalidInput
+from persona_img.imaging import cutout
+from persona_img.imaging.alpha import solid
 from persona_img.imaging.frame import Frame
 from persona_img.imaging.grain import grain_of
 from persona_img.imaging.light import LIGHTS, contact_on, to_linear, to_srgb
-from persona_img.imaging.matting import composite, foreground, strips
+from persona_img.imaging.matting import composite, product_of, strips
 from persona_img.imaging.photo import MAX_PIXELS, MIN_SIDE
 
 if TYPE_CHECKING:
@@ -57,8 +59,7 @@ def resize(
             f"{size[0]}x{size[1]} px is larger than the picture's {width}x{height}; "
             f"allow it with enlarge"
         )
-    pixels = _scaled(photo.pixels, size)
-    keeps = None if photo.alpha is None else _scaled_alpha(photo.alpha, size)
+    pixels, keeps = _scaled(photo, size)
     asked = {"width": size[0], "height": size[1]}
     return recorded(photo, pixels, "resize", asked, scaled=True, keeps=keeps)
 
@@ -78,6 +79,7 @@ def crop(
         InvalidInput: no product, a margin outside 0..1, or the picture is too small for the ratio.
     """
     share_of("margin", margin)
+    alpha = solid(alpha)
     left, top, right, bottom = _box(alpha)
     height, width = alpha.shape
     room = round(margin * max(right - left, bottom - top))
@@ -122,6 +124,7 @@ def packshot(
     """
     share_of("fill", fill, 0.3)
     share_of("ratio", ratio, 0.2, 5.0)
+    alpha = solid(alpha)
     left, top, right, bottom = _box(alpha)
     if left == 0 or top == 0 or right == alpha.shape[1] or bottom == alpha.shape[0]:
         raise InvalidInput(
@@ -140,8 +143,8 @@ def packshot(
     if shadow:
         factor = contact_on(on_canvas, LIGHTS["soft"]) ** np.float32(1 / _GAMMA)
         white *= np.where(factor > 1 - 1 / 510, np.float32(1.0), factor)[..., None]
-    unmixed = frame.place(foreground(photo.pixels, alpha), 255)
-    pixels = composite(white, frame.place(photo.pixels, 255), on_canvas, unmixed)
+    product = frame.place(product_of(photo, alpha), 255)
+    pixels = composite(white, frame.place(photo.pixels, 255), on_canvas, product)
     asked = {"fill": fill, "ratio": round(ratio, 4), "shadow": shadow}
     return recorded(
         photo, pixels, "packshot", asked, alpha=alpha, frame=frame, source_type=COMPOSITE
@@ -153,7 +156,8 @@ def upscale(
 ) -> Edited:
     """A larger picture whose backdrop keeps the photograph's grain and does not look smeared.
 
-    The product is only resampled (Lanczos): no detail is invented on it, and the record says so.
+    A cut-out has no backdrop and gets no grain. The product is only resampled (Lanczos): no detail
+    is invented on it, and the record says so.
 
     Args:
         photo: The picture.
@@ -171,8 +175,11 @@ def upscale(
         raise InvalidInput(
             f"{size[0]}x{size[1]} px is over {MAX_PIXELS // 10**6} megapixels; take a lower factor"
         )
-    large = _scaled(photo.pixels, size)
-    around = _scaled_alpha(alpha, size) < 255
+    large, keeps = _scaled(photo, size)
+    if photo.cut_out:
+        asked = {"factor": factor, "grain": 0.0, "seed": seed}
+        return recorded(photo, large, "upscale", asked, scaled=True, keeps=keeps)
+    around = _scaled_alpha(solid(alpha), size) < 255
     lost = max(0.0, grain_of(photo.pixels) - grain_of(large))
     level = min(lost, _MOST_GRAIN)
     rng = np.random.default_rng(seed)
@@ -181,17 +188,22 @@ def upscale(
         grain = level * rng.standard_normal(shape, dtype=np.float32)
         grainy = np.clip(np.round(large[rows] + grain[..., None]), 0, 255).astype(np.uint8)
         large[rows] = np.where(around[rows][..., None], grainy, large[rows])
-    keeps = None if photo.alpha is None else _scaled_alpha(photo.alpha, size)
     asked = {"factor": factor, "grain": round(level, 3), "seed": seed}
     return recorded(photo, large, "upscale", asked, scaled=True, keeps=keeps)
 
 
-def _scaled(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Scaled in linear light: to a smaller size by area, to a larger one by Lanczos."""
+def _scaled(
+    photo: Photo, size: tuple[int, int]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """Pixels and alpha in linear light: to a smaller size by area, to a larger one by Lanczos."""
+    pixels, alpha = photo.pixels, photo.alpha
+    if photo.cut_out and alpha is not None:
+        return cutout.scaled(pixels, alpha, size)
     linear = to_linear(pixels.astype(np.float32) / 255.0)
     smaller = size[0] <= pixels.shape[1]
     how = cv2.INTER_AREA if smaller else cv2.INTER_LANCZOS4
-    return np.round(to_srgb(cv2.resize(linear, size, interpolation=how)) * 255.0).astype(np.uint8)
+    made = np.round(to_srgb(cv2.resize(linear, size, interpolation=how)) * 255.0).astype(np.uint8)
+    return made, None if alpha is None else _scaled_alpha(alpha, size)
 
 
 def _scaled_alpha(alpha: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -1,7 +1,8 @@
 """The product's own colour where its edge mixes with the old backdrop, and the paste.
 
 An edge pixel of a photograph is part product, part old backdrop. Pasted as it is, it shows a rim
-of the old backdrop; so its product part is estimated and only that is pasted.
+of the old backdrop; so its product part is estimated and only that is pasted. A cut-out has no old
+backdrop: its edge holds the product's own colour already.
 """
 
 from __future__ import annotations
@@ -16,8 +17,23 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from persona_img.imaging.photo import Photo
+
 _MOST_WINDOW = 121.0
 _STRIP_PIXELS = 2_000_000  # bounds the float32 copies that are alive at a time
+
+
+def product_of(photo: Photo, alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The product's own colours, uint8 (H, W, 3): :func:`foreground`, or a cut-out as it is.
+
+    A transparent PNG is straight alpha, as its format says, whatever lies under the transparency.
+    One whose colours still hold a backdrop is better given as a photograph with a mask.
+
+    Args:
+        photo: The photo.
+        alpha: uint8 (H, W), the product on it.
+    """
+    return photo.pixels if photo.cut_out else foreground(photo.pixels, alpha)
 
 
 def foreground(photo: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -7,16 +7,19 @@ import hashlib
 import io
 import json
 import os
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin
 
 from persona_img.errors import BadPhoto, InvalidInput
+from persona_img.imaging.alpha import OPAQUE, lacks_core, levelled, without_shadow
+from persona_img.imaging.decode import MAX_PIXELS as MAX_PIXELS
+from persona_img.imaging.decode import MIN_SIDE as MIN_SIDE
+from persona_img.imaging.decode import check_size, decode
+from persona_img.imaging.profile import srgb_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,15 +28,9 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif")
 """Names of files that :func:`list_photos` takes for photographs, in lower case."""
-MAX_PIXELS = 50_000_000
-"""Larger photographs are refused before they are decoded."""
 EDITS_KEY = "persona-img-edits"
 """Keyword of the PNG text that lists what edits did to a picture, JSON."""
-MIN_SIDE = 64
-"""Smaller photographs show too little of a product to find its outline."""
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
-_HAZE, _HALF = 2, 128
 _COMPRESSION = 4  # of zlib: larger files by some per cent, in half the time of the usual 6
 
 
@@ -41,12 +38,19 @@ _COMPRESSION = 4  # of zlib: larger files by some per cent, in half the time of 
 class Photo:
     """A photograph as every later step sees it.
 
+    Two kinds have an alpha, and they are not the same. A *photograph with a mask* still shows its
+    old backdrop, also mixed into the product's edge, which is unmixed before it is pasted. A
+    *cut-out* came transparent: there is no old backdrop, and each of its pixels, however
+    transparent, holds the product's own colour (straight alpha).
+
     Attributes:
-        pixels: uint8 sRGB (H, W, 3), upright, read-only.
+        pixels: uint8 sRGB (H, W, 3), upright, read-only. Of a cut-out, 0 where the file was
+            transparent: what nobody can see decides nothing.
         alpha: uint8 (H, W) that came with the file or from a person, 255 is product; or None.
-        digest: SHA-256 over shape and pixels, hex. Alpha and file format do not enter.
+        digest: SHA-256 over shape and pixels, hex, of a cut-out with its alpha as fourth channel.
+            The file format does not enter, nor does a mask from elsewhere.
         source: File it was read from; None for bytes.
-        cut_out: Whether the file was transparent: there is no old backdrop in it.
+        cut_out: Whether it is a cut-out.
         edits: What our own edits did to it before, oldest first; plain values.
     """
 
@@ -63,22 +67,38 @@ class Photo:
         pixels: NDArray[np.uint8],
         alpha: NDArray[np.uint8] | None = None,
         source: Path | None = None,
+        *,
+        cut_out: bool = False,
     ) -> Photo:
         """Photo of sRGB pixels in memory.
+
+        Args:
+            pixels: uint8 (H, W, 3).
+            alpha: uint8 (H, W), 255 is product; None for none.
+            source: Where they come from.
+            cut_out: Whether the alpha is the picture's own transparency, not a mask on it.
 
         Raises:
             BadPhoto: not uint8 (H, W, 3), too small, too large, or alpha of another shape.
         """
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
             raise BadPhoto(f"pixels {pixels.dtype} {pixels.shape}: give uint8 (H, W, 3) in sRGB")
-        _check_size(pixels.shape[1], pixels.shape[0], str(source or "pixels"))
-        frozen = np.ascontiguousarray(pixels)
-        frozen.setflags(write=False)
-        photo = cls(pixels=frozen, alpha=None, digest=pixel_digest(frozen), source=source)
-        return photo if alpha is None else photo.with_alpha(alpha)
+        check_size(pixels.shape[1], pixels.shape[0], str(source or "pixels"))
+        photo = cls(pixels=_frozen(pixels), alpha=None, digest=pixel_digest(pixels), source=source)
+        if alpha is None:
+            return photo
+        masked = photo.with_alpha(alpha)
+        if not cut_out or masked.alpha is None:
+            return masked
+        seen = _frozen(np.where(masked.alpha[..., None] > 0, pixels, np.uint8(0)))
+        digest = pixel_digest(np.dstack([seen, masked.alpha]))
+        return replace(masked, pixels=seen, digest=digest, cut_out=True)
 
     def with_alpha(self, alpha: NDArray[np.uint8]) -> Photo:
         """The same photograph with a mask drawn by a person or another tool.
+
+        What is nearly 255 or nearly 0 becomes it (:func:`.alpha.levelled`). A cut-out stays
+        transparent where it is: a mask may take from it, and brings nothing back.
 
         Raises:
             BadPhoto: not uint8 of the photo's size, or no product in it.
@@ -86,57 +106,39 @@ class Photo:
         if alpha.dtype != np.uint8 or alpha.shape != self.pixels.shape[:2]:
             size = self.pixels.shape[:2]
             raise BadPhoto(f"mask {alpha.dtype} {alpha.shape}: give uint8 of the photo's {size}")
-        if not (alpha == 255).any():
-            raise BadPhoto("mask without a fully opaque pixel: no product to keep; draw it in 255")
-        frozen = np.ascontiguousarray(alpha)
-        frozen.setflags(write=False)
-        return replace(self, alpha=frozen)
+        lack = lacks_core(alpha)
+        if lack is not None:
+            raise BadPhoto(f"mask with no product to keep: {lack}")
+        level = levelled(alpha)
+        if self.cut_out and self.alpha is not None:
+            level = np.minimum(level, self.alpha)
+            if not (level == 255).any():
+                raise BadPhoto("mask with no product to keep: the photo is transparent there")
+        return replace(self, alpha=_frozen(level))
+
+    @property
+    def seen(self) -> NDArray[np.bool_] | None:
+        """Where its pixels are whole, bool (H, W), of a cut-out; None where that is everywhere."""
+        return self.alpha == 255 if self.cut_out and self.alpha is not None else None
 
 
 def load_photo(source: str | Path | bytes) -> Photo:
     """A photograph from a file or its bytes.
 
-    EXIF rotation is applied; colour profiles are converted to sRGB (a damaged one is ignored, as
-    browsers do); 16-bit grey is reduced to 8; an alpha channel becomes the supplied mask, without a
-    shadow that an editor put under the product, unless it is opaque everywhere.
+    EXIF rotation is applied; colours are converted to sRGB by what the file says of them (see
+    :mod:`.profile`); 16 bits are reduced to 8. A transparent file is a cut-out: its alpha is the
+    mask, without a shadow that an editor put under the product, 250 and more being 255. One that
+    is opaque everywhere (250 at least) is a photograph.
 
     Raises:
         BadPhoto: no such file, no picture, damaged, over ``MAX_PIXELS``, under ``MIN_SIDE``,
-            animated or of several pages, fully transparent, or 32-bit.
+            animated or of several pages, without an opaque pixel, 32-bit or of high dynamic range.
     """
-    name = "photo bytes" if isinstance(source, bytes) else str(source)
-    path = None if isinstance(source, bytes) else Path(source)
-    try:
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    except OSError as error:
-        raise BadPhoto(f"{name}: cannot be read ({error.strerror}); name a picture file") from error
-    try:
-        with warnings.catch_warnings():
-            # Our own limit is lower than the one at which Pillow warns.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            Image.init()
-            formats = [kind for kind in _FORMATS if kind in Image.OPEN]
-            image = Image.open(io.BytesIO(data), formats=formats)
-    except Image.DecompressionBombError as error:
-        raise BadPhoto(
-            f"{name}: {error}; scale it below {MAX_PIXELS // 10**6} megapixels"
-        ) from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        known = ", ".join(_FORMATS)
-        raise BadPhoto(f"{name}: not a picture we can read; use {known}") from error
-    with image:
-        _check_size(*image.size, name)
-        frames = getattr(image, "n_frames", 1)
-        if frames > 1 and image.format != "MPO":  # phones append previews as MPO
-            raise BadPhoto(f"{name}: {frames} frames or pages; save the one to use as its own file")
-        try:
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-        except Exception as error:  # decoders raise many kinds on damaged files
-            raise BadPhoto(f"{name}: damaged or truncated ({error}); save it anew") from error
-    alpha, edits = _alpha(upright, name), _edits(image, name)
-    pixels = np.asarray(_srgb(upright, name))
-    return replace(Photo.of(pixels, alpha, path), cut_out=alpha is not None, edits=edits)
+    decoded = decode(source)
+    name = decoded.name
+    alpha, edits = _alpha(decoded.image, name), _edits(decoded.image, name)
+    photo = Photo.of(srgb_of(decoded), alpha, decoded.path, cut_out=alpha is not None)
+    return replace(photo, edits=edits)
 
 
 def list_photos(path: str | Path) -> list[Path]:
@@ -213,14 +215,10 @@ def write_whole(path: str | Path, data: bytes) -> Path:
     return path
 
 
-def _check_size(width: int, height: int, name: str) -> None:
-    if width * height > MAX_PIXELS:
-        raise BadPhoto(
-            f"{name}: {width}x{height} is {width * height / 1e6:.0f} megapixels; "
-            f"scale it below {MAX_PIXELS // 10**6}"
-        )
-    if min(width, height) < MIN_SIDE:
-        raise BadPhoto(f"{name}: {width}x{height} px is too small; both sides need {MIN_SIDE} px")
+def _frozen(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    frozen = np.ascontiguousarray(array)
+    frozen.setflags(write=False)
+    return frozen
 
 
 def _edits(image: Image.Image, name: str) -> tuple[Mapping[str, Any], ...]:
@@ -243,51 +241,9 @@ def _alpha(image: Image.Image, name: str) -> NDArray[np.uint8] | None:
     if not image.has_transparency_data:
         return None
     alpha = np.asarray(image.convert("RGBA").getchannel("A"))
-    if (alpha == 255).all():
+    if (alpha >= OPAQUE).all():
         return None
-    if not (alpha == 255).any():
-        raise BadPhoto(f"{name}: no fully opaque pixel; export it with an opaque product")
-    return _without_shadow(alpha)
-
-
-def _without_shadow(alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Transparency without the shadow that an editor put under the product.
-
-    A piece of its own that is nowhere half opaque is shadow, glow or dust, not product; the
-    style's light casts another shadow.
-    """
-    count, pieces = cv2.connectedComponents((alpha > _HAZE).astype(np.uint8))
-    solid = np.zeros(count, dtype=bool)
-    solid[np.unique(pieces[alpha >= _HALF])] = True
-    return np.where(solid[pieces], alpha, 0).astype(np.uint8)
-
-
-def _srgb(image: Image.Image, name: str) -> Image.Image:
-    """8-bit sRGB of any mode Pillow opens."""
-    if image.mode.startswith("I;16"):
-        wide = np.asarray(image).astype(np.uint32)
-        image = _with_info(Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8)), image)
-    elif image.mode in ("I", "F"):
-        raise BadPhoto(f"{name}: 32 bits a channel; save it with 8 or 16")
-    elif image.mode not in ("L", "RGB", "CMYK", "LAB"):
-        keep = "L" if image.mode in ("1", "LA", "La") else "RGB"
-        base = image.convert("RGBA") if image.mode == "P" else image
-        image = _with_info(base.convert(keep), image)
-    profile = image.info.get("icc_profile")
-    if profile:
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if "sRGB" in ImageCms.getProfileDescription(source) and image.mode == "RGB":
-                return image
-            converted = ImageCms.profileToProfile(
-                image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-            )
-            return image.convert("RGB") if converted is None else converted
-        except (ImageCms.PyCMSError, OSError):
-            pass
-    return image.convert("RGB")
-
-
-def _with_info(image: Image.Image, source: Image.Image) -> Image.Image:
-    image.info = dict(source.info)
-    return image
+    lack = lacks_core(alpha)
+    if lack is not None:
+        raise BadPhoto(f"{name}: {lack}")
+    return without_shadow(levelled(alpha))

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from persona_img.imaging.light import contact_on
-from persona_img.imaging.matting import composite, foreground, strips
+from persona_img.imaging.matting import composite, strips
 from persona_img.rendering.proof.measure import Look
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class Placed:
         frame: The canvas.
         photo: uint8 (H, W, 3), the photograph; mid-grey where it does not reach.
         alpha: uint8 (H, W), the product.
-        product: uint8 (H, W, 3), the photograph with its edge unmixed from the old backdrop.
+        product: uint8 (H, W, 3), the product's own colours, at its edge too
+            (:func:`.matting.product_of`).
     """
 
     frame: Frame
@@ -46,15 +47,14 @@ class Placed:
         frame: Frame,
         photo: NDArray[np.uint8],
         alpha: NDArray[np.uint8],
-        product: NDArray[np.uint8] | None = None,
+        product: NDArray[np.uint8],
     ) -> Placed:
-        """A photo-sized picture and mask moved onto the canvas; ``product`` if already known."""
-        unmixed = foreground(photo, alpha) if product is None else product
+        """A photo-sized picture, mask and product moved onto the canvas."""
         return cls(
             frame=frame,
             photo=frame.place(photo, 127),
             alpha=frame.place(alpha, 0),
-            product=frame.place(unmixed, 127),
+            product=frame.place(product, 127),
         )
 
     @cached_property

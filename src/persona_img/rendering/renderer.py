@@ -13,7 +13,7 @@ import numpy as np
 from persona_img.domain.decision import uniform
 from persona_img.domain.digest import digest_of
 from persona_img.errors import InvalidInput, LowMaskConfidence, RenderRejected, UnknownStyle
-from persona_img.imaging.matting import foreground
+from persona_img.imaging.matting import product_of
 from persona_img.imaging.photo import png_bytes
 from persona_img.masking.base import supplied
 from persona_img.masking.classic import ClassicMasker
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from persona_img.rendering.framing import Layout
     from persona_img.rendering.proof.adherence import StyleJudge
 
-_VERSION = "5"
+_VERSION = "6"
 """Raised whenever the same recipe would give other pixels."""
 _MARK = "persona-img"
 """Keyword of the PNG text that says which recipe made a variant."""
@@ -133,7 +133,7 @@ class BackdropRenderer:
                     f"{photo.source or photo.digest[:12]}: mask confidence {cut.confidence:.2f} "
                     f"({weakest}) is below {least:.2f}; supply a mask or another photo"
                 )
-            product = foreground(photo.pixels, cut.alpha)
+            product = product_of(photo, cut.alpha)
         return Shot(photo, cut, product, clock.seconds["mask"], self.fingerprint())
 
     def _best_of(self, shot: Shot, style: Style, seed: int) -> Variant:

@@ -64,7 +64,7 @@ class Shot:
     Attributes:
         photo: The photo.
         cut: Its mask.
-        product: uint8 (H, W, 3), the photo with its edge unmixed from the old backdrop.
+        product: uint8 (H, W, 3), the product's own colours (:func:`.matting.product_of`).
         seconds: What the mask took.
         renderer: Fingerprint of what renders it.
     """
@@ -83,8 +83,8 @@ class Shot:
 
     @cached_property
     def grain(self) -> float:
-        """Noise of the photograph, 8-bit levels."""
-        return grain_of(self.photo.pixels)
+        """Noise of the photograph, 8-bit levels; 0 of a cut-out, whose backdrop is not there."""
+        return 0.0 if self.photo.cut_out else grain_of(self.photo.pixels)
 
     def canvas(self, framing: str, layout: Layout, source: BackdropSource) -> Canvas:
         """The canvas of a framing; of a large photo only the last is kept, for they fill memory."""

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from persona_img.errors import NotEnoughData, RenderRejected
 from persona_img.generator.learning.plates import Surface, make_plate
+from persona_img.imaging.cutout import scaled
 from persona_img.imaging.distance import backdrop_patches, sliced_wasserstein
 from persona_img.imaging.frame import Frame
 from persona_img.imaging.photo import Photo, pixel_digest
@@ -330,6 +331,10 @@ def _small(pixels: NDArray[np.uint8], side: int = 400) -> NDArray[np.uint8]:
 def resized(photo: Photo, side: int) -> Photo:
     """The photograph with its long side at ``side`` pixels."""
     scale = side / max(photo.pixels.shape[:2])
+    if photo.cut_out and photo.alpha is not None:
+        height, width = photo.alpha.shape
+        size = round(scale * width), round(scale * height)
+        return Photo.of(*scaled(photo.pixels, photo.alpha, size), photo.source, cut_out=True)
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     pixels = cv2.resize(photo.pixels, None, fx=scale, fy=scale, interpolation=method)
     alpha = photo.alpha

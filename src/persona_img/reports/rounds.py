@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jinja2
-from PIL import Image, ImageOps
+from PIL import Image
 
 from persona_img.assets import ASSETS
+from persona_img.imaging.cutout import as_shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -87,11 +88,11 @@ def write_sheet(
     segments = sorted(set(profiled.segments.values()))
     rows = []
     for product in catalog:
-        cells = [("as photographed", _open(product.photo))]
+        cells = [("as photographed", as_shown(product.photo))]
         best = best_by_segment(table, product.product)
         for segment in segments:
             key, digest, _ = best[segment]
-            picture = _open(store.path(digest) if digest else product.photo)
+            picture = as_shown(store.path(digest) if digest else product.photo)
             cells.append((f"{segment}\n{_short(key)}", picture))
         rows.append((product.title, cells))
     contact_sheet(rows).save(path, quality=85)
@@ -182,13 +183,8 @@ def _gallery(
         yield {"product": product, "photo": _inline(product.photo), "cells": cells}
 
 
-def _open(path: Path) -> Image.Image:
-    with Image.open(path) as image:
-        return ImageOps.exif_transpose(image).convert("RGB")
-
-
 def _inline(path: Path) -> str:
-    picture = _open(path)
+    picture = as_shown(path)
     picture.thumbnail((_THUMB, _THUMB * 2), Image.Resampling.LANCZOS)
     out = io.BytesIO()
     picture.save(out, "JPEG", quality=82)

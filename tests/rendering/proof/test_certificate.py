@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from examples import a_photo
 from persona_img.domain.variant import Certificate
@@ -90,6 +91,19 @@ def test_what_is_missing_or_broken_is_an_error(path: Path, suffix: str) -> None:
         verify(path, a_photo())
     part.unlink()
     with pytest.raises(NotFound, match=part.name):
+        verify(path, a_photo())
+
+
+def test_a_mask_stored_anew_is_the_same_mask(path: Path, variant: Variant) -> None:
+    """Programs that shrink PNGs write other forms of the same values."""
+    place, alpha = mask_path(path), Image.fromarray(variant.mask.alpha)
+    with Image.open(place) as stored:
+        assert stored.mode == "L"
+    for image in (alpha.convert("RGB"), alpha.convert("P"), alpha.convert("LA")):
+        image.save(place)
+        assert failed(path) == set()
+    Image.fromarray(a_photo().pixels).save(place)
+    with pytest.raises(VerificationFailed, match="coloured"):
         verify(path, a_photo())
 
 

@@ -20,8 +20,9 @@ from PIL import Image
 
 from persona_img.domain.style import Style
 from persona_img.domain.variant import Certificate
-from persona_img.errors import NotFound, VerificationFailed
+from persona_img.errors import BadPhoto, NotFound, VerificationFailed
 from persona_img.imaging.frame import Frame
+from persona_img.imaging.mask_file import load_mask
 from persona_img.imaging.photo import pixel_digest
 from persona_img.rendering.compose import Placed
 from persona_img.rendering.proof.gate import picture_scores
@@ -158,8 +159,8 @@ def verify(
     variant = Path(variant)
     claimed = load_certificate(certificate_path(variant)) if certificate is None else certificate
     data = _read(variant)
-    pixels = _pixels(data, "RGB", variant)
-    alpha = _pixels(_read(mask_path(variant)), "L", mask_path(variant))
+    pixels = _pixels(data, variant)
+    alpha = _mask(mask_path(variant))
     checks = [
         _same("variant file", claimed.variant, hashlib.sha256(data).hexdigest()),
         _same("photograph", claimed.photo, photo.digest),
@@ -283,11 +284,20 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
-def _pixels(data: bytes, mode: str, path: Path) -> NDArray[np.uint8]:
+def _mask(path: Path) -> NDArray[np.uint8]:
+    """A mask's values, whichever of a picture's forms they were stored anew in."""
+    data = _read(path)
+    try:
+        return load_mask(data)
+    except BadPhoto as error:
+        raise VerificationFailed(f"{path}: not a mask ({error})") from error
+
+
+def _pixels(data: bytes, path: Path) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            if image.mode != mode:
-                raise VerificationFailed(f"{path}: {image.mode} pixels, expected {mode}")
+            if image.mode != "RGB":
+                raise VerificationFailed(f"{path}: {image.mode} pixels, expected RGB")
             return np.asarray(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise VerificationFailed(f"{path}: not a whole PNG ({error})") from error

@@ -30,6 +30,7 @@ from PIL import Image
 from persona_img.domain.digest import digest_of
 from persona_img.errors import InvalidInput, NotFound, UnknownStyle
 from persona_img.imaging.backdrop import without_product
+from persona_img.imaging.cutout import as_shown
 from persona_img.rendering.sources.tiles import LibraryBackdrops
 from persona_img.rendering.tone import light_of
 
@@ -178,8 +179,7 @@ class PretrainedBackdrops:
         if self.controlnet is not None:
             wishes["control_image"] = _edges(shown)
         if self.reference is not None:
-            with Image.open(self.reference) as image:
-                wishes["ip_adapter_image"] = image.convert("RGB")
+            wishes["ip_adapter_image"] = as_shown(self.reference)
         known = inspect.signature(type(pipeline).__call__).parameters
         given = {k: v for k, v in wishes.items() if k in known and v is not None}
         made = np.asarray(pipeline(**given).images[0], dtype=np.float32)
