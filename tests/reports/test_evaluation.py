@@ -24,9 +24,11 @@ from persona_img.reports.evaluation import (
     evaluate_source,
     no_defect_rate,
     pictures_of,
+    resized,
     speed,
     spread,
 )
+from pictures import disc_cut_out
 
 SPACE = StyleSpace.load(ASSETS / "styles.toml")
 TILES = ASSETS / "textures"
@@ -139,3 +141,14 @@ def test_speed_is_told_by_size_and_stage() -> None:
     for stages in found.values():
         assert {"each", "mask", "plate", "gate", "encode"} <= set(stages)
         assert all(v > 0 for v in stages.values())
+
+
+def test_a_smaller_cut_out_is_a_cut_out_and_what_it_hid_is_not_seen() -> None:
+    made = []
+    for hidden in (0, (255, 0, 255)):
+        values, _, _ = disc_cut_out(hidden)
+        cut = Photo.of(values[..., :3].copy(), values[..., 3].copy(), cut_out=True)
+        made.append(resized(cut, 100))
+    assert made[0].cut_out
+    assert made[0].pixels.shape == (100, 100, 3)
+    assert made[0].digest == made[1].digest

@@ -77,8 +77,9 @@ class Edited:
         """
         text = {EDITS_KEY: json.dumps(list(self.photo.edits), sort_keys=True)}
         pixels, alpha = self.photo.pixels, self.photo.alpha
-        transparent = self.photo.cut_out and alpha is not None
-        return png_bytes(np.dstack([pixels, alpha]) if transparent else pixels, text)
+        if self.photo.cut_out and alpha is not None:
+            pixels = np.dstack([pixels, alpha])
+        return png_bytes(pixels, text)
 
     def save(self, path: Path) -> Path:
         """Write ``x.png``, and before it the record, ``x.edit.json``.

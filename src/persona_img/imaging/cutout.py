@@ -49,7 +49,7 @@ def continued(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np
     faint = alpha < _FAINT
     if not faint.any() or faint.all():
         return pixels
-    weight = np.where(faint, np.float32(0), alpha.astype(np.float32) / 255)[..., None]
+    weight = np.where(faint, np.float32(0), alpha.astype(np.float32) / 255.0)[..., None]
     carried = pixels.astype(np.float32) * weight
     total = np.zeros_like(carried)
     share = np.full_like(weight, 1e-12)
@@ -77,12 +77,12 @@ def scaled(
         Lanczos and alpha linearly, which leaves no ghost of the outline around the product.
     """
     if size[0] > pixels.shape[1]:
-        linear = to_linear(continued(pixels, alpha).astype(np.float32) / 255)
+        linear = to_linear(continued(pixels, alpha).astype(np.float32) / 255.0)
         large = cv2.resize(linear, size, interpolation=cv2.INTER_LANCZOS4)
         wide = cv2.resize(alpha, size, interpolation=cv2.INTER_LINEAR)
         return np.round(to_srgb(large) * 255).astype(np.uint8), np.asarray(wide, dtype=np.uint8)
-    opacity = alpha.astype(np.float32) / 255
-    linear = to_linear(pixels.astype(np.float32) / 255) * opacity[..., None]
+    opacity = alpha.astype(np.float32) / 255.0
+    linear = to_linear(pixels.astype(np.float32) / 255.0) * opacity[..., None]
     small = cv2.resize(linear, size, interpolation=cv2.INTER_AREA)
     share = cv2.resize(opacity, size, interpolation=cv2.INTER_AREA)
     colours = to_srgb(small / np.maximum(share, 1e-6)[..., None])
