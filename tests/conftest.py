@@ -1,9 +1,15 @@
-"""What suites of several rooms render; made once a run."""
+"""What suites of several rooms render or learn from; made once a run."""
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
+import cores  # noqa: F401  before numpy, OpenCV and torch
 from examples import PHOTOS, STYLE, a_photo
 from persona_img.imaging.photo import Photo, load_photo
 from persona_img.rendering.base import Variant
@@ -29,3 +35,26 @@ def renderer() -> BackdropRenderer:
 @pytest.fixture(scope="session")
 def variant(renderer: BackdropRenderer, photo: Photo) -> Variant:
     return renderer.render(photo, STYLE, seed=7)
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``made_once(name, make)`` is a folder that ``make(folder)`` filled, once in a run.
+
+    All processes of the run share it: read it, and change only copies.
+    """
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+
+    def folder_of(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = base / name, base / f"{name}.made"
+        with (base / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return folder_of

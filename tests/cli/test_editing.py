@@ -1,4 +1,4 @@
-"""The edits as a person would call them: the real program, its output and exit status."""
+"""The edits as a person would call them: the program, its output and exit status."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cli.test_pictures import PHOTO, run
+from cli.test_pictures import PHOTO
+from program import run
 
 HOODIE = Path(__file__).parents[2] / "experiments/render/products/saleor_saleor-blue-hoodie.png"
 COMMANDS = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.test_pictures import run
+from program import run
 
 HERE = Path(__file__).parents[2] / "experiments" / "render"
 

@@ -1,31 +1,24 @@
-"""Commands on photos alone, run as a person would: the real program, its output and exit status."""
+"""Commands on photos alone: the real program, its output and exit status."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from program import run, run_apart
+
 PHOTO = Path(__file__).parents[1] / "data" / "photos" / "dress-01.jpg"
-
-
-def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "persona_img", *map(str, arguments)],
-        capture_output=True, text=True, check=False, cwd=cwd,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     out = tmp_path_factory.mktemp("out")
-    done = run("render", PHOTO, "--style", "surface=plaster,light=side", "--backdrops", "plain",
-               "--seed", 3, "-o", out, "--json")  # fmt: skip
+    done = run_apart("render", PHOTO, "--style", "surface=plaster,light=side", "--backdrops",
+                     "plain", "--seed", 3, "-o", out, "--json")  # fmt: skip
     assert done.returncode == 0, done.stderr
     lines = done.stdout.strip().splitlines()
     assert len(lines) == 1
@@ -58,8 +51,9 @@ def test_verify_passes_and_one_changed_product_pixel_fails_it(
     y, x = core[len(core) // 2]
     pixels[y + dy, x + dx, 1] ^= 1
     Image.fromarray(pixels).save(touched)
-    done = run("verify", touched, "--against", PHOTO)
+    done = run_apart("verify", touched, "--against", PHOTO)
     assert done.returncode == 1
+    assert "FAIL" in done.stdout
 
 
 def test_the_same_call_makes_the_same_bytes(
@@ -100,8 +94,8 @@ def test_a_wrong_style_is_an_error_and_nothing_is_written(
 
 def test_a_broken_photo_is_an_error_and_nothing_is_written(tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_bytes(PHOTO.read_bytes()[:3000])
-    for command in ("render", "mask"):
-        done = run(command, tmp_path / "x.jpg", "-o", tmp_path / "out")
+    for command, program in (("render", run), ("mask", run_apart)):
+        done = program(command, tmp_path / "x.jpg", "-o", tmp_path / "out")
         assert done.returncode == 2, command
         assert "truncated" in done.stderr
     (tmp_path / "empty").mkdir()

@@ -1,15 +1,19 @@
-"""One shop of one's own through the command line: every step is the real program."""
+"""One shop of one's own through the command line: every step is the real program.
+
+Its service, and retraining, which reads whatever the steps before left, run in processes of
+their own.
+"""
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
+import program
 from persona_img.serving.run import ServiceProcess
 
 pytestmark = pytest.mark.slow
@@ -27,11 +31,8 @@ variants_per_product = 2
 """
 
 
-def run(home: Path, *arguments: object, status: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "persona_img", *map(str, arguments), "--home", str(home)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+def run(home: Path, *arguments: object, status: int = 0, apart: bool = False) -> str:
+    done = (program.run_apart if apart else program.run)(*arguments, "--home", home)
     assert done.returncode == status, done.stderr
     return done.stdout + done.stderr
 
@@ -63,7 +64,7 @@ def test_the_loop_turns_step_by_step(home: Path) -> None:
     report = json.loads(run(home, "analyze", "--json"))
     assert report["unit"] == "shopper"
     assert {arm["arm"] for arm in report["arms"]} == {"control", "personalized"}
-    said = run(home, "retrain", "--promote-if-better")
+    said = run(home, "retrain", "--promote-if-better", apart=True)
     assert "off-policy" in said
     assert "version 2" in said  # the cold ranker is the first
 

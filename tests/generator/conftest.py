@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ from PIL import Image
 
 from persona_img.assets import ASSETS
 from persona_img.generator.learning.corpus import CorpusSettings
+from persona_img.generator.learning.training import train
 from persona_img.generator.learning.training_settings import TrainingSettings
 
 SURFACES = """
@@ -26,10 +29,7 @@ tiles = ["Wood_001"]
 """
 
 
-@pytest.fixture(scope="session")
-def corpus_settings(tmp_path_factory: pytest.TempPathFactory) -> CorpusSettings:
-    """Shipped photos and two made-up tiles: small enough to train on in seconds."""
-    folder = tmp_path_factory.mktemp("corpus")
+def write_tiles(folder: Path) -> None:
     rng = np.random.default_rng(1)
     for stem in ("Fabric_001", "Wood_001"):
         tile = folder / "textures" / stem.split("_")[0] / f"{stem}.jpg"
@@ -37,6 +37,12 @@ def corpus_settings(tmp_path_factory: pytest.TempPathFactory) -> CorpusSettings:
         noise = rng.integers(90, 160, (64, 64, 3)).astype(np.uint8)
         Image.fromarray(noise).save(tile, quality=90)
     (folder / "surfaces.toml").write_text(SURFACES)
+
+
+@pytest.fixture(scope="session")
+def corpus_settings(made_once: Callable[..., Path]) -> CorpusSettings:
+    """Shipped photos and two made-up tiles: small enough to train on in seconds."""
+    folder = made_once("tiles", write_tiles)
     return CorpusSettings(
         photos=ASSETS / "catalog" / "photos",
         textures=folder / "textures",
@@ -65,5 +71,34 @@ def training_settings() -> TrainingSettings:
 
 
 @pytest.fixture(scope="session")
-def cut_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("work")
+def trained(
+    corpus_settings: CorpusSettings,
+    training_settings: TrainingSettings,
+    made_once: Callable[..., Path],
+) -> Path:
+    """The work folder of a whole training, with its checkpoint in ``checkpoint``."""
+
+    def make(work: Path) -> None:
+        train(corpus_settings, training_settings, work, work / "checkpoint")
+
+    return made_once("trained", make)
+
+
+@pytest.fixture(scope="module")
+def work_folder(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What that training left, for one suite to go on with."""
+    work = tmp_path_factory.mktemp("work")
+    for path in trained.iterdir():
+        if path.name in ("cut", "plates"):  # large, and never written again
+            (work / path.name).symlink_to(path)
+        elif path.is_dir():
+            shutil.copytree(path, work / path.name)
+        else:
+            shutil.copy(path, work)
+    return work
+
+
+@pytest.fixture(scope="module")
+def checkpoint(work_folder: Path) -> Path:
+    """The trained checkpoint, for one suite."""
+    return work_folder / "checkpoint"

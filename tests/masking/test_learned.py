@@ -44,6 +44,14 @@ def corpus_settings(tmp_path_factory: pytest.TempPathFactory) -> MaskCorpusSetti
 
 
 @pytest.fixture(scope="module")
+def cut(corpus_settings: MaskCorpusSettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A work folder where the photos are cut already."""
+    work = tmp_path_factory.mktemp("work")
+    cut_photos(corpus_settings, work / "cut", workers=1)
+    return work / "cut"
+
+
+@pytest.fixture(scope="module")
 def small() -> MaskTrainingSettings:
     return MaskTrainingSettings(
         small_steps=2, full_steps=2, small_batch=2, full_batch=2, save_every=0.0, seed=5
@@ -138,9 +146,12 @@ def test_unknown_pixels_count_for_nothing_and_the_edge_for_more() -> None:
 def test_a_training_that_is_stopped_goes_on_to_the_same_masker(
     corpus_settings: MaskCorpusSettings,
     small: MaskTrainingSettings,
+    cut: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "cut").symlink_to(cut)
     whole = train_masker(corpus_settings, small, tmp_path / "work", tmp_path / "whole")
     name = "model.safetensors"
     (tmp_path / "work" / "masker.pt").unlink()
@@ -163,16 +174,19 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_masker(
 
 @pytest.mark.slow
 def test_the_corpus_holds_scenes_and_photos_and_leaves_out_what_it_was_told(
-    corpus_settings: MaskCorpusSettings, tmp_path: Path
+    corpus_settings: MaskCorpusSettings, cut: Path, tmp_path: Path
 ) -> None:
-    cut = cut_photos(corpus_settings, tmp_path / "cut", workers=1)
-    assert "skirt-04" not in {p.stem for p in cut}
-    corpus = MaskCorpus.build(corpus_settings, tmp_path / "corpus", cut, workers=1)
+    written = {p.stem for p in cut.iterdir()}
+    found = cut_photos(corpus_settings, cut, workers=1)
+    assert {p.stem for p in found} <= written
+    assert len(written) == corpus_settings.max_photos
+    assert "skirt-04" not in written
+    corpus = MaskCorpus.build(corpus_settings, tmp_path / "corpus", found, workers=1)
     real = sum(int(np.asarray(a["real"]).sum()) for a in corpus.shapes.values())
     total = sum(len(a["real"]) for a in corpus.shapes.values())
-    assert (real, total) == (len(cut), len(cut) + corpus_settings.made)
+    assert (real, total) == (len(found), len(found) + corpus_settings.made)
     for arrays in corpus.shapes.values():
         made = np.asarray(arrays["real"]) == 0
         assert (np.asarray(arrays["label"])[made] != UNKNOWN).all()
     with pytest.raises(NotEnoughData, match="add photos"):
-        MaskCorpus.build(corpus_settings, tmp_path / "few", cut[:3])
+        MaskCorpus.build(corpus_settings, tmp_path / "few", found[:3])

@@ -9,9 +9,8 @@ import torch
 
 from persona_img.errors import InvalidInput, NotFound
 from persona_img.generator.learning import distillation
-from persona_img.generator.learning.corpus import CorpusSettings
 from persona_img.generator.learning.distillation import DistillationSettings, distill, student_loss
-from persona_img.generator.learning.training import batch_of, train
+from persona_img.generator.learning.training import batch_of
 from persona_img.generator.learning.training_settings import TrainingSettings
 from persona_img.generator.pipeline import BackdropPipeline
 
@@ -20,25 +19,23 @@ SETTINGS = DistillationSettings(steps=2, updates=3, batch=2, save_every=1e9, see
 
 
 @pytest.fixture(scope="module")
-def teacher(
-    corpus_settings: CorpusSettings, training_settings: TrainingSettings, cut_folder: Path
-) -> Path:
-    return train(corpus_settings, training_settings, cut_folder, cut_folder / "teacher")
+def teacher(checkpoint: Path) -> Path:
+    return checkpoint
 
 
 def load(folder: Path) -> BackdropPipeline:
     return BackdropPipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
 
 
-def batch(cut_folder: Path, settings: TrainingSettings) -> dict[str, torch.Tensor]:
-    latents = torch.load(cut_folder / "latents.pt", weights_only=True)
+def batch(work_folder: Path, settings: TrainingSettings) -> dict[str, torch.Tensor]:
+    latents = torch.load(work_folder / "latents.pt", weights_only=True)
     return batch_of(latents, settings, np.random.default_rng(0))
 
 
 def test_a_student_knows_its_own_steps_and_keeps_codec_and_styles(
-    teacher: Path, cut_folder: Path, tmp_path: Path
+    teacher: Path, work_folder: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "latents.pt").symlink_to(cut_folder / "latents.pt")
+    (tmp_path / "latents.pt").symlink_to(work_folder / "latents.pt")
     student = load(distill(teacher, tmp_path, tmp_path / "student", SETTINGS))
     before = load(teacher)
     assert (student.config.steps, student.config.guidance) == (2, 1.0)
@@ -56,12 +53,12 @@ def test_a_student_knows_its_own_steps_and_keeps_codec_and_styles(
 
 
 def test_interrupted_and_resumed_is_in_one_go(
-    teacher: Path, cut_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    teacher: Path, work_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = [tmp_path / "a", tmp_path / "b"]
     for folder in folders:
         folder.mkdir()
-        (folder / "latents.pt").symlink_to(cut_folder / "latents.pt")
+        (folder / "latents.pt").symlink_to(work_folder / "latents.pt")
     often = dataclasses.replace(SETTINGS, save_every=0.0)
     real, seen = student_loss, []
 
@@ -82,11 +79,11 @@ def test_interrupted_and_resumed_is_in_one_go(
 
 
 def test_a_teacher_of_one_unguided_step_has_nothing_left_to_teach_itself(
-    teacher: Path, cut_folder: Path, training_settings: TrainingSettings
+    teacher: Path, work_folder: Path, training_settings: TrainingSettings
 ) -> None:
     pipeline = load(teacher)
     denoiser, style = pipeline.denoiser.eval(), pipeline.style_encoder.eval()
-    some = batch(cut_folder, training_settings)
+    some = batch(work_folder, training_settings)
     plain = dataclasses.replace(SETTINGS, teacher_steps=1, guidance=1.0)
     with torch.no_grad():
         assert student_loss(denoiser, denoiser, style, some, plain).item() < 1e-8

@@ -27,16 +27,9 @@ STEPS = 20
 
 
 @pytest.fixture(scope="module")
-def prepared(
-    corpus_settings: CorpusSettings,
-    training_settings: TrainingSettings,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:
+def prepared(trained: Path) -> Path:
     """A work folder with all that precedes the denoiser."""
-    work = tmp_path_factory.mktemp("prepared")
-    train(corpus_settings, training_settings, work, work / "checkpoint")
-    (work / "denoiser.pt").unlink()
-    return work
+    return trained
 
 
 def begun(prepared: Path, work: Path) -> Path:

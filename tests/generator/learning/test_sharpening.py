@@ -10,11 +10,8 @@ import torch
 from persona_img.errors import InvalidInput, NotFound
 from persona_img.generator.learning import sharpening
 from persona_img.generator.learning.codec_training import reconstruction_loss
-from persona_img.generator.learning.corpus import CorpusSettings
 from persona_img.generator.learning.distillation import DistillationSettings, distill
 from persona_img.generator.learning.sharpening import SharpeningSettings, sharpen
-from persona_img.generator.learning.training import train
-from persona_img.generator.learning.training_settings import TrainingSettings
 from persona_img.generator.pipeline import BackdropPipeline
 
 pytestmark = pytest.mark.slow
@@ -22,22 +19,20 @@ SETTINGS = SharpeningSettings(steps=4, batch=4, crop=64, alone=1, save_every=1e9
 
 
 @pytest.fixture(scope="module")
-def teacher(
-    corpus_settings: CorpusSettings, training_settings: TrainingSettings, cut_folder: Path
-) -> Path:
-    return train(corpus_settings, training_settings, cut_folder, cut_folder / "teacher")
+def teacher(checkpoint: Path) -> Path:
+    return checkpoint
 
 
 @pytest.fixture(scope="module")
-def student(teacher: Path, cut_folder: Path) -> Path:
+def student(teacher: Path, work_folder: Path) -> Path:
     settings = DistillationSettings(steps=2, updates=2, batch=2, save_every=1e9, seed=3)
-    return distill(teacher, cut_folder, cut_folder / "student", settings)
+    return distill(teacher, work_folder, work_folder / "student", settings)
 
 
 @pytest.fixture
-def work(cut_folder: Path, tmp_path: Path) -> Path:
+def work(work_folder: Path, tmp_path: Path) -> Path:
     for name in ("plates", "latents.pt"):
-        (tmp_path / name).symlink_to(cut_folder / name)
+        (tmp_path / name).symlink_to(work_folder / name)
     return tmp_path
 
 

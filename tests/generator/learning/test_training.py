@@ -20,13 +20,6 @@ from persona_img.generator.pipeline import BackdropPipeline
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def checkpoint(
-    corpus_settings: CorpusSettings, training_settings: TrainingSettings, cut_folder: Path
-) -> Path:
-    return train(corpus_settings, training_settings, cut_folder, cut_folder / "checkpoint")
-
-
 def test_a_checkpoint_is_safetensors_only_and_half_precision(checkpoint: Path) -> None:
     files = [p for p in checkpoint.rglob("*") if p.is_file()]
     assert {p.suffix for p in files} <= {".json", ".safetensors"}
@@ -52,12 +45,12 @@ def test_training_interrupted_and_resumed_is_training_in_one_go(
     corpus_settings: CorpusSettings,
     training_settings: TrainingSettings,
     checkpoint: Path,
-    cut_folder: Path,
+    work_folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (tmp_path / "cut").symlink_to(cut_folder / "cut")
-    (tmp_path / "plates").symlink_to(cut_folder / "plates")
+    (tmp_path / "cut").symlink_to(work_folder / "cut")
+    (tmp_path / "plates").symlink_to(work_folder / "plates")
 
     corpus = Corpus(tmp_path / "plates")
     every_step = dataclasses.replace(training_settings, save_every=0.0)
@@ -66,7 +59,7 @@ def test_training_interrupted_and_resumed_is_training_in_one_go(
         with pytest.raises(KeyboardInterrupt):
             train_codec(corpus, corpus_settings, every_step, tmp_path)
     resumed = train_codec(corpus, corpus_settings, every_step, tmp_path)
-    whole = train_codec(corpus, corpus_settings, training_settings, cut_folder)
+    whole = train_codec(corpus, corpus_settings, training_settings, work_folder)
     for a, b in zip(resumed.parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(a, b)
 
@@ -75,11 +68,11 @@ def test_training_can_begin_with_a_checkpoint(
     checkpoint: Path,
     corpus_settings: CorpusSettings,
     training_settings: TrainingSettings,
-    cut_folder: Path,
+    work_folder: Path,
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "cut").symlink_to(cut_folder / "cut")
-    (tmp_path / "plates").symlink_to(cut_folder / "plates")
+    (tmp_path / "cut").symlink_to(work_folder / "cut")
+    (tmp_path / "plates").symlink_to(work_folder / "plates")
     no_steps = dataclasses.replace(training_settings, codec_steps=0, denoiser_steps=0)
     out = train(corpus_settings, no_steps, tmp_path, tmp_path / "checkpoint", checkpoint)
     kept, began = (BackdropPipeline.from_pretrained(x) for x in (out, checkpoint))
@@ -96,13 +89,13 @@ def test_it_stops_where_held_out_plates_gain_nothing_and_keeps_the_best(
     corpus_settings: CorpusSettings,
     training_settings: TrainingSettings,
     checkpoint: Path,
-    cut_folder: Path,
+    work_folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("cut", "plates", "latents.pt"):
-        (tmp_path / name).symlink_to(cut_folder / name)
-    (tmp_path / "codec.pt").write_bytes((cut_folder / "codec.pt").read_bytes())
+        (tmp_path / name).symlink_to(work_folder / name)
+    (tmp_path / "codec.pt").write_bytes((work_folder / "codec.pt").read_bytes())
     patient = dataclasses.replace(
         training_settings, denoiser_steps=40, check_every=1, patience=2, denoiser_rate=1e-2
     )
@@ -125,9 +118,9 @@ def test_it_stops_where_held_out_plates_gain_nothing_and_keeps_the_best(
 
 
 def test_held_out_plates_are_not_trained_on(
-    checkpoint: Path, training_settings: TrainingSettings, cut_folder: Path
+    checkpoint: Path, training_settings: TrainingSettings, work_folder: Path
 ) -> None:
-    latents = training.load_latents(cut_folder)
+    latents = training.load_latents(work_folder)
     learned, unseen = training.held_plates(latents, training_settings)
     for name, some in latents.items():
         parts = [learned[name]["target"], unseen[name]["target"]]
@@ -143,11 +136,11 @@ def test_cached_latents_hide_the_product_of_a_photo_but_not_of_a_made_plate(
     checkpoint: Path,
     corpus_settings: CorpusSettings,
     training_settings: TrainingSettings,
-    cut_folder: Path,
+    work_folder: Path,
 ) -> None:
-    corpus = Corpus(cut_folder / "plates")
-    codec = train_codec(corpus, corpus_settings, training_settings, cut_folder)
-    latents = cache_latents(corpus, codec, training_settings, cut_folder)
+    corpus = Corpus(work_folder / "plates")
+    codec = train_codec(corpus, corpus_settings, training_settings, work_folder)
+    latents = cache_latents(corpus, codec, training_settings, work_folder)
     for some in latents.values():
         photo = some["surface"] == 0
         assert photo.any()
@@ -157,9 +150,9 @@ def test_cached_latents_hide_the_product_of_a_photo_but_not_of_a_made_plate(
 
 
 def test_the_report_counts_copies_of_training_pictures(
-    checkpoint: Path, corpus_settings: CorpusSettings, cut_folder: Path
+    checkpoint: Path, corpus_settings: CorpusSettings, work_folder: Path
 ) -> None:
-    index = index_training(cut_folder, checkpoint)
+    index = index_training(work_folder, checkpoint)
     report = evaluate(checkpoint, corpus_settings, index, photos=2, steps=(1,))
     assert report["steps"]["1"]["copies"] == 0
     assert np.isfinite(report["codec_psnr_db"])
@@ -167,12 +160,12 @@ def test_the_report_counts_copies_of_training_pictures(
 
 
 def test_held_out_contributors_are_never_cut(
-    corpus_settings: CorpusSettings, checkpoint: Path, cut_folder: Path
+    corpus_settings: CorpusSettings, checkpoint: Path, work_folder: Path
 ) -> None:
     kept, unseen = list_photos(corpus_settings)
     assert unseen
     assert not {p.stem for p in kept} & {p.stem for p in unseen}
-    assert not {p.stem for p in (cut_folder / "cut").iterdir()} & {p.stem for p in unseen}
+    assert not {p.stem for p in (work_folder / "cut").iterdir()} & {p.stem for p in unseen}
 
 
 def test_too_few_photos_and_empty_folders_are_refused(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
@@ -159,6 +160,16 @@ def test_a_plate_keeps_to_its_start_the_more_the_less_strength(checkpoint: Path)
     np.testing.assert_array_equal(alone, made[1.0])
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """As on a machine with more than one core; the suite itself has one for each process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
 def test_plates_do_not_depend_on_threads(checkpoint: Path) -> None:
     product, mask = np.full((256, 256, 3), 127, np.uint8), np.zeros((256, 256), np.float32)
     source = DiffusionBackdrops(checkpoint, steps=3)
