@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 HOME_DIR ?= demo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-quick test test-unit check lint types imports eval-render bench bench-gpu serve dashboard mlflow clean help
+.PHONY: demo demo-quick test test-unit test-long check lint types imports eval-render bench bench-gpu serve dashboard mlflow clean help
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -17,12 +17,19 @@ demo: $(VENV)/core        ## set up, then the whole loop: photos to a promoted r
 demo-quick: $(VENV)/core  ## the same on fewer products and shoppers (3 minutes)
 	$(BIN)/persona-img demo --quick --home $(HOME_DIR)
 
-test: $(VENV)/dev         ## set up, then all tests
-	@tools/system-packages chromium
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+# Each file of tests stays in one process, for its tests share what they made.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=25
 
-test-unit: $(VENV)/dev    ## the tests that take under three minutes
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not browser"
+test: $(VENV)/dev         ## set up, then all tests but the long ones (12 minutes on two cores)
+	@tools/system-packages chromium
+	$(PYTEST) -m "not long"
+
+test-unit: $(VENV)/dev    ## the tests that take under two minutes together
+	$(PYTEST) -m "not slow and not browser and not long"
+
+test-long: $(VENV)/dev    ## the tests that take minutes each; CONTRIBUTING says what they add
+	@tools/system-packages chromium
+	$(PYTEST) -m long
 
 check: lint types imports ## style, types and the architecture
 

@@ -2,7 +2,6 @@
 
 # No postponed annotations: diffusers reads the types of a pipeline's parts when it loads one.
 import copy
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -21,13 +20,6 @@ from persona_img.generator.style_encoder import StyleEncoder
 GRID = 32
 """Height and width must be multiples of this: the codec's 16 times the denoiser's 2."""
 MASK_CHANNELS = 16
-BUCKETS = ((288, 224), (256, 256), (224, 288))
-"""Height and width of what was taught and is painted; a photo goes to the nearest shape."""
-
-
-def bucket_of(height: int, width: int) -> tuple[int, int]:
-    """The bucket whose shape is nearest to a picture's."""
-    return min(BUCKETS, key=lambda b: abs(math.log((b[0] / b[1]) / (height / width))))
 
 
 @dataclass

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
 
 from persona_img.masking.classic import border_distance
 
@@ -39,6 +38,8 @@ def as_tensors(
     rgb: NDArray[np.uint8], prior: NDArray[np.uint8], device: str = "cpu"
 ) -> tuple[Tensor, Tensor]:
     """Network inputs: (B, 3, H, W) in -1..1 and (B, 1, H/4, W/4) in 0..1, of uint8 arrays."""
+    import torch  # here, for the processes that cut photos and make scenes need none of it
+
     pictures = torch.from_numpy(rgb).permute(0, 3, 1, 2).float() / 127.5 - 1
     maps = torch.from_numpy(prior)[:, None].float() / 255
     return pictures.contiguous(memory_format=torch.channels_last).to(device), maps.to(device)

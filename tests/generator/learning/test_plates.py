@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from persona_img.errors import InvalidInput
+from persona_img.generator.buckets import bucket_of
 from persona_img.generator.learning.corpus import CorpusSettings
 from persona_img.generator.learning.plates import load_rgb, load_surfaces, make_plate, photo_plate
-from persona_img.generator.pipeline import bucket_of
 from persona_img.imaging.light import LIGHTS
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from persona_img.errors import NotEnoughData
-from persona_img.generator.learning.photo_labels import names_of
+from persona_img.generator.buckets import BUCKETS, bucket_of
 from persona_img.generator.learning.plates import (
     Plate,
     load_rgb,
@@ -22,7 +22,6 @@ from persona_img.generator.learning.plates import (
     make_plate,
     photo_plate,
 )
-from persona_img.generator.pipeline import BUCKETS, bucket_of
 from persona_img.imaging.holdout import split_photos
 from persona_img.imaging.light import LIGHTS
 from persona_img.masking.classic import ClassicSettings, cut_out
@@ -165,6 +164,9 @@ def _sizes(settings: CorpusSettings, cut: list[Path]) -> Counter[tuple[int, int]
 
 
 def _plates(settings: CorpusSettings, cut: list[Path]) -> Iterator[Plate]:
+    # Here, for it loads scikit-learn, and the processes that cut photos load this module.
+    from persona_img.generator.learning.photo_labels import names_of
+
     surfaces = load_surfaces(settings.surfaces, settings.textures)
     names, lights, palettes = list(surfaces), list(LIGHTS), list(settings.palettes.values())
     rng = np.random.default_rng(settings.seed)

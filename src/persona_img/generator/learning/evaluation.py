@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from persona_img.generator.buckets import bucket_of
 from persona_img.generator.learning.corpus import CorpusSettings, list_photos
 from persona_img.generator.learning.plates import load_rgb, load_surfaces, make_plate, on_grey
-from persona_img.generator.pipeline import BackdropPipeline, bucket_of
+from persona_img.generator.pipeline import BackdropPipeline
 from persona_img.imaging.colour import mean_lab
 from persona_img.imaging.copies import CopyIndex
 from persona_img.masking.classic import ClassicSettings, cut_out

@@ -12,9 +12,9 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from persona_img.errors import InvalidInput, NotEnoughData
+from persona_img.generator.buckets import bucket_of
 from persona_img.generator.learning.plates import photo_plate
 from persona_img.generator.learning.training import encode_plates
-from persona_img.generator.pipeline import bucket_of
 from persona_img.imaging.backdrop import without_product
 from persona_img.imaging.photo import list_photos, load_photo
 

@@ -15,7 +15,8 @@ from diffusers.utils import logging
 from persona_img.domain.digest import digest_of
 from persona_img.errors import InvalidInput, NotFound
 from persona_img.generator.adapter import Adapter
-from persona_img.generator.pipeline import BackdropPipeline, bucket_of
+from persona_img.generator.buckets import bucket_of
+from persona_img.generator.pipeline import BackdropPipeline
 from persona_img.imaging.colour import lab_of
 from persona_img.imaging.copies import CopyIndex
 from persona_img.threads import one_thread
