@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import io
 import math
 from collections.abc import Callable
 
@@ -84,12 +86,76 @@ def test_repeating_a_shoppers_history_narrows_nothing(feedback: pd.DataFrame, co
     assert often.comparisons[0].p == pytest.approx(once.comparisons[0].p)
 
 
-def test_a_shopper_in_two_arms_is_named(feedback: pd.DataFrame) -> None:
+def test_a_shopper_in_two_arms_is_left_out_counted_and_warned_of(feedback: pd.DataFrame) -> None:
     shopper = feedback["shopper"].iloc[7]
     other = {"control": "personalized", "personalized": "control"}[feedback["arm"].iloc[7]]
     extra = feedback.iloc[[7]].assign(arm=other)
-    with pytest.raises(InvalidInput, match=rf"{shopper!r}.*control, personalized"):
-        TEST.analyze(pd.concat([feedback, extra]))
+    report = TEST.analyze(pd.concat([feedback, extra]), by_segment=True)
+    without = TEST.analyze(feedback[feedback["shopper"] != shopper], by_segment=True)
+    assert report.crossed == 1
+    assert any("1 shopper was seen in several arms" in w for w in report.warnings)
+    assert "1 shopper was seen" in str(report)
+    assert dataclasses.replace(report, crossed=0, warnings=()) == dataclasses.replace(
+        without, warnings=()
+    )
+    assert report.metrics()["crossed"] == 1.0
+
+
+def test_many_shoppers_in_two_arms_say_that_assignment_is_broken(feedback: pd.DataFrame) -> None:
+    some = feedback[feedback["shopper"].isin(feedback["shopper"].unique()[:100])]
+    other = some["arm"].map({"control": "personalized", "personalized": "control"})
+    report = TEST.analyze(pd.concat([feedback, some.assign(arm=other)]))
+    assert report.crossed == 100
+    assert any("assignment is broken" in w for w in report.warnings)
+    everybody = pd.concat([some, some.assign(arm=other)])
+    nobody = TEST.analyze(everybody)
+    assert nobody.crossed == 100
+    assert nobody.comparisons[0].verdict == "undefined"
+    assert nobody.sample_ratio.ok is None
+
+
+def as_types(frame: pd.DataFrame, how: str) -> pd.DataFrame:
+    """The same feedback as it may come out of files, databases and notebooks."""
+    names = ["test", "shopper", "arm", "segment"]
+    if how == "category":
+        # Values that nobody here has: of another test, another arm, a segment that is gone.
+        kinds = {n: pd.CategoricalDtype([*sorted(frame[n].unique()), "nobody"]) for n in names}
+        return frame.astype(kinds).astype({"clicked": "category", "converted": "category"})
+    if how == "arrow":
+        return frame.convert_dtypes(dtype_backend="pyarrow")
+    if how == "nullable":
+        return frame.convert_dtypes().astype({"clicked": "boolean", "converted": "Int64"})
+    if how == "floats":
+        return frame.astype({"clicked": "float32", "converted": "float64"})
+    if how == "text":
+        return frame.astype({"clicked": str, "shown_at": str})
+    if how == "another zone":
+        return frame.assign(shown_at=frame["shown_at"].dt.tz_convert("Asia/Tokyo"))
+    if how == "any index":
+        return frame.set_axis(np.arange(len(frame)) // 3).assign(more=1)
+    assert how == "a file"
+    text = frame.to_csv(index=False)
+    return pd.read_csv(io.StringIO(text))
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["category", "arrow", "nullable", "floats", "text", "another zone", "any index", "a file"],
+)
+def test_types_of_the_table_do_not_matter(feedback: pd.DataFrame, how: str) -> None:
+    other = feedback.assign(test="other", shopper="x" + feedback["shopper"])
+    both = pd.concat([feedback, other], ignore_index=True)
+    plain = ABTest("hero", planned_shoppers=2_500).analyze(both, by_segment=True)
+    turned = ABTest("hero", planned_shoppers=2_500).analyze(as_types(both, how), by_segment=True)
+    assert plain.comparisons[0].verdict in ("too early", "better")
+    assert turned.to_dict() == plain.to_dict()
+
+
+def test_shoppers_may_be_numbers(feedback: pd.DataFrame) -> None:
+    number = feedback["shopper"].str.rpartition("-")[2].astype(int)
+    as_text = TEST.analyze(feedback.assign(shopper=number.astype(str)))
+    for kind in ("int64", "float64", "Int32", "category", "object"):
+        assert TEST.analyze(feedback.assign(shopper=number.astype(kind))) == as_text
 
 
 def test_two_tests_do_not_mix(feedback: pd.DataFrame) -> None:
@@ -157,6 +223,22 @@ def test_missing_shoppers_of_an_arm_are_noticed_and_nothing_is_trusted(
     assert "do not trust" in report.warnings[0]
 
 
+def test_arms_that_differ_from_each_other_fail_the_split() -> None:
+    """Three equal arms: each differs from control by what chance does, two differ too much."""
+    counts = {"control": 1_000, "a": 1_100, "b": 900}
+    shoppers = [(arm, f"{arm}-{i}") for arm, number in counts.items() for i in range(number)]
+    table = pd.DataFrame(shoppers, columns=["arm", "shopper"]).assign(
+        test="hero", segment="s", shown_at=pd.Timestamp("2026-01-01", tz="UTC"), converted=0
+    )
+    table["clicked"] = (table.index % 10 == 0).astype(int)
+    report = ABTest("hero", arms=dict.fromkeys(counts, 1 / 3)).analyze(table)
+    assert report.sample_ratio.ok is False
+    assert report.sample_ratio.p == pytest.approx(np.exp(-10), rel=1e-6)
+    assert {c.verdict for c in report.comparisons} == {"do not trust"}
+    assert "a 1100 of 1000 expected" in report.warnings[0]
+    assert "NOT as planned, chi-square over all arms" in str(report)
+
+
 def test_one_missing_arm_of_three_fails_the_split(simulate: Simulate) -> None:
     shares = {"control": 0.4, "a": 0.3, "b": 0.3}
     table = simulate(600, seed=7, shares=shares)
@@ -207,6 +289,36 @@ def test_no_interval_for_watching_before_it_can_hold(simulate: Simulate) -> None
     early = ABTest("hero", planned_shoppers=10_000).analyze(simulate(150, seed=9, lift=2.0))
     assert math.isnan(early.comparisons[0].always_low)
     assert early.comparisons[0].verdict in {"too early", "undefined"}
+
+
+def test_whoever_looks_at_will_reads_the_other_interval(simulate: Simulate) -> None:
+    table = simulate(2_000, seed=9, lift=2.0)
+    plain, watched = TEST.analyze(table), ABTest("hero", always_valid=True).analyze(table)
+    (one,), (two,) = plain.comparisons, watched.comparisons
+    assert (one.verdict, one.judged_by) == ("better", "one look")
+    assert (two.verdict, two.judged_by) == ("better", "any look")
+    assert (two.always_low, two.always_high) == (one.always_low, one.always_high)
+    assert two.always_low < two.low < two.high < two.always_high
+    assert "one look, at the end" in str(plain)
+    assert "however often one looks" in str(watched)
+    even = ABTest("hero", always_valid=True).analyze(simulate(2_000, seed=9))
+    assert even.comparisons[0].verdict == "too early"
+    assert even.secondary[0].verdict == "too early"
+    done = ABTest("hero", always_valid=True, planned_shoppers=100).analyze(simulate(2_000, seed=9))
+    assert (done.comparisons[0].verdict, done.comparisons[0].judged_by) == (
+        "no difference shown",
+        "any look",
+    )
+
+
+def test_before_the_plan_the_report_says_which_interval_is_judged(simulate: Simulate) -> None:
+    early = ABTest("hero", planned_shoppers=90_000).analyze(simulate(2_000, seed=9, lift=2.0))
+    assert early.comparisons[0].judged_by == "any look"
+    assert "however often one looks" in str(early)
+    broken = ABTest("hero", arms={"control": 0.1, "personalized": 0.9}).analyze(
+        simulate(2_000, seed=9)
+    )
+    assert broken.comparisons[0].judged_by == ""
 
 
 def test_several_arms_are_corrected(simulate: Simulate) -> None:

@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
-from persona_img.abtest.statistics import Sample, compare, sample_ratio_p
+from persona_img.abtest.statistics import Sample, check_split, compare
 
 RUNS = 600
 
@@ -115,8 +117,81 @@ def test_no_spread_is_undefined() -> None:
     assert math.isnan(estimate.p)
 
 
+ALPHA = 0.001
+THIRDS = (1 / 3, 1 / 3, 1 / 3)
+
+
+def test_one_chi_square_over_all_arms() -> None:
+    """Both differ from control by 300 shoppers, and from each other by 600."""
+    found = check_split((10_000, 10_300, 9_700), THIRDS, ALPHA)
+    assert found.p == pytest.approx(1.234e-4, rel=1e-3)
+    assert found.method == "chi-square"
+    assert found.expected == pytest.approx((10_000,) * 3)
+
+
 @pytest.mark.parametrize("total", [90, 9_000])
-def test_sample_ratio_p_follows_the_planned_ratio(total: int) -> None:
-    control, treatment = total // 3, 2 * total // 3
-    assert sample_ratio_p(control, treatment, 2.0) > 0.9
-    assert sample_ratio_p(treatment, control, 2.0) < 1e-6
+def test_shares_need_not_be_equal(total: int) -> None:
+    shares = (1 / 3, 2 / 3)
+    assert check_split((total // 3, 2 * total // 3), shares, ALPHA).p > 0.9
+    assert check_split((2 * total // 3, total // 3), shares, ALPHA).p < 1e-4
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    arms=st.lists(
+        st.tuples(st.integers(0, 500), st.floats(0.02, 1.0)), min_size=2, max_size=6, unique=True
+    ),
+    data=st.data(),
+)
+def test_the_order_of_arms_is_no_matter(
+    arms: list[tuple[int, float]], data: st.DataObject
+) -> None:
+    total = math.fsum(share for _, share in arms)
+    turned = data.draw(st.permutations(arms))
+    one, two = (
+        check_split([n for n, _ in some], [s / total for _, s in some], ALPHA)
+        for some in (arms, turned)
+    )
+    assert one.method == two.method
+    assert one.p == pytest.approx(two.p, rel=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize("seen", [(20, 20, 0), (20_000, 20_000, 0)])
+def test_an_arm_nobody_was_seen_in_counts(seen: tuple[int, ...]) -> None:
+    assert check_split(seen, THIRDS, ALPHA).p < 0.001
+    rare = check_split((50, 50, 0), (0.495, 0.495, 0.01), ALPHA)
+    assert rare.p > 0.3
+    assert rare.method == "simulated"
+
+
+@pytest.mark.parametrize(("seen", "share"), [((0, 12), 0.5), ((4, 20), 0.1), ((30, 1), 0.9)])
+def test_where_chi_square_does_not_hold_splits_are_drawn(
+    seen: tuple[int, int], share: float
+) -> None:
+    found = check_split(seen, (share, 1 - share), ALPHA)
+    total, expected = sum(seen), sum(seen) * share
+    # Exact: every split at least as far from what is expected. With two arms, far is far.
+    exact = sum(
+        stats.binom.pmf(n, total, share)
+        for n in range(total + 1)
+        if abs(n - expected) >= abs(seen[0] - expected) - 1e-9
+    )
+    assert found.method == "simulated" or min(found.expected) >= 5
+    if found.method == "simulated":
+        assert found.p == pytest.approx(exact, rel=0.1, abs=2e-4)
+
+
+def test_few_shoppers_sound_no_false_alarm() -> None:
+    rng = np.random.default_rng(5)
+    alarms = [
+        check_split(rng.multinomial(14, THIRDS).tolist(), THIRDS, 0.05).p < 0.05
+        for _ in range(300)
+    ]
+    assert np.mean(alarms) <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / 300)
+
+
+@pytest.mark.parametrize("seen", [(0, 0), (6, 0), (4, 5)])
+def test_too_few_to_fail_is_undefined(seen: tuple[int, int]) -> None:
+    found = check_split(seen, (0.5, 0.5), ALPHA)
+    assert math.isnan(found.p)
+    assert found.method == ""

@@ -10,7 +10,7 @@ import numpy as np
 
 from persona_img.abtest import verdicts
 from persona_img.abtest.report import ABReport, ArmSummary, Comparison
-from persona_img.abtest.sequential import EARLIEST, always_valid_interval
+from persona_img.abtest.sequential import EARLIEST, UNPLANNED, always_valid_interval
 from persona_img.abtest.shoppers import per_shopper
 from persona_img.abtest.statistics import Estimate, Sample, compare
 from persona_img.domain.decision import Arms
@@ -59,6 +59,8 @@ class ABTest:
         unit: What was randomised; analysis is by the same.
         planned_shoppers: Exposed shoppers, all arms together, at which the test is to be read.
             Before that, only the interval that holds at every look can give a verdict.
+        always_valid: Take every verdict on a lift from that interval, for who looks as often as
+            they like and stops when they like. Choose before the first look.
         confidence: Level of the intervals; with several arms, of all CTR comparisons together.
         guardrail_margin: Relative loss that a guardrail tolerates.
     """
@@ -67,6 +69,7 @@ class ABTest:
     arms: Mapping[str, float] = field(default_factory=lambda: {CONTROL: 0.5, "personalized": 0.5})
     unit: Literal["shopper"] = "shopper"
     planned_shoppers: int | None = None
+    always_valid: bool = False
     confidence: float = 0.95
     guardrail_margin: float = 0.1
 
@@ -89,13 +92,15 @@ class ABTest:
 
         Only exposed shoppers count: feedback has a row per impression, so a shopper who was
         assigned and saw nothing is in no arm here. Where an arm changes who gets an impression at
-        all, that shows as a failing sample ratio. Conversions come late: analyse when the last
+        all, that shows as a failing sample ratio. A shopper seen in several arms is left out and
+        counted. Conversions come late: analyse when the last
         impressions are old enough to have led to one.
 
         Args:
             feedback: Columns of :data:`persona_img.domain.feedback.FEEDBACK_COLUMNS`, of which
                 ``test``, ``shopper``, ``arm``, ``segment``, ``shown_at``, ``clicked`` and
-                ``converted`` are read; rows in any order.
+                ``converted`` are read; rows in any order, types as
+                :func:`~persona_img.domain.feedback_table.as_feedback` takes them.
             simulated: Whether the shoppers were simulated; printed in every rendering.
             by_segment: Also compare CTR within each segment. A shopper counts for the segment of
                 the first impression, which the arm cannot have changed.
@@ -104,11 +109,12 @@ class ABTest:
             The report. Undefined numbers are NaN with a reason.
 
         Raises:
-            InvalidInput: a missing column, an arm this test has not, a shopper in two arms, a
-                missing name, or ``clicked``/``converted`` other than 0 and 1.
+            InvalidInput: a missing column, an arm this test has not, a missing name, or
+                ``clicked``/``converted`` other than 0 and 1.
             NotEnoughData: no impression of this test.
         """
-        shoppers = per_shopper(feedback, self.name, tuple(self.arms))
+        exposed = per_shopper(feedback, self.name, tuple(self.arms))
+        shoppers = exposed.table
         arms = tuple(self._summaries(shoppers))
         ratio = verdicts.sample_ratio(arms)
         trusted = ratio.ok is not False
@@ -124,7 +130,8 @@ class ABTest:
             guardrails=tuple(self._guarded(shoppers, trusted)),
             by_segment=tuple(self._by_segment(shoppers, trusted)) if by_segment else (),
             sample_ratio=ratio,
-            warnings=verdicts.warnings(arms, ratio, self.planned_shoppers),
+            warnings=verdicts.warnings(arms, ratio, self.planned_shoppers, len(exposed.crossed)),
+            crossed=len(exposed.crossed),
         )
 
     @property
@@ -153,20 +160,46 @@ class ABTest:
             estimate = self._estimate(_CTR, shoppers, arm, 1 - alpha)
             # In this order min keeps NaN: an undefined p must not become 1.
             found = _comparison(_CTR, arm, replace(estimate, p=min(arms * estimate.p, 1.0)))
-            if self.planned_shoppers is not None:
-                planned = self.planned_shoppers * (self.arms[CONTROL] + self.arms[arm])
-                found = _watched(found, estimate.log_error, shoppers, planned, alpha)
+            found = self._watched(found, estimate.log_error, shoppers, alpha)
             yield self._judged(found, shoppers, trusted)
 
     def _by_clicks(self, shoppers: pd.DataFrame, trusted: bool) -> Iterator[Comparison]:
         for arm in self._others:
             estimate = self._estimate(_CLICKS, shoppers, arm, self.confidence)
-            yield self._judged(_comparison(_CLICKS, arm, estimate), shoppers, trusted)
+            found = _comparison(_CLICKS, arm, estimate)
+            found = self._watched(found, estimate.log_error, shoppers, 1 - self.confidence)
+            yield self._judged(found, shoppers, trusted)
+
+    def _watched(
+        self, found: Comparison, log_error: float, shoppers: pd.DataFrame, alpha: float
+    ) -> Comparison:
+        """With the interval that holds at every look, once there are enough shoppers."""
+        counts = [int((shoppers["arm"] == arm).sum()) for arm in (CONTROL, found.arm)]
+        if min(counts) < EARLIEST:
+            return found
+        share = self.arms[CONTROL] + self.arms[found.arm]
+        planned = (self.planned_shoppers or UNPLANNED) * share
+        low, high = always_valid_interval(
+            found.lift, log_error, sum(counts), planned=max(planned, 1.0), alpha=alpha
+        )
+        return replace(found, always_low=low, always_high=high)
 
     def _judged(self, found: Comparison, shoppers: pd.DataFrame, trusted: bool) -> Comparison:
-        early = self.planned_shoppers is not None and len(shoppers) < self.planned_shoppers
-        verdict = verdicts.of_lift(found, 1 - self.confidence, trusted=trusted, early=early)
-        return replace(found, verdict=verdict)
+        planned = self.planned_shoppers
+        early = planned is not None and len(shoppers) < planned
+        # Without a plan nobody can say that it is the end: what is not shown may come yet.
+        open_end = self.always_valid and planned is None
+        verdict = verdicts.of_lift(
+            found,
+            1 - self.confidence,
+            trusted=trusted,
+            early=early or open_end,
+            any_look=self.always_valid,
+        )
+        by: Literal["one look", "any look", ""] = ""
+        if verdict not in ("undefined", "do not trust"):
+            by = "any look" if early or self.always_valid else "one look"
+        return replace(found, verdict=verdict, judged_by=by)
 
     def _guarded(self, shoppers: pd.DataFrame, trusted: bool) -> Iterator[Comparison]:
         for metric in _GUARDRAILS:
@@ -205,15 +238,3 @@ def _comparison(metric: _Metric, arm: str, estimate: Estimate) -> Comparison:
         reason=estimate.reason,
     )
 
-
-def _watched(
-    found: Comparison, log_error: float, shoppers: pd.DataFrame, planned: float, alpha: float
-) -> Comparison:
-    """The comparison with the interval that holds at every look, once there are enough shoppers."""
-    counts = [int((shoppers["arm"] == arm).sum()) for arm in (CONTROL, found.arm)]
-    if min(counts) < EARLIEST:
-        return found
-    low, high = always_valid_interval(
-        found.lift, log_error, sum(counts), planned=planned, alpha=alpha
-    )
-    return replace(found, always_low=low, always_high=high)

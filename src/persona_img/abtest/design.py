@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from persona_img.abtest.shoppers import per_shopper
 from persona_img.abtest.statistics import Sample, pair_lift, pair_size
 from persona_img.domain.decision import Arms
+from persona_img.domain.feedback_table import as_feedback
 from persona_img.errors import InvalidInput, NotEnoughData
 
 if TYPE_CHECKING:
@@ -60,13 +61,15 @@ class Baseline:
 
     @classmethod
     def measured(cls, feedback: pd.DataFrame, test: str, arm: str = "control") -> Baseline:
-        """What an earlier test's arm showed.
+        """What an earlier test's arm showed; shoppers seen in other arms too are left out.
 
         Raises:
+            InvalidInput: as :meth:`ABTest.analyze`.
             NotEnoughData: fewer than two shoppers or no click in the arm.
         """
-        rows = feedback[feedback["arm"] == arm]
-        shoppers = per_shopper(rows, test, (arm,))
+        named = as_feedback(feedback, ("arm",), test=test)["arm"]
+        everybody = per_shopper(feedback, test, sorted({arm, *named})).table
+        shoppers = everybody[everybody["arm"] == arm]
         clicks, impressions = shoppers["clicks"], shoppers["impressions"]
         sample = Sample(arm, clicks.to_numpy(), impressions.to_numpy())
         if sample.shoppers < 2 or not clicks.any():

@@ -53,9 +53,13 @@ class Comparison:
         low: Lower end of the lift's interval.
         high: Upper end.
         p: Two-sided p-value.
-        always_low: Lower end of the interval that holds at every look; NaN where not computed.
+        always_low: Lower end of the interval that holds at every look; NaN where not computed, as
+            with few shoppers.
         always_high: Its upper end.
         verdict: What it means.
+        judged_by: ``one look`` where the verdict is that of ``low``, ``high`` and ``p``, which
+            hold for a single look, ``any look`` where it is that of the other interval, and empty
+            where numbers have no say.
         reason: Why values are NaN; empty where they are not.
         segment: Segment it is restricted to; None is everybody.
     """
@@ -72,6 +76,7 @@ class Comparison:
     reason: str = ""
     always_low: float = math.nan
     always_high: float = math.nan
+    judged_by: Literal["one look", "any look", ""] = ""
     segment: str | None = None
 
 
@@ -80,15 +85,18 @@ class SampleRatio:
     """Whether the arms got the shoppers they should.
 
     Attributes:
-        p: Smallest p-value of an arm against control, Bonferroni-corrected; NaN where so few
-            shoppers could not fail the check.
+        p: P-value of one chi-square test over all arms; NaN where so few shoppers could not fail
+            it.
         ok: False below 0.001; None where p is NaN.
         reason: Why p is NaN; empty where it is not.
+        method: ``chi-square``, or ``simulated`` where an arm expects fewer than five shoppers and
+            p is the share of simulated splits that are as uneven; empty where p is NaN.
     """
 
     p: float
     ok: bool | None
     reason: str = ""
+    method: Literal["chi-square", "simulated", ""] = ""
 
 
 @dataclass(frozen=True)
@@ -108,6 +116,7 @@ class ABReport:
         by_segment: CTR by segment, exploratory; empty unless asked for.
         sample_ratio: Whether the arms got the shoppers they should.
         warnings: What to know before acting on it.
+        crossed: Shoppers seen in several arms; they are left out of everything else.
     """
 
     test: str
@@ -122,6 +131,7 @@ class ABReport:
     by_segment: tuple[Comparison, ...]
     sample_ratio: SampleRatio
     warnings: tuple[str, ...]
+    crossed: int = 0
 
     @property
     def shoppers_are(self) -> str:
@@ -136,7 +146,7 @@ class ABReport:
 
     def metrics(self) -> dict[str, float]:
         """Flat numbers for a tracker, e.g. ``lift/personalized``; undefined ones are NaN."""
-        flat = {"sample_ratio_p": self.sample_ratio.p}
+        flat = {"sample_ratio_p": self.sample_ratio.p, "crossed": float(self.crossed)}
         for a in self.arms:
             flat |= {f"shoppers/{a.arm}": float(a.shoppers), f"ctr/{a.arm}": a.ctr}
             flat |= {f"impressions/{a.arm}": float(a.impressions)}
@@ -144,6 +154,7 @@ class ABReport:
         for c in self.comparisons:
             flat |= {f"lift/{c.arm}": c.lift, f"p/{c.arm}": c.p}
             flat |= {f"lift_low/{c.arm}": c.low, f"lift_high/{c.arm}": c.high}
+            flat |= {f"always_low/{c.arm}": c.always_low, f"always_high/{c.arm}": c.always_high}
         return flat
 
     def table(self) -> str:
@@ -166,12 +177,22 @@ class ABReport:
             ],
         )
         yield self._compared("against control", self.comparisons + self.secondary)
+        yield self._judged()
         yield self._compared("guardrail", self.guardrails)
         if self.by_segment:
             yield self._compared("EXPLORATORY, by segment", self.by_segment)
         yield "sample ratio: " + (self.sample_ratio.reason or _ratio(self.sample_ratio))
         if self.warnings:
             yield "\n".join(f"warning: {w}" for w in self.warnings)
+
+    def _judged(self) -> str:
+        """Which of the two intervals the verdicts above are of."""
+        looks = {c.judged_by for c in self.comparisons} - {""}
+        usual = f"the {self.confidence:.0%} interval and p, which hold for one look, at the end"
+        always = "the interval at any look, which holds however often one looks"
+        if not looks:
+            return f"verdicts on lifts are of {usual}; none is given here"
+        return f"verdicts on lifts are of {always if looks == {'any look'} else usual}"
 
     def _compared(self, title: str, comparisons: Sequence[Comparison]) -> str:
         watched = any(not math.isnan(c.always_low) for c in comparisons)
@@ -225,4 +246,8 @@ def _p(value: float) -> str:
 
 
 def _ratio(check: SampleRatio) -> str:
-    return f"p {_p(check.p)}, " + ("as planned" if check.ok else "NOT as planned")
+    method = {
+        "simulated": ", against simulated splits: an arm expects too few for chi-square",
+        "chi-square": ", chi-square over all arms",
+    }.get(check.method, "")
+    return f"p {_p(check.p)}, " + ("as planned" if check.ok else "NOT as planned") + method

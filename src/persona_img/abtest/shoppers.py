@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from persona_img.domain.feedback_table import as_feedback
 from persona_img.errors import InvalidInput, NotEnoughData
 
 if TYPE_CHECKING:
@@ -11,35 +13,49 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-_READ = ("test", "shopper", "arm", "segment", "shown_at", "clicked", "converted")
+_READ = ("shopper", "arm", "segment", "shown_at", "clicked", "converted")
 
 
-def per_shopper(feedback: pd.DataFrame, test: str, arms: Sequence[str]) -> pd.DataFrame:
+@dataclass(frozen=True, eq=False)
+class Exposed:
+    """Who saw something in one test.
+
+    Attributes:
+        table: Indexed by shopper, sorted: ``arm`` and ``segment`` str, ``impressions``, ``clicks``
+            and ``conversions`` float64. ``segment`` is that of the first impression.
+        crossed: Shoppers seen in more than one arm. They are not in the table: nobody can say
+            which arm moved them.
+    """
+
+    table: pd.DataFrame
+    crossed: tuple[str, ...] = ()
+
+
+def per_shopper(feedback: pd.DataFrame, test: str, arms: Sequence[str]) -> Exposed:
     """Impressions, clicks and conversions of each exposed shopper of one test.
 
     Args:
         feedback: One row per impression; columns of
-            :data:`persona_img.domain.feedback.FEEDBACK_COLUMNS`, rows in any order.
+            :data:`persona_img.domain.feedback.FEEDBACK_COLUMNS`, rows in any order, types as
+            :func:`~persona_img.domain.feedback_table.as_feedback` takes them.
         test: Its name; rows of other tests are left out.
         arms: Names of its arms.
 
-    Returns:
-        Indexed by shopper, sorted: ``arm`` and ``segment`` str, ``impressions``, ``clicks`` and
-        ``conversions`` float64. ``segment`` is that of the first impression.
-
     Raises:
-        InvalidInput: a missing column, a missing name, an unknown arm, a shopper in two arms, or
-            ``clicked``/``converted`` other than 0 and 1.
+        InvalidInput: a missing column, a missing name, an unknown arm, or ``clicked``/``converted``
+            other than 0 and 1.
         NotEnoughData: no impression of this test.
     """
-    missing = [c for c in _READ if c not in feedback.columns]
-    if missing:
-        raise InvalidInput(f"feedback lacks {', '.join(missing)}; give {', '.join(_READ)}")
-    rows = feedback.loc[feedback["test"] == test, list(_READ)]
+    rows = as_feedback(feedback, _READ, test=test)
     if rows.empty:
-        tests = ", ".join(sorted({str(t) for t in feedback["test"].unique()})) or "nothing"
-        raise NotEnoughData(f"no impression of test {test!r}; the feedback holds {tests}")
-    _check(rows, arms)
+        tests = ", ".join(sorted({str(t) for t in feedback["test"].dropna().unique()}))
+        raise NotEnoughData(
+            f"no impression of test {test!r}; the feedback holds {tests or 'nothing'}"
+        )
+    _check_arms(rows, arms)
+    seen = rows.groupby("shopper")["arm"].nunique()
+    crossed = seen.index[seen > 1]
+    rows = rows[~rows["shopper"].isin(crossed)]
     # Ties in time are broken by name: the result must not depend on the order of the rows.
     rows = rows.sort_values(["shopper", "shown_at", "segment"], kind="stable")
     folded = rows.groupby("shopper", sort=True).agg(
@@ -49,24 +65,15 @@ def per_shopper(feedback: pd.DataFrame, test: str, arms: Sequence[str]) -> pd.Da
         clicks=("clicked", "sum"),
         conversions=("converted", "sum"),
     )
-    return folded.astype(dict.fromkeys(("impressions", "clicks", "conversions"), "float64"))
+    numbers = dict.fromkeys(("impressions", "clicks", "conversions"), "float64")
+    return Exposed(folded.astype(numbers), tuple(sorted(map(str, crossed))))
 
 
-def _check(rows: pd.DataFrame, arms: Sequence[str]) -> None:
-    for name in ("shopper", "arm", "segment"):
-        if rows[name].isna().any():
-            raise InvalidInput(f"feedback has impressions without {name}; every one needs it")
+def _check_arms(rows: pd.DataFrame, arms: Sequence[str]) -> None:
     unknown = sorted(set(rows["arm"]) - set(arms))
     if unknown:
-        raise InvalidInput(f"arm {unknown[0]!r} is not in this test; its arms: {', '.join(arms)}")
-    for name in ("clicked", "converted"):
-        wrong = rows.loc[~rows[name].isin([0, 1]), name]
-        if not wrong.empty:
-            raise InvalidInput(f"{name} {wrong.iloc[0]!r}: give 0 or 1 for each impression")
-    seen = rows.groupby("shopper")["arm"].nunique()
-    if (seen > 1).any():
-        shopper = seen.index[seen > 1][0]
-        both = ", ".join(sorted(rows.loc[rows["shopper"] == shopper, "arm"].unique()))
+        shoppers = rows.loc[rows["arm"].isin(unknown), "shopper"].nunique()
         raise InvalidInput(
-            f"shopper {shopper!r} is in arms {both}: each keeps one; repair the assignment"
+            f"arm {unknown[0]!r} is not in this test ({shoppers} shoppers in {', '.join(unknown)}); "
+            f"its arms: {', '.join(arms)}; name every arm that was served"
         )

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from persona_img.abtest.report import ArmSummary, Comparison, SampleRatio, Verdict
-from persona_img.abtest.statistics import sample_ratio_p
+from persona_img.abtest.statistics import check_split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,45 +16,38 @@ _SRM_ALPHA = 0.001
 # Below these the normal approximation of a lift is poor: clicks are rare and skewed.
 _FEW_SHOPPERS = 200
 _FEW_CLICKS = 30
+# A stray shopper with two names is nothing; more than this is a fault. As GrowthBook warns.
+_MANY_CROSSED = 0.01
 
 
 def sample_ratio(arms: Sequence[ArmSummary]) -> SampleRatio:
-    """Whether the arms got their shares of the shoppers; each is checked against control.
+    """Whether the arms got their shares of the shoppers: one test over all of them.
 
     Args:
-        arms: Two or more, control first.
+        arms: All that were planned, also those nobody was seen in; in any order.
     """
-    control, *others = arms
-    found = [p for arm in others for p in _split(control, arm, len(others))]
-    if not found:
+    found = check_split([a.shoppers for a in arms], [a.share for a in arms], _SRM_ALPHA)
+    if math.isnan(found.p):
         total = sum(arm.shoppers for arm in arms)
         return SampleRatio(math.nan, None, f"{total} shoppers are too few to check the split")
-    p = min(1.0, len(others) * min(found))
-    return SampleRatio(p, p >= _SRM_ALPHA)
+    return SampleRatio(found.p, found.p >= _SRM_ALPHA, method=found.method)
 
 
-def _split(control: ArmSummary, arm: ArmSummary, checks: int) -> Iterator[float]:
-    """P-value of one arm's split against control; nothing where no split could fail."""
-    both, share = control.shoppers + arm.shoppers, arm.share / control.share
-    if not both:
-        return
-    extreme = min(sample_ratio_p(0, both, share), sample_ratio_p(both, 0, share))
-    if checks * extreme < _SRM_ALPHA:
-        yield sample_ratio_p(control.shoppers, arm.shoppers, share)
-
-
-def of_lift(found: Comparison, alpha: float, *, trusted: bool, early: bool) -> Verdict:
+def of_lift(
+    found: Comparison, alpha: float, *, trusted: bool, early: bool, any_look: bool = False
+) -> Verdict:
     """The verdict on a lift.
 
-    Before the planned number of shoppers only the interval that holds at every look counts;
-    after it, p-value and interval must both exclude "no difference".
+    Before the planned number of shoppers, and where ``any_look`` asks for it, only the interval
+    that holds at every look counts; else p-value and interval must both exclude "no difference".
     """
     if found.reason:
         return "undefined"
     if not trusted:
         return "do not trust"
-    low, high = (found.always_low, found.always_high) if early else (found.low, found.high)
-    sure = early or found.p < alpha
+    watched = early or any_look
+    low, high = (found.always_low, found.always_high) if watched else (found.low, found.high)
+    sure = watched or found.p < alpha
     if sure and low > 0:
         return "better"
     if sure and high < 0:
@@ -81,20 +74,40 @@ def of_segment(found: Comparison, *, trusted: bool) -> Verdict:
 
 
 def warnings(
-    arms: Sequence[ArmSummary], ratio: SampleRatio, planned: int | None
+    arms: Sequence[ArmSummary], ratio: SampleRatio, planned: int | None, crossed: int = 0
 ) -> tuple[str, ...]:
-    """What to know before acting on the report, worst first."""
-    return tuple(_warnings(arms, ratio, planned))
+    """What to know before acting on the report, worst first.
+
+    Args:
+        arms: All of them.
+        ratio: Whether they got their shares.
+        planned: Exposed shoppers the test was planned for.
+        crossed: Shoppers that were left out because they were in several arms.
+    """
+    return tuple(_warnings(arms, ratio, planned, crossed))
 
 
-def _warnings(arms: Sequence[ArmSummary], ratio: SampleRatio, planned: int | None) -> Iterator[str]:
+def _warnings(
+    arms: Sequence[ArmSummary], ratio: SampleRatio, planned: int | None, crossed: int
+) -> Iterator[str]:
+    total = sum(arm.shoppers for arm in arms)
     if ratio.ok is False:
-        seen = ", ".join(f"{arm.arm} {arm.shoppers} (share {arm.share:g})" for arm in arms)
+        shares = math.fsum(arm.share for arm in arms)
+        seen = ", ".join(
+            f"{a.arm} {a.shoppers} of {total * a.share / shares:.0f} expected" for a in arms
+        )
         yield (
             f"the split fails its check: {seen}. Shoppers are missing from an arm; do not "
             "trust the lifts before assignment and logging are repaired"
         )
-    total = sum(arm.shoppers for arm in arms)
+    if crossed:
+        share = crossed / (crossed + total)
+        many = "; that many say that the assignment is broken" if share > _MANY_CROSSED else ""
+        were = "shopper was" if crossed == 1 else "shoppers were"
+        yield (
+            f"{crossed} {were} seen in several arms ({share:.1%}) and left out: each should keep "
+            f"one{many}"
+        )
     if planned is not None and total < planned:
         yield (
             f"{total} of {planned} planned shoppers: p and interval hold for one look at the end; "

@@ -1,0 +1,209 @@
+"""Feedback as whoever has it brings it, made into the one table that everything reads.
+
+Analysis, rankers, the gate of promotion and off-policy evaluation all begin here, so that the same
+impressions give the same numbers whatever pandas calls their types: categories with values nobody
+has, strings of Arrow, nullable integers, numbers for names, any order of rows under any index.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import numpy as np
+import pandas as pd
+
+from persona_img.domain.feedback import FEEDBACK_COLUMNS
+from persona_img.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_FLAGS = ("clicked", "converted")
+_OPTIONAL = ("digest",)
+_WORDS = {"false": 0.0, "true": 1.0}
+_TIMES = 'give times with a zone, e.g. feedback["shown_at"].dt.tz_localize("UTC")'
+_ZONE = re.compile(r"(?:Z|[+-]\d\d(?::?\d\d)?)$", re.IGNORECASE)
+_EXACT = 2.0**53  # whole numbers from here on are rounded in a float
+
+
+def as_feedback(
+    feedback: pd.DataFrame, columns: Sequence[str] = FEEDBACK_COLUMNS, *, test: str | None = None
+) -> pd.DataFrame:
+    """The impressions with the documented types, in the order given; the input is left alone.
+
+    Names may be text, categories or whole numbers (17 and "17" are one shopper); ``clicked`` and
+    ``converted`` anything that says 0 or 1; ``shown_at`` times of any zone, or ISO text with one.
+    Nothing is guessed: what is missing or says neither is an error.
+
+    Args:
+        feedback: One row per impression, under any index; other columns are left out.
+        columns: Which of :data:`persona_img.domain.feedback.FEEDBACK_COLUMNS` are needed.
+        test: Only this A/B test's rows, which alone are checked; None takes all.
+
+    Returns:
+        ``columns`` in the order asked, under a fresh index: see ``FEEDBACK_COLUMNS``.
+
+    Raises:
+        InvalidInput: not a frame, a column is missing or there twice, a name, time or number is
+            missing, or a value is not what its column holds.
+    """
+    if not isinstance(feedback, pd.DataFrame):
+        raise InvalidInput(f"feedback is a {type(feedback).__name__}; give a pandas DataFrame")
+    needed = [*columns, *(["test"] if test is not None and "test" not in columns else [])]
+    missing = [name for name in needed if name not in feedback.columns]
+    if missing:
+        raise InvalidInput(
+            f"feedback lacks {', '.join(missing)}; it has {', '.join(map(str, feedback.columns))}"
+        )
+    twice = [name for name in needed if isinstance(feedback[name], pd.DataFrame)]
+    if twice:
+        raise InvalidInput(f"feedback has several columns {twice[0]}; keep one")
+    rows = feedback[needed].reset_index(drop=True)
+    if test is not None:
+        # Rows without a test are nobody's here, and not worth an error.
+        mine = (_names(rows["test"], "test", optional=True) == test).to_numpy(dtype=bool)
+        rows = rows[mine].reset_index(drop=True)
+    return pd.DataFrame({name: _typed(rows[name], name) for name in columns}, index=rows.index)
+
+
+def _typed(values: pd.Series[Any], name: str) -> pd.Series[Any]:
+    if name in _FLAGS:
+        return _flags(values, name)
+    if name == "position":
+        return _positions(values)
+    if name == "propensity":
+        return _propensities(values)
+    if name == "shown_at":
+        return _moments(values)
+    return _names(values, name, optional=name in _OPTIONAL)
+
+
+def _refused(name: str, values: pd.Series[Any], bad: Any, rule: str) -> InvalidInput:
+    """The error that shows the first bad value and counts them."""
+    wrong = np.flatnonzero(np.asarray(bad, dtype=bool))
+    first = values.astype(object).iloc[wrong[0]]
+    return InvalidInput(
+        f"{name} {first!r} in {len(wrong)} of {len(values)} impressions of the feedback: {rule}"
+    )
+
+
+def _names(values: pd.Series[Any], name: str, *, optional: bool) -> pd.Series[Any]:
+    """Python strings, None where one is missing and may be."""
+    plain = values.astype(object)
+    if pd.api.types.infer_dtype(plain, skipna=True) not in ("string", "empty"):
+        found = [None if _absent(value) else _name(value, name) for value in plain]
+        plain = pd.Series(found, index=values.index, dtype=object)
+    absent = plain.isna() | (plain == "")
+    if absent.any():
+        if not optional:
+            raise InvalidInput(
+                f"feedback has impressions without {name} ({absent.sum()} of {len(plain)}); "
+                "every one needs it"
+            )
+        plain[absent] = None
+    return plain
+
+
+def _absent(value: Any) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or value != value  # noqa: PLR0124
+
+
+def _name(value: Any, column: str) -> str:
+    """The text of a name that came as something else.
+
+    Raises:
+        InvalidInput: it is no name.
+    """
+    if isinstance(value, str | UUID):
+        return str(value)
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            pass
+    elif isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return str(int(value))
+    elif isinstance(value, float | np.floating | Decimal) and math.isfinite(value):
+        # Whole numbers turn into floats where a column has gaps.
+        if value == int(value) and (isinstance(value, Decimal) or abs(value) < _EXACT):
+            return str(int(value))
+    raise InvalidInput(f"{column} {value!r} of the feedback: give text or whole numbers")
+
+
+def _numbers(values: pd.Series[Any]) -> pd.Series[Any]:
+    """float64; NaN where nothing was given or what was given is no number."""
+    kind = getattr(values.dtype, "kind", "O")
+    if kind in "biuf" and not isinstance(values.dtype, pd.CategoricalDtype):
+        found = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    else:
+        found = np.array([_number(value) for value in values], dtype=np.float64)
+    return pd.Series(found, index=values.index, dtype=np.float64)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str):
+        value = _WORDS.get(value.strip().lower(), value)
+    if isinstance(value, str | int | float | Decimal | np.number | np.bool_):
+        try:
+            return float(value)
+        except (TypeError, ValueError, OverflowError):
+            pass
+    return math.nan
+
+
+def _flags(values: pd.Series[Any], name: str) -> pd.Series[Any]:
+    found = _numbers(values)
+    bad = ~found.isin([0.0, 1.0])
+    if bad.any():
+        raise _refused(name, values, bad, "give 0 or 1 for each impression")
+    return found.astype(np.int64)
+
+
+def _positions(values: pd.Series[Any]) -> pd.Series[Any]:
+    found = _numbers(values)
+    bad = ~((found >= 1) & (found == found.round()) & (found < _EXACT))
+    if bad.any():
+        raise _refused("position", values, bad, "places in the list are whole numbers from 1")
+    return found.astype(np.int64)
+
+
+def _propensities(values: pd.Series[Any]) -> pd.Series[Any]:
+    found = _numbers(values)
+    bad = ~((found > 0) & (found <= 1))
+    if bad.any():
+        rule = "log the probability with which it was chosen, above 0 and at most 1"
+        raise _refused("propensity", values, bad, rule)
+    return found
+
+
+def _moments(values: pd.Series[Any]) -> pd.Series[Any]:
+    """datetime64[us, UTC]."""
+    if getattr(values.dtype, "kind", "O") == "M" and not isinstance(values.dtype, np.dtype):
+        times = values  # of Arrow or of pandas; without a zone below
+    else:
+        bad = np.array([not _has_zone(value) for value in values], dtype=bool)
+        if bad.any():
+            raise _refused("shown_at", values, bad, _TIMES)
+        times = values.astype(object)
+    try:
+        if getattr(getattr(times, "dt", None), "tz", "given") is None:
+            raise _refused("shown_at", values, np.ones(len(values), dtype=bool), _TIMES)
+        moments = pd.to_datetime(times, utc=True, format="ISO8601")
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, InvalidInput):
+            raise
+        said = str(error).partition("\n")[0].partition(", at position")[0]
+        raise InvalidInput(f"shown_at of the feedback: {said}; {_TIMES}") from error
+    if moments.isna().any():
+        raise _refused("shown_at", values, moments.isna(), _TIMES)
+    return moments.astype("datetime64[us, UTC]")
+
+
+def _has_zone(value: Any) -> bool:
+    if isinstance(value, str):
+        return ":" in value and _ZONE.search(value.strip()) is not None
+    return getattr(value, "tzinfo", None) is not None
