@@ -143,9 +143,7 @@ def test_shares_need_not_be_equal(total: int) -> None:
     ),
     data=st.data(),
 )
-def test_the_order_of_arms_is_no_matter(
-    arms: list[tuple[int, float]], data: st.DataObject
-) -> None:
+def test_the_order_of_arms_is_no_matter(arms: list[tuple[int, float]], data: st.DataObject) -> None:
     total = math.fsum(share for _, share in arms)
     turned = data.draw(st.permutations(arms))
     one, two = (
@@ -184,8 +182,7 @@ def test_where_chi_square_does_not_hold_splits_are_drawn(
 def test_few_shoppers_sound_no_false_alarm() -> None:
     rng = np.random.default_rng(5)
     alarms = [
-        check_split(rng.multinomial(14, THIRDS).tolist(), THIRDS, 0.05).p < 0.05
-        for _ in range(300)
+        check_split(rng.multinomial(14, THIRDS).tolist(), THIRDS, 0.05).p < 0.05 for _ in range(300)
     ]
     assert np.mean(alarms) <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / 300)
 

@@ -100,6 +100,37 @@ class RankerContract:
         for style, score in zip(together.styles, together.scores, strict=True):
             assert fitted.rank(context, [style]).scores[0] == pytest.approx(score, abs=1e-12)
 
+    def test_the_order_of_the_styles_is_no_matter(self, fitted):
+        turned = [STYLES[i] for i in np.random.default_rng(0).permutation(len(STYLES))]
+        for context in (Context("g0", "p0"), Context("nobody", "nothing")):
+            assert fitted.rank(context, turned) == fitted.rank(context, STYLES)
+
+    @pytest.mark.parametrize("how", ["category", "arrow", "floats", "any index", "mixed numbers"])
+    def test_types_of_the_feedback_do_not_matter(self, fitted, how):
+        table = feedback()
+        if how == "category":
+            names = ["segment", "product", "style_key", "arm", "clicked", "position"]
+            table = table.astype(dict.fromkeys(names, "category"))
+            table["product"] = table["product"].cat.add_categories(["sold out"])
+            table["segment"] = table["segment"].cat.add_categories(["gone"])
+        elif how == "arrow":
+            table = table.convert_dtypes(dtype_backend="pyarrow")
+        elif how == "floats":
+            table = table.astype({"clicked": float, "position": float})
+        elif how == "any index":
+            table = table.set_axis(np.zeros(len(table), dtype=int)).assign(more=1)
+        else:
+            table = table.assign(
+                clicked=table["clicked"].astype(bool).astype(object), position=table["position"]
+            )
+        assert everything(self.make().fit(table, FEATURES)) == everything(fitted)
+
+    def test_a_click_nobody_knows_of_is_refused(self):
+        table = feedback().astype({"clicked": "Int64"})
+        table.loc[4, "clicked"] = pd.NA
+        with pytest.raises(InvalidInput, match="clicked <NA>"):
+            self.make().fit(table, FEATURES)
+
     def test_the_same_feedback_in_any_order_is_the_same_ranker(self, fitted):
         shuffled = feedback().sample(frac=1.0, random_state=3)
         again = self.make().fit(shuffled, FEATURES)

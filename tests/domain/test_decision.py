@@ -68,9 +68,13 @@ def test_candidates_are_drawn_with_their_probability(weights: list[float], salt:
         assert abs(draws.count(candidate.style) / len(draws) - p) <= 5.5 * spread + 1e-9
 
 
-def test_a_ranking_is_best_first_and_ties_keep_their_order() -> None:
+def test_a_ranking_is_best_first_and_ties_go_by_style() -> None:
     made = ranking_of(Context("s", "p"), [ORIGINAL, LINEN, WOOD], [0.02, 0.03, 0.02])
     assert made.styles == (LINEN, ORIGINAL, WOOD)
+    turned = ranking_of(Context("s", "p"), [WOOD, ORIGINAL, LINEN], [0.02, 0.02, 0.03])
+    assert turned == made
+    noisy = ranking_of(Context("s", "p"), [WOOD, LINEN, ORIGINAL], [0.02 + 1e-16, 0.03, 0.02])
+    assert noisy == made
     with pytest.raises(InvalidInput):
         Ranking(Context("s", "p"), (ORIGINAL, LINEN), (0.01, 0.02))
     with pytest.raises(InvalidInput):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from persona_img.domain.decision import Candidate, DecisionTable, Slate
 from persona_img.domain.style import ORIGINAL, Style
@@ -89,6 +91,23 @@ def test_the_policy_that_logged_is_worth_what_was_seen():
     assert effective_size(itself.weight) == pytest.approx(len(logged.reward))
 
 
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_order_of_the_log_does_not_move_a_digit(seed):
+    logged, action = a_log(5)
+    uniform, _ = a_log(6, UNIFORM)
+    turn = np.random.default_rng(seed).permutation(len(action))
+
+    def turned(log):
+        columns = (log.shopper, log.reward, log.propensity, log.target)
+        return Logged(*(column[turn] for column in columns))
+
+    assert ips(turned(logged)) == ips(logged)
+    assert snips(turned(logged)) == snips(logged)
+    assert replay(turned(uniform), seed=3) == replay(uniform, seed=3)
+    assert effective_size(turned(logged).weight) == effective_size(logged.weight)
+
+
 def test_effective_size_of_one_heavy_row_is_one():
     assert effective_size(np.array([5.0, 0.0, 0.0])) == 1.0
     assert effective_size(np.zeros(3)) == 0.0
@@ -137,3 +156,9 @@ def test_feedback_is_seen_with_the_table_s_chances():
     logged = logged_under(feedback, table)
     assert logged.target.tolist() == [0.7, 0.3, 0.0, 1.0]
     assert logged.reward.tolist() == [1.0, 0.0, 1.0, 0.0]
+    kinds = dict.fromkeys(feedback.columns, "category") | {"clicked": "boolean"}
+    assert ips(logged_under(feedback.astype(kinds), table)) == ips(logged)
+    numbers = logged_under(feedback.assign(shopper=[1, 2, 3, 4]), table)
+    assert list(numbers.shopper) == ["1", "2", "3", "4"]
+    with pytest.raises(InvalidInput, match="lacks propensity"):
+        logged_under(feedback.drop(columns="propensity"), table)

@@ -136,6 +136,23 @@ def test_the_same_feedback_gets_the_same_report():
     assert judge() == judge(log().sample(frac=1.0, random_state=1))
 
 
+def test_types_of_the_feedback_do_not_matter():
+    names = ["shopper", "segment", "product", "arm", "style_key", "policy_version", "clicked"]
+    kinds = log().astype(dict.fromkeys(names, "category"))
+    kinds["product"] = kinds["product"].cat.add_categories(["sold out"])
+    kinds["arm"] = kinds["arm"].cat.add_categories(["third"])
+    assert judge(kinds) == judge()
+    assert judge(log().convert_dtypes(dtype_backend="pyarrow")) == judge()
+    numbers = log().assign(shopper=log()["shopper"].str[1:].astype(int))
+    text = numbers.assign(shopper=numbers["shopper"].astype(str))
+    assert judge(numbers) == judge(text)
+
+
+def test_a_chance_with_other_last_digits_is_the_same_chance():
+    noisy = log().assign(propensity=log()["propensity"] * (1 - 1e-12 * (log().index % 2)))
+    assert judge(noisy).coverage == 1.0
+
+
 def test_wrong_propensities_are_noticed():
     wrong = log().assign(propensity=np.where(log()["arm"] == "control", 1.0, 0.5))
     report = judge(wrong, tables=[TABLE])

@@ -126,3 +126,14 @@ def test_a_style_without_a_variant_is_refused():
             policy_version="v1",
             digests={},
         )
+
+
+@pytest.mark.parametrize("ranker", [Opinionated(), PopularityRanker()])
+def test_the_order_of_products_segments_and_styles_is_no_matter(ranker):
+    plain = plan_slates(ranker, SPACE, SEGMENTS, PRODUCTS[:6], seed=1)
+    turned_space = StyleSpace(
+        {name: SPACE.attributes[name][::-1] for name in reversed(SPACE.attributes)}, SPACE.forbidden
+    )
+    turned = plan_slates(ranker, turned_space, SEGMENTS[::-1], PRODUCTS[5::-1], seed=1)
+    assert turned == plain
+    assert next(iter(turned)) == (SEGMENTS[-1], PRODUCTS[5])

@@ -237,4 +237,3 @@ def _comparison(metric: _Metric, arm: str, estimate: Estimate) -> Comparison:
         verdict="undefined",
         reason=estimate.reason,
     )
-

@@ -12,8 +12,8 @@ EARLIEST = 100
 UNPLANNED = 10_000
 """Shoppers at which the interval of a test without a plan is narrowest.
 
-Any number that was fixed before the first look keeps the promise. From a tenth to a hundred times as
-many shoppers the interval is at most a third wider than with a number that fits.
+Any number that was fixed before the first look keeps the promise. From a tenth to a hundred times
+as many shoppers the interval is at most a third wider than with a number that fits.
 """
 
 

@@ -74,6 +74,6 @@ def _check_arms(rows: pd.DataFrame, arms: Sequence[str]) -> None:
     if unknown:
         shoppers = rows.loc[rows["arm"].isin(unknown), "shopper"].nunique()
         raise InvalidInput(
-            f"arm {unknown[0]!r} is not in this test ({shoppers} shoppers in {', '.join(unknown)}); "
-            f"its arms: {', '.join(arms)}; name every arm that was served"
+            f"arm {unknown[0]!r} is not in this test, and {shoppers} shoppers are in "
+            f"{', '.join(unknown)}; its arms: {', '.join(arms)}; name every arm that was served"
         )

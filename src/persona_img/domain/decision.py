@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from persona_img.domain.style import Style
 
 _TOLERANCE = 1e-9
+_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,12 @@ def uniform(*parts: str) -> float:
 
 
 def ranking_of(context: Context, styles: Sequence[Style], scores: Sequence[float]) -> Ranking:
-    """A ranking from scores in any order; ties keep the order of ``styles``."""
-    order = sorted(range(len(styles)), key=lambda i: -float(scores[i]))
-    return Ranking(context, tuple(styles[i] for i in order), tuple(float(scores[i]) for i in order))
+    """A ranking from scores in any order.
+
+    Scores are rounded to 12 digits, so that what differs by rounding alone is a tie, and ties go
+    by style key: a ranking, and every chance drawn from it, depends on the set of styles, not on
+    the order they came in.
+    """
+    exact = [round(float(score), _DIGITS) for score in scores]
+    order = sorted(range(len(styles)), key=lambda i: (-exact[i], styles[i].key))
+    return Ranking(context, tuple(styles[i] for i in order), tuple(exact[i] for i in order))

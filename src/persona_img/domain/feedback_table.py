@@ -109,7 +109,7 @@ def _names(values: pd.Series[Any], name: str, *, optional: bool) -> pd.Series[An
 
 
 def _absent(value: Any) -> bool:
-    return value is None or value is pd.NA or value is pd.NaT or value != value  # noqa: PLR0124
+    return value is None or value is pd.NA or value is pd.NaT or value != value
 
 
 def _name(value: Any, column: str) -> str:
@@ -127,11 +127,16 @@ def _name(value: Any, column: str) -> str:
             pass
     elif isinstance(value, int | np.integer) and not isinstance(value, bool):
         return str(int(value))
-    elif isinstance(value, float | np.floating | Decimal) and math.isfinite(value):
-        # Whole numbers turn into floats where a column has gaps.
-        if value == int(value) and (isinstance(value, Decimal) or abs(value) < _EXACT):
-            return str(int(value))
+    elif _is_whole(value):
+        return str(int(value))
     raise InvalidInput(f"{column} {value!r} of the feedback: give text or whole numbers")
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether a float is an exact whole number: what integers become where a column has gaps."""
+    if isinstance(value, Decimal):
+        return value.is_finite() and value == value.to_integral_value()
+    return isinstance(value, float | np.floating) and value.is_integer() and abs(value) < _EXACT
 
 
 def _numbers(values: pd.Series[Any]) -> pd.Series[Any]:

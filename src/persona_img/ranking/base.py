@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from persona_img.domain.feedback import FEEDBACK_COLUMNS
 from persona_img.errors import EmptySlate, InvalidInput
 
 if TYPE_CHECKING:
@@ -76,11 +75,12 @@ class Ranker(Protocol):
         """Learn from counted impressions, all earlier ones forgotten.
 
         Args:
-            feedback: ``domain.feedback.FEEDBACK_COLUMNS``.
+            feedback: ``domain.feedback.FEEDBACK_COLUMNS``, of any types that
+                :func:`~persona_img.domain.feedback_table.as_feedback` takes; call it first.
             features: Of the segments and products in it.
 
         Raises:
-            InvalidInput: a column is missing.
+            InvalidInput: a column is missing, or a value is not what its column holds.
             NotEnoughData: a fit would be undefined; which rankers need how much is theirs to say.
         """
 
@@ -129,13 +129,6 @@ class Policy(Protocol):
 
     def choose(self, ranking: Ranking, rng: np.random.Generator) -> Choice:
         """A style drawn with :meth:`probabilities`, and the probability it had."""
-
-
-def check_feedback(feedback: pd.DataFrame) -> None:
-    """Raise unless all columns of feedback are there."""
-    missing = [c for c in FEEDBACK_COLUMNS if c not in feedback.columns]
-    if missing:
-        raise InvalidInput(f"feedback lacks {', '.join(missing)}; read it from the event log")
 
 
 def check_styles(context: Context, styles: Sequence[Style]) -> None:

@@ -7,12 +7,14 @@ shopper: shoppers are what was randomised, and their impressions are alike.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
 
+from persona_img.domain.feedback_table import as_feedback
 from persona_img.errors import InvalidInput, NotEnoughData
 
 if TYPE_CHECKING:
@@ -86,7 +88,15 @@ def logged_under(
 
     Styles that are not in the table's slate have the chance 0. Styles of the table that the log
     could not have shown go unnoticed; compare tables of the same slates.
+
+    Args:
+        feedback: Impressions; of any types that ``as_feedback`` takes.
+        table: The target.
+        reward: ``clicked`` or ``converted``.
     """
+    feedback = as_feedback(
+        feedback, ("shopper", "segment", "product", "style_key", "propensity", reward)
+    )
     target = []
     for segment, product, key in zip(
         feedback["segment"], feedback["product"], feedback["style_key"], strict=True
@@ -115,8 +125,10 @@ def summarised(contributions: Floats, shopper: NDArray[np.object_], confidence: 
     names, code = np.unique(shopper.astype(str), return_inverse=True)
     if len(names) < 2:
         raise NotEnoughData(f"{len(names)} shopper; a standard error needs at least 2")
-    value = float(contributions.mean())
-    sums = np.bincount(code, weights=contributions - value)
+    value = _mean(contributions)
+    # Sums in one order: the order of the log must not move a last digit.
+    order = np.lexsort((contributions, code))
+    sums = np.bincount(code[order], weights=contributions[order] - value)
     spread = float((sums**2).sum()) * len(names) / (len(names) - 1)
     error = float(np.sqrt(spread)) / len(contributions)
     reach = float(stats.t.ppf((1 + confidence) / 2, len(names) - 1)) * error
@@ -137,12 +149,12 @@ def snips_contributions(logged: Logged) -> Floats:
         Swaminathan and Joachims 2015, "The Self-Normalized Estimator for Counterfactual
         Learning", NeurIPS.
     """
-    mean = float(logged.weight.mean())
+    mean = _mean(logged.weight)
     if mean == 0.0:
         raise NotEnoughData(
             "the target shows nothing that was logged; compare policies of one slate"
         )
-    value = float((logged.weight * logged.reward).mean()) / mean
+    value = _mean(logged.weight * logged.reward) / mean
     return value + logged.weight * (logged.reward - value) / mean
 
 
@@ -190,10 +202,13 @@ def replay(logged: Logged, *, seed: int, confidence: float = 0.95) -> Estimate:
     """
     if np.ptp(logged.propensity) > 1e-9:
         raise InvalidInput("propensities differ; replay needs a uniform log: use snips instead")
-    agrees = np.random.default_rng(seed).random(len(logged.target)) < logged.target
+    # The draws are dealt in an order of their own: that of the log must not move the answer.
+    order = np.lexsort((logged.reward, logged.target, logged.shopper.astype(str)))
+    agrees = np.empty(len(order), dtype=bool)
+    agrees[order] = np.random.default_rng(seed).random(len(order)) < logged.target[order]
     if not agrees.any():
         raise NotEnoughData("no draw of the target agrees with the log")
-    value = float(logged.reward[agrees].mean())
+    value = _mean(logged.reward[agrees])
     influence = agrees * (logged.reward - value) / agrees.mean()
     return summarised(value + influence, logged.shopper, confidence)
 
@@ -204,5 +219,10 @@ def effective_size(weight: Floats) -> float:
     References:
         Kish 1965, "Survey Sampling".
     """
-    squares = float((weight**2).sum())
-    return float(weight.sum()) ** 2 / squares if squares > 0 else 0.0
+    squares = math.fsum(weight**2)
+    return math.fsum(weight) ** 2 / squares if squares > 0 else 0.0
+
+
+def _mean(values: Floats) -> float:
+    """The mean, exact to the last digit: the same in any order."""
+    return math.fsum(values) / len(values)

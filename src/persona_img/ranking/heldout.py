@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CONTROL = "control"
 _SUM_TOLERANCE = 1e-6
+_DIGITS = 8
 
 Column = NDArray[np.object_]
 
@@ -48,7 +49,9 @@ def observed_slates(feedback: pd.DataFrame) -> ServedSlates:
 
     A slate with candidates that were never shown, or shown with two propensities, is left out.
     """
-    distinct = feedback[[*_SLATE, "style_key", "propensity"]].drop_duplicates()
+    # One chance that was written twice with other last digits is one chance.
+    rounded = feedback.assign(propensity=feedback["propensity"].round(_DIGITS))
+    distinct = rounded[[*_SLATE, "style_key", "propensity"]].drop_duplicates()
     slates = {}
     for place, rows in distinct.groupby(_SLATE):
         keys = list(rows["style_key"])
@@ -71,7 +74,7 @@ def judged(
     if kept.empty:
         raise NotEnoughData("no slate was shown whole; pass the tables that were served")
     # Sums of floats depend on the order; the order of the log must not.
-    ordered = kept.sort_values(["decision_id", "shown_at", "position"], kind="stable")
+    ordered = kept.sort_values(["decision_id", "shown_at", "position", "clicked"], kind="stable")
     return ordered, known, len(kept) / len(chosen)
 
 

@@ -17,8 +17,9 @@ import lightgbm
 import numpy as np
 
 from persona_img.domain.decision import Context, Ranking, ranking_of
+from persona_img.domain.feedback_table import as_feedback
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound
-from persona_img.ranking.base import Floats, RankingFeatures, check_feedback, check_styles
+from persona_img.ranking.base import Floats, RankingFeatures, check_styles
 from persona_img.ranking.encoding import Encoding, Rows, Spread
 from persona_img.ranking.linear import fit_logistic
 
@@ -79,10 +80,10 @@ class LightGBMRanker:
         """Learn from counted impressions of all arms.
 
         Raises:
-            InvalidInput: a column is missing.
+            InvalidInput: a column is missing, or a value is not what its column holds.
             NotEnoughData: fewer than :data:`MIN_CLICKS` clicks, or impressions without one.
         """
-        check_feedback(feedback)
+        feedback = as_feedback(feedback)
         cells = feedback.groupby(_CELL, sort=True)["clicked"].agg(["size", "sum"]).reset_index()
         clicks = cells["sum"].to_numpy(dtype=np.float64)
         misses = cells["size"].to_numpy(dtype=np.float64) - clicks

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from persona_img.domain.decision import Context, Ranking, ranking_of
+from persona_img.domain.feedback_table import as_feedback
 from persona_img.domain.style import Style
 from persona_img.errors import InvalidInput, NotFound
-from persona_img.ranking.base import RankingFeatures, check_feedback, check_styles
+from persona_img.ranking.base import RankingFeatures, check_styles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +31,7 @@ class PopularityRanker:
 
     A style's predicted rate is the base rate times one factor per attribute value: the value's rate
     over the base rate, each rate smoothed by ``strength`` impressions of what is expected without
-    it. The original has a factor of its own. Without feedback every style has the prior rate, in
-    the order given.
+    it. The original has a factor of its own. Without feedback every style has the prior rate.
 
     Args:
         prior_rate: Click rate expected before any impression, in (0, 1).
@@ -51,7 +51,7 @@ class PopularityRanker:
 
     def fit(self, feedback: pd.DataFrame, features: RankingFeatures) -> Self:
         """Count; no feedback at all is the cold start. Features are not used."""
-        check_feedback(feedback)
+        feedback = as_feedback(feedback)
         cells = feedback.groupby(["segment", "style_key"])["clicked"].agg(["size", "sum"])
         counts: Counts = {}
         for (segment, key), (shown, clicked) in zip(

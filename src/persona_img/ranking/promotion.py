@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from persona_img.domain.decision import uniform
+from persona_img.domain.feedback_table import as_feedback
 from persona_img.errors import InvalidInput
 from persona_img.ranking import evaluation
-from persona_img.ranking.base import Floats, Policy, Ranker, RankingFeatures, check_feedback
 from persona_img.ranking.heldout import Column, contributions, judged
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from persona_img.domain.decision import DecisionTable
+    from persona_img.ranking.base import Floats, Policy, Ranker, RankingFeatures
     from persona_img.ranking.evaluation import Estimate
 
 
@@ -121,7 +122,8 @@ def compare(
     learning on slightly less data than the ranker that will be served. The champion must have been
     fitted on earlier feedback; having seen this one would favour it. The same policy turns both
     into probabilities. Impressions of ``control`` train the challenger but are not judged: there
-    was nothing to choose.
+    was nothing to choose. Shoppers seen in two arms stay: what was chosen within an arm had the
+    chance that was logged, whoever was dealt to it.
 
     Args:
         feedback: Of one or more policies, with propensities.
@@ -137,9 +139,10 @@ def compare(
         seed: Of the folds.
 
     Raises:
+        InvalidInput: a column is missing, or a value is not what its column holds.
         NotEnoughData: no impression to judge on, or a fold with too few clicks to fit.
     """
-    check_feedback(feedback)
+    feedback = as_feedback(feedback)
     if folds < 2:
         raise InvalidInput(f"{folds} folds; hold out some shoppers: at least 2")
     gate = gate or Gate()

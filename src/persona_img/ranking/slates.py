@@ -40,7 +40,7 @@ def plan_slates(
     explore: float = 0.25,
     seed: int,
 ) -> dict[tuple[str, str], tuple[Style, ...]]:
-    """A slate for every segment and product.
+    """A slate for every segment and product; their order, and that of the styles, plays no part.
 
     Args:
         ranker: Its predictions decide what is best.
@@ -65,19 +65,22 @@ def plan_slates(
         )
     if not 0.0 <= explore <= 1.0:
         raise InvalidInput(f"explore {explore}: give a share in [0, 1]")
-    styles = space.styles()[1:]
+    styles = sorted(space.styles()[1:])
     pool = min(pool, len(styles))
     size = min(size, pool)
     spread = _Spread(styles, seed)
     slates = {}
-    for product in products:
-        scores = np.array([_scores(ranker, Context(s, product), styles) for s in segments])
+    everybody = sorted(set(segments))
+    for product in sorted(set(products)):
+        scores = np.array([_scores(ranker, Context(s, product), styles) for s in everybody])
         chosen = _pooled(scores, spread, pool, _share(explore, pool), product)
-        for segment, row in zip(segments, scores, strict=True):
+        for segment, row in zip(everybody, scores, strict=True):
             salt = f"{segment}\x1f{product}"
             picked = _picked(row, chosen, spread, size, _share(explore, size), salt)
             slates[segment, product] = (ORIGINAL, *(styles[t] for t in picked))
-    return slates
+    return {
+        (segment, product): slates[segment, product] for product in products for segment in segments
+    }
 
 
 def decision_table(
