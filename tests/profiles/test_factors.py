@@ -150,3 +150,31 @@ def test_what_cannot_be_fitted_is_an_error(shop: Shop, factors: Factors) -> None
         fit_factors(frame, seed=0, like=factors)
     with pytest.raises(InvalidInput, match="cannot lie on 16 axes"):
         fit_factors(frame, factors=2, seed=0, like=factors)
+
+
+@pytest.mark.parametrize("size", [2, 16])
+def test_who_did_the_same_has_the_same_taste_to_the_last_bit(size: int) -> None:
+    rng = np.random.default_rng(1)
+    baskets = [["hat", "cap"], ["shoe"], ["hat", "shoe", "sock"], ["dress", "belt"]]
+    rows = [
+        (f"s{number:03d}", product, kind)
+        for number in range(120)
+        for product in baskets[number % 4]
+        for kind in (["view", "purchase"] if number % 4 == 3 else ["view"])
+    ]
+    frame = pd.DataFrame(rows, columns=["shopper", "product", "kind"]).assign(
+        occurred_at=pd.Timestamp(AS_OF) - pd.Timedelta(days=1)
+    )
+    found = fit_factors(
+        frame.sample(frac=1, random_state=int(rng.integers(9))), factors=size, seed=7
+    )
+    for group in range(4):
+        assert len(np.unique(found.shopper_matrix[group::4], axis=0)) == 1
+    place = {name: row for row, name in enumerate(found.products)}
+    for one, other in (("hat", "sock"), ("dress", "shoe")):
+        assert not np.array_equal(
+            found.product_matrix[place[one]], found.product_matrix[place[other]]
+        )
+    np.testing.assert_array_equal(
+        found.product_matrix[place["dress"]], found.product_matrix[place["belt"]]
+    )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from persona_img.domain.catalog import Product
 from persona_img.errors import InvalidInput, NotEnoughData
+from persona_img.profiles.factors import fit_factors
+from persona_img.profiles.profile import build_profiles
 from persona_img.profiles.segments import fit_segments
 
 from .conftest import AS_OF, CATEGORIES, favourite
@@ -179,3 +184,64 @@ def test_what_makes_no_segments_is_an_error(profiles: pd.DataFrame) -> None:
     segments = fit_segments(profiles, seed=0)
     with pytest.raises(InvalidInput, match=r"shape \(3,\)"):
         segments.assign(profiles.assign(factors=pd.Series([np.ones(3)] * len(profiles))))
+
+
+def alike(groups: int, each: int, noise: float, seed: int = 0) -> pd.DataFrame:
+    """Groups of shoppers who did the same, but for rounding in their factors and shares."""
+    rng = np.random.default_rng(seed)
+    shoppers = groups * each
+    group = np.arange(shoppers) % groups
+    centre = rng.normal(size=(groups, 4))
+    factors = (centre[group] * (1 + noise * rng.normal(size=(shoppers, 4)))).astype(np.float32)
+    share = 0.6 + 0.1 * group / groups + noise * rng.normal(size=shoppers) / 10
+    profiles = made(seed, shoppers, 1.0, size=4)
+    return profiles.assign(
+        views=10.0,
+        price_level=0.5 + group / 10 + noise * rng.normal(size=shoppers) / 10,
+        categories=pd.Series([("hat", "shoes")] * shoppers, dtype=object),
+        category_shares=pd.Series(list(np.stack([share, 1 - share], 1)), dtype=object),
+        favourite_share=share,
+        factors=pd.Series(list(factors), dtype=object),
+    )
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-7, 3e-6])
+@pytest.mark.parametrize("groups", [1, 2, 3])
+def test_there_are_no_more_segments_than_different_shoppers(groups: int, noise: float) -> None:
+    profiles = alike(groups, 60, noise)
+    segments = fit_segments(profiles, count=6, least=20, seed=7)
+    assert len(segments.names) == groups
+    assert segments.describe()["shoppers"].to_list() == [60] * groups
+    assert not any(name.startswith(("premium", "budget")) for name in segments.names[: groups == 1])
+    found = segments.assign(profiles)
+    assert found.groupby(np.arange(len(profiles)) % groups).nunique().to_list() == [1] * groups
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_a_last_digit_moves_nobody(seed: int) -> None:
+    segments = fit_segments(alike(3, 40, 0.0), count=6, least=20, seed=1)
+    again = fit_segments(
+        alike(3, 40, 1e-7).sample(frac=1, random_state=seed), count=6, least=20, seed=1
+    )
+    assert again.names == segments.names
+    assert again.describe()["shoppers"].to_list() == segments.describe()["shoppers"].to_list()
+
+
+def test_shoppers_of_one_taste_are_one_segment_through_the_whole_chain() -> None:
+    """The case of ties: 60 who looked at the same hat, two segments wanted."""
+    frame = pd.DataFrame(
+        {
+            "shopper": [f"s{i:02d}" for i in range(60)],
+            "product": "hat-01",
+            "kind": "view",
+            "occurred_at": pd.Timestamp(AS_OF) - pd.Timedelta(days=1),
+        }
+    )
+    products = [
+        Product("hat-01", "hat", "A hat", Path("x.jpg"), "CC0"),
+        Product("mug-01", "mug", "A mug", Path("x.jpg"), "CC0"),
+    ]
+    profiles = build_profiles(frame, fit_factors(frame, seed=7), products, AS_OF)
+    segments = fit_segments(profiles, count=2, least=20, seed=7)
+    assert segments.describe()["shoppers"].to_dict() == {"all-rounders": 60}

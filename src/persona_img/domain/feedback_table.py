@@ -125,15 +125,15 @@ def _name(value: Any, column: str) -> str:
             return value.decode()
         except UnicodeDecodeError:
             pass
-    elif isinstance(value, int | np.integer) and not isinstance(value, bool):
-        return str(int(value))
     elif _is_whole(value):
         return str(int(value))
     raise InvalidInput(f"{column} {value!r} of the feedback: give text or whole numbers")
 
 
 def _is_whole(value: Any) -> bool:
-    """Whether a float is an exact whole number: what integers become where a column has gaps."""
+    """Whether it is a whole number, or the float it becomes where a column has gaps."""
+    if isinstance(value, int | np.integer):
+        return not isinstance(value, bool)
     if isinstance(value, Decimal):
         return value.is_finite() and value == value.to_integral_value()
     return isinstance(value, float | np.floating) and value.is_integer() and abs(value) < _EXACT

@@ -110,7 +110,8 @@ def fit_factors(
     """Tastes of the shoppers and products that met.
 
     Runs in one thread, so that the same interactions and seed give the same bytes, in any order of
-    the rows.
+    the rows. Shoppers who did the same have the same taste, to the last bit, and so have products
+    that met the same.
 
     Args:
         interactions: ``INTERACTION_COLUMNS``; an optional column weight (> 0) takes the place of
@@ -156,7 +157,13 @@ def fit_factors(
             random_state=seed,
         )
         shape = (len(shoppers), len(products))
-        fitted.fit(_confidences(rows, columns, weights.to_numpy(), shape), show_progress=False)
+        met = _confidences(rows, columns, weights.to_numpy(), shape)
+        fitted.fit(met, show_progress=False)
+        # The rounds before end where conjugate gradients stand after a few steps, a little apart
+        # for two who did the same. One exact round makes them the same.
+        met_by = met.T.tocsr()
+        fitted.item_factors = fitted.recalculate_item(np.arange(len(products)), met_by)
+        fitted.user_factors = fitted.recalculate_user(np.arange(len(shoppers)), met)
     found = Factors(
         shoppers=tuple(map(str, shoppers)),
         products=tuple(map(str, products)),

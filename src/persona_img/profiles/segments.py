@@ -22,6 +22,12 @@ Floats = npt.NDArray[np.float64]
 _LEAD = 0.05
 """By how much a category's share must pass the shop's for a segment to be named by it."""
 
+_NOISE = 1e-4
+"""A coordinate that varies less says nothing: shares, directions and price levels are about 1."""
+
+_SAME = 1e-3
+"""Profiles and centres are the same where no coordinate differs by more, in deviations."""
+
 _PRIOR = 5.0
 """Views that a shopper is taken to have spread like the whole shop, before the first one."""
 
@@ -54,7 +60,7 @@ class Measure:
 
     @classmethod
     def of(cls, flat: pd.DataFrame) -> Measure:
-        """The measure by which these flat features have mean 0 and deviation 1."""
+        """The measure by which these flat features have mean 0 and deviation 1, or do not vary."""
         names = [str(name) for name in flat.columns]
         shares = flat.filter(regex="^share_")
         plain = cls(
@@ -70,7 +76,8 @@ class Measure:
         number = np.maximum(known.sum(axis=0), 1)
         mean = np.where(known, points, 0.0).sum(axis=0) / number
         deviation = np.sqrt((np.where(known, points - mean, 0.0) ** 2).sum(axis=0) / number)
-        return replace(plain, mean=mean, scale=np.where(deviation > 1e-9, deviation, 1.0))
+        # What is no more than rounding must not be blown up to a difference of tastes.
+        return replace(plain, mean=mean, scale=np.where(deviation > _NOISE, deviation, 1.0))
 
     def points(self, profiles: pd.DataFrame) -> Floats:
         """float64 of shape (N, D); what is unknown is 0, the mean, which draws to no segment."""
@@ -189,11 +196,13 @@ def _clusters(
     points: Floats, count: int, least: int, seed: int
 ) -> tuple[Floats, npt.NDArray[np.intp]]:
     """Centres, the largest cluster first, and each point's nearest, all with ``least`` points."""
-    different = len(np.unique(points, axis=0))
+    # Added zero: -0 and 0 are one.
+    different = len(np.unique(np.rint(points / _SAME) + 0.0, axis=0))
     wanted = min(count, len(points) // least, different)
     # One thread: sums in another order would give other bytes on another machine.
     with threadpool_limits(1):
         centres = KMeans(wanted, n_init=10, random_state=seed).fit(points).cluster_centers_
+    centres = _apart(centres)
     while True:
         labels = _nearest(points, centres)
         sizes = np.bincount(labels, minlength=len(centres))
@@ -201,6 +210,15 @@ def _clusters(
             order = np.lexsort((*centres.T[::-1], -sizes))
             return centres[order], np.argsort(order)[labels]
         centres = np.delete(centres, sizes.argmin(), axis=0)
+
+
+def _apart(centres: Floats) -> Floats:
+    """The centres without those that repeat an earlier one but for rounding."""
+    kept: list[int] = []
+    for place, centre in enumerate(centres):
+        if all(np.abs(centre - centres[other]).max() > _SAME for other in kept):
+            kept.append(place)
+    return centres[kept]
 
 
 def _description(
@@ -234,7 +252,7 @@ def _name(leads: pd.Series[Any], dearer: float, taken: list[str]) -> str:
     liked = [re.sub(r"\W+", "-", c).strip("-").lower() for c in _ordered(leads[leads >= _LEAD])]
     plain = f"{liked[0]}-lovers" if liked else "all-rounders"
     options = [plain]
-    if dearer != 0 and np.isfinite(dearer):
+    if abs(dearer) > _NOISE:
         options.append(f"{'premium' if dearer > 0 else 'budget'}-{plain}")
     if len(liked) > 1:
         options.append(f"{liked[0]}-and-{liked[1]}-lovers")
@@ -243,5 +261,6 @@ def _name(leads: pd.Series[Any], dearer: float, taken: list[str]) -> str:
 
 
 def _ordered(values: pd.Series[Any]) -> list[str]:
-    """Names by falling value, ties by name."""
-    return sorted((str(name) for name in values.index), key=lambda name: (-values[name], name))
+    """Names by falling value, ties by name; what differs by rounding alone is a tie."""
+    rounded = values.astype("float64").round(9)
+    return sorted((str(name) for name in values.index), key=lambda name: (-rounded[name], name))
