@@ -14,7 +14,7 @@ from persona_img.domain.catalog import Product
 from persona_img.errors import InvalidInput, NotEnoughData
 from persona_img.profiles.factors import fit_factors
 from persona_img.profiles.profile import build_profiles
-from persona_img.profiles.segments import fit_segments
+from persona_img.profiles.segments import _clusters, fit_segments
 
 from .conftest import AS_OF, CATEGORIES, favourite
 
@@ -226,6 +226,14 @@ def test_a_last_digit_moves_nobody(seed: int) -> None:
     )
     assert again.names == segments.names
     assert again.describe()["shoppers"].to_list() == segments.describe()["shoppers"].to_list()
+
+
+def test_points_on_the_border_of_rounding_are_one_cluster() -> None:
+    rng = np.random.default_rng(0)
+    side = np.where(np.arange(80) % 2, 0.5005, -0.5005)
+    centres, labels = _clusters((side + 1e-9 * rng.normal(size=80))[:, None], 6, 5, 1)
+    assert len(centres) == 2
+    assert np.bincount(labels).tolist() == [40, 40]
 
 
 def test_shoppers_of_one_taste_are_one_segment_through_the_whole_chain() -> None:
