@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from persona_img.errors import InvalidInput, StoreConflict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from persona_img.serving.base import EventLog
+    from persona_img.serving.base import EventLog, Recorded
 
 NOON = 1_760_000_000.0
 RED, BLUE = "ab" * 32, "cd" * 32
@@ -101,6 +102,10 @@ def deliveries(draw: st.DrawFn) -> tuple[list[Event], list[list[Event]]]:
     cuts = sorted(draw(st.lists(st.integers(0, len(sent)), max_size=4)))
     ends = [0, *cuts, len(sent)]
     return events, [sent[a:b] for a, b in itertools.pairwise(ends)]
+
+
+def fates(found: Recorded) -> list[str]:
+    return [outcome.fate for outcome in found.outcomes]
 
 
 class EventLogContract:
@@ -212,21 +217,36 @@ class EventLogContract:
         log.record_decision(a_decision())
         log.record_decision(a_decision("d2", shopper="bob"))
         log.record_events([an_impression()])
-        with pytest.raises(StoreConflict, match="'i1'"):
-            log.record_events([an_impression("i2"), other])
-        assert list(log.feedback()["shopper"]) == ["ann"]  # i2 was not stored either
+        before = log.feedback()
+        found = log.record_events([an_impression("i2", at=NOON + 2), other])
+        assert fates(found) == ["accepted", "rejected"]
+        assert re.search("'i1'.*its own event_id", found.outcomes[1].reason)
+        assert log.feedback().head(1).equals(before)  # what was stored is as it was
+        assert len(log.feedback()) == 2
 
     def test_an_event_id_names_one_event_within_a_call(self, log):
         log.record_decision(a_decision())
-        with pytest.raises(StoreConflict, match="'i1'"):
-            log.record_events([an_impression(), an_impression(place=2)])
-        assert log.feedback().empty
+        sent = [an_impression(), an_impression(place=2), an_impression()]
+        found = log.record_events(sent)
+        assert fates(found) == ["accepted", "rejected", "duplicate"]
+        assert "position 1, sent with 2" in found.outcomes[1].reason
+        assert list(log.feedback()["position"]) == [1]
+        assert fates(log.record_events(sent)) == ["duplicate", "rejected", "duplicate"]
 
-    def test_an_unknown_decision_is_named_and_nothing_stored(self, log):
+    def test_a_rejected_event_takes_no_event_id(self, log):
         log.record_decision(a_decision())
-        with pytest.raises(InvalidInput, match=r"'i2'.*'nobody'"):
-            log.record_events([an_impression(), an_impression("i2", decision="nobody")])
-        assert log.feedback().empty
+        found = log.record_events([an_impression(decision="nobody"), an_impression()])
+        assert fates(found) == ["rejected", "accepted"]
+
+    def test_an_unknown_decision_is_named_and_holds_up_no_other(self, log):
+        log.record_decision(a_decision())
+        sent = [an_impression("i2", decision="nobody"), an_impression()]
+        found = log.record_events(sent)
+        assert fates(found) == ["rejected", "accepted"]
+        assert re.search(r"'i2'.*'nobody'.*GET /v1/variant", found.outcomes[0].reason)
+        assert found.outcomes[1].reason == ""
+        assert list(log.feedback()["decision_id"]) == ["d1"]
+        assert fates(log.record_events(sent)) == ["rejected", "duplicate"]
 
     @pytest.mark.parametrize(
         "event",
@@ -235,15 +255,42 @@ class EventLogContract:
             an_impression(at=-1.0),
             an_impression(at=NOON * 1000),
             an_impression(place=2**31),
+            an_impression(place=1.5),
+            an_impression(place=float("nan")),
             an_impression("i\x00"),
             an_impression("i\udfff"),
         ],
     )
-    def test_no_event_breaks_a_rule(self, log, event):
+    def test_an_event_that_breaks_a_rule_holds_up_no_other(self, log, event):
         log.record_decision(a_decision())
-        with pytest.raises(InvalidInput, match="event"):
-            log.record_events([an_impression("fine"), event])
-        assert log.feedback().empty
+        found = log.record_events([an_impression("fine"), event, a_click(impression="fine")])
+        assert fates(found) == ["accepted", "rejected", "accepted"]
+        assert (found.new, found.duplicate, found.rejected) == (2, 0, 1)
+        assert found.outcomes[1].reason.startswith("event ")
+        assert list(log.feedback()["clicked"]) == [1]
+        assert fates(log.record_events([event])) == ["rejected"]
+
+    def test_bad_events_among_good_ones_change_nothing(self):
+        @settings(max_examples=20, deadline=None)
+        @given(deliveries(), st.randoms(use_true_random=False))
+        def check(delivery, random):
+            _, batches = delivery
+            with closing(self.new_log()) as plain, closing(self.new_log()) as disturbed:
+                for log in (plain, disturbed):
+                    log.record_decision(a_decision("d1"))
+                    log.record_decision(a_decision("d2", shopper="bob"))
+                for batch in batches:
+                    mixed = [(event, True) for event in batch]
+                    for bad in (an_impression("b", "nobody"), an_impression("i0", at=-1.0)):
+                        mixed.insert(random.randint(0, len(mixed)), (bad, False))
+                    found = disturbed.record_events([event for event, _ in mixed])
+                    expected = plain.record_events(batch)
+                    good = [o for o, (_, fine) in zip(found.outcomes, mixed, strict=True) if fine]
+                    assert tuple(good) == expected.outcomes
+                    assert found.rejected == 2
+                assert disturbed.feedback().equals(plain.feedback())
+
+        check()
 
     def test_feedback_holds_the_decision_and_the_outcome(self, log):
         decision = log.record_decision(a_decision())

@@ -228,6 +228,7 @@ def test_a_last_digit_moves_nobody(seed: int) -> None:
     assert again.describe()["shoppers"].to_list() == segments.describe()["shoppers"].to_list()
 
 
+@pytest.mark.filterwarnings("error")
 def test_points_on_the_border_of_rounding_are_one_cluster() -> None:
     rng = np.random.default_rng(0)
     side = np.where(np.arange(80) % 2, 0.5005, -0.5005)

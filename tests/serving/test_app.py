@@ -45,7 +45,17 @@ def an_event(name, decision, kind="impression", **changes):
 
 
 def send(shop, *events):
-    return shop.client.post("/v1/events", json={"events": list(events)})
+    return shop.client.post("/v1/events", content=json.dumps({"events": list(events)}))
+
+
+def counts(answer):
+    """New, known and rejected events of an answer, which says the same event by event."""
+    assert answer.status_code == 200
+    body = answer.json()
+    told = [event["outcome"] for event in body["events"]]
+    found = (body["accepted"], body["duplicates"], body["rejected"])
+    assert found == tuple(map(told.count, ("accepted", "duplicate", "rejected")))
+    return found
 
 
 def test_a_personalized_shopper_gets_a_variant_and_its_image(shop):
@@ -154,8 +164,13 @@ def test_events_are_counted_once(shop):
         an_event("e1-click", decision, "click", impression_id="e1", occurred_at=NOON + 3),
         an_event("e1", decision, position=4),
     ]
-    assert send(shop, *events).json() == {"accepted": 2, "duplicates": 0}
-    assert send(shop, *events, events[0]).json() == {"accepted": 0, "duplicates": 3}
+    assert counts(send(shop, *events)) == (2, 0, 0)
+    again = send(shop, *events, events[0])
+    assert counts(again) == (0, 3, 0)
+    assert again.json()["events"] == [
+        {"event_id": name, "outcome": "duplicate", "reason": None}
+        for name in ("e1-click", "e1", "e1-click")
+    ]
     frame = shop.decider.log.feedback()
     (row,) = frame[frame["shopper"] == "events-1"].to_dict("records")
     assert (row["clicked"], row["converted"], row["position"]) == (1, 0, 4)
@@ -166,32 +181,63 @@ def test_position_may_be_left_out_and_no_events_sent(shop):
     event = an_event("e2", decision)
     del event["position"]
     assert send(shop, event).json()["accepted"] == 1
-    assert send(shop).json() == {"accepted": 0, "duplicates": 0}
+    assert send(shop).json() == {"accepted": 0, "duplicates": 0, "rejected": 0, "events": []}
 
 
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"kind": "view"}, "events[1].kind = 'view'"),
-        ({"position": 0}, "events[1].position = 0"),
-        ({"position": "1"}, "events[1].position = '1'"),
-        ({"position": True}, "events[1].position = True"),
-        ({"occurred_at": NOON * 1000}, "events[1].occurred_at"),
-        ({"occurred_at": "now"}, "events[1].occurred_at = 'now'"),
-        ({"event_id": ""}, "events[1].event_id = ''"),
-        ({"event_id": "e" * 129}, "events[1].event_id"),
-        ({"event_id": 7}, "events[1].event_id = 7"),
-        ({"positon": 1}, "events[1].positon = 1"),
+        ({"kind": "view"}, "kind = 'view'"),
+        ({"position": 0}, "position = 0"),
+        ({"position": "1"}, "position = '1'"),
+        ({"position": True}, "position = True"),
+        ({"position": 10**30}, "position = 1000"),
+        ({"occurred_at": NOON * 1000}, "occurred_at"),
+        ({"occurred_at": "now"}, "occurred_at = 'now'"),
+        ({"occurred_at": 10**400}, "occurred_at"),
+        ({"event_id": ""}, "event_id = ''"),
+        ({"event_id": "e" * 129}, "event_id"),
+        ({"event_id": 7}, "event_id = 7"),
+        ({"event_id": "half \ud83d"}, "event_id = 'half \\ud83d'"),
+        ({"impression_id": "half \ud83d"}, "impression_id = 'half \\ud83d'"),
+        ({"positon": 1}, "positon = 1"),
         ({"decision_id": "nobody"}, "'nobody'"),
         ({"impression_id": "other"}, "impression_id"),
     ],
 )
-def test_a_wrong_event_is_named_and_nothing_is_stored(shop, changes, named):
-    decision = ask(shop, "events-3").json()["decision_id"]
-    answer = send(shop, an_event("fine", decision), an_event("wrong", decision) | changes)
-    assert answer.status_code == 422
-    assert named in answer.json()["detail"]
-    assert not (shop.decider.log.feedback()["shopper"] == "events-3").any()
+def test_a_wrong_event_is_named_and_holds_up_no_other(tmp_path, changes, named):
+    for shop in start(tmp_path):
+        decision = ask(shop, "ann").json()["decision_id"]
+        wrong = an_event("wrong", decision) | changes
+        answer = send(shop, an_event("a", decision), wrong, an_event("b", decision))
+        assert counts(answer) == (2, 0, 1)
+        first, rejected, last = answer.json()["events"]
+        assert (first["outcome"], last["outcome"]) == ("accepted", "accepted")
+        assert rejected["outcome"] == "rejected"
+        assert rejected["event_id"] == (None if "event_id" in changes else "wrong")
+        assert named in rejected["reason"]
+        assert len(rejected["reason"]) < 1000
+        assert len(shop.decider.log.feedback()) == 2
+        again = send(shop, an_event("a", decision), wrong, an_event("b", decision))
+        assert counts(again) == (0, 2, 1)
+
+
+@pytest.mark.parametrize("wrong", [None, 7, "e", [], {}, [[]], float("nan")])
+def test_what_is_no_event_at_all_holds_up_no_other(tmp_path, wrong):
+    for shop in start(tmp_path):
+        decision = ask(shop, "ann").json()["decision_id"]
+        body = json.dumps({"events": [wrong, an_event("a", decision)]})
+        answer = shop.client.post("/v1/events", content=body)
+        assert counts(answer) == (1, 0, 1)
+        assert answer.json()["events"][0]["event_id"] is None
+        assert answer.json()["events"][0]["reason"]
+
+
+def test_a_batch_of_wrong_events_is_answered_event_by_event(tmp_path):
+    for shop in start(tmp_path):
+        answer = send(shop, an_event("a", "nobody"), an_event("b", "nobody", position=0))
+        assert counts(answer) == (0, 0, 2)
+        assert shop.decider.log.feedback().empty
 
 
 @pytest.mark.parametrize(
@@ -203,8 +249,8 @@ def test_a_wrong_event_is_named_and_nothing_is_stored(shop, changes, named):
         b"null",
         b'{"events": {}}',
         b'{"events": [], "more": 1}',
-        b'{"events": [null]}',
-        b'{"events": [{"event_id": "\\ud800"}]}',
+        b'{"events": null}',
+        b'{"more": []}',
         b"\xff\xfe",
         b"[" * 100_000,
         b'{"events": [{"position": ' + b"9" * 5000 + b"}]}",
@@ -216,12 +262,12 @@ def test_a_body_that_is_no_batch_is_422(shop, body):
     assert len(answer.json()["detail"]) < 1000
 
 
-def test_an_event_id_used_twice_is_409(shop):
+def test_an_event_id_used_twice_is_rejected_with_what_differs(shop):
     decision = ask(shop, "events-4").json()["decision_id"]
-    assert send(shop, an_event("e4", decision)).status_code == 200
-    answer = send(shop, an_event("e4", decision, position=2))
-    assert answer.status_code == 409
-    assert "'e4'" in answer.json()["detail"]
+    assert counts(send(shop, an_event("e4", decision))) == (1, 0, 0)
+    answer = send(shop, an_event("e4", decision, position=2), an_event("e4", decision))
+    assert counts(answer) == (0, 1, 1)
+    assert "'e4' is stored with position 1, sent with 2" in answer.json()["events"][0]["reason"]
 
 
 def test_a_batch_has_a_largest_size(shop):
@@ -251,7 +297,7 @@ def test_acknowledged_events_survive_the_service(tmp_path):
     running.close()
     for shop in start(tmp_path):
         assert ask(shop, "ann").json()["decision_id"] == decision
-        assert send(shop, event).json() == {"accepted": 0, "duplicates": 1}
+        assert counts(send(shop, event)) == (0, 1, 0)
         assert len(shop.decider.log.feedback()) == 1
 
 
@@ -295,7 +341,7 @@ def test_metrics_count_what_happened(tmp_path):
         ask(shop, shopper)
         ask(shop, "a b")
         send(shop, an_event("e1", decision))
-        send(shop, an_event("e1", decision))
+        send(shop, an_event("e1", decision), an_event("e2", "nobody"), {})
         lines = shop.client.get("/metrics").text.splitlines()
         for line in (
             'persona_img_decisions_total{arm="control",made="new"} 1.0',
@@ -303,6 +349,7 @@ def test_metrics_count_what_happened(tmp_path):
             "persona_img_decision_seconds_count 2.0",
             'persona_img_events_total{outcome="new"} 1.0',
             'persona_img_events_total{outcome="duplicate"} 1.0',
+            'persona_img_events_total{outcome="rejected"} 2.0',
             'persona_img_errors_total{status="422"} 1.0',
         ):
             assert line in lines
@@ -371,7 +418,14 @@ def test_the_api_describes_itself(guarded):
         "impression_id",
         "occurred_at",
     }
-    shown = document["components"]["schemas"]["Shown"]["properties"]
+    answered = document["paths"]["/v1/events"]["post"]["responses"]["200"]
+    assert answered["content"]["application/json"]["schema"]["$ref"].endswith("/Counted")
+    schemas = document["components"]["schemas"]
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    told = guarded.client.post("/v1/events", json={"events": [{}]}, headers=headers).json()
+    assert set(schemas["Counted"]["required"]) == set(told)
+    assert set(schemas["EventOut"]["required"]) == set(told["events"][0])
+    shown = schemas["Shown"]["properties"]
     answer = guarded.client.get(
         "/v1/variant",
         params={"shopper": "doc", "product": "shirt"},

@@ -76,7 +76,7 @@ def test_killed_while_writing_it_keeps_what_it_acknowledged(path):
         again = log.record_events([event for batch in sent for event in batch])
         assert (again.new, again.duplicate) == (0, 4 * len(acknowledged))
         assert log.feedback().equals(stored)
-        # A call is all or nothing: three impressions and one click of each, never a part.
+        # A commit is all or nothing: three impressions and one click of each, never a part.
         batches = Counter(zip(stored["shopper"], stored["shown_at"], strict=True))
         assert set(batches.values()) == {3}
         assert stored["clicked"].sum() == len(batches)

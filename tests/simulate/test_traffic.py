@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 
 import pytest
@@ -11,6 +12,7 @@ from persona_img.serving.app import create_app
 from persona_img.serving.decide import Decider
 from persona_img.serving.run import BackgroundServer
 from persona_img.serving.sqlite_log import SqliteEventLog
+from persona_img.simulate.shop import SimulatedShop
 from persona_img.simulate.traffic import drive
 
 from .worlds import START, a_catalog, a_shop, shipped_space
@@ -61,6 +63,17 @@ def test_every_visit_reaches_the_log_and_workers_change_nothing(tmp_path):
 def test_a_refusal_ends_the_drive_with_the_answer(tmp_path):
     with pytest.raises(ServiceFailed, match="401"):
         driven(tmp_path / "a", workers=2, tokens=(TOKEN,))
+
+
+def test_a_rejected_event_ends_the_drive_with_its_reason(tmp_path, monkeypatch):
+    respond = SimulatedShop.respond
+
+    def late(self, visit, shown):
+        return [dataclasses.replace(e, decision_id="nobody") for e in respond(self, visit, shown)]
+
+    monkeypatch.setattr(SimulatedShop, "respond", late)
+    with pytest.raises(ServiceFailed, match=r"rejected \d+ of \d+ events: .*'nobody' is unknown"):
+        driven(tmp_path / "a", workers=2)
 
 
 def test_a_token_is_sent(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from persona_img.errors import InvalidInput, NotEnoughData
@@ -200,7 +202,9 @@ def _clusters(
     different = len(np.unique(np.rint(points / _SAME) + 0.0, axis=0))
     wanted = min(count, len(points) // least, different)
     # One thread: sums in another order would give other bytes on another machine.
-    with threadpool_limits(1):
+    with threadpool_limits(1), warnings.catch_warnings():
+        # Fewer different points than were counted, by rounding: `_apart` sees to that.
+        warnings.simplefilter("ignore", ConvergenceWarning)
         centres = KMeans(wanted, n_init=10, random_state=seed).fit(points).cluster_centers_
     centres = _apart(centres)
     while True:

@@ -131,12 +131,19 @@ def _add_events(
     app: FastAPI, decider: Decider, metrics: ServingMetrics, guard: list[Any], max_body: int
 ) -> None:
     async def events(request: Request) -> Response:
-        """Store events; the answer means that they are on the disk. Sending again is harmless."""
+        """Store events, and say of each what became of it.
+
+        What is accepted or duplicate is on the disk, and sending it again is harmless. What is
+        rejected is not stored and holds up no other event. No answer, or an error, means that
+        nothing was acknowledged: send the whole batch again.
+        """
         batch = parse_events(await read_body(request, max_body))
-        accepted = await run_in_threadpool(decider.log.record_events, batch)
-        metrics.events.labels("new").inc(accepted.new)
-        metrics.events.labels("duplicate").inc(accepted.duplicate)
-        return JSONResponse({"accepted": accepted.new, "duplicates": accepted.duplicate})
+        sound = list(batch.events.values())
+        answer = batch.answer(await run_in_threadpool(decider.log.record_events, sound))
+        metrics.events.labels("new").inc(answer["accepted"])
+        metrics.events.labels("duplicate").inc(answer["duplicates"])
+        metrics.events.labels("rejected").inc(answer["rejected"])
+        return JSONResponse(answer)
 
     body = {"required": True, "content": {"application/json": {"schema": EVENTS_SCHEMA}}}
     app.post(

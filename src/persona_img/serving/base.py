@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from persona_img.errors import InvalidInput, StoreConflict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     import pandas as pd
 
@@ -20,17 +20,54 @@ _YEAR_10000 = 253_402_300_800.0
 _LAST_POSITION = 2**31 - 1
 
 
+Fate = Literal["accepted", "duplicate", "rejected"]
+
+
 @dataclass(frozen=True)
-class Accepted:
+class Outcome:
+    """What became of one event.
+
+    Attributes:
+        fate: ``accepted``: stored by this call. ``duplicate``: had been stored before, or stands
+            earlier in the call. ``rejected``: breaks a rule and is not stored, as if it had not
+            been sent.
+        reason: The rule that a rejected one breaks, and what to do; else empty.
+    """
+
+    fate: Fate
+    reason: str = ""
+
+
+ACCEPTED, DUPLICATE = Outcome("accepted"), Outcome("duplicate")
+
+
+@dataclass(frozen=True)
+class Recorded:
     """What became of the events of one call.
 
     Attributes:
-        new: Stored by this call.
-        duplicate: Had been stored before, or stood in the call more than once.
+        outcomes: One for each event, in the order given.
     """
 
-    new: int
-    duplicate: int
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def new(self) -> int:
+        """Events stored by the call."""
+        return self._number("accepted")
+
+    @property
+    def duplicate(self) -> int:
+        """Events that were there already."""
+        return self._number("duplicate")
+
+    @property
+    def rejected(self) -> int:
+        """Events that were not stored."""
+        return self._number("rejected")
+
+    def _number(self, fate: Fate) -> int:
+        return sum(outcome.fate == fate for outcome in self.outcomes)
 
 
 class EventLog(Protocol):
@@ -73,15 +110,18 @@ class EventLog(Protocol):
         seen it. Going back to an earlier picture is a change too.
         """
 
-    def record_events(self, events: Sequence[Event]) -> Accepted:
-        """Store events, all or none; those stored before are left alone.
+    def record_events(self, events: Sequence[Event]) -> Recorded:
+        """Store events; those stored before are left alone, and a bad one holds up no other.
 
-        An event may come before the impression that it belongs to: they are joined on reading.
+        An event is rejected if its decision_id is unknown, its time is not a date, its position is
+        out of range, it holds unprintable text, or its event_id was used for an event that differs
+        in any field. Those that are not rejected are stored together, in one commit. An event may
+        come before the impression that it belongs to: they are joined on reading.
+
+        Returns:
+            An outcome for each event. Whatever is accepted or duplicate has been stored.
 
         Raises:
-            InvalidInput: an event's decision_id is unknown, its time is not a date, or it
-                holds unprintable text.
-            StoreConflict: an event_id was used for an event that differs in any field.
             StoreFailed: nothing of this call is stored; it may be repeated.
         """
 
@@ -119,35 +159,51 @@ def check_decision(decision: Decision) -> None:
     _check_text(name, (decision.policy_version, decision.digest or ""))
 
 
-def unique_events(events: Iterable[Event]) -> dict[str, Event]:
-    """The events by event_id, each checked, in the order given.
+def sound_events(events: Sequence[Event]) -> tuple[dict[int, Event], dict[int, Outcome]]:
+    """The events that break no rule of their own, and the rejections of the others, by place."""
+    sound: dict[int, Event] = {}
+    rejected: dict[int, Outcome] = {}
+    for place, event in enumerate(events):
+        try:
+            _check_event(event)
+        except InvalidInput as error:
+            rejected[place] = Outcome("rejected", str(error))
+        else:
+            sound[place] = event
+    return sound, rejected
 
-    Raises:
-        InvalidInput: see :meth:`EventLog.record_events`.
-        StoreConflict: two of them share an event_id and differ.
+
+def sorted_out(
+    events: Mapping[int, Event], decisions: Container[str], stored: Mapping[str, Event]
+) -> tuple[dict[int, Outcome], list[Event]]:
+    """What becomes of sound events, and those that are to be stored.
+
+    Args:
+        events: By place in the call.
+        decisions: Names of decisions; at least those of the events that were recorded.
+        stored: Events by event_id; at least those of the events' names that were stored.
     """
-    unique: dict[str, Event] = {}
-    for event in events:
-        name = f"event {event.event_id!r}"
-        _check_time(name, "occurred_at", event.occurred_at)
-        _check_text(name, (event.event_id, event.decision_id, event.impression_id))
-        if event.position > _LAST_POSITION:
-            raise InvalidInput(f"{name}: position {event.position}; at most {_LAST_POSITION}")
-        check_same(unique.setdefault(event.event_id, event), event)
-    return unique
+    outcomes: dict[int, Outcome] = {}
+    new: dict[str, Event] = {}
+    for place, event in events.items():
+        name = event.event_id
+        known = stored.get(name) or new.get(name)
+        if event.decision_id not in decisions:
+            outcomes[place] = Outcome("rejected", _unknown_decision(event))
+        elif known is None:
+            outcomes[place] = ACCEPTED
+            new[name] = event
+        elif known == event:
+            outcomes[place] = DUPLICATE
+        else:
+            outcomes[place] = Outcome("rejected", _taken(known, event))
+    return outcomes, list(new.values())
 
 
-def check_same(stored: Event, event: Event) -> None:
-    """Refuse an event that contradicts the stored one of the same event_id.
-
-    Raises:
-        StoreConflict: they differ.
-    """
-    if stored != event:
-        raise StoreConflict(
-            f"event {event.event_id!r} is stored as {stored}, sent as {event}; "
-            "give every event its own event_id and send it unchanged"
-        )
+def recorded(*found: Mapping[int, Outcome]) -> Recorded:
+    """Outcomes by place, in the order of the places."""
+    outcomes = {place: outcome for some in found for place, outcome in some.items()}
+    return Recorded(tuple(outcomes[place] for place in sorted(outcomes)))
 
 
 def other_shares(arms: Arms, known: Mapping[str, float]) -> StoreConflict:
@@ -165,12 +221,33 @@ def taken_id(decision: Decision) -> StoreConflict:
     )
 
 
-def unknown_decision(event: Event) -> InvalidInput:
-    """The error for an event whose decision was never recorded."""
-    return InvalidInput(
+def _unknown_decision(event: Event) -> str:
+    return (
         f"event {event.event_id!r}: decision_id {event.decision_id!r} is unknown; "
         "send the one that GET /v1/variant answered"
     )
+
+
+def _taken(stored: Event, event: Event) -> str:
+    differ = [
+        f"{field.name} {getattr(stored, field.name)!r}, sent with {getattr(event, field.name)!r}"
+        for field in fields(event)
+        if getattr(stored, field.name) != getattr(event, field.name)
+    ]
+    return (
+        f"event {event.event_id!r} is stored with {'; '.join(differ)}; "
+        "give every event its own event_id and send it unchanged"
+    )
+
+
+def _check_event(event: Event) -> None:
+    name = f"event {event.event_id!r}"
+    _check_time(name, "occurred_at", event.occurred_at)
+    _check_text(name, (event.event_id, event.decision_id, event.impression_id))
+    if not 1 <= event.position <= _LAST_POSITION or event.position % 1:
+        raise InvalidInput(
+            f"{name}: position {event.position}; a whole number up to {_LAST_POSITION}"
+        )
 
 
 def _check_time(name: str, field: str, seconds: float) -> None:

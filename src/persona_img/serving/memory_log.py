@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from persona_img.domain.feedback import FEEDBACK_COLUMNS
 from persona_img.serving.base import (
-    Accepted,
+    Recorded,
     check_decision,
-    check_same,
     other_shares,
+    recorded,
+    sorted_out,
+    sound_events,
     taken_id,
-    unique_events,
-    unknown_decision,
 )
 from persona_img.serving.feedback import feedback_frame
 
@@ -74,21 +74,13 @@ class MemoryEventLog:
         latest = self._latest.get((test, shopper, product))
         return latest[1] if latest else 0
 
-    def record_events(self, events: Sequence[Event]) -> Accepted:
+    def record_events(self, events: Sequence[Event]) -> Recorded:
         """See :meth:`EventLog.record_events`."""
-        unique = unique_events(events)
+        sound, rejected = sound_events(events)
         with self._lock:
-            new = {}
-            for name, event in unique.items():
-                if event.decision_id not in self._decisions:
-                    raise unknown_decision(event)
-                stored = self._events.get(name)
-                if stored is None:
-                    new[name] = event
-                else:
-                    check_same(stored, event)
-            self._events.update(new)
-        return Accepted(new=len(new), duplicate=len(events) - len(new))
+            outcomes, new = sorted_out(sound, self._decisions, self._events)
+            self._events.update((event.event_id, event) for event in new)
+        return recorded(rejected, outcomes)
 
     def feedback(self, test: str | None = None) -> pd.DataFrame:
         """See :meth:`EventLog.feedback`."""

@@ -19,7 +19,7 @@ class ServingMetrics:
     Attributes:
         decisions: Pictures answered, by ``arm`` and ``made`` (``new`` or ``kept``).
         seconds: Time to a decision, its log entry included.
-        events: Events received, by ``outcome`` (``new`` or ``duplicate``).
+        events: Events received, by ``outcome`` (``new``, ``duplicate`` or ``rejected``).
         errors: Answers from 400 on, by ``status``.
         content_type: Media type of :meth:`text`.
     """

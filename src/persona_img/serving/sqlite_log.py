@@ -14,13 +14,14 @@ from persona_img.domain.decision import Decision
 from persona_img.domain.feedback import FEEDBACK_COLUMNS, Event
 from persona_img.errors import InvalidInput, StoreConflict, StoreFailed
 from persona_img.serving.base import (
-    Accepted,
+    Outcome,
+    Recorded,
     check_decision,
-    check_same,
     other_shares,
+    recorded,
+    sorted_out,
+    sound_events,
     taken_id,
-    unique_events,
-    unknown_decision,
 )
 from persona_img.serving.feedback import feedback_frame
 from persona_img.serving.sqlite_writer import GroupWriter, connect
@@ -149,13 +150,12 @@ class SqliteEventLog:
         )
         return int(row[0]) if row else 0
 
-    def record_events(self, events: Sequence[Event]) -> Accepted:
+    def record_events(self, events: Sequence[Event]) -> Recorded:
         """See :meth:`EventLog.record_events`."""
-        unique = unique_events(events)
-        if not unique:
-            return Accepted(new=0, duplicate=0)
-        new = self._writer.write(lambda db: _record_events(db, unique))
-        return Accepted(new=new, duplicate=len(events) - new)
+        sound, rejected = sound_events(events)
+        if not sound:
+            return recorded(rejected)
+        return recorded(rejected, self._writer.write(lambda db: _record_events(db, sound)))
 
     def feedback(self, test: str | None = None) -> pd.DataFrame:
         """See :meth:`EventLog.feedback`."""
@@ -239,22 +239,18 @@ def _record_decision(db: sqlite3.Connection, decision: Decision) -> Decision:
     return decision
 
 
-def _record_events(db: sqlite3.Connection, events: dict[str, Event]) -> int:
-    """Number of events that were new; refuses before it writes."""
+def _record_events(db: sqlite3.Connection, events: dict[int, Event]) -> dict[int, Outcome]:
+    """What became of each; rejects before it writes."""
     asked = {event.decision_id for event in events.values()}
     known = _found(db, "SELECT decision_id FROM decisions WHERE decision_id IN", asked)
-    decisions = {row[0] for row in known}
-    stored = _found(db, f"SELECT {_EVENT} FROM events WHERE event_id IN", events)
-    for row in stored:
-        check_same(Event(*row), events[row[0]])
-    for event in events.values():
-        if event.decision_id not in decisions:
-            raise unknown_decision(event)
-    seen = {row[0] for row in stored}
-    new = [_row(event, _EVENT_FIELDS) for name, event in events.items() if name not in seen]
+    names = {event.event_id for event in events.values()}
+    rows = _found(db, f"SELECT {_EVENT} FROM events WHERE event_id IN", names)
+    stored = {row[0]: Event(*row) for row in rows}
+    outcomes, new = sorted_out(events, {row[0] for row in known}, stored)
     if new:
-        db.executemany(f"INSERT INTO events ({_EVENT}) VALUES ({_marks(new[0])})", new)
-    return len(new)
+        values = [_row(event, _EVENT_FIELDS) for event in new]
+        db.executemany(f"INSERT INTO events ({_EVENT}) VALUES ({_marks(values[0])})", values)
+    return outcomes
 
 
 def _found(db: sqlite3.Connection, query: str, names: Iterable[str]) -> list[tuple[Any, ...]]:

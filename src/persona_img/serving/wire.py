@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hmac
+import json
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import HTTPException, Request
@@ -12,9 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from persona_img.domain.feedback import Event
 from persona_img.errors import InvalidInput
+from persona_img.serving.base import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
+
+    from persona_img.serving.base import Recorded
 
 MAX_EVENTS = 1000
 MAX_BODY = 2**20
@@ -58,11 +63,23 @@ class EventIn(BaseModel):
 
 
 class EventBatch(BaseModel):
-    """The body of ``POST /v1/events``."""
+    """The body of ``POST /v1/events``; each event is checked on its own."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    events: list[EventIn] = Field(max_length=MAX_EVENTS)
+    events: list[Any] = Field(max_length=MAX_EVENTS)
+
+
+class EventOut(BaseModel):
+    """What became of one event."""
+
+    event_id: str | None = Field(description="As it was sent; null where that is no name.")
+    outcome: Literal["accepted", "duplicate", "rejected"] = Field(
+        description="Accepted and duplicate are on the disk; rejected is not stored."
+    )
+    reason: str | None = Field(
+        description="Why it was rejected and what to do; mend it before it is sent again."
+    )
 
 
 class Counted(BaseModel):
@@ -70,6 +87,45 @@ class Counted(BaseModel):
 
     accepted: int = Field(description="New events.")
     duplicates: int = Field(description="Events that had come before.")
+    rejected: int = Field(description="Events that were not stored; the others were.")
+    events: list[EventOut] = Field(description="One for each event, in the order sent.")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Events as they came.
+
+    Attributes:
+        names: The event_id of each, in order; None where it is no name.
+        events: Those that can be read, by place.
+        unreadable: Why the others cannot, by place.
+    """
+
+    names: tuple[str | None, ...]
+    events: dict[int, Event]
+    unreadable: dict[int, str]
+
+    def answer(self, recorded: Recorded) -> dict[str, Any]:
+        """The body of the answer.
+
+        Args:
+            recorded: What became of ``events``, in the order of their places.
+        """
+        outcomes = dict(zip(self.events, recorded.outcomes, strict=True))
+        outcomes |= {place: Outcome("rejected", why) for place, why in self.unreadable.items()}
+        return {
+            "accepted": recorded.new,
+            "duplicates": recorded.duplicate,
+            "rejected": recorded.rejected + len(self.unreadable),
+            "events": [
+                {
+                    "event_id": name,
+                    "outcome": outcomes[place].fate,
+                    "reason": outcomes[place].reason or None,
+                }
+                for place, name in enumerate(self.names)
+            ],
+        }
 
 
 class Problem(BaseModel):
@@ -101,17 +157,36 @@ def check_name(field: str, value: str) -> None:
         )
 
 
-def parse_events(body: bytes) -> list[Event]:
-    """Events of a JSON body.
+def parse_events(body: bytes) -> Batch:
+    """Events of a JSON body; one that cannot be read holds up no other.
 
     Raises:
-        InvalidInput: not JSON, a field missing, unknown or out of range, or too many events.
+        InvalidInput: the body is not JSON, not a batch, or a batch of too many events.
     """
     try:
-        batch = EventBatch.model_validate_json(body)
+        # Unlike pydantic's own reader this one takes half a surrogate pair, in one event's text,
+        # for that event's fault.
+        given = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"body: not JSON ({str(error)[:100]})") from error
+    try:
+        batch = EventBatch.model_validate(given)
     except ValidationError as error:
-        raise InvalidInput(_explain(error)) from error
-    return [Event(**vars(event)) for event in batch.events]
+        raise InvalidInput(_explain(error, "body")) from error
+    events, unreadable = {}, {}
+    for place, one in enumerate(batch.events):
+        try:
+            events[place] = Event(**vars(EventIn.model_validate(one)))
+        except ValidationError as error:
+            unreadable[place] = _explain(error, "event")
+        except InvalidInput as error:
+            unreadable[place] = str(error)
+    return Batch(tuple(map(_event_id, batch.events)), events, unreadable)
+
+
+def _event_id(event: Any) -> str | None:
+    name = event.get("event_id") if isinstance(event, dict) else None
+    return name if isinstance(name, str) and _NAME.fullmatch(name) else None
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -157,15 +232,15 @@ def bearer(tokens: Collection[str]) -> Callable[[Request], Awaitable[None]]:
     return authorize
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, whole: str) -> str:
     problems = error.errors(include_url=False, include_context=False)
     lines = []
     for problem in problems[:_SHOWN_ERRORS]:
         place = ""
         for part in problem["loc"]:
             place += f"[{part}]" if isinstance(part, int) else f".{part}"
-        given = "" if problem["type"] in ("missing", "json_invalid") else _brief(problem["input"])
-        lines.append(f"{place.lstrip('.') or 'body'}{given}: {problem['msg']}")
+        given = "" if problem["type"] == "missing" else _brief(problem["input"])
+        lines.append(f"{place.lstrip('.') or whole}{given}: {problem['msg']}")
     more = len(problems) - len(lines)
     return "; ".join(lines) + (f"; and {more} more" if more > 0 else "")
 

@@ -71,7 +71,8 @@ def drive(
         token: Sent as a bearer token.
 
     Raises:
-        ServiceFailed: a request was refused or not answered; no further visits are made.
+        ServiceFailed: a request was refused or not answered, or an event was rejected; no further
+            visits are made.
     """
     if workers < 1 or visits_per_post < 1:
         raise InvalidInput(f"{workers} workers, {visits_per_post} visits per post: give at least 1")
@@ -126,7 +127,13 @@ def _make(client: httpx.Client, shop: SimulatedShop, visit: Visit) -> list[Event
 def _post(client: httpx.Client, events: Sequence[Event]) -> None:
     for start in range(0, len(events), _MAX_EVENTS):
         batch = [asdict(event) for event in events[start : start + _MAX_EVENTS]]
-        _call(client, "POST", "/v1/events", json={"events": batch})
+        answer = _call(client, "POST", "/v1/events", json={"events": batch})
+        if answer["rejected"]:
+            reasons = [e["reason"] for e in answer["events"] if e["outcome"] == "rejected"]
+            raise ServiceFailed(
+                f"POST {client.base_url}/v1/events rejected {len(reasons)} of {len(batch)} events: "
+                f"{reasons[0]}"
+            )
 
 
 def _call(client: httpx.Client, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
