@@ -382,19 +382,44 @@ def analyse(
     simulated: bool | None,
     run_name: str,
     artifacts: Mapping[str, Path] | None = None,
+    planned: int | None = None,
+    always_valid: bool = False,
+    by_segment: bool = False,
 ) -> tuple[ABReport, str]:
     """The A/B test by shopper, logged as a run.
+
+    Args:
+        feedback: Impressions of any tests, of any types that ``as_feedback`` takes.
+        arms: The test and its arms.
+        tracker: Where the run is kept.
+        simulated: Whether the shoppers are; None where nobody knows.
+        run_name: What a reader of the runs sees.
+        artifacts: Files kept with the run, by name.
+        planned: Exposed shoppers at which the test is to be read.
+        always_valid: Verdicts by the interval that holds at every look.
+        by_segment: Also compare within each segment.
 
     Returns:
         The report and the run's id.
     """
-    report = ABTest(arms.test, arms=dict(arms.shares)).analyze(feedback, simulated=simulated)
+    test = ABTest(
+        arms.test,
+        arms=dict(arms.shares),
+        planned_shoppers=planned,
+        always_valid=always_valid,
+    )
+    report = test.analyze(feedback, simulated=simulated, by_segment=by_segment)
     run = tracker.log_report(
         report.to_dict(),
         metrics=report.metrics(),
         experiment=arms.test,
         run_name=run_name,
-        params={"arms": str(dict(arms.shares)), "unit": report.unit},
+        params={
+            "arms": str(dict(arms.shares)),
+            "unit": report.unit,
+            "planned_shoppers": planned,
+            "always_valid": always_valid,
+        },
         tags={"shoppers": report.shoppers_are},
         datasets={"feedback": feedback},
         artifacts=artifacts or {},

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
+    from persona_img.abtest.design import Baseline
     from persona_img.abtest.report import ABReport
     from persona_img.domain.catalog import Product
     from persona_img.domain.decision import DecisionTable, Ranking
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from persona_img.profiles.base import FeatureSource
     from persona_img.ranking.base import Ranker
     from persona_img.ranking.promotion import PromotionReport
+    from persona_img.ranking.value import OffPolicyValue
     from persona_img.rendering.proof.certificate import VerifyReport
     from persona_img.reports.rounds import Round
     from persona_img.serving.decide import Decider
@@ -390,6 +392,9 @@ class Shop:
         since: datetime | None = None,
         run_name: str | None = None,
         artifacts: Mapping[str, Path] | None = None,
+        planned: int | None = None,
+        always_valid: bool | None = None,
+        by_segment: bool = False,
     ) -> tuple[ABReport, str]:
         """The A/B test by shopper, logged as a run.
 
@@ -398,10 +403,14 @@ class Shop:
             since: As for :meth:`feedback`.
             run_name: What a reader of the runs sees.
             artifacts: Files kept with the run, by name.
+            planned: Exposed shoppers at which the test is to be read; None for the settings'.
+            always_valid: Verdicts by the interval that holds at every look; None for the settings'.
+            by_segment: Also compare within each segment.
 
         Returns:
             The report and the run's id.
         """
+        chosen = self.settings.test
         return loop.analyse(
             self.feedback(policy=policy, since=since),
             wiring.arms(self.settings),
@@ -409,7 +418,72 @@ class Shop:
             simulated=self.simulated,
             run_name=run_name or f"analyze {policy or 'all'}",
             artifacts=artifacts,
+            planned=chosen.planned_shoppers if planned is None else planned,
+            always_valid=chosen.always_valid if always_valid is None else always_valid,
+            by_segment=by_segment,
         )
+
+    def baseline(self) -> Baseline:
+        """CTR of the test's control, as measured: what a next test is planned from.
+
+        Raises:
+            NotFound: nothing was served from this home yet.
+            NotEnoughData: fewer than two shoppers of control, or no click.
+        """
+        from persona_img.abtest.design import Baseline
+
+        return Baseline.measured(self.feedback(), self.settings.test.name)
+
+    def evaluate(
+        self,
+        *,
+        ranker: int | Literal["champion", "previous", "cold"] = "champion",
+        policy: str | None = None,
+        of: str | None = None,
+        since: datetime | None = None,
+    ) -> OffPolicyValue:
+        """What a registered ranker and a policy would have earned on what was logged.
+
+        A ranker that learned from these impressions looks better than it is; ``since`` the moment
+        it was trained there are only others. For one that is to be trained, see :meth:`retrain`.
+
+        Args:
+            ranker: A registered version, a role, or ``cold``, which knows nothing.
+            policy: Name of a policy; None for the settings'.
+            of: Only impressions of this policy version; as for :meth:`feedback`.
+            since: Only those shown from this moment on.
+
+        Raises:
+            InvalidInput: no policy has the name.
+            NotFound: no such version, nobody has the role, or nothing was served yet.
+            NotEnoughData: nothing to judge on.
+        """
+        from persona_img.ranking.value import value_of
+
+        found, name = self._ranker(ranker)
+        return value_of(
+            self.feedback(policy=of, since=since),
+            found,
+            wiring.policy(self.settings, policy),
+            tables=self.workspace.decision_tables(),
+            name=name,
+            seed=self.settings.seed,
+        )
+
+    def _ranker(self, which: int | Literal["champion", "previous", "cold"]) -> tuple[Ranker, str]:
+        if which == "champion":
+            return self.champion()
+        if which == "cold":
+            nothing = pd.DataFrame(columns=list(FEEDBACK_COLUMNS))
+            cold = wiring.cold_ranker(self.settings)
+            return cold.fit(nothing, self.profiled.features), "cold"
+        history = {v.role: v.version for v in self.tracker.history()}
+        version = history.get("previous") if which == "previous" else which
+        if version is None:
+            raise NotFound("no previous champion yet; name a version, champion or cold")
+        folder = self.workspace.root / "rankers" / f"version-{version}"
+        stored = self.tracker.fetch_ranker(int(version), folder)
+        return wiring.load_ranker(stored, self.settings), f"version-{version}"
 
     def push(self, *, since: datetime | None = None) -> int:
         """Clicks and purchases that came back reach the feature store at once.

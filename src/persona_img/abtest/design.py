@@ -140,6 +140,75 @@ def minimal_detectable_lift(
     return max(lifts)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """A test before it starts.
+
+    Attributes:
+        baseline: CTR before it.
+        lift: Relative difference it finds.
+        power: Chance to find it.
+        alpha: Chance of a false alarm.
+        shoppers: Exposed shoppers it needs, all arms together: plan ``analyze --planned`` with it.
+        by_arm: The same by arm.
+        days: How long that takes; None where nobody said how many shoppers come.
+    """
+
+    baseline: Baseline
+    lift: float
+    power: float
+    alpha: float
+    shoppers: int
+    by_arm: Mapping[str, int]
+    days: int | None
+
+
+def plan_test(
+    baseline: Baseline,
+    *,
+    lift: float | None = None,
+    shoppers: int | None = None,
+    arms: Mapping[str, float] = _HALVES,
+    power: float = 0.8,
+    alpha: float = 0.05,
+    shoppers_per_day: float | None = None,
+) -> Plan:
+    """A plan from the lift that matters, or from the shoppers there will be.
+
+    Args:
+        baseline: CTR before the test.
+        lift: Relative difference to be found; either this or ``shoppers``.
+        shoppers: Exposed shoppers there will be, all arms together.
+        arms: Arm to share.
+        power: Chance to find the lift.
+        alpha: Chance of a false alarm over all arms.
+        shoppers_per_day: Shoppers exposed for the first time in a day, all arms together; those who
+            come back count once.
+
+    Raises:
+        InvalidInput: a value out of its range, or both or neither of lift and shoppers.
+    """
+    if (lift is None) == (shoppers is None):
+        raise InvalidInput("give either the lift to be found or the shoppers there will be")
+    if shoppers_per_day is not None and not 0 < shoppers_per_day < math.inf:
+        raise InvalidInput(f"shoppers_per_day {shoppers_per_day}: give a number above 0")
+    choice = {"arms": arms, "power": power, "confidence": 1 - alpha}
+    if lift is None:
+        assert shoppers is not None
+        lift = minimal_detectable_lift(baseline, shoppers, **choice)  # type: ignore[arg-type]
+    if shoppers is None:
+        shoppers = required_shoppers(baseline, lift, **choice)  # type: ignore[arg-type]
+    return Plan(
+        baseline=baseline,
+        lift=lift,
+        power=power,
+        alpha=alpha,
+        shoppers=shoppers,
+        by_arm={arm: round(shoppers * share) for arm, share in arms.items()},
+        days=math.ceil(shoppers / shoppers_per_day) if shoppers_per_day else None,
+    )
+
+
 def _alpha(arms: Mapping[str, float], power: float, confidence: float) -> float:
     Arms("design", arms)
     if len(arms) < 2:

@@ -9,6 +9,7 @@ import typer
 
 import persona_img
 from persona_img.cli import (
+    abtest,
     demo,
     editing,
     evaluation,
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for group in (pictures, editing, shop, simulate, live, training, maskers, evaluation, demo):
+for group in (pictures, editing, shop, simulate, live, abtest, training, maskers, evaluation, demo):
     group.register(app)
 
 

@@ -56,6 +56,20 @@ def analyze(
         str | None,
         typer.Option(help="Only impressions of this policy version; last: the one that is served."),
     ] = None,
+    planned: Annotated[
+        int | None,
+        typer.Option(help="Shoppers at which the test is to be read, of `test plan`.", min=1),
+    ] = None,
+    always_valid: Annotated[
+        bool | None,
+        typer.Option(
+            "--always-valid/--one-look",
+            help="Verdicts by the interval that holds however often one looks.",
+        ),
+    ] = None,
+    by_segment: Annotated[
+        bool, typer.Option("--by-segment", help="Also within each segment; exploratory.")
+    ] = False,
     as_json: Json = False,
     home: Home = None,
 ) -> None:
@@ -63,7 +77,9 @@ def analyze(
     from persona_img.shop import Shop
 
     shop = Shop.open(home, test={"name": test})
-    result, run = shop.analyse(policy=policy)
+    result, run = shop.analyse(
+        policy=policy, planned=planned, always_valid=always_valid, by_segment=by_segment
+    )
     if as_json:
         print(json.dumps(result.to_dict() | {"run": run}))
     else:

@@ -40,10 +40,12 @@ POLICIES: Mapping[str, Callable[[Settings], Policy]] = {
 """Thompson sampling with a floor; the best style and some of each; every style alike."""
 
 
-def policy(settings: Settings) -> Policy:
-    """The settings' policy.
+def policy(settings: Settings, name: str | None = None) -> Policy:
+    """The policy of this name, or the settings'.
 
     Raises:
         InvalidInput: no such policy.
     """
+    if name is not None:
+        return named(POLICIES, name, "policy")(settings)
     return named(POLICIES, settings.learn.policy, "learn.policy")(settings)
