@@ -178,3 +178,7 @@ def test_who_did_the_same_has_the_same_taste_to_the_last_bit(size: int) -> None:
     np.testing.assert_array_equal(
         found.product_matrix[place["dress"]], found.product_matrix[place["belt"]]
     )
+    if size < len(baskets):
+        turned = fit_factors(frame, factors=size, seed=8, like=found)
+        for group in range(4):
+            assert len(np.unique(turned.shopper_matrix[group::4], axis=0)) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -118,14 +118,19 @@ def evaluate(
     from persona_img.errors import InvalidInput
     from persona_img.shop import Shop
 
-    if ranker in ("champion", "previous", "cold"):
-        which = ranker
-    elif ranker.isdecimal():
-        which = int(ranker)
-    else:
-        raise InvalidInput(f"ranker {ranker!r}: champion, previous, cold, or a version's number")
-    moment = None if since is None else since.replace(tzinfo=UTC)
-    found = Shop.open(home).evaluate(ranker=which, policy=policy, of=of, since=moment)
+    roles: dict[str, Literal["champion", "previous", "cold"]] = {
+        "champion": "champion",
+        "previous": "previous",
+        "cold": "cold",
+    }
+    if ranker not in roles and not ranker.isdecimal():
+        raise InvalidInput(f"ranker {ranker!r}: {', '.join(roles)}, or a version's number")
+    found = Shop.open(home).evaluate(
+        ranker=roles[ranker] if ranker in roles else int(ranker),
+        policy=policy,
+        of=of,
+        since=None if since is None else since.replace(tzinfo=UTC),
+    )
     print(json.dumps(found.to_dict()) if as_json else found.table())
 
 

@@ -136,7 +136,11 @@ def _is_whole(value: Any) -> bool:
         return not isinstance(value, bool)
     if isinstance(value, Decimal):
         return value.is_finite() and value == value.to_integral_value()
-    return isinstance(value, float | np.floating) and value.is_integer() and abs(value) < _EXACT
+    return (
+        isinstance(value, float | np.floating)
+        and float(value).is_integer()
+        and -_EXACT < float(value) < _EXACT
+    )
 
 
 def _numbers(values: pd.Series[Any]) -> pd.Series[Any]:

@@ -91,8 +91,8 @@ class Factors:
         theirs = like.product_matrix[np.searchsorted(like.products, common)].astype(np.float64)
         with threadpool_limits(1, "blas"):
             rotation, _ = orthogonal_procrustes(mine, theirs)
-            shoppers = (self.shopper_matrix @ rotation).astype(np.float32)
-            products = (self.product_matrix @ rotation).astype(np.float32)
+            shoppers = _rotated(self.shopper_matrix, rotation)
+            products = _rotated(self.product_matrix, rotation)
         return Factors(self.shoppers, self.products, shoppers, products, self.until)
 
 
@@ -172,6 +172,13 @@ def fit_factors(
         until=events["occurred_at"].max().to_pydatetime(),
     )
     return found if like is None else found.aligned(like)
+
+
+def _rotated(matrix: Floats, rotation: npt.NDArray[np.float64]) -> Floats:
+    """The rows turned; equal rows stay equal to the last bit, which a product alone may change."""
+    different, places = np.unique(matrix, axis=0, return_inverse=True)
+    turned: Floats = (different @ rotation).astype(np.float32)[places.ravel()]
+    return turned
 
 
 def _weights(interactions: pd.DataFrame) -> pd.Series[Any]:
