@@ -105,7 +105,9 @@ async def over_http(url: str, kind: str, decision_id: str) -> Latencies:
             if not head.startswith(b"http/1.1 200"):
                 raise RuntimeError(f"{kind}: {head!r}")
             length = head.partition(b"content-length:")[2].partition(b"\r\n")[0]
-            await reader.readexactly(int(length))
+            body = await reader.readexactly(int(length))
+            if kind == "events" and b'"rejected":0' not in body:
+                raise RuntimeError(f"{kind}: {body!r}")
             taken.append(time.perf_counter() - start)
         writer.close()
         return taken

@@ -18,10 +18,26 @@ if TYPE_CHECKING:
 
 
 def test_textbook_number() -> None:
-    """Normal approximation: 2 (1.96 + 0.8416)^2 variance / difference^2 in each arm."""
-    ctr, variance, lift = 0.04, 0.04 * 0.96, 0.1
-    each = 2 * (1.959964 + 0.841621) ** 2 * variance / (ctr * lift) ** 2
-    assert required_shoppers(Baseline(ctr, variance), lift) == pytest.approx(2 * each, rel=0.001)
+    """Normal approximation: (1.96 + 0.8416)^2 (p q + p' q') / difference^2 in each arm."""
+    ctr, lift = 0.05, 0.05
+    other = ctr * (1 + lift)
+    both = ctr * (1 - ctr) + other * (1 - other)
+    each = (1.959964 + 0.841621) ** 2 * both / (ctr * lift) ** 2
+    assert each == pytest.approx(122_121, abs=5)
+    need = required_shoppers(Baseline.assumed(ctr, 1), lift)
+    assert need == pytest.approx(2 * each, rel=0.0001)
+
+
+def test_a_planned_lift_is_found_as_often_as_planned() -> None:
+    """Also a large one, and with uneven arms: drawn as clicks, one impression each."""
+    rng = np.random.default_rng(0)
+    ctr, lift, share = 0.05, 0.5, 0.25
+    arms = {"control": 1 - share, "personalized": share}
+    total = required_shoppers(Baseline.assumed(ctr, 1), lift, arms=arms)
+    sizes = np.array([round(total * (1 - share)), round(total * share)])
+    rates = rng.binomial(sizes, [ctr, ctr * (1 + lift)], size=(20_000, 2)) / sizes
+    error = np.sqrt((rates * (1 - rates) / sizes).sum(axis=1))
+    assert np.mean((rates[:, 1] - rates[:, 0]) / error > 1.959964) == pytest.approx(0.8, abs=0.02)
 
 
 @settings(max_examples=20, deadline=None)
@@ -39,6 +55,13 @@ def test_lift_and_shoppers_are_inverse(
     shoppers = required_shoppers(baseline, lift, arms=arms)
     found = minimal_detectable_lift(baseline, shoppers, arms=arms)
     assert found == pytest.approx(lift, rel=0.03)
+
+
+def test_no_lift_leads_to_more_clicks_than_impressions() -> None:
+    with pytest.raises(InvalidInput, match="no click rate"):
+        required_shoppers(Baseline.assumed(0.4, 1), 2.0)
+    with pytest.raises(InvalidInput, match="plan more shoppers"):
+        minimal_detectable_lift(Baseline.assumed(0.5, 1), 8)
 
 
 def test_what_needs_more_shoppers() -> None:

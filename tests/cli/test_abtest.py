@@ -80,15 +80,20 @@ def test_a_plan_says_shoppers_by_arm_and_days() -> None:
     assert asked.split() == [
         "+5.00%",
         "5.250%",
-        "238,606",
-        "119,303",
-        "119,303",
-        "60",
+        "244,241",
+        "122,121",
+        "122,121",
+        "62",
         "<-",
         "asked",
     ]
     assert [line.split()[0] for line in said.splitlines()[2:5]] == ["+2.50%", "+5.00%", "+10.00%"]
-    assert "analyze --planned 238606" in said
+    assert "analyze --planned 244241" in said
+
+
+def test_lifts_that_cannot_be_are_not_shown_beside() -> None:
+    said = run("test", "plan", "--baseline", 0.5, "--lift", 0.7)
+    assert [line.split()[0] for line in said.splitlines()[2:-1]] == ["+35.00%", "+70.00%"]
 
 
 def test_a_plan_is_json_and_its_own_inverse() -> None:

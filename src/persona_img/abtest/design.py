@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+_ROUNDS, _CLOSE = 100, 1e-6
+
 _HALVES = {"control": 0.5, "personalized": 0.5}
 
 
@@ -90,12 +92,11 @@ def required_shoppers(
 ) -> int:
     """Exposed shoppers, all arms together, to find a lift of CTR.
 
-    Both arms are taken to vary alike. A lift makes the better arm vary more, so for lifts of 20 %
-    and above plan some more.
+    The other arm is taken to vary as clicks at its own rate do: more where it is clicked more.
 
     Args:
         baseline: CTR before the test.
-        lift: Relative difference to be found, > -1 and not 0; 0.05 is +5 %.
+        lift: Relative difference to be found, > -1, not 0, and to a CTR below 1; 0.05 is +5 %.
         arms: Arm to share; with several beside control, each is compared at a corrected level.
         power: Chance to find it in the smallest arm, in (0, 1).
         confidence: 1 - chance of a false alarm over all arms, in (0, 1).
@@ -108,8 +109,9 @@ def required_shoppers(
     alpha = _alpha(arms, power, confidence)
     sizes = []
     for share in _others(arms):
-        plan = {"alpha": alpha, "power": power, "ratio": share / arms["control"]}
-        both = pair_size(baseline.ctr, baseline.variance, lift, **plan)
+        ratio = share / arms["control"]
+        plan = {"alpha": alpha, "power": power, "ratio": ratio}
+        both = pair_size(baseline.ctr, _variance(baseline, lift, ratio), lift, **plan)
         sizes.append(both / (share + arms["control"]))
     return math.ceil(max(sizes))
 
@@ -127,7 +129,8 @@ def minimal_detectable_lift(
     The arguments are those of :func:`required_shoppers`, whose inverse it is.
 
     Raises:
-        InvalidInput: a value out of its range, or fewer than four shoppers for two arms.
+        InvalidInput: a value out of its range, fewer than four shoppers for two arms, or so few
+            that they find nothing short of a CTR of 1.
     """
     alpha = _alpha(arms, power, confidence)
     lifts = []
@@ -136,8 +139,36 @@ def minimal_detectable_lift(
         if both * min(share, arms["control"]) / (share + arms["control"]) < 2:
             raise InvalidInput(f"{shoppers} shoppers leave an arm with fewer than two; plan more")
         plan = {"alpha": alpha, "power": power, "ratio": share / arms["control"]}
-        lifts.append(pair_lift(baseline.ctr, baseline.variance, both, **plan))
+        lifts.append(_found(baseline, both, **plan))
     return max(lifts)
+
+
+def _found(baseline: Baseline, both: int, **plan: float) -> float:
+    """The lift that so many shoppers of two arms find, which itself widens what is found."""
+    lift = 0.0
+    for _ in range(_ROUNDS):
+        variance = _variance(baseline, lift, plan["ratio"])
+        before, lift = lift, pair_lift(baseline.ctr, variance, both, **plan)
+        if abs(lift - before) <= _CLOSE * lift:
+            break
+    return lift
+
+
+def _variance(baseline: Baseline, lift: float, ratio: float) -> float:
+    """What both arms would have to vary by, alike, for the difference to vary as it does.
+
+    Raises:
+        InvalidInput: the lift makes a CTR of 1 or more.
+    """
+    ctr = baseline.ctr * (1 + lift)
+    if ctr >= 1:
+        raise InvalidInput(
+            f"a lift of {lift:+.0%} on a CTR of {baseline.ctr:g} is no click rate; look for a "
+            "smaller one, or plan more shoppers"
+        )
+    other = baseline.variance * ctr * (1 - ctr) / (baseline.ctr * (1 - baseline.ctr))
+    # Means of n and ratio n shoppers: v / n + w / (ratio n), as if both were this by (1 + 1/ratio).
+    return (baseline.variance * ratio + other) / (ratio + 1)
 
 
 @dataclass(frozen=True)
@@ -204,7 +235,7 @@ def plan_test(
         power=power,
         alpha=alpha,
         shoppers=shoppers,
-        by_arm={arm: round(shoppers * share) for arm, share in arms.items()},
+        by_arm={arm: math.ceil(round(shoppers * share, 6)) for arm, share in arms.items()},
         days=math.ceil(shoppers / shoppers_per_day) if shoppers_per_day else None,
     )
 

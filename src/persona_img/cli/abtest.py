@@ -84,7 +84,8 @@ def plan(
     if as_json:
         print(json.dumps(_plain(asked)))
         return
-    others = [asked.lift * times for times in (0.5, 2.0) if asked.lift * times > -1]
+    near = (asked.lift / 2, asked.lift * 2)
+    others = [other for other in near if other > -1 and before.ctr * (1 + other) < 1]
     rows = sorted([asked, *(planned(other, None) for other in others)], key=lambda p: abs(p.lift))
     print("\n".join(_lines(before, rows, asked)))
 
