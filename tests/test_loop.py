@@ -12,7 +12,9 @@ import pytest
 from persona_img import loop, wiring
 from persona_img.assets import ASSETS
 from persona_img.domain.catalog import Catalog
+from persona_img.domain.decision import DecisionTable
 from persona_img.domain.feedback import FEEDBACK_COLUMNS
+from persona_img.domain.variant import State
 from persona_img.errors import NotEnoughData
 from persona_img.profiles.frame import FrameFeatureSource
 from persona_img.rendering.base import RenderSettings
@@ -85,6 +87,14 @@ def rendered(
     return slates, loop.render(slates, catalog, wiring.renderer(settings), store, seed=1)
 
 
+def decided(
+    settings: Settings, profiled: loop.Profiled, slates: loop.Slates, made: list[loop.Rendered]
+) -> DecisionTable:
+    nothing = pd.DataFrame(columns=list(FEEDBACK_COLUMNS))
+    ranker = wiring.cold_ranker(settings).fit(nothing, profiled.features)
+    return loop.decide(slates, made, ranker, wiring.policy(settings), profiled, version="v")
+
+
 def test_every_segment_is_large_enough_and_what_is_kept_comes_back(
     profiled: loop.Profiled, workspace: Workspace
 ) -> None:
@@ -139,6 +149,63 @@ def test_a_second_rendering_makes_nothing_anew(
     assert {(r.product, r.style): r.record.digest for r in again if r.record} == digests
 
 
+def test_what_a_person_withdrew_stays_withdrawn_when_it_is_rendered_again(
+    settings: Settings, workspace: Workspace, catalog: Catalog, profiled: loop.Profiled,
+    rendered: tuple[loop.Slates, list[loop.Rendered]],
+) -> None:  # fmt: skip
+    """Its picture by name, another by its style of the product: both leave every slate."""
+    slates, first = rendered
+    one, other = [r for r in first if r.record][:2]
+    assert one.record is not None
+    assert other.record is not None
+    made = {(r.product, r.style) for r in first if r.record}
+    wanted = {
+        k: tuple(s for s in v if s.is_original or (k[1], s) in made) for k, v in slates.items()
+    }
+    store = wiring.variant_store(workspace)
+    ledger, by = store.ledger, {"by": "ann", "reason": "the rug hides the heel"}
+    ledger.withdraw([one.record.digest], **by)
+    ledger.withdraw_style(other.product, other.style, **by)
+    store.path(one.record.digest).unlink()  # so that it is truly made again
+    try:
+        again = loop.render(wanted, catalog, wiring.renderer(settings), store, seed=1)
+        found = {(r.product, r.style): r for r in again}
+        assert len(found) == len(again) == len(made)
+        back, gone = found[one.product, one.style], found[other.product, other.style]
+        assert back.record is not None
+        assert (back.record.digest, back.record.state) == (one.record.digest, "withdrawn")
+        assert back.reason.startswith("withdrawn by ann")
+        assert gone.record is None
+        assert "style of the product was withdrawn by ann" in gone.reason
+        others = [r for r in again if r not in (back, gone)]
+        assert all(r.record and r.record.approved and not r.reason for r in others)
+        table = decided(settings, profiled, wanted, again)
+        shown = {(p, c.style) for (_, p), s in table.slates.items() for c in s.candidates}
+        assert shown == {(r.product, r.style) for r in others} | {
+            (p, s) for (_, p), styles in slates.items() for s in styles if s.is_original
+        }
+    finally:
+        ledger.restore([one.record.digest], **by)
+        ledger.restore_style(other.product, other.style, **by)
+
+
+def test_where_a_person_approves_the_gate_only_proposes(
+    settings: Settings, catalog: Catalog, tmp_path: Path
+) -> None:
+    clear = next(iter(catalog))
+    styles = wiring.style_space(settings).styles()
+    slates = {("s", clear.product): (styles[0], styles[1])}
+    store = wiring.variant_store(Workspace.open(tmp_path / "shop"))
+    renderer = BackdropRenderer(PlainBackdrops(), RenderSettings(rules=()))
+    (made,) = loop.render(slates, catalog, renderer, store, seed=1, approve=False)
+    assert made.record is not None
+    assert (made.record.state, made.reason) == ("proposed", "waits for approval")
+    store.ledger.approve([made.record.digest], by="ann")
+    (again,) = loop.render(slates, catalog, renderer, store, seed=1, approve=False)
+    assert again.record is not None
+    assert (again.record.state, again.reason) == ("approved", "")
+
+
 def test_the_pictures_do_not_depend_on_the_number_of_workers(
     settings: Settings, catalog: Catalog, tmp_path: Path,
     rendered: tuple[loop.Slates, list[loop.Rendered]],
@@ -178,19 +245,28 @@ def test_only_approved_variants_are_decided_for_and_the_rest_is_the_original(
     rendered: tuple[loop.Slates, list[loop.Rendered]],
 ) -> None:  # fmt: skip
     slates, made = rendered
-    ranker = wiring.cold_ranker(settings).fit(
-        pd.DataFrame(columns=list(FEEDBACK_COLUMNS)), profiled.features
-    )
-    policy = wiring.policy(settings)
-    table = loop.decide(slates, made, ranker, policy, profiled, version="v")
+    table = decided(settings, profiled, slates, made)
     approved = {r.record.digest for r in made if r.record and r.record.approved}
-    for slate in table.slates.values():
-        assert {c.digest for c in slate.candidates if c.digest} <= approved
-    nothing = loop.decide(slates, [], ranker, policy, profiled, version="w")
+    assert {c.digest for s in table.slates.values() for c in s.candidates if c.digest} == approved
+    nothing = decided(settings, profiled, slates, [])
     assert all(len(s.candidates) == 1 for s in nothing.slates.values())
     log = MemoryEventLog()
     decider = Decider(nothing, wiring.arms(settings), log)
     assert decider.decide("anybody", next(iter(slates))[1], 1e9).digest is None
+
+
+@pytest.mark.parametrize("state", ["withdrawn", "proposed"])
+def test_a_record_that_is_not_approved_is_in_no_slate(
+    settings: Settings, profiled: loop.Profiled,
+    rendered: tuple[loop.Slates, list[loop.Rendered]], state: State,
+) -> None:  # fmt: skip
+    slates, made = rendered
+    one = next(r for r in made if r.record)
+    assert one.record is not None
+    without = replace(one, record=replace(one.record, state=state))
+    table = decided(settings, profiled, slates, [without if r is one else r for r in made])
+    shown = {c.digest for s in table.slates.values() for c in s.candidates}
+    assert shown == {None, *(r.record.digest for r in made if r.record and r is not one)}
 
 
 def test_no_history_is_refused(catalog: Catalog, shop: SimulatedShop, tmp_path: Path) -> None:

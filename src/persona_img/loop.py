@@ -142,7 +142,14 @@ Slates = Mapping[tuple[str, str], tuple[Style, ...]]
 
 @dataclass(frozen=True)
 class Rendered:
-    """What became of one wanted variant: a record, or the reason why there is none."""
+    """What became of one wanted variant.
+
+    Attributes:
+        product: Product.
+        style: Style wanted of it.
+        record: The stored variant; None where none was made.
+        reason: Why there is none, or why it may not be served; empty where it may.
+    """
 
     product: str
     style: Style
@@ -180,11 +187,14 @@ def render(
     *,
     seed: int,
     workers: int = 1,
+    approve: bool = True,
     on_done: Callable[[Rendered], None] = lambda _: None,
 ) -> list[Rendered]:
     """Variants of every planned style, each once; what was rendered before is not made again.
 
-    What passed the gate is approved. What did not is listed with its reason and never served.
+    What passed the gate is proposed, and approved where nobody decided on it: a variant that was
+    withdrawn stays withdrawn, and a style that was withdrawn for a product is not rendered. What
+    may not be served is listed with its reason.
 
     Args:
         slates: What is wanted.
@@ -193,6 +203,7 @@ def render(
         store: Keeps them; only this thread writes to it.
         seed: Of the variants.
         workers: Products rendered at the same time; the pictures do not depend on it.
+        approve: Whether passing the gate is enough; else every new variant waits for a person.
         on_done: Told of each variant.
     """
     wanted: dict[str, dict[Style, None]] = {}
@@ -206,7 +217,7 @@ def render(
             for product, some in wanted.items()
         }
         for product in wanted:
-            for rendered in _kept(made.pop(product).result(), product, store):
+            for rendered in _kept(made.pop(product).result(), product, store, approve):
                 results.append(rendered)
                 on_done(rendered)
     finally:
@@ -232,6 +243,10 @@ def _make(
     made: list[_Made] = []
     missing = []
     for style in styles:
+        withdrawn = store.ledger.withdrawn_style(product.product, style)
+        if withdrawn is not None:
+            made.append((style, f"this style of the product was {withdrawn}"))
+            continue
         known = store.find(photo.digest, style, seeds[style], renderer.fingerprint())
         if known is None:
             missing.append(style)
@@ -251,17 +266,25 @@ def _make(
     return made
 
 
-def _kept(made: Iterable[_Made], product: str, store: VariantStore) -> Iterator[Rendered]:
-    """What a worker made, stored and approved."""
+def _kept(
+    made: Iterable[_Made], product: str, store: VariantStore, approve: bool
+) -> Iterator[Rendered]:
+    """What a worker made, stored, and approved where that is the gate's to say."""
     for style, found in made:
         if isinstance(found, str):
             yield Rendered(product, style, None, found)
+            continue
+        if isinstance(found, VariantRecord):
+            digest = store.show(found.digest, product).digest
         else:
-            if isinstance(found, VariantRecord):
-                record = store.show(found.digest, product)
-            else:
-                record = store.put(found, product)
-            yield Rendered(product, style, store.approve(record.digest))
+            digest = store.put(found, product).digest
+        if approve:
+            store.ledger.propose(digest)
+        record = store.get(digest, product)
+        reason = ""
+        if not record.approved:
+            reason = str(store.ledger.standing(digest, product) or "waits for approval")
+        yield Rendered(product, style, record, reason)
 
 
 def decide(

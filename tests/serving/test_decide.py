@@ -162,7 +162,7 @@ def test_pictures_change_within_the_budget(chosen, budget, shopper):
         NEARLY_ALL,
         MemoryEventLog(),
         change_budget=budget,
-        servable=lambda digest: True,
+        servable=lambda digest, product: True,
     )
     shown = [decider.decide(shopper, "mug", NOON)]
     for number, mug in enumerate(chosen, start=1):
@@ -240,7 +240,7 @@ def test_a_picture_that_is_still_approved_may_stay():
         NEARLY_ALL,
         MemoryEventLog(),
         change_budget=0,
-        servable=approved.__contains__,
+        servable=lambda digest, product: digest in approved,
     )
     shopper = seer_of(decider, "light=l0")
     decider.replace(a_table("v2", slate(1.0)))
@@ -274,7 +274,11 @@ def test_a_policy_version_names_one_table():
 def test_a_withdrawn_picture_gives_way_to_the_original_at_once():
     approved = set(DIGESTS.values())
     decider = Decider(
-        a_table(), NEARLY_ALL, MemoryEventLog(), change_budget=9, servable=approved.__contains__
+        a_table(),
+        NEARLY_ALL,
+        MemoryEventLog(),
+        change_budget=9,
+        servable=lambda digest, product: digest in approved,
     )
     red, blue = seer_of(decider, "light=l0"), seer_of(decider, "light=l1")
     before = decider.decide(blue, "mug", NOON)
@@ -295,7 +299,7 @@ def test_the_original_takes_over_the_probability_of_what_was_withdrawn():
         a_table("v1", slate(0.1, 0.3, 0.4, 0.2)),
         NEARLY_ALL,
         MemoryEventLog(),
-        servable=lambda digest: digest not in gone,
+        servable=lambda digest, product: digest not in gone,
     )
     decisions = [decider.decide(f"s{n}", "mug", NOON) for n in range(4000)]
     decisions = [d for d in decisions if d.arm == "personalized"]

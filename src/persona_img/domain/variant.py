@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from persona_img.domain.style import Style
+
+State = Literal["approved", "withdrawn", "proposed"]
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,16 @@ class VariantRecord:
         product: Product it shows.
         style: Style it was rendered in.
         certificate: Its proof.
-        approved: Whether it may be served.
+        state: ``approved``, and it may be served; ``withdrawn``; or ``proposed``, which waits.
     """
 
     digest: str
     product: str
     style: Style
     certificate: Certificate
-    approved: bool
+    state: State
+
+    @property
+    def approved(self) -> bool:
+        """Whether it may be served."""
+        return self.state == "approved"

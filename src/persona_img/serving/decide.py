@@ -64,8 +64,9 @@ class Decider:
         log: Holds every decision before it is answered.
         change_budget: How often the picture of one shopper and product may change, >= 0. A
             picture that may no longer be shown is changed beyond the budget too.
-        servable: Whether a variant may be shown at this moment, by its digest: the variant
-            store's word, asked at every decision. Without it, what the table holds may be shown.
+        servable: Whether a variant (its digest) may be shown for a product at this moment: the
+            variant store's word, asked at every decision. Without it, what the table holds may be
+            shown.
 
     Raises:
         InvalidInput: a negative budget.
@@ -79,7 +80,7 @@ class Decider:
         log: EventLog,
         *,
         change_budget: int = 2,
-        servable: Callable[[str], bool] | None = None,
+        servable: Callable[[str, str], bool] | None = None,
     ) -> None:
         if change_budget < 0:
             raise InvalidInput(f"change_budget {change_budget}; 0 never changes a picture")
@@ -159,7 +160,7 @@ class Decider:
         if digest is None:
             return True
         if self._servable is not None:
-            return self._servable(digest)
+            return self._servable(digest, product)
         return (product, digest) in serving.pictures
 
     def _draw(self, serving: _Serving, shopper: str, product: str, now: float) -> Decision:
@@ -174,6 +175,7 @@ class Decider:
                     candidate.probability
                     for candidate in slate.candidates
                     if candidate.digest is None
+                    or candidate is drawn
                     or not self._may_show(serving, product, candidate.digest)
                 )
                 drawn = Candidate(ORIGINAL, digest=None, probability=math.fsum(chances))

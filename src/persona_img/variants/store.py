@@ -1,15 +1,14 @@
 """Rendered variants on disk: files named by their digest, an index in SQLite.
 
 A variant is three files, each written whole or not at all, and then one row. What a crash leaves
-is at worst a file without a row, which the next ``put`` of the same recipe writes again.
+is at worst a file without a row, which the next ``put`` of the same recipe writes again. Whether a
+variant may be served is the ledger's word, beside the index.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
-import threading
-from contextlib import closing, contextmanager
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,31 +18,17 @@ from persona_img.domain.variant import Certificate, VariantRecord
 from persona_img.errors import InvalidInput, NotFound
 from persona_img.imaging.photo import png_bytes, write_whole
 from persona_img.rendering.proof.certificate import certificate_path, mask_path
+from persona_img.variants.database import Database
+from persona_img.variants.ledger import STATE, Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from persona_img.rendering.base import Variant
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS variants (
-    digest TEXT PRIMARY KEY,
-    recipe TEXT NOT NULL UNIQUE,
-    style TEXT NOT NULL,
-    certificate TEXT NOT NULL,
-    approved INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE TABLE IF NOT EXISTS shown (
-    product TEXT NOT NULL,
-    digest TEXT NOT NULL REFERENCES variants (digest),
-    PRIMARY KEY (product, digest)
-) STRICT;
+_RECORD = f"""
+SELECT shown.product, variants.digest, variants.style, certificate, {STATE}
+FROM shown JOIN variants ON variants.digest = shown.digest
 """
-_BUSY_SECONDS = 30.0
-_RECORD = (
-    "SELECT shown.product, variants.digest, style, certificate, approved"
-    " FROM shown JOIN variants ON variants.digest = shown.digest "
-)
+_LEAST_PREFIX = 4
 
 
 def write_variant(variant: Variant, folder: str | Path, name: str) -> dict[str, Path]:
@@ -86,28 +71,33 @@ def recipe_key(photo: str, style: Style, seed: int, fingerprint: str) -> str:
 class VariantStore:
     """Variants by digest.
 
+    A store of before the ledger is brought up to date when it is opened: what was approved stays
+    approved, what was not waits, withdrawn, for a person.
+
     Args:
         folder: Where they live; made if it is not there.
 
+    Attributes:
+        ledger: Who approved and withdrew what, and so what may be served.
+
     Raises:
         InvalidInput: the folder cannot be written to.
+        StoreConflict: a newer version of persona-img wrote it.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._local = threading.local()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with closing(self._open()) as db:
-                db.execute("PRAGMA journal_mode=WAL")
-                db.executescript(_SCHEMA)
-        except (OSError, sqlite3.OperationalError) as error:
+        except OSError as error:
             raise InvalidInput(
                 f"{folder}: no variant store can be kept here ({error}); choose another folder"
             ) from error
+        self._database = Database(self.folder / "variants.sqlite")
+        self.ledger = Ledger(self._database)
 
     def put(self, variant: Variant, product: str) -> VariantRecord:
-        """Store a variant of a product; storing it again changes nothing.
+        """Store a variant of a product, proposed; storing it again changes nothing.
 
         Raises:
             InvalidInput: the variant did not pass its gate, or its product is changed.
@@ -119,7 +109,7 @@ class VariantStore:
         recipe = certificate.recipe
         key = recipe_key(certificate.photo, variant.style, variant.seed, str(recipe["renderer"]))
         write_variant(variant, self.path(variant.digest).parent, variant.digest)
-        with self._writing() as db:
+        with self._database.writing() as db:
             db.execute(
                 "INSERT INTO variants (digest, recipe, style, certificate) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT DO NOTHING",
@@ -141,11 +131,12 @@ class VariantStore:
             fingerprint: Of the renderer.
         """
         found = self._records("WHERE recipe = ?", (recipe_key(photo, style, seed, fingerprint),))
-        return found[0] if found and self.path(found[0].digest).exists() else None
+        kept = (record for record in found if self.path(record.digest).exists())
+        return next(kept, None)
 
     def show(self, digest: str, product: str) -> VariantRecord:
         """Note that a stored variant also shows this product (the same photo, listed twice)."""
-        with self._writing() as db:
+        with self._database.writing() as db:
             if not db.execute("SELECT 1 FROM variants WHERE digest = ?", (digest,)).fetchone():
                 raise NotFound(f"variant {digest!r} is not in {self.folder}")
             db.execute(
@@ -167,39 +158,42 @@ class VariantStore:
             raise NotFound(f"variant {digest!r}{shown} is not in {self.folder}")
         return rows[0]
 
+    def resolve(self, prefix: str) -> str:
+        """The digest that begins like this.
+
+        Args:
+            prefix: At least four of its hexadecimal digits, in any case.
+
+        Raises:
+            InvalidInput: fewer, other letters, or the beginning of several digests.
+            NotFound: no variant's digest begins like this.
+        """
+        start = prefix.strip().lower()
+        if not re.fullmatch(f"[0-9a-f]{{{_LEAST_PREFIX},64}}", start):
+            raise InvalidInput(
+                f"digest {prefix!r}: give at least {_LEAST_PREFIX} of its hexadecimal digits"
+            )
+        with self._database.reading() as db:
+            found = db.execute(
+                "SELECT digest FROM variants WHERE digest BETWEEN ? AND ? LIMIT 3",
+                (start, start + "g"),
+            ).fetchall()
+        if not found:
+            raise NotFound(
+                f"variant {prefix!r} is not in {self.folder}; see `persona-img variants list`"
+            )
+        if len(found) > 1:
+            some = ", ".join(row[0][: len(start) + 6] for row in found)
+            raise InvalidInput(f"digest {prefix!r} begins several, e.g. {some}; give more of it")
+        return str(found[0][0])
+
     def path(self, digest: str) -> Path:
         """Where a variant's PNG lies, whether or not it is stored; mask and certificate beside."""
         return self.folder / "variants" / digest[:2] / f"{digest}.png"
 
-    def approve(self, digest: str) -> VariantRecord:
-        """Allow a variant to be served.
-
-        Raises:
-            NotFound: no such variant.
-        """
-        with self._writing() as db:
-            db.execute("UPDATE variants SET approved = 1 WHERE digest = ?", (digest,))
-        return self.get(digest)
-
-    def withdraw(self, digest: str) -> VariantRecord:
-        """Take a variant's approval back.
-
-        Raises:
-            NotFound: no such variant.
-        """
-        with self._writing() as db:
-            db.execute("UPDATE variants SET approved = 0 WHERE digest = ?", (digest,))
-        return self.get(digest)
-
-    def is_servable(self, digest: str) -> bool:
-        """Whether a variant is stored and approved at this moment."""
-        # Asked at every decision: opening the database costs more than the answer.
-        if not hasattr(self._local, "db"):
-            self._local.db = self._open()
-        found = self._local.db.execute(
-            "SELECT 1 FROM variants WHERE digest = ? AND approved = 1", (digest,)
-        ).fetchone()
-        return found is not None
+    def is_servable(self, digest: str, product: str | None = None) -> bool:
+        """Whether a variant is stored and approved at this moment, for a product or for any."""
+        return self.ledger.is_servable(digest, product)
 
     def servable_path(self, digest: str) -> Path:
         """Where the PNG of an approved variant lies.
@@ -218,8 +212,8 @@ class VariantStore:
         return self._records("WHERE product = ?", (product,))
 
     def _records(self, where: str, values: tuple[str, ...]) -> list[VariantRecord]:
-        with closing(self._open()) as db:
-            order = " ORDER BY product, style, variants.digest"
+        order = " ORDER BY product, variants.style, variants.digest"
+        with self._database.reading() as db:
             rows = db.execute(_RECORD + where + order, values).fetchall()
         return [
             VariantRecord(
@@ -227,24 +221,7 @@ class VariantStore:
                 product=product,
                 style=Style(style),
                 certificate=Certificate.from_dict(json.loads(certificate)),
-                approved=bool(approved),
+                state=state,
             )
-            for product, digest, style, certificate, approved in rows
+            for product, digest, style, certificate, state in rows
         ]
-
-    def _open(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.folder / "variants.sqlite", timeout=_BUSY_SECONDS)
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that takes the write lock at once, so that it never has to be redone."""
-        with closing(self._open()) as db:
-            db.isolation_level = None
-            db.execute("PRAGMA synchronous=FULL")
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
