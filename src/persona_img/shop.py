@@ -19,6 +19,7 @@ from persona_img.domain.catalog import Catalog
 from persona_img.domain.decision import Context
 from persona_img.domain.feedback import FEEDBACK_COLUMNS
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound, StoreConflict
+from persona_img.serving.feedback import of_policy
 from persona_img.settings import Settings
 from persona_img.workspace import Workspace
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from persona_img.abtest.report import ABReport
     from persona_img.domain.catalog import Product
     from persona_img.domain.decision import DecisionTable, Ranking
-    from persona_img.domain.style import StyleSpace
+    from persona_img.domain.style import Style, StyleSpace
     from persona_img.domain.variant import VariantRecord
     from persona_img.profiles.base import FeatureSource
     from persona_img.ranking.base import Ranker
@@ -304,13 +305,63 @@ class Shop:
         self.workspace.save_decision_table(prepared.table)
         return prepared
 
-    def approve(self, digest: str) -> VariantRecord:
-        """Allow a variant to be served."""
-        return self.variants.approve(digest)
+    def approve(self, *digests: str, by: str, reason: str = "") -> list[VariantRecord]:
+        """Allow variants to be served; digests may be cut short where that names one variant.
 
-    def withdraw(self, digest: str) -> VariantRecord:
-        """Take a variant from serving, at once."""
-        return self.variants.withdraw(digest)
+        Raises:
+            NotFound: no such variant.
+            StoreConflict: one is withdrawn; restore it.
+        """
+        found = [self.variants.resolve(digest) for digest in digests]
+        self.variants.ledger.approve(found, by=by, reason=reason)
+        return [self.variants.get(digest) for digest in found]
+
+    def withdraw(self, *digests: str, by: str, reason: str) -> list[VariantRecord]:
+        """Take variants from serving at once, until they are restored; rendering does not.
+
+        Raises:
+            NotFound: no such variant.
+            InvalidInput: no reason.
+        """
+        found = [self.variants.resolve(digest) for digest in digests]
+        self.variants.ledger.withdraw(found, by=by, reason=reason)
+        return [self.variants.get(digest) for digest in found]
+
+    def restore(self, *digests: str, by: str, reason: str) -> list[VariantRecord]:
+        """Let withdrawn variants be served again.
+
+        Raises:
+            NotFound: no such variant.
+            StoreConflict: one is not withdrawn.
+            InvalidInput: no reason.
+        """
+        found = [self.variants.resolve(digest) for digest in digests]
+        self.variants.ledger.restore(found, by=by, reason=reason)
+        return [self.variants.get(digest) for digest in found]
+
+    def withdraw_style(self, product: str, style: Style, *, by: str, reason: str) -> None:
+        """Never show a product in a style, whatever renders it, until that is restored.
+
+        Raises:
+            NotFound: an unknown product.
+            UnknownStyle: a style that is not in the space, nor rendered of the product.
+            InvalidInput: the original photo, or no reason.
+        """
+        records = self.variants.records(product)
+        if not records and (not self.workspace.catalog.exists() or product not in self.catalog):
+            raise NotFound(f"product {product!r} is in neither the catalogue nor the variants")
+        if style not in {record.style for record in records}:
+            self.space.check(style)
+        self.variants.ledger.withdraw_style(product, style, by=by, reason=reason)
+
+    def restore_style(self, product: str, style: Style, *, by: str, reason: str) -> None:
+        """Allow a product in a style again.
+
+        Raises:
+            StoreConflict: it is not withdrawn.
+            InvalidInput: no reason.
+        """
+        self.variants.ledger.restore_style(product, style, by=by, reason=reason)
 
     def verify(self) -> list[tuple[VariantRecord, VerifyReport]]:
         """Every stored variant of a product in the catalogue against its photograph."""
@@ -380,7 +431,7 @@ class Shop:
         if policy is not None:
             # The table that is served says which is newest; clients' clocks do not.
             version = self.table.policy_version if policy == "last" else policy
-            feedback = feedback[feedback["policy_version"] == version]
+            feedback = of_policy(feedback, version)
         if since is not None:
             feedback = feedback[feedback["shown_at"] >= since]
         return feedback.reset_index(drop=True)

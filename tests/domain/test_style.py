@@ -70,3 +70,13 @@ def test_a_broken_file_is_refused(tmp_path: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(UnknownStyle):
         StyleSpace.load(file)
+
+
+def test_a_style_is_read_as_written_whatever_the_space() -> None:
+    assert Style.read(" light = soft, surface=linen") == Style.of(
+        {"surface": "linen", "light": "soft"}
+    )
+    assert Style.read("original") == ORIGINAL
+    for text in ("", "linen", "a=", "=b", "a=b,a=c", "a=b,,c=d"):
+        with pytest.raises(UnknownStyle, match="attribute=value"):
+            Style.read(text)

@@ -19,6 +19,7 @@ from persona_img.cli import (
     shop,
     simulate,
     training,
+    variants,
 )
 from persona_img.errors import PersonaImgError
 
@@ -30,7 +31,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for group in (pictures, editing, shop, simulate, live, abtest, training, maskers, evaluation, demo):
+_GROUPS = (
+    pictures,
+    editing,
+    shop,
+    variants,
+    simulate,
+    live,
+    abtest,
+    training,
+    maskers,
+    evaluation,
+    demo,
+)
+for group in _GROUPS:
     group.register(app)
 
 

@@ -33,6 +33,22 @@ class Style:
             return ORIGINAL
         return cls(",".join(f"{name}={values[name]}" for name in sorted(values)))
 
+    @classmethod
+    def read(cls, text: str) -> Style:
+        """Style of ``surface=linen,light=soft`` as written, in any order, of any style space.
+
+        Raises:
+            UnknownStyle: not ``attribute=value`` pairs, or an attribute twice.
+        """
+        text = text.strip()
+        if text == _ORIGINAL_KEY:
+            return ORIGINAL
+        pairs = [tuple(p.strip() for p in pair.partition("=")) for pair in text.split(",")]
+        values = {name: value for name, _, value in pairs}
+        if len(values) < len(pairs) or not all(name and value for name, _, value in pairs):
+            raise UnknownStyle(f"style {text!r}: write attribute=value,…, each attribute once")
+        return cls.of(values)
+
     @property
     def is_original(self) -> bool:
         """Whether this is the unchanged photograph."""

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from persona_img.domain.decision import Arms, Decision
     from persona_img.domain.feedback import Event
 
+WITHDRAWN = "~withdrawn"
+"""Behind a policy version: its picture was withdrawn from a shopper who had it."""
+
 _YEAR_10000 = 253_402_300_800.0
 _LAST_POSITION = 2**31 - 1
 

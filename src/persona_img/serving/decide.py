@@ -7,9 +7,11 @@ What is logged stays true when the table changes:
 - If not, nothing is drawn. The old decision is answered again, with its own decision_id, policy
   version and propensity: its picture was chosen by that policy, with that probability.
 - Back at an earlier table, its decision is answered again: the same draw, counted as a change.
-- A variant whose approval was withdrawn gives its probability to the original photo. Who has it
-  already gets the original too, for certain: logged with propensity 1 under the policy version
-  with ``~withdrawn`` behind it.
+- A variant whose approval was withdrawn gives its probability to the original photo: whoever would
+  have drawn it sees the original, whose logged propensity is the sum of both, and nobody else's
+  picture moves. Giving it to the other candidates would need another draw, and with it another
+  table. Who has the variant already gets the original too, for certain: logged with propensity 1
+  under the policy version with ``~withdrawn`` behind it, and kept if the variant is restored.
 
 Keeping the old picture *only where the draw differs from it* would log the new policy's
 propensity for pictures that were shown whatever it said.
@@ -25,6 +27,7 @@ from typing import TYPE_CHECKING
 from persona_img.domain.decision import Candidate, Decision, uniform
 from persona_img.domain.style import ORIGINAL
 from persona_img.errors import InvalidInput, StoreConflict
+from persona_img.serving.base import WITHDRAWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
     from persona_img.serving.base import EventLog
 
 CONTROL = "control"
-WITHDRAWN = "~withdrawn"
 _NOTHING_ELSE = Candidate(ORIGINAL, digest=None, probability=1.0)
 
 

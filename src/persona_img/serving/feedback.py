@@ -10,6 +10,7 @@ import pandas as pd
 
 from persona_img.domain.feedback import FEEDBACK_COLUMNS
 from persona_img.errors import InvalidInput
+from persona_img.serving.base import WITHDRAWN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,15 @@ def feedback_frame(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
         else:
             columns[name] = pd.Series(values, dtype=object)
     return pd.DataFrame(columns, columns=list(FEEDBACK_COLUMNS))
+
+
+def of_policy(feedback: pd.DataFrame, version: str) -> pd.DataFrame:
+    """The impressions that one decision table answers for.
+
+    Those whose picture was withdrawn are among them: control has none of these, so the personalized
+    arm alone would lose impressions without them.
+    """
+    return feedback[feedback["policy_version"].isin([version, version + WITHDRAWN])]
 
 
 def save_feedback(feedback: pd.DataFrame, path: str | Path) -> Path:
