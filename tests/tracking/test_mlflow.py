@@ -122,18 +122,91 @@ class TestMlflowTracker(TrackerContract):
         (run,) = client.search_runs([client.get_experiment_by_name("e").experiment_id])
         assert run.info.status == "FAILED"
 
-    def test_a_moved_store_still_gives_its_rankers(
-        self, tracker: MlflowTracker, root: Path, three: tuple[int, ...], tmp_path: Path
+    @pytest.mark.parametrize("how", ["moved", "copied"])
+    def test_a_store_that_was_moved_or_copied_goes_on_where_it_is(
+        self, tracker: MlflowTracker, root: Path, three: tuple[int, ...], tmp_path: Path, how: str
     ) -> None:
         tracker.promote(three[0])
-        moved = root.rename(root.with_name("moved"))
-        later = self.new_tracker(moved)
-        assert contents(later.fetch_ranker("champion", tmp_path / "out")) == contents(
+        first = tracker.log_report({"lift": 0.1}, experiment="e", run_name="n")
+        place = root.with_name("elsewhere, 50%25 off")
+        before = sorted(f for f in root.rglob("*") if f.is_file())
+        shutil.move(root, place) if how == "moved" else shutil.copytree(root, place)
+        later = self.new_tracker(place)
+        second = later.log_report({"lift": 0.2}, experiment="e", run_name="n")
+        later.promote(later.register_ranker(a_ranker(tmp_path / "new", "new")))
+        assert contents(later.fetch_ranker("previous", tmp_path / "out")) == contents(
             tmp_path / "ranker-0"
         )
-        with pytest.raises(StoreConflict, match="move them back"):
-            later.register_ranker(a_ranker(tmp_path / "new", "new"))
-        assert not root.exists()
+        client = later._client
+        for run_id, lift in ((first, 0.1), (second, 0.2)):
+            files = local(client.get_run(run_id).info.artifact_uri)
+            assert files.is_relative_to(place)
+            assert json.loads((files / "report.json").read_text()) == {"lift": lift}
+        for version in (*three, 4):
+            source = local(client.get_model_version("persona-img-ranker", str(version)).source)
+            assert source.is_relative_to(place)
+            assert source.is_dir()
+        assert sorted(f for f in root.rglob("*") if f.is_file()) == (
+            [] if how == "moved" else before
+        )
+        if how == "copied":
+            tracker.log_report({}, experiment="e", run_name="n")
+            assert len(self.runs(root, "e")) == 2
+
+    def test_a_database_without_its_files_is_told(
+        self, tracker: MlflowTracker, root: Path, tmp_path: Path
+    ) -> None:
+        tracker.log_report({}, experiment="e", run_name="n")
+        alone = tmp_path / "alone"
+        alone.mkdir()
+        shutil.copy(root / "mlflow.db", alone)
+        with pytest.raises(StoreConflict, match="move them along"):
+            self.new_tracker(alone).log_report({}, experiment="e", run_name="n")
+        with pytest.raises(StoreConflict, match="move them along"):
+            ui_command(f"sqlite:///{alone}/mlflow.db", alone / "artifacts")
+
+    def test_an_experiment_that_somebody_put_elsewhere_is_left_there(
+        self, tracker: MlflowTracker, root: Path
+    ) -> None:
+        client_of(root).create_experiment("theirs", artifact_location="s3://bucket/theirs")
+        tracker.log_report({}, experiment="e", run_name="n")
+        moved = root.rename(root.with_name("moved"))
+        later = self.new_tracker(moved)
+        later.log_report({}, experiment="e", run_name="n")
+        with pytest.raises(StoreConflict, match="another name"):
+            later.log_report({}, experiment="theirs", run_name="n")
+        assert client_of(moved).get_experiment_by_name("theirs").artifact_location == (
+            "s3://bucket/theirs"
+        )
+
+    @pytest.mark.parametrize("name", ["Default", "rankers", "0"])
+    def test_no_name_of_a_test_is_taken(
+        self, tracker: MlflowTracker, root: Path, tmp_path: Path, name: str
+    ) -> None:
+        tracker.promote(tracker.register_ranker(a_ranker(tmp_path / "r", "r")))
+        run_id = tracker.log_report({"lift": 0.1}, experiment=name, run_name="n")
+        files = self.read_run(root, name, run_id)["files"]
+        assert json.loads(files["report.json"]) == {"lift": 0.1}
+        assert tracker.champion() == 1
+        assert len(tracker.history()) == 1
+
+    @pytest.mark.parametrize("name", ["a%20b", "a?b=c&d#e", "100%, ünï . "])
+    def test_odd_names_of_folders_are_only_names(
+        self, root: Path, tmp_path: Path, name: str
+    ) -> None:
+        place = tmp_path / "odd" / name
+        place.mkdir(parents=True)
+        shutil.copy(root / "mlflow.db", place)
+        tracker = self.new_tracker(place)
+        run_id = tracker.log_report({"lift": 0.1}, experiment="e", run_name="n")
+        tracker.promote(tracker.register_ranker(a_ranker(tmp_path / "r", "r")))
+        again = self.new_tracker(place)
+        assert contents(again.fetch_ranker("champion", tmp_path / "out")) == contents(
+            tmp_path / "r"
+        )
+        assert (place / "artifacts" / "e" / run_id / "artifacts" / "report.json").exists()
+        assert [p.name for p in place.parent.iterdir()] == [name]
+        assert sorted(p.name for p in place.iterdir()) == ["artifacts", "mlflow.db"]
 
     def test_a_deleted_experiment_comes_back(self, tracker: MlflowTracker, root: Path) -> None:
         tracker.log_report({}, experiment="e", run_name="n")
@@ -209,10 +282,13 @@ def test_only_a_sqlite_file_will_do(tmp_path: Path, uri: str) -> None:
 
 
 def test_the_pages_are_for_this_machine_only(tmp_path: Path) -> None:
-    command = ui_command("sqlite:///x.db", tmp_path, 5001)
+    command = ui_command(f"sqlite:///{tmp_path}/a%20b/x.db", tmp_path, 5001)
     arguments = dict(zip(command.arguments[4::2], command.arguments[5::2], strict=True))
     assert arguments["--host"] == "127.0.0.1"
     assert arguments["--port"] == "5001"
+    linked = Path(arguments["--backend-store-uri"].removeprefix("sqlite:///"))
+    assert linked.resolve() == tmp_path / "a%20b" / "x.db"
+    assert "%" not in str(linked)
     assert command.address == "http://127.0.0.1:5001"
     with pytest.raises(InvalidInput, match="port 0"):
         ui_command("sqlite:///x.db", tmp_path, 0)

@@ -33,6 +33,7 @@ from persona_img.tracking.files import (
     folder_digest,
     ranker_digest,
 )
+from persona_img.tracking.place import SQLITE, address_of, follow, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,7 +45,6 @@ _DIGEST = "persona_img.digest"
 # Relative to the artifacts, so that rankers are still found where both were moved together.
 _FOLDER = "persona_img.folder"
 _CHAMPIONS = "persona_img.champions"
-_SQLITE = "sqlite:///"
 # MLflow refuses larger batches.
 _BATCH = 100
 
@@ -55,7 +55,8 @@ class MlflowTracker:
     Everything is written to the database and below ``artifacts``. MLflow's usage reports are
     turned off for the whole process, and its notes about new databases are not shown. Champion
     and previous are MLflow's aliases of the same names; an alias ``champion`` that somebody sets
-    in MLflow's pages counts as a promotion. For one writing process at a time.
+    in MLflow's pages counts as a promotion. For one writing process at a time. Database and
+    artifacts may be moved or copied together, and go on where they are.
     """
 
     def __init__(self, uri: str, artifacts: Path, ranker_name: str = "persona-img-ranker") -> None:
@@ -69,9 +70,9 @@ class MlflowTracker:
         Raises:
             InvalidInput: another kind of database.
         """
-        if not uri.startswith(_SQLITE) or not uri.removeprefix(_SQLITE):
+        if not uri.startswith(SQLITE) or not uri.removeprefix(SQLITE):
             raise InvalidInput(f"uri {uri!r}: give sqlite:/// and the path of a file")
-        self._database = Path(uri.removeprefix(_SQLITE)).resolve()
+        self._database = Path(uri.removeprefix(SQLITE)).resolve()
         self._artifacts = artifacts.resolve()
         self._name = ranker_name
 
@@ -165,7 +166,8 @@ class MlflowTracker:
         with self._run(_RANKERS, f"ranker {digest[:12]}", tags) as run_id:
             self._log_numbers(run_id, metrics, NOTHING)
             self._client.log_artifacts(run_id, str(folder), "ranker")
-            relative = f"{_RANKERS}/{run_id}/artifacts/ranker"
+            files = local_path(self._client.get_run(run_id).info.artifact_uri) / "ranker"
+            relative = files.relative_to(self._artifacts).as_posix()
             check_folder(self._artifacts / relative, digest)
         # Only now, with all files in place, does a version come to be.
         self._ensure_registered()
@@ -229,14 +231,15 @@ class MlflowTracker:
         self._client.set_terminated(run_id, "FINISHED")
 
     def _experiment(self, name: str) -> str:
-        place = (self._artifacts / name).as_uri()
+        place = self._artifacts.as_uri()
         known = self._client.get_experiment_by_name(name)
         if known is None:
-            return str(self._client.create_experiment(name, artifact_location=place))
-        if known.artifact_location != place:
+            return str(self._client.create_experiment(name, artifact_location=f"{place}/{name}"))
+        # MLflow's own "Default" and what its pages make have numbers for names of folders.
+        if not known.artifact_location.startswith(f"{place}/"):
             raise StoreConflict(
-                f"experiment {name} keeps its files at {known.artifact_location}, not {place}; "
-                "move them back, or start a new database"
+                f"experiment {name} keeps its files at {known.artifact_location}, not in "
+                f"{self._artifacts}; give the test another name, or start a new database"
             )
         if known.lifecycle_stage == "deleted":
             self._client.restore_experiment(known.experiment_id)
@@ -273,7 +276,8 @@ class MlflowTracker:
         self._artifacts.mkdir(parents=True, exist_ok=True)
         if not self._database.exists():
             _make_database(self._database, self._artifacts)
-        uri = f"{_SQLITE}{self._database}"
+        follow(self._database, self._artifacts)
+        uri = address_of(self._database)
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
@@ -288,7 +292,7 @@ def _make_database(database: Path, artifacts: Path) -> None:
     noise.setLevel(logging.WARNING)
     try:
         # Given the artifacts, it does not make ./mlruns the place of the experiment "Default".
-        SqlAlchemyStore(f"{_SQLITE}{partial}", artifacts.as_uri()).engine.dispose()
+        SqlAlchemyStore(address_of(partial), artifacts.as_uri()).engine.dispose()
         partial.rename(database)
     finally:
         noise.setLevel(level)

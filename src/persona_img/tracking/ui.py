@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_img.errors import InvalidInput
+from persona_img.tracking.place import SQLITE, address_of, follow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ def ui_command(uri: str, artifacts: Path, port: int = 5000) -> UiCommand:
         command = ui_command("sqlite:///var/mlflow.db", Path("var/artifacts"))
         subprocess.run(command.arguments, env=os.environ | command.environment)
 
+    Where the folder has an odd name, the command works while this process runs.
+
     Args:
         uri: Database of the :class:`~persona_img.tracking.mlflow.MlflowTracker`.
         artifacts: Its folder of files.
@@ -43,12 +46,16 @@ def ui_command(uri: str, artifacts: Path, port: int = 5000) -> UiCommand:
 
     Raises:
         InvalidInput: a port out of range.
+        StoreConflict: the database's files are not in the folder.
     """
     if not 1 <= port <= 65_535:
         raise InvalidInput(f"port {port}: choose from 1 to 65535")
+    database = Path(uri.removeprefix(SQLITE)).resolve()
+    if database.exists():
+        follow(database, artifacts.resolve())
     place = artifacts.resolve().as_uri()
     options = {
-        "--backend-store-uri": uri,
+        "--backend-store-uri": address_of(database),
         "--default-artifact-root": place,
         "--artifacts-destination": place,
         "--host": "127.0.0.1",
