@@ -25,9 +25,13 @@ if everything.empty:
     st.info("No impressions yet. Send some visits to the service, then reload.")
     st.stop()
 
-versions = list(everything["policy_version"].drop_duplicates())
+served = {policy: shop.feedback(policy=policy) for policy in shop.policies}
+versions = [policy for policy, feedback in served.items() if len(feedback)]
+if not versions:
+    st.info("No impressions of a table that is still here. Send some visits, then reload.")
+    st.stop()
 version = st.selectbox("Policy version", versions, index=len(versions) - 1)
-feedback = everything[everything["policy_version"] == version]
+feedback = served[version]
 if shop.simulated:
     st.warning(
         "The shoppers are **simulated**: this shows that the loop learns, not what it earns."

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -47,6 +48,38 @@ def test_what_serving_decides_by_comes_back(tmp_path: Path) -> None:
     workspace.save_decision_table(later)
     assert workspace.decision_table() == later
     assert {t.policy_version for t in workspace.decision_tables()} == {"v1", "v2: a/b"}
+
+
+def test_tables_come_in_the_order_of_their_publication(tmp_path: Path) -> None:
+    """Whatever they are called; one is from before tables had numbers, one is published anew."""
+    workspace = Workspace.open(tmp_path / "shop")
+    slate = Slate((Candidate(ORIGINAL, None, 1.0),))
+
+    def publish(*versions: str) -> None:
+        for version in versions:
+            workspace.save_decision_table(DecisionTable(version, {("s", "p"): slate}, {}, "s"))
+
+    publish("zero")
+    old = json.loads((tmp_path / "shop" / "decisions.json").read_text())
+    del old["published"]
+    workspace.save_json("decisions/zero", old)
+    workspace.save_json("decisions", old)
+    publish("version-9-new", "version-10", "cold", "version-9-new")
+    order = [table.policy_version for table in workspace.decision_tables()]
+    assert order == ["zero", "version-10", "cold", "version-9-new"]
+    assert workspace.decision_table().policy_version == order[-1]
+
+
+def test_a_home_whose_name_is_a_pattern_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InvalidInput, match=r"\*' stands for any name"):
+        Workspace.open(tmp_path / "a*b" / "shop")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "c*d").mkdir()
+    monkeypatch.chdir(tmp_path / "c*d")
+    with pytest.raises(InvalidInput, match="without it"):
+        Workspace.open("shop")
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -159,6 +159,11 @@ class Shop:
         return self.workspace.decision_table()
 
     @property
+    def policies(self) -> list[str]:
+        """Policy versions of the tables that were published, the one that is served last."""
+        return [table.policy_version for table in self.workspace.decision_tables()]
+
+    @property
     def simulated(self) -> bool:
         """Whether shoppers of this shop were ever simulated; every report says so."""
         return self.workspace.has_json("simulated")

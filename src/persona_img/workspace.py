@@ -34,9 +34,15 @@ class Workspace:
         """The workspace at ``root``, marked as ours so that a later run may write there again.
 
         Raises:
-            InvalidInput: ``root`` is a file, cannot be written, or holds somebody else's files.
+            InvalidInput: ``root`` is a file, cannot be written, holds somebody else's files, or
+                lies in a folder whose name is a pattern.
         """
         root = Path(root)
+        if "*" in str(root.absolute()):
+            # Feast would read the features of every folder that the pattern fits.
+            raise InvalidInput(
+                f"{root.absolute()}: '*' stands for any name to a store; name a folder without it"
+            )
         try:
             if root.exists() and not (root / _MARKER).exists() and any(root.iterdir()):
                 raise InvalidInput(
@@ -130,7 +136,11 @@ class Workspace:
         return json.loads(path.read_text(encoding="utf-8"))
 
     def save_decision_table(self, table: DecisionTable) -> Path:
-        """Store what serving decides by; it is also kept under its version for evaluation."""
+        """Store what serving decides by; it is also kept under its version for evaluation.
+
+        Tables are numbered as they are published here, so that the newest is known whatever they
+        are called and whatever clients' clocks say.
+        """
         slates = [
             {
                 "segment": segment,
@@ -140,6 +150,7 @@ class Workspace:
             for (segment, product), slate in table.slates.items()
         ]
         stored = {
+            "published": self._published() + 1,
             "policy_version": table.policy_version,
             "default_segment": table.default_segment,
             "segments": dict(table.segments),
@@ -153,9 +164,16 @@ class Workspace:
         return _table(self.json("decisions"))
 
     def decision_tables(self) -> list[DecisionTable]:
-        """Every table that was stored, by version."""
+        """Every table that was stored, in the order in which they were last published."""
         found = sorted((self.root / "decisions").glob("*.json"))
-        return [_table(json.loads(path.read_text(encoding="utf-8"))) for path in found]
+        stored = [json.loads(path.read_text(encoding="utf-8")) for path in found]
+        # Older ones have no number; the order of their names is what there is.
+        return [_table(one) for one in sorted(stored, key=lambda one: one.get("published", 0))]
+
+    def _published(self) -> int:
+        """How many tables were published so far."""
+        last = self.json("decisions") if self.has_json("decisions") else {}
+        return int(last.get("published", 0))
 
     def _table_path(self, name: str) -> Path:
         return self.root / "tables" / f"{name}.parquet"

@@ -75,6 +75,41 @@ def test_no_segment_is_smaller_than_asked(
     assert sizes[segments.default] == sizes.max()
 
 
+def two_tastes(few: int, many: int) -> pd.DataFrame:
+    """Two groups that nothing mixes up."""
+    profiles = made(3, few + many, 1.0)
+    rng = np.random.default_rng(4)
+    likes_hats = np.arange(few + many) < few
+    sides = np.where(likes_hats[:, None], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0])
+    factors = (sides + rng.normal(0, 0.01, sides.shape)).astype(np.float32)
+    names = [("hat", "shoes") if hats else ("dress", "shirt") for hats in likes_hats]
+    return profiles.assign(
+        views=50.0,
+        price_level=0.5,
+        categories=pd.Series(names, dtype=object),
+        category_shares=pd.Series([np.array([0.9, 0.1])] * (few + many), dtype=object),
+        factors=pd.Series(list(factors), dtype=object),
+    )
+
+
+@pytest.mark.parametrize("least", [2, 25, 50])
+def test_a_segment_of_just_k_shoppers_is_kept_and_one_of_a_shopper_less_is_not(least: int) -> None:
+    for few, sizes in ((least, [90, least]), (least - 1, [89 + least])):
+        profiles = two_tastes(few, 90)
+        segments = fit_segments(profiles, count=2, least=least, seed=0)
+        assert segments.describe()["shoppers"].to_list() == sizes
+        assert sorted(segments.assign(profiles).value_counts(), reverse=True) == sizes
+
+
+def test_k_shoppers_make_a_segment_twice_as_many_two_and_a_shopper_less_none() -> None:
+    assert fit_segments(two_tastes(5, 15), count=2, least=20, seed=0).names != ()
+    with pytest.raises(NotEnoughData, match="19 shoppers make no segment of 20"):
+        fit_segments(two_tastes(5, 14), count=2, least=20, seed=0)
+    for few, many, segments in ((20, 20, 2), (20, 19, 1), (19, 20, 1)):
+        found = fit_segments(two_tastes(few, many), count=2, least=20, seed=0)
+        assert len(found.names) == segments
+
+
 def test_tastes_are_told_apart_and_named(profiles: pd.DataFrame) -> None:
     segments = fit_segments(profiles, count=4, least=30, seed=0)
     assigned = segments.assign(profiles)

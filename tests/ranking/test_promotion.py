@@ -6,12 +6,14 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
 from contracts.ranker import FEATURES, PRODUCTS, SEGMENTS, SPACE, STYLES, truth
-from persona_img.domain.decision import Candidate, DecisionTable, Slate, ranking_of
+from persona_img.domain.decision import Candidate, DecisionTable, Slate, ranking_of, uniform
 from persona_img.domain.style import ORIGINAL
 from persona_img.errors import InvalidInput, NotEnoughData
-from persona_img.ranking.heldout import observed_slates
+from persona_img.ranking.evaluation import Estimate, summarised
+from persona_img.ranking.heldout import contributions, judged, observed_slates
 from persona_img.ranking.policy import EpsilonGreedyPolicy, ThompsonPolicy
 from persona_img.ranking.popularity import PopularityRanker
 from persona_img.ranking.promotion import Gate, compare
@@ -103,6 +105,42 @@ def test_a_worse_ranker_and_the_same_ranker_are_not_promoted():
     assert not same.promote
     assert same.difference.value == 0.0
     assert "not promoted" in same.reason
+
+
+def naive(feedback: pd.DataFrame, confidence: float, folds: int = 5) -> Estimate:
+    """The difference as if every judgement of a shopper were evidence of its own."""
+    kept, known, _ = judged(feedback, [])
+    fold = {s: int(uniform("3", "fold", s) * folds) for s in set(feedback["shopper"])}
+    parts = []
+    for held_out in range(folds):
+        taught = feedback[feedback["shopper"].map(fold) != held_out]
+        rows = kept[kept["shopper"].map(fold) == held_out]
+        challenger = learner().fit(taught, FEATURES)
+        parts.append(contributions(rows, PopularityRanker(), challenger, POLICY, known))
+    shopper, _, old, new = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return summarised(new - old, shopper, 2 * confidence - 1)
+
+
+def test_the_interval_is_as_wide_as_cross_fitting_asks() -> None:
+    """Each pair of shoppers in different folds counts twice: the error is that of half of them."""
+    found, plain = judge().difference, naive(log(), Gate().confidence)
+    assert found.value == pytest.approx(plain.value)
+    assert found.standard_error == pytest.approx(2**0.5 * plain.standard_error)
+    assert found.value - found.low == pytest.approx(2**0.5 * (plain.value - plain.low))
+    assert found.high - found.value == pytest.approx(2**0.5 * (plain.high - plain.value))
+
+
+def test_what_only_the_naive_interval_would_promote_is_not_promoted() -> None:
+    weak = log(rows=3000, stronger=1.0)
+    rough = naive(weak, 0.9)
+    z = rough.value / rough.standard_error
+    gate = Gate(confidence=float(norm.cdf(z / 1.2)))  # of the two widths, 1 and 1.41
+    assert naive(weak, gate.confidence).low > 0
+    report = judge(weak, gate=gate)
+    assert not report.promote
+    assert report.lower_bound < 0 < report.difference.value
+    assert "that must be above" in report.reason
+    assert judge(weak, gate=Gate(confidence=float(norm.cdf(z / 1.6)))).promote
 
 
 @pytest.mark.slow

@@ -310,6 +310,20 @@ def test_the_original_takes_over_the_probability_of_what_was_withdrawn():
     assert chisquare([counts["original"], counts["light=l1"]], expected).pvalue > 1e-3
 
 
+def test_a_picture_that_is_restored_in_the_middle_of_a_draw_is_counted_once():
+    """Gone when it is drawn, back when the slate is gone through: its chance is still in it."""
+    for n in range(200):
+        answers = iter([False, *[True] * 9])
+        decider = Decider(
+            a_table("v1", slate(0.1, 0.9)),
+            NEARLY_ALL,
+            MemoryEventLog(),
+            servable=lambda digest, product, answers=answers: next(answers),
+        )
+        decision = decider.decide(f"s{n}", "mug", NOON)
+        assert (decision.digest, decision.propensity) == (None, 1.0)
+
+
 def test_a_picture_of_an_earlier_run_that_is_gone_is_never_answered():
     log = MemoryEventLog()
     shopper = seer_of(Decider(a_table("v1", slate(0.001, 0.999)), NEARLY_ALL, log), "light=l0")

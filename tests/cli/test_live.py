@@ -1,0 +1,138 @@
+"""Reading what came back, by command: which policy is analysed, and when a ranker is promoted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from contracts.ranker import FEATURES, PRODUCTS, SEGMENTS, STYLES, truth
+from persona_img import wiring
+from persona_img.cli import app
+from persona_img.domain.decision import Candidate, Decision, DecisionTable, Slate
+from persona_img.domain.feedback import Event
+from persona_img.loop import Profiled
+from persona_img.settings import Settings
+from persona_img.shop import Shop
+
+NOON = 1_760_000_000.0
+SHOWN = tuple(s for s in STYLES if s.is_original or s.values["palette"] == "cool")
+SLATE = Slate(tuple(Candidate(style, None, 1 / len(SHOWN)) for style in SHOWN))
+PLACES = {(g, p): SLATE for g in SEGMENTS for p in PRODUCTS}
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """A shop that is ready to be served; nothing came back yet."""
+    settings = Settings(
+        home=tmp_path / "shop",
+        stores={"features": "frame", "tracker": "folder"},
+        learn={"ranker": "popularity"},
+    )
+    shop = Shop.begin(settings)
+    describing = FEATURES.segments.assign(shoppers=1)
+    moment = np.datetime64("2026-01-01T00:00:00").astype("datetime64[s]").item()
+    Profiled(moment, {}, SEGMENTS[0], FEATURES, describing).save(shop.workspace)
+    return shop
+
+
+def publish(shop: Shop, version: str) -> None:
+    shop.workspace.save_decision_table(DecisionTable(version, PLACES, {}, SEGMENTS[0]))
+
+
+def decision(shop: Shop, version: str, number: int, style: int = 0) -> Decision:
+    arms = wiring.arms(shop.settings)
+    shopper, control = f"s{number}", arms.assign(f"s{number}") == "control"
+    return Decision(
+        decision_id=f"{version} {number}",
+        test=arms.test,
+        shopper=shopper,
+        product=PRODUCTS[number % len(PRODUCTS)],
+        segment=SEGMENTS[number % len(SEGMENTS)],
+        arm=arms.assign(shopper),
+        style_key=(SHOWN[0] if control else SHOWN[style]).key,
+        digest=None,
+        propensity=1.0 if control else 1 / len(SHOWN),
+        policy_version=version,
+        decided_at=NOON,
+    )
+
+
+def came_back(
+    shop: Shop, decisions: Sequence[Decision], clicked: Sequence[bool], *, at: float = NOON
+) -> None:
+    """Decisions with one impression each, a second apart by the client's clock."""
+    events = []
+    for second, (one, click) in enumerate(zip(decisions, clicked, strict=True)):
+        name = f"{one.decision_id} {at}"
+        events.append(Event(name, "impression", one.decision_id, name, at + second))
+        if click:
+            events.append(Event(f"{name} c", "click", one.decision_id, name, at + second + 1))
+    with closing(wiring.event_log(shop.workspace)) as log:
+        log.open_test(wiring.arms(shop.settings))
+        with ThreadPoolExecutor(64) as pool:  # many share a commit
+            list(pool.map(log.record_decision, decisions))
+        log.record_events(events)
+
+
+def run(shop: Shop, *arguments: str) -> str:
+    done = CliRunner().invoke(app, [*arguments, "--home", str(shop.settings.home)])
+    assert done.exit_code == 0, (done.output, done.exception)
+    return str(done.output)
+
+
+def impressions(shop: Shop, *policy: str) -> int:
+    report: Any = json.loads(run(shop, "analyze", "--json", *policy))
+    return sum(int(arm["impressions"]) for arm in report["arms"])
+
+
+@pytest.fixture
+def two_tables(shop: Shop) -> Shop:
+    """19 impressions under the older table, then 30 under the newest; one page was left open."""
+    publish(shop, "version-9")
+    old = [decision(shop, "version-9", n) for n in range(20)]
+    came_back(shop, old[:19], [False] * 19)
+    publish(shop, "version-10")
+    new = [decision(shop, "version-10", n) for n in range(30)]
+    came_back(shop, new, [False] * 30, at=NOON + 1000)
+    came_back(shop, old[19:], [False], at=NOON + 1330)
+    return shop
+
+
+def test_a_policy_is_analysed_alone(two_tables: Shop) -> None:
+    assert impressions(two_tables) == 50
+    assert impressions(two_tables, "--policy", "version-9") == 20
+    assert impressions(two_tables, "--policy", "version-10") == 30
+
+
+def test_the_last_policy_is_the_table_that_is_served_whatever_clients_clocks_say(
+    two_tables: Shop,
+) -> None:
+    assert impressions(two_tables, "--policy", "last") == 30
+    assert two_tables.policies == ["version-9", "version-10"]
+
+
+def test_no_ranker_is_promoted_without_the_flag_whatever_the_evidence_says(shop: Shop) -> None:
+    publish(shop, "v1")
+    rng = np.random.default_rng(1)
+    shown = rng.integers(len(SHOWN), size=4000)
+    decisions = [decision(shop, "v1", n, int(style)) for n, style in enumerate(shown)]
+    rate = [3 * truth(d.segment, next(s for s in SHOWN if s.key == d.style_key)) for d in decisions]
+    came_back(shop, decisions, [bool(hit) for hit in rng.random(len(rate)) < rate])
+
+    before = shop.tracker.champion()
+    said = run(shop, "retrain")
+    assert "; promoted" in said  # the evidence is for it
+    assert "is registered, the champion stays" in said
+    assert shop.tracker.champion() == before
+    version = shop.tracker.history()[-1].version
+    said = run(shop, "retrain", "--promote-if-better")
+    assert f"version {version} is champion now" in said
+    assert shop.tracker.champion() == version
