@@ -216,6 +216,25 @@ def test_slates_that_were_not_shown_whole_are_left_out_and_counted():
         judge(none)
 
 
+def test_slates_of_which_a_variant_was_withdrawn_are_left_out_and_counted():
+    """The photo took its chance over, half-way: weighed as if nothing had happened, it misleads."""
+    before = log()
+    place = (before["segment"] == "g0") & (before["product"] == "p0") & (before["arm"] != "control")
+    late = place & (before.index > len(before) / 2)
+    gone = late & (before["style_key"] == SHOWN[1].key)
+    after = before.assign(
+        style_key=before["style_key"].mask(gone, ORIGINAL.key),
+        propensity=before["propensity"].mask(
+            gone | (late & (before["style_key"] == ORIGINAL.key)), 2 / len(SHOWN)
+        ),
+    )
+    report, chosen = judge(after, tables=[TABLE]), before["arm"] != "control"
+    assert report.coverage == pytest.approx(1 - place.sum() / chosen.sum())
+    assert ("v1", "g0", "p0") not in judged(after, [TABLE])[1]
+    assert ("v1", "g0", "p1") in judged(after, [TABLE])[1]
+    assert judged(before, [TABLE])[2] == 1.0
+
+
 def test_known_slates_are_used_as_given():
     assert judge(tables=[TABLE]) == judge()
     missing = log()[(log()["product"] != "p0") | (log()["style_key"] != SHOWN[1].key)]

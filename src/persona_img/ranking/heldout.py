@@ -65,17 +65,45 @@ def observed_slates(feedback: pd.DataFrame) -> ServedSlates:
 def judged(
     feedback: pd.DataFrame, tables: Iterable[DecisionTable]
 ) -> tuple[pd.DataFrame, ServedSlates, float]:
-    """Impressions with a choice and a known slate, the slates, and the share that was kept."""
+    """Impressions with a choice and a known slate, the slates, and the share that was kept.
+
+    A slate of which a variant was withdrawn while it was served is not known: from the log nobody
+    can tell which impressions still had the choice of it.
+    """
     chosen = feedback[feedback["arm"] != CONTROL]
     if chosen.empty:
         raise NotEnoughData("no impression outside control; serve the personalized arm first")
-    known = {**observed_slates(chosen), **served_slates(tables)}
+    served = list(tables)
+    known = {**observed_slates(chosen), **served_slates(served)}
+    for place in _changed(chosen, served):
+        known.pop(place, None)
     kept = chosen[[place in known for place in _places(chosen)]]
     if kept.empty:
         raise NotEnoughData("no slate was shown whole; pass the tables that were served")
     # Sums of floats depend on the order; the order of the log must not.
     ordered = kept.sort_values(["decision_id", "shown_at", "position", "clicked"], kind="stable")
     return ordered, known, len(kept) / len(chosen)
+
+
+def _changed(chosen: pd.DataFrame, tables: Iterable[DecisionTable]) -> set[tuple[str, str, str]]:
+    """Slates whose original photo, and no other style, was shown with more chance than planned.
+
+    That is how serving logs a withdrawal: the photo takes over what the variant had.
+    """
+    planned = {
+        (table.policy_version, segment, product): {c.style.key: c.probability for c in s.candidates}
+        for table in tables
+        for (segment, product), s in table.slates.items()
+    }
+    more, wrong = set(), set()
+    logged = zip(_places(chosen), chosen["style_key"], chosen["propensity"], strict=True)
+    for place, key, chance in logged:
+        excess = chance - planned.get(place, {}).get(key, chance)
+        if key == ORIGINAL.key and excess > _SUM_TOLERANCE:
+            more.add(place)
+        elif abs(excess) > _SUM_TOLERANCE:
+            wrong.add(place)
+    return more - wrong
 
 
 def contributions(

@@ -211,7 +211,10 @@ def _problem(
 ) -> str:
     """What forbids to trust the estimate; empty where nothing does."""
     if coverage < gate.least_coverage:
-        return f"only {coverage:.0%} of the impressions have a whole slate; pass the tables served"
+        return (
+            f"only {coverage:.0%} of the impressions have a whole slate; pass the tables served, "
+            "and after withdrawals serve a new one"
+        )
     if effective < gate.least_effective:
         return f"the log is worth only {effective:.0%} of its size for the challenger"
     if max_weight > gate.most_weight:
