@@ -15,7 +15,7 @@ from persona_img.domain.catalog import Catalog
 from persona_img.domain.decision import DecisionTable
 from persona_img.domain.feedback import FEEDBACK_COLUMNS
 from persona_img.domain.variant import State
-from persona_img.errors import NotEnoughData
+from persona_img.errors import InvalidInput, NotEnoughData
 from persona_img.profiles.frame import FrameFeatureSource
 from persona_img.rendering.base import RenderSettings
 from persona_img.rendering.proof.gate import RULES
@@ -125,6 +125,37 @@ def test_training_features_know_nothing_of_what_came_later(
     ]
     pd.testing.assert_frame_equal(made[0].features.segments, made[1].features.segments)
     assert made[0].segments == made[1].segments
+
+
+def test_a_history_outlives_its_products(
+    catalog: Catalog, shop: SimulatedShop, profiled: loop.Profiled, tmp_path: Path
+) -> None:
+    past = shop.interactions(30, AS_OF)
+    gone = past.assign(product="gone-01")
+    made, none = FrameFeatureSource(tmp_path / "made"), FrameFeatureSource(tmp_path / "none")
+    given = {"as_of": AS_OF, "count": 3, "least": 20, "seed": 1}
+    both = loop.profile(pd.concat([past, gone]), catalog, made, **given)
+    assert both.segments == profiled.segments
+    assert "gone-01" not in both.features.products.index
+    with pytest.raises(NotEnoughData, match="are products named alike"):
+        loop.profile(gone, catalog, none, **given)
+
+
+def test_times_without_a_zone_are_refused_before_anything_else(
+    catalog: Catalog, shop: SimulatedShop, tmp_path: Path
+) -> None:
+    naive = shop.interactions(30, AS_OF)
+    naive["occurred_at"] = naive["occurred_at"].dt.tz_localize(None)
+    for wrong in (naive, naive.astype({"occurred_at": str})):
+        with pytest.raises(InvalidInput, match="give times with a time zone"):
+            loop.profile(
+                wrong, catalog, FrameFeatureSource(tmp_path), as_of=AS_OF, count=3, least=20, seed=1
+            )
+    with pytest.raises(InvalidInput, match="no column occurred_at"):
+        loop.profile(
+            naive.rename(columns={"occurred_at": "timestamp"}), catalog,
+            FrameFeatureSource(tmp_path), as_of=AS_OF, count=3, least=20, seed=1,
+        )  # fmt: skip
 
 
 def test_a_second_rendering_makes_nothing_anew(

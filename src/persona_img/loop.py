@@ -14,6 +14,7 @@ from persona_img.domain.style import Style, StyleSpace
 from persona_img.domain.variant import VariantRecord
 from persona_img.errors import LowMaskConfidence, NotEnoughData, RenderRejected
 from persona_img.imaging.photo import load_photo
+from persona_img.profiles.base import interactions_checked
 from persona_img.profiles.factors import fit_factors
 from persona_img.profiles.features import product_features, segment_features
 from persona_img.profiles.profile import build_product_profiles, build_profiles
@@ -103,7 +104,8 @@ def profile(
     What the ranker learns from is read back point-in-time; what serving uses is read online.
 
     Args:
-        interactions: shopper, product, kind, occurred_at; those from ``as_of`` on are not used.
+        interactions: shopper, product, kind, occurred_at; those from ``as_of`` on, and of products
+            that the catalogue has not, are not used.
         catalog: Products.
         source: Where features live.
         as_of: Moment of the snapshot, with a time zone.
@@ -111,10 +113,17 @@ def profile(
         least: Fewest shoppers a segment may have.
         seed: Of factors and segments.
     """
-    past = interactions[interactions["occurred_at"] < as_of]
+    checked = interactions_checked(interactions)
+    products = list(catalog)
+    past = checked[checked["occurred_at"] < as_of]
     if past.empty:
         raise NotEnoughData(f"no interaction before {as_of.isoformat()}; load some history first")
-    products = list(catalog)
+    # A history outlives its products: what is sold no more, or not listed yet, stops nothing.
+    past = past[past["product"].isin([p.product for p in products])]
+    if past.empty:
+        raise NotEnoughData(
+            "no interaction before then is of a product of the catalogue; are products named alike?"
+        )
     factors = fit_factors(past, seed=seed)
     profiles = build_profiles(past, factors, products, as_of)
     groups = fit_segments(profiles, count=count, least=least, seed=seed)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from persona_img.domain.decision import DecisionTable, Ranking
     from persona_img.domain.style import Style, StyleSpace
     from persona_img.domain.variant import VariantRecord
+    from persona_img.ingest.store import Interactions
     from persona_img.profiles.base import FeatureSource
     from persona_img.ranking.base import Ranker
     from persona_img.ranking.promotion import PromotionReport
@@ -45,7 +46,9 @@ if TYPE_CHECKING:
     from persona_img.tracking.base import Tracker
     from persona_img.variants.store import VariantStore
 
-_EVERYTHING_BUT_VARIANTS = ("catalog", "features", "tables", "mlflow", "rankers", "decisions")
+_EVERYTHING_BUT_VARIANTS = (
+    "catalog", "interactions", "features", "tables", "mlflow", "rankers", "decisions",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,14 @@ class Shop:
     def catalog(self) -> Catalog:
         """The products, as the table lists them now."""
         return Catalog.load(self.workspace.catalog)
+
+    @cached_property
+    def interactions(self) -> Interactions:
+        """What shoppers did: a history, file by file."""
+        from persona_img.ingest.store import Interactions
+
+        earlier = self.workspace.root / "tables" / "interactions.parquet"
+        return Interactions(self.workspace.interactions, earlier)
 
     @cached_property
     def features(self) -> FeatureSource:
@@ -208,7 +219,7 @@ class Shop:
             NotEnoughData: none before ``as_of``.
         """
         profiled = loop.profile(
-            self.workspace.table("interactions"),
+            self.interactions.frame(),
             self.catalog,
             self.features,
             as_of=as_of or _now(),

@@ -62,6 +62,11 @@ class Workspace:
         return self.root / "catalog" / "products.csv"
 
     @property
+    def interactions(self) -> Path:
+        """What shoppers did."""
+        return self.root / "interactions"
+
+    @property
     def features(self) -> Path:
         """Feature store: definitions' registry, offline and online data."""
         return self.root / "features"

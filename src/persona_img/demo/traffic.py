@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from persona_img.errors import StoreConflict
+from persona_img.ingest.fields import SIMULATED
 from persona_img.simulate.shop import SimulatedShop
 from persona_img.simulate.traffic import drive
 
@@ -32,13 +33,13 @@ def simulate_history(
     Raises:
         StoreConflict: the shop holds interactions of real shoppers.
     """
-    if shop.workspace.has_table("interactions") and not shop.simulated:
+    if any(source.name != SIMULATED for source in shop.interactions.sources()):
         raise StoreConflict(
             f"{shop.workspace.root}: holds interactions of real shoppers; simulate in another home"
         )
     interactions = shoppers.interactions(days, until)
     shop.mark_simulated()
-    shop.workspace.save_table("interactions", interactions)
+    shop.interactions.append(interactions, source=SIMULATED, replace=True)
     return interactions
 
 
