@@ -24,8 +24,8 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from persona_img.ingest.columns import Columns
-from persona_img.ingest.store import Interactions
+from persona_img.ingest.interactions.columns import Columns
+from persona_img.ingest.interactions.store import Interactions
 
 PIECE = 500_000
 MAPPED = "shopper=user_id,product=sku,kind=event,occurred_at=ts"

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from persona_img.domain.decision import DecisionTable, Ranking
     from persona_img.domain.style import Style, StyleSpace
     from persona_img.domain.variant import VariantRecord
-    from persona_img.ingest.store import Interactions
+    from persona_img.ingest.interactions.store import Interactions
     from persona_img.profiles.base import FeatureSource
     from persona_img.ranking.base import Ranker
     from persona_img.ranking.promotion import PromotionReport
@@ -131,7 +131,7 @@ class Shop:
     @cached_property
     def interactions(self) -> Interactions:
         """What shoppers did: a history, file by file."""
-        from persona_img.ingest.store import Interactions
+        from persona_img.ingest.interactions.store import Interactions
 
         earlier = self.workspace.root / "tables" / "interactions.parquet"
         return Interactions(self.workspace.interactions, earlier)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from persona_img.cli.home import Home, Json, add
-from persona_img.ingest.columns import exports
+from persona_img.ingest.interactions.columns import exports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from persona_img.ingest.parts import Summary
-    from persona_img.ingest.source import Added, Source
+    from persona_img.ingest.interactions.parts import Summary
+    from persona_img.ingest.interactions.source import Added, Source
     from persona_img.shop import Shop
 
 _SAID = 10
@@ -83,7 +83,7 @@ def interactions_add(
 
     Every row that cannot be used is refused and listed with its reason in a file.
     """
-    from persona_img.ingest.columns import Columns
+    from persona_img.ingest.interactions.columns import Columns
     from persona_img.shop import Shop
 
     columns = Columns.of(

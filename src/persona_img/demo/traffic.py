@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from persona_img.errors import StoreConflict
-from persona_img.ingest.fields import SIMULATED
+from persona_img.ingest.interactions.fields import SIMULATED
 from persona_img.simulate.shop import SimulatedShop
 from persona_img.simulate.traffic import drive
 

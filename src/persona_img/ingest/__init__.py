@@ -1,1 +1,1 @@
-"""A shop's own interactions on their way in: read in pieces, checked, kept once."""
+"""A shop's own data on its way in: read, checked, every refused row named with its reason."""

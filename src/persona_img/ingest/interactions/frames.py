@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from persona_img.errors import InvalidInput
-from persona_img.ingest.base import SCHEMA, refused
-from persona_img.ingest.fields import KINDS, REQUIRED
-from persona_img.ingest.names import texts
+from persona_img.ingest.interactions.base import SCHEMA, refused
+from persona_img.ingest.interactions.fields import KINDS, REQUIRED
+from persona_img.ingest.interactions.names import texts
 
 
 def table_of(frame: pd.DataFrame, source: str) -> pa.Table:

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from persona_img.errors import InvalidInput
-from persona_img.ingest import csv_files, json_files, parquet_files
-from persona_img.ingest.base import Reject, Table
-from persona_img.ingest.contents import Contents
-from persona_img.ingest.csv_files import CsvTable
-from persona_img.ingest.json_files import JsonTable
-from persona_img.ingest.parquet_files import ParquetTable
+from persona_img.ingest.interactions import csv_files, json_files, parquet_files
+from persona_img.ingest.interactions.base import Reject, Table
+from persona_img.ingest.interactions.contents import Contents
+from persona_img.ingest.interactions.csv_files import CsvTable
+from persona_img.ingest.interactions.json_files import JsonTable
+from persona_img.ingest.interactions.parquet_files import ParquetTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,15 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from persona_img.errors import InvalidInput
-from persona_img.ingest.base import Reject, Rows, is_text, plain
-from persona_img.ingest.fields import alike, split
+from persona_img.ingest.interactions.base import Reject, Rows, is_text, plain
+from persona_img.ingest.interactions.fields import alike, split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
 class ArrowPiece:
-    """Rows of columns: CSV and Parquet; see :class:`~persona_img.ingest.base.Piece`."""
+    """Rows of columns: CSV and Parquet; a :class:`~.base.Piece`."""
 
     def __init__(
         self, rows: Rows, columns: Mapping[str, pa.Array], bad: Sequence[Reject], done: float
@@ -28,18 +28,18 @@ class ArrowPiece:
         self._columns = columns
 
     def values(self, path: str) -> tuple[Rows, pa.Array]:
-        """See :class:`~persona_img.ingest.base.Piece`."""
+        """See :class:`~persona_img.ingest.interactions.base.Piece`."""
         name, rest = split(path, list(self._columns))
         return _walk(plain(self._columns[name]), rest, np.arange(len(self.rows)), path)
 
     def take(self, places: Rows) -> ArrowPiece:
-        """See :class:`~persona_img.ingest.base.Piece`."""
+        """See :class:`~persona_img.ingest.interactions.base.Piece`."""
         columns = {name: values.take(pa.array(places)) for name, values in self._columns.items()}
         return ArrowPiece(self.rows[places], columns, (), self.done)
 
 
 class JsonPiece:
-    """Rows of JSON objects; see :class:`~persona_img.ingest.base.Piece`."""
+    """Rows of JSON objects; see :class:`~persona_img.ingest.interactions.base.Piece`."""
 
     def __init__(
         self, rows: Rows, objects: Sequence[Mapping[str, Any]], bad: Sequence[Reject], done: float
@@ -48,7 +48,7 @@ class JsonPiece:
         self.objects = objects
 
     def values(self, path: str) -> tuple[Rows, pa.Array]:
-        """See :class:`~persona_img.ingest.base.Piece`."""
+        """See :class:`~persona_img.ingest.interactions.base.Piece`."""
         places: list[int] = []
         found: list[str | None] = []
         parts = path.split(".")
@@ -59,7 +59,7 @@ class JsonPiece:
         return np.array(places, np.int64), pa.array(found, pa.string())
 
     def take(self, places: Rows) -> JsonPiece:
-        """See :class:`~persona_img.ingest.base.Piece`."""
+        """See :class:`~persona_img.ingest.interactions.base.Piece`."""
         return JsonPiece(self.rows[places], [self.objects[i] for i in places], (), self.done)
 
 

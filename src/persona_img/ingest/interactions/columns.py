@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from persona_img.assets import ASSETS
 from persona_img.errors import InvalidInput
-from persona_img.ingest.fields import FIELDS, KINDS, REQUIRED, alike, split
+from persona_img.ingest.interactions.fields import FIELDS, KINDS, REQUIRED, alike, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +38,7 @@ class Columns:
         kind: Where every row is of this one kind.
         skip_others: Whether rows of other kinds are only counted; else they are refused.
         timezone: Where clocks stood that told times without a zone.
-        time_format: See :class:`~persona_img.ingest.times.Times`.
+        time_format: See :class:`~persona_img.ingest.interactions.times.Times`.
         encoding: Of texts; None finds out.
         delimiter: Between cells; None finds out.
         export: The known export, or nothing.

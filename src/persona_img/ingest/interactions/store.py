@@ -17,20 +17,20 @@ import pandas as pd
 import pyarrow as pa
 
 from persona_img.errors import InvalidInput, NotFound, StoreConflict
-from persona_img.ingest.base import SCHEMA
-from persona_img.ingest.contents import SUFFIXES, Contents, tables_in
-from persona_img.ingest.fields import SIMULATED
-from persona_img.ingest.frames import table_of
-from persona_img.ingest.parts import Parts, Summary, batches, parts_of
-from persona_img.ingest.shelf import Shelf
-from persona_img.ingest.source import Added, Source
-from persona_img.ingest.staging import EVENTS, REJECTS, NothingUsable, stage
-from persona_img.ingest.times import Times
+from persona_img.ingest.interactions.base import SCHEMA
+from persona_img.ingest.interactions.contents import SUFFIXES, Contents, tables_in
+from persona_img.ingest.interactions.fields import SIMULATED
+from persona_img.ingest.interactions.frames import table_of
+from persona_img.ingest.interactions.parts import Parts, Summary, batches, parts_of
+from persona_img.ingest.interactions.shelf import Shelf
+from persona_img.ingest.interactions.source import Added, Source
+from persona_img.ingest.interactions.staging import EVENTS, REJECTS, NothingUsable, stage
+from persona_img.ingest.interactions.times import Times
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-    from persona_img.ingest.columns import Columns
+    from persona_img.ingest.interactions.columns import Columns
 
 _SCAN = 0.15
 

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from persona_img.errors import InvalidInput
-from persona_img.ingest.columns import Columns
-from persona_img.ingest.snowplow import enriched
-from persona_img.ingest.source import Source
-from persona_img.ingest.store import Interactions
+from persona_img.ingest.interactions.columns import Columns
+from persona_img.ingest.interactions.snowplow import enriched
+from persona_img.ingest.interactions.source import Source
+from persona_img.ingest.interactions.store import Interactions
 
-EXPORTS = Path(__file__).parents[1] / "data" / "exports"
+EXPORTS = Path(__file__).parents[2] / "data" / "exports"
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 GAME = [
     ("a-11", "507f1f77", "view", "2026-03-01 09:00:02.420000"),

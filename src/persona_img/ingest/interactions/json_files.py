@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persona_img.errors import InvalidInput
-from persona_img.ingest.base import Reject
-from persona_img.ingest.nested import JsonPiece
+from persona_img.ingest.interactions.base import Reject
+from persona_img.ingest.interactions.nested import JsonPiece
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from persona_img.ingest.contents import Contents
+    from persona_img.ingest.interactions.contents import Contents
 
 _LINES = 20_000
 _BYTES = 16 << 20
@@ -37,7 +37,7 @@ def parse(line: str) -> Mapping[str, Any]:
 
 
 class JsonTable:
-    """A file of lines that are objects; see :class:`~persona_img.ingest.base.Table`.
+    """A file of lines that are objects; see :class:`~persona_img.ingest.interactions.base.Table`.
 
     Args:
         contents: The file.
@@ -64,7 +64,7 @@ class JsonTable:
         self.names = list(names)
 
     def pieces(self, paths: Sequence[str]) -> Iterator[JsonPiece]:
-        """See :class:`~persona_img.ingest.base.Table`."""
+        """See :class:`~persona_img.ingest.interactions.base.Table`."""
         return self._pieces()
 
     def _pieces(self) -> Iterator[JsonPiece]:

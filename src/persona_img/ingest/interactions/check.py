@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from persona_img.ingest.base import (
+from persona_img.ingest.interactions.base import (
     EVENT,
     SCHEMA,
     Piece,
@@ -20,15 +20,15 @@ from persona_img.ingest.base import (
     refused,
     single,
 )
-from persona_img.ingest.fields import KINDS, REQUIRED
-from persona_img.ingest.names import Named, texts
+from persona_img.ingest.interactions.fields import KINDS, REQUIRED
+from persona_img.ingest.interactions.names import Named, texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from persona_img.ingest.base import Reasons
-    from persona_img.ingest.columns import Columns
-    from persona_img.ingest.times import Times
+    from persona_img.ingest.interactions.base import Reasons
+    from persona_img.ingest.interactions.columns import Columns
+    from persona_img.ingest.interactions.times import Times
 
 _SHOWN = 80
 _MOST_KINDS = 1000

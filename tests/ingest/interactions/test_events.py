@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persona_img.ingest.events import Seen
+from persona_img.ingest.interactions.events import Seen
 
 # From all over the range, so that they fall into several buckets, and a few that meet.
 events = st.integers(0, 40).map(lambda one: one * (2**64 // 41)) | st.integers(0, 2**64 - 1)
@@ -21,7 +21,7 @@ def test_each_event_is_kept_once_whatever_order_it_comes_in(
     tmp_path_factory: pytest.TempPathFactory, in_memory: int, files: list[list[int | None]]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("persona_img.ingest.events._IN_MEMORY", in_memory)
+        patch.setattr("persona_img.ingest.interactions.events._IN_MEMORY", in_memory)
         check(tmp_path_factory, files)
 
 

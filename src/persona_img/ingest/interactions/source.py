@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from persona_img.ingest.parts import Summary
+    from persona_img.ingest.interactions.parts import Summary
 
 _ALIKE = ("paths", "kinds", "kind", "timezone", "time_format")
 

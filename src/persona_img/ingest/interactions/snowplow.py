@@ -6,12 +6,12 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from persona_img.ingest.contents import first_lines
+from persona_img.ingest.interactions.contents import first_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from persona_img.ingest.contents import Contents
+    from persona_img.ingest.interactions.contents import Contents
 
 _CELLS = 131
 _MOST = 140

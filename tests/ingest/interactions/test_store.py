@@ -18,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from persona_img.errors import InvalidInput, NotFound, StoreConflict
-from persona_img.ingest import parquet_files, parts
-from persona_img.ingest.columns import Columns
-from persona_img.ingest.store import Interactions
+from persona_img.ingest.interactions import parquet_files, parts
+from persona_img.ingest.interactions.columns import Columns
+from persona_img.ingest.interactions.store import Interactions
 
-CASES = Path(__file__).parents[1] / "data" / "cases"
+CASES = Path(__file__).parents[2] / "data" / "cases"
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 START = datetime(2026, 3, 1, tzinfo=UTC)
 PLAIN = Columns()
@@ -128,7 +128,7 @@ def test_nothing_usable_adds_nothing_and_says_why(store: Interactions, tmp_path:
 def test_reasons_do_not_grow_with_a_column_mapped_by_mistake(
     store: Interactions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("persona_img.ingest.staging._MOST_REASONS", 3)
+    monkeypatch.setattr("persona_img.ingest.interactions.staging._MOST_REASONS", 3)
     frame = some(9, kind=["view", *map(str, range(8))])
     source = store.add(csv_of(tmp_path / "f.csv", frame), PLAIN, now=NOW).sources[0]
     assert source.rejected == sum(source.reasons.values()) == 8
@@ -154,7 +154,7 @@ def test_a_file_counts_once_under_any_name(store: Interactions, tmp_path: Path) 
 def test_an_event_that_two_exports_hold_counts_once(
     store: Interactions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int
 ) -> None:
-    monkeypatch.setattr("persona_img.ingest.events._IN_MEMORY", in_memory)
+    monkeypatch.setattr("persona_img.ingest.interactions.events._IN_MEMORY", in_memory)
     march = csv_of(tmp_path / "march.csv", some(30))
     april = csv_of(tmp_path / "april.csv", some(30, 20))
     added = store.add([march, april], EVENTS, now=NOW)
@@ -317,8 +317,8 @@ def test_a_killed_import_leaves_the_store_as_it_was(store: Interactions, tmp_pat
     pd.concat([some(20_000, 10_000)] * 4).to_parquet(tmp_path / "second.parquet")
     code = (
         "import sys, time; from pathlib import Path; from datetime import datetime, UTC\n"
-        "from persona_img.ingest.store import Interactions\n"
-        "from persona_img.ingest.columns import Columns\n"
+        "from persona_img.ingest.interactions.store import Interactions\n"
+        "from persona_img.ingest.interactions.columns import Columns\n"
         "def told(name, done, rows):\n"
         "    if rows: print('half', flush=True); time.sleep(60)\n"
         "Interactions(Path(sys.argv[1])).add(Path(sys.argv[2]), Columns(), progress=told)"
@@ -346,7 +346,7 @@ def test_stopped_between_its_parts_and_the_manifest_it_starts_over(
 ) -> None:
     path = csv_of(tmp_path / "a.csv", some(10))
     with monkeypatch.context() as patch:
-        patch.setattr("persona_img.ingest.shelf.Shelf.write", lambda *_: 1 / 0)
+        patch.setattr("persona_img.ingest.interactions.shelf.Shelf.write", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             store.add(path, PLAIN, now=NOW)
     assert list((tmp_path / "interactions" / "sources").iterdir())

@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 
 from persona_img.errors import InvalidInput
-from persona_img.ingest.base import EVENT
-from persona_img.ingest.check import Check
-from persona_img.ingest.csv_files import CsvTable
-from persona_img.ingest.events import Seen
-from persona_img.ingest.fields import REQUIRED
-from persona_img.ingest.json_files import JsonTable
-from persona_img.ingest.parquet_files import ParquetTable
-from persona_img.ingest.parts import Parts, Summary, parts_of, without
-from persona_img.ingest.snowplow import enriched, is_enriched
-from persona_img.ingest.source import Source
-from persona_img.ingest.times import Times
+from persona_img.ingest.interactions.base import EVENT
+from persona_img.ingest.interactions.check import Check
+from persona_img.ingest.interactions.csv_files import CsvTable
+from persona_img.ingest.interactions.events import Seen
+from persona_img.ingest.interactions.fields import REQUIRED
+from persona_img.ingest.interactions.json_files import JsonTable
+from persona_img.ingest.interactions.parquet_files import ParquetTable
+from persona_img.ingest.interactions.parts import Parts, Summary, parts_of, without
+from persona_img.ingest.interactions.snowplow import enriched, is_enriched
+from persona_img.ingest.interactions.source import Source
+from persona_img.ingest.interactions.times import Times
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
-    from persona_img.ingest.base import Table
-    from persona_img.ingest.columns import Columns
-    from persona_img.ingest.contents import Contents
+    from persona_img.ingest.interactions.base import Table
+    from persona_img.ingest.interactions.columns import Columns
+    from persona_img.ingest.interactions.contents import Contents
 
 REJECTS = "rejects.csv"
 EVENTS = "events.u64"

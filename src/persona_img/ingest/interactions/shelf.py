@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from persona_img.errors import StoreConflict
-from persona_img.ingest.parts import parts_of
-from persona_img.ingest.source import Source
-from persona_img.ingest.staging import EVENTS, REJECTS
+from persona_img.ingest.interactions.parts import parts_of
+from persona_img.ingest.interactions.source import Source
+from persona_img.ingest.interactions.staging import EVENTS, REJECTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

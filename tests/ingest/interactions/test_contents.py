@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from persona_img.errors import InvalidInput
-from persona_img.ingest.contents import Contents, delimiter, first_lines, tables_in
+from persona_img.ingest.interactions.contents import Contents, delimiter, first_lines, tables_in
 
 HEAD = "shopper;product\n"
 

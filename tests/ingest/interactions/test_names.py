@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_img.errors import InvalidInput
-from persona_img.ingest.names import MISSING, texts
+from persona_img.ingest.interactions.names import MISSING, texts
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_img.errors import InvalidInput
-from persona_img.ingest.times import OLDEST, Times
+from persona_img.ingest.interactions.times import OLDEST, Times
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from persona_img.errors import InvalidInput
-from persona_img.ingest.base import is_text, plain, refused
+from persona_img.ingest.interactions.base import is_text, plain, refused
 
 if TYPE_CHECKING:
-    from persona_img.ingest.base import Reasons
+    from persona_img.ingest.interactions.base import Reasons
 
 MISSING = frozenset(
     ("", "null", "NULL", "Null", "None", "nan", "NaN", "<NA>", "N/A", "#N/A", "\\N",

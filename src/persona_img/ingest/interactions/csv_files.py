@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from persona_img.errors import InvalidInput
-from persona_img.ingest.base import Reject, Rows
-from persona_img.ingest.contents import Contents, delimiter, first_lines
-from persona_img.ingest.fields import split
-from persona_img.ingest.nested import ArrowPiece
+from persona_img.ingest.interactions.base import Reject, Rows
+from persona_img.ingest.interactions.contents import Contents, delimiter, first_lines
+from persona_img.ingest.interactions.fields import split
+from persona_img.ingest.interactions.nested import ArrowPiece
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ _UTF8 = ("utf-8", "utf-8-sig")
 
 
 class CsvTable:
-    """A CSV file; see :class:`~persona_img.ingest.base.Table`.
+    """A CSV file; see :class:`~persona_img.ingest.interactions.base.Table`.
 
     Args:
         contents: The file.
@@ -54,7 +54,7 @@ class CsvTable:
         self.what = f"CSV, {self._encoding.upper()}{guess}, separated by {between}"
 
     def pieces(self, paths: Sequence[str]) -> Iterator[ArrowPiece]:
-        """See :class:`~persona_img.ingest.base.Table`."""
+        """See :class:`~persona_img.ingest.interactions.base.Table`."""
         names = sorted({split(path, self.names)[0] for path in paths})
         places = [self.names.index(name) for name in names]
         # Columns by place: the header may hold a name twice, and bytes that are not UTF-8.

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from persona_img.errors import InvalidInput
-from persona_img.ingest.base import is_text, plain, refused
-from persona_img.ingest.names import utf8
+from persona_img.ingest.interactions.base import is_text, plain, refused
+from persona_img.ingest.interactions.names import utf8
 
 if TYPE_CHECKING:
-    from persona_img.ingest.base import Reasons
+    from persona_img.ingest.interactions.base import Reasons
 
 MOMENT = pa.timestamp("us", "UTC")
 OLDEST = datetime(1980, 1, 1, tzinfo=UTC)

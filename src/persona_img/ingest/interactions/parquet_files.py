@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from persona_img.errors import InvalidInput
-from persona_img.ingest.fields import split
-from persona_img.ingest.nested import ArrowPiece
+from persona_img.ingest.interactions.fields import split
+from persona_img.ingest.interactions.nested import ArrowPiece
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from persona_img.ingest.contents import Contents
+    from persona_img.ingest.interactions.contents import Contents
 
 _ROWS = 1 << 16
 _BUFFER = 1 << 20
@@ -23,7 +23,7 @@ _WRAPPERS = {"list", "element", "item", "array", "array_element", "bag"}
 
 
 class ParquetTable:
-    """A Parquet file; see :class:`~persona_img.ingest.base.Table`.
+    """A Parquet file; see :class:`~persona_img.ingest.interactions.base.Table`.
 
     Raises:
         InvalidInput: it is broken or encrypted.
@@ -41,7 +41,7 @@ class ParquetTable:
         self.names = self._file.schema_arrow.names
 
     def pieces(self, paths: Sequence[str]) -> Iterator[ArrowPiece]:
-        """See :class:`~persona_img.ingest.base.Table`."""
+        """See :class:`~persona_img.ingest.interactions.base.Table`."""
         names = sorted({split(path, self.names)[0] for path in paths})
         total, row = max(1, self._file.metadata.num_rows), 0
         try:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from persona_img.errors import InvalidInput
-from persona_img.ingest.columns import Columns, export_of, exports, named
-from persona_img.ingest.fields import KINDS
+from persona_img.ingest.interactions.columns import Columns, export_of, exports, named
+from persona_img.ingest.interactions.fields import KINDS
 
 PLAIN = ["shopper", "product", "kind", "occurred_at"]
 
