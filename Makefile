@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 HOME_DIR ?= demo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-quick test test-unit test-long check lint types imports eval-render bench bench-gpu serve dashboard mlflow clean help
+.PHONY: demo demo-quick test test-unit test-long check lint types imports docs eval-render bench bench-gpu serve dashboard mlflow clean help
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -31,7 +31,7 @@ test-long: $(VENV)/dev    ## the tests that take minutes each; CONTRIBUTING says
 	@tools/system-packages chromium
 	$(PYTEST) -m long
 
-check: lint types imports ## style, types and the architecture
+check: lint types imports docs ## style, types, the architecture and the documents
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
@@ -42,6 +42,9 @@ types: $(VENV)/dev
 
 imports: $(VENV)/dev
 	$(BIN)/lint-imports
+
+docs: $(VENV)/dev         ## the site, in site/; dead links and broken references fail
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 eval-render: $(VENV)/dev  ## masks, styles, proof, defects, speed of every source of backdrops
 	$(BIN)/persona-img eval-render --products experiments/render/products \

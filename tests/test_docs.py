@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import persona_img
 from persona_img.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -45,6 +46,22 @@ def test_every_package_in_the_picture_exists() -> None:
     picture = text.split("src/persona_img/\n")[1].split("experiments/")[0]
     for name in re.findall(r"^  ([a-z_]+(?:/|\.py))", picture, flags=re.M):
         assert (ROOT / "src" / "persona_img" / name).exists(), name
+
+
+@pytest.mark.parametrize(
+    "page", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("experiments/**/*.md")), ids=str
+)
+def test_no_link_is_dead(page: Path) -> None:
+    """The site's own pages are checked where it is built."""
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if not re.match(r"[a-z]+:", target):
+            assert (page.parent / target).exists(), target
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    told = re.findall(r"^::: persona_img\.[\w.]+\.(\w+)$", page, flags=re.M)
+    assert sorted(told) == sorted(persona_img.__all__)
 
 
 def listed(*command: str) -> list[str]:
