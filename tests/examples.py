@@ -14,7 +14,8 @@ from persona_img.imaging.photo import Photo
 if TYPE_CHECKING:
     from persona_img.rendering.base import Variant
 
-PHOTOS = Path(__file__).parent / "data" / "photos"
+DATA = Path(__file__).parent / "data"
+PHOTOS = DATA / "photos"
 STYLE = Style.of({"surface": "linen", "palette": "sage", "light": "side", "framing": "centred"})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from persona_img.domain.decision import Arms, DecisionTable, uniform
 from persona_img.domain.style import Style, StyleSpace
 from persona_img.domain.variant import VariantRecord
 from persona_img.errors import LowMaskConfidence, NotEnoughData, RenderRejected
-from persona_img.imaging.photo import load_photo
+from persona_img.imaging.photo import load_photo, pixel_digest
 from persona_img.profiles.base import interactions_checked
 from persona_img.profiles.factors import fit_factors
 from persona_img.profiles.features import product_features, segment_features
@@ -22,6 +22,7 @@ from persona_img.profiles.segments import fit_segments
 from persona_img.ranking.base import Policy, Ranker, RankingFeatures
 from persona_img.ranking.promotion import PromotionReport, compare
 from persona_img.ranking.slates import decision_table, plan_slates
+from persona_img.variants.store import photo_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +48,8 @@ class Profiled:
         default_segment: For shoppers nobody knows.
         features: What the ranker knows of segments and products.
         description: One row per segment: size, top categories, activity.
+        unlisted: Products that were met but are not in the catalogue, each with how many
+            interactions, which are not used.
     """
 
     as_of: datetime
@@ -54,6 +57,7 @@ class Profiled:
     default_segment: str
     features: RankingFeatures
     description: pd.DataFrame
+    unlisted: Mapping[str, int] = field(default_factory=dict)
 
     def save(self, workspace: Workspace) -> None:
         """Keep it for the next step of the loop."""
@@ -66,6 +70,7 @@ class Profiled:
                 "as_of": self.as_of.isoformat(),
                 "default_segment": self.default_segment,
                 "segments": dict(self.segments),
+                "unlisted": dict(self.unlisted),
             },
         )
 
@@ -86,6 +91,7 @@ class Profiled:
                 products=workspace.table("product-features"),
             ),
             description=workspace.table("segments"),
+            unlisted=stored.get("unlisted", {}),
         )
 
 
@@ -106,7 +112,7 @@ def profile(
     Args:
         interactions: shopper, product, kind, occurred_at; those from ``as_of`` on, and of products
             that the catalogue has not, are not used.
-        catalog: Products.
+        catalog: Products; those that are retired tell of tastes like the others.
         source: Where features live.
         as_of: Moment of the snapshot, with a time zone.
         count: Segments wanted.
@@ -119,10 +125,13 @@ def profile(
     if past.empty:
         raise NotEnoughData(f"no interaction before {as_of.isoformat()}; load some history first")
     # A history outlives its products: what is sold no more, or not listed yet, stops nothing.
-    past = past[past["product"].isin([p.product for p in products])]
+    listed = past["product"].isin([p.product for p in products])
+    unlisted = past["product"][~listed].value_counts()
+    past = past[listed]
     if past.empty:
         raise NotEnoughData(
-            "no interaction before then is of a product of the catalogue; are products named alike?"
+            "no interaction before then is of a product of the catalogue, e.g. "
+            f"{unlisted.index[0]!r}; are products named alike?"
         )
     factors = fit_factors(past, seed=seed)
     profiles = build_profiles(past, factors, products, as_of)
@@ -143,6 +152,7 @@ def profile(
         default_segment=groups.default,
         features=features,
         description=groups.describe(),
+        unlisted={str(name): int(count) for name, count in unlisted.items()},
     )
 
 
@@ -176,12 +186,12 @@ def plan(
     variants_per_product: int,
     seed: int,
 ) -> Slates:
-    """Which styles each segment may see of each product; the original is always among them."""
+    """Which styles each segment may see of each product on offer; the original is one of them."""
     return plan_slates(
         ranker,
         space,
         sorted(set(profiled.segments.values()) | {profiled.default_segment}),
-        [p.product for p in catalog],
+        [p.product for p in catalog.on_offer],
         size=slate,
         pool=variants_per_product,
         seed=seed,
@@ -249,6 +259,9 @@ def _make(
     """Runs in a worker: reads the store, writes nothing."""
     photo = load_photo(product.photo)
     seeds = {style: variant_seed(seed, product.product, style) for style in styles}
+    # A better mask of the same photograph makes other variants.
+    mask = None if photo.alpha is None else pixel_digest(photo.alpha)
+    made_of = photo_key(photo.digest, mask)
     made: list[_Made] = []
     missing = []
     for style in styles:
@@ -256,7 +269,7 @@ def _make(
         if withdrawn is not None:
             made.append((style, f"this style of the product was {withdrawn}"))
             continue
-        known = store.find(photo.digest, style, seeds[style], renderer.fingerprint())
+        known = store.find(made_of, style, seeds[style], renderer.fingerprint())
         if known is None:
             missing.append(style)
         else:

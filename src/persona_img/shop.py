@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from persona_img.domain.style import Style, StyleSpace
     from persona_img.domain.variant import VariantRecord
     from persona_img.ingest.interactions.store import Interactions
+    from persona_img.ingest.products.columns import ColumnCheck
+    from persona_img.ingest.products.reading import Batch
+    from persona_img.ingest.products.rows import Reading
+    from persona_img.ingest.products.shelf import Added
     from persona_img.profiles.base import FeatureSource
     from persona_img.ranking.base import Ranker
     from persona_img.ranking.promotion import PromotionReport
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
     from persona_img.reports.rounds import Round
     from persona_img.serving.decide import Decider
     from persona_img.tracking.base import Tracker
+    from persona_img.variants.showing import LiveCatalog
     from persona_img.variants.store import VariantStore
 
 _EVERYTHING_BUT_VARIANTS = (
@@ -137,6 +142,13 @@ class Shop:
         return Interactions(self.workspace.interactions, earlier)
 
     @cached_property
+    def live_catalog(self) -> LiveCatalog:
+        """The products, for what asks for them at every decision."""
+        from persona_img.variants.showing import LiveCatalog
+
+        return LiveCatalog(self.workspace.catalog)
+
+    @cached_property
     def features(self) -> FeatureSource:
         """The feature store."""
         return wiring.feature_source(self.settings, self.workspace)
@@ -186,27 +198,84 @@ class Shop:
 
     # Products and shoppers
 
-    def add_products(self, products: Iterable[Product]) -> Catalog:
-        """Add products; their photos are copied beside the table.
+    def add_products(
+        self,
+        source: str | Path | Iterable[Product],
+        reading: Reading | None = None,
+        *,
+        skip_bad: bool = False,
+        on_columns: Callable[[ColumnCheck], None] = lambda _: None,
+        on_photo: Callable[[int, int], None] = lambda done, of: None,
+        on_copied: Callable[[int, int], None] = lambda done, of: None,
+        on_checked: Callable[[Batch], None] = lambda _: None,
+    ) -> Added:
+        """Add products, or update known ones; their photos are copied beside the table.
+
+        Every row is checked and every photo opened before anything is written. What a table has
+        no column for stays as it is, so that a table of skus and prices is one of new prices.
+
+        Args:
+            source: A table (CSV, Parquet, JSON) with a row per product; a photo or a folder of
+                photos, each a product named after its file; or products.
+            reading: How to read a table, and what is the same for all.
+            skip_bad: Add the other rows where some are wrong.
+            on_columns: Told what the columns are taken for, before a row is read.
+            on_photo: Told how many photos of how many were opened.
+            on_copied: Told how many photos of how many were copied.
+            on_checked: Told what was found, before anything is written; may raise to stop it.
 
         Raises:
-            BadCatalog: a product is known already.
-            BadPhoto: a photo cannot be used; nothing was added.
+            InvalidInput: the source cannot be read.
+            BadCatalog: rows break rules, all of them named; then nothing is added.
+            StoreConflict: somebody else changed the catalogue meanwhile.
         """
-        from persona_img.imaging.photo import load_photo
+        from persona_img.ingest.products.reading import read_products
+        from persona_img.ingest.products.rows import Reading
+        from persona_img.ingest.products.shelf import Shelf
 
-        new = list(products)
-        known = list(self.catalog) if self.workspace.catalog.exists() else []
-        for product in new:
-            load_photo(product.photo)  # all are read before anything is written
-        folder = self.workspace.catalog.parent / "photos"
-        copied = [replace(p, photo=folder / p.photo.name) for p in new]
-        catalog = Catalog([*known, *copied])
-        folder.mkdir(parents=True, exist_ok=True)
-        for product, copy in zip(new, copied, strict=True):
-            shutil.copyfile(product.photo, copy.photo)
-        catalog.save(self.workspace.catalog)
-        return catalog
+        shelf = Shelf(self.workspace.catalog)
+        batch = read_products(
+            source,
+            reading or Reading(),
+            known=frozenset(p.product for p in shelf.catalog),
+            known_photo=shelf.known_photo,
+            workers=self.settings.render.workers,
+            on_columns=on_columns,
+            on_photo=on_photo,
+        )
+        on_checked(batch)
+        if not skip_bad:
+            batch.refuse()
+        return shelf.add(batch.entries, self.settings.render.workers, on_copied)
+
+    def retire_products(self, products: Iterable[str], reason: str) -> list[Product]:
+        """Take products off offer: they are shown as photographed and no longer planned.
+
+        What was shown and counted of them stays, and so do their variants.
+
+        Returns:
+            Those that were on offer until now.
+
+        Raises:
+            InvalidInput: no reason.
+            NotFound: one of them is not in the catalogue; then none is retired.
+        """
+        from persona_img.ingest.products.shelf import Shelf
+
+        return Shelf(self.workspace.catalog).retire(products, reason)
+
+    def restore_products(self, products: Iterable[str]) -> list[Product]:
+        """Bring retired products back; the next table has them again.
+
+        Returns:
+            Those that were retired until now.
+
+        Raises:
+            NotFound: one of them is not in the catalogue; then none is brought back.
+        """
+        from persona_img.ingest.products.shelf import Shelf
+
+        return Shelf(self.workspace.catalog).restore(products)
 
     def profile(self, as_of: datetime | None = None) -> loop.Profiled:
         """Interactions to factors, profiles and segments; published to the feature store.
@@ -261,7 +330,7 @@ class Shop:
             if segment not in known:
                 raise InvalidInput(f"segment {segment!r}: there are {', '.join(known)}; choose one")
         catalog = self.catalog
-        wanted = [catalog[p] for p in products] if products else list(catalog)
+        wanted = [catalog[p] for p in products] if products else list(catalog.on_offer)
         ranker, _ = self.champion()
         styles = self.space.styles()
         for segment in segments or known:
@@ -380,14 +449,20 @@ class Shop:
         self.variants.ledger.restore_style(product, style, by=by, reason=reason)
 
     def verify(self) -> list[tuple[VariantRecord, VerifyReport]]:
-        """Every stored variant of a product in the catalogue against its photograph."""
+        """Every stored variant of a product in the catalogue against its photograph.
+
+        Those of a photo that the product had before are left out: they are not shown.
+        """
         from persona_img.imaging.photo import load_photo
         from persona_img.rendering.proof.certificate import verify
 
         catalog, found = self.catalog, []
         for record in self.variants.records():
             if record.product in catalog:
-                photo = load_photo(catalog[record.product].photo)
+                product = catalog[record.product]
+                if product.photo_digest not in ("", record.certificate.photo):
+                    continue
+                photo = load_photo(product.photo)
                 found.append((record, verify(self.variants.path(record.digest), photo)))
         return found
 
@@ -400,6 +475,7 @@ class Shop:
             NotFound: nothing was prepared yet.
         """
         from persona_img.serving.decide import Decider
+        from persona_img.variants.showing import Showing
 
         table, log = self.table, wiring.event_log(self.workspace)
         try:
@@ -408,7 +484,7 @@ class Shop:
                 wiring.arms(self.settings),
                 log,
                 change_budget=self.settings.test.change_budget,
-                servable=self.variants.is_servable,
+                servable=Showing(self.variants, self.live_catalog),
             )
         except BaseException:
             log.close()
@@ -420,7 +496,7 @@ class Shop:
 
         return create_app(
             decider,
-            self.catalog,
+            self.live_catalog,
             self.variants.servable_path,
             tokens=self.settings.serve.tokens,
         )

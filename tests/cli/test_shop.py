@@ -76,17 +76,6 @@ def test_ranking_is_told_as_json_and_an_unknown_segment_is_named(home: Path) -> 
     assert "choose one" in run(home, "rank", "--segment", "martians", status=2)
 
 
-def test_a_product_is_not_added_twice_and_nothing_is_half_added(home: Path, tmp_path: Path) -> None:
-    before = (home / "catalog" / "products.csv").read_bytes()
-    add = ("--category", "dress", "--licence", "own")
-    assert "dress-01" in run(home, "catalog", "add", PHOTOS / "dress-01.jpg", *add, status=2)
-    (tmp_path / "a.jpg").write_bytes((PHOTOS / "dress-01.jpg").read_bytes())
-    (tmp_path / "b.jpg").write_bytes(b"no picture")
-    assert "b.jpg" in run(home, "catalog", "add", tmp_path, *add, status=2)
-    assert (home / "catalog" / "products.csv").read_bytes() == before
-    assert not (home / "catalog" / "photos" / "a.jpg").exists()
-
-
 @pytest.mark.parametrize(
     ("command", "says"),
     [

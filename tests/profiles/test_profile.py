@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -139,6 +140,29 @@ def test_factors_of_the_future_are_refused(few: Factors) -> None:
         with pytest.raises(InvalidInput, match="fit them with as_of"):
             build(HISTORY, few, PRODUCTS, moment)
         build(HISTORY, few, PRODUCTS, moment + timedelta(microseconds=1))
+
+
+def test_retired_products_tell_of_tastes_like_others(few: Factors) -> None:
+    retired = [replace(p, retired="sold out") for p in PRODUCTS]
+    assert_frame_equal(
+        build_profiles(HISTORY, few, retired, AS_OF), build_profiles(HISTORY, few, PRODUCTS, AS_OF)
+    )
+
+
+def test_prices_of_two_currencies_are_not_compared(few: Factors) -> None:
+    money = {"boot": (100.0, "EUR"), "clog": (50.0, "EUR"), "fez": (9000.0, "JPY")}
+    products = [
+        replace(p, price=money.get(p.product, (np.nan, ""))[0],
+                currency=money.get(p.product, (np.nan, ""))[1])
+        for p in PRODUCTS
+    ]  # fmt: skip
+    table = build_product_profiles(HISTORY, few, products, AS_OF).set_index("product")
+    assert table.loc["boot", "price"] == 100.0
+    assert np.isnan(table.loc["fez", "price"])
+    levels = build_profiles(HISTORY, few, products, AS_OF).set_index("shopper")["price_level"]
+    # ann: boot 4 of rank 1, fez 1 alone in its currency, so of rank 1 as well; bob: clog of 1/2.
+    assert levels["ann"] == pytest.approx(1)
+    assert levels["bob"] == pytest.approx(0.5)
 
 
 def test_what_is_not_in_the_catalogue_is_an_error(few: Factors) -> None:

@@ -10,6 +10,7 @@ import typer
 import persona_img
 from persona_img.cli import (
     abtest,
+    catalog,
     demo,
     editing,
     evaluation,
@@ -35,6 +36,7 @@ app = typer.Typer(
 _GROUPS = (
     pictures,
     editing,
+    catalog,
     shop,
     interactions,
     variants,

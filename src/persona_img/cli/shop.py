@@ -1,10 +1,9 @@
-"""Commands that prepare a shop: products, profiles, styles and variants."""
+"""Commands that prepare a shop: profiles, styles and variants."""
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,34 +13,9 @@ from persona_img.cli.home import Home, Json, add
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    catalog = typer.Typer(help="The product table.", no_args_is_help=True)
-    example = "persona-img catalog add photos/ --category mug --licence CC0-1.0"
-    add(catalog, catalog_add, example, name="add")
-    app.add_typer(catalog, name="catalog")
     add(app, profile, "persona-img profile")
     add(app, rank, "persona-img rank --segment home-cooks --top 5")
     add(app, prepare, "persona-img prepare")
-
-
-def catalog_add(
-    source: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
-    category: Annotated[str, typer.Option(help="What kind of thing, e.g. shoes.")],
-    licence: Annotated[str, typer.Option(help="Licence of the photos, e.g. CC0-1.0 or own.")],
-    credit: Annotated[str, typer.Option(help="Whom to name.")] = "",
-    home: Home = None,
-) -> None:
-    """Add products, one per photo, named after its file; photos are copied beside the table."""
-    from persona_img.domain.catalog import Product
-    from persona_img.imaging.photo import list_photos
-    from persona_img.shop import Shop
-
-    shop = Shop.open(home)
-    added = [
-        Product(path.stem, category, path.stem.replace("-", " "), path, licence, credit)
-        for path in list_photos(source)
-    ]
-    catalog = shop.add_products(added)
-    print(f"{len(added)} added, {len(catalog)} products in {shop.workspace.catalog}")
 
 
 def profile(
@@ -54,7 +28,13 @@ def profile(
     from persona_img.shop import Shop
 
     moment = None if as_of is None else as_of.replace(tzinfo=UTC)
-    print(Shop.open(home).profile(moment).description.to_string())
+    profiled = Shop.open(home).profile(moment)
+    if profiled.unlisted:
+        print(
+            f"{sum(profiled.unlisted.values()):,} interactions are of {len(profiled.unlisted):,} "
+            "products that the catalogue does not list: they are not used"
+        )
+    print(profiled.description.to_string())
 
 
 def rank(

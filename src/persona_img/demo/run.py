@@ -100,7 +100,8 @@ class Demo:
     def _catalogue(self) -> None:
         self._title(1, "Catalogue", "real product photos, CC0")
         shipped = Catalog.load(ASSETS / "catalog" / "products.csv")
-        catalog = self.shop.add_products(spread(list(shipped), self.size.products))
+        self.shop.add_products(spread(list(shipped), self.size.products))
+        catalog = self.shop.catalog
         self._say(f"{len(catalog)} products in {len({p.category for p in catalog})} categories")
 
     def _shoppers(self) -> SimulatedShop:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def simulated_shoppers(shop: Shop, count: int) -> SimulatedShop:
     """Shoppers with hidden tastes for this shop's products and styles; the same at every call."""
-    return SimulatedShop(shop.catalog, shop.space, shoppers=count, seed=shop.settings.seed)
+    return SimulatedShop(shop.catalog.on_offer, shop.space, shoppers=count, seed=shop.settings.seed)
 
 
 def simulate_history(

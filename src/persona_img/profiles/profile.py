@@ -45,8 +45,8 @@ def build_profiles(
         first_seen_at, last_seen_at Unix seconds; interest is weighted by ``KIND_WEIGHTS``:
         categories by falling share of it (ties by name) with category_shares (sum 1), the first
         as favourite_category and favourite_share; price_level, its mean over the products' rank by
-        price in the catalogue, in (0, 1], NaN where no price is known. factors is None for a
-        shopper without.
+        price among those of their currency in the catalogue, in (0, 1], NaN where no price is
+        known. factors is None for a shopper without.
 
     Raises:
         InvalidInput: not interactions; a product is not in the catalogue; factors that know what
@@ -83,7 +83,8 @@ def build_product_profiles(
 
     Returns:
         A row per product, sorted: product, event_timestamp (``as_of``) and ``PRODUCT_FEATURES``:
-        price is NaN where unknown; product_views, product_carts, product_purchases are counts;
+        price is NaN where unknown, or in another currency than most products'; product_views,
+        product_carts, product_purchases are counts;
         popularity is the product's share of all interest, NaN before the first interaction;
         product_factors is None for a product nobody met.
 
@@ -112,11 +113,20 @@ def _refuse_later(factors: Factors, as_of: datetime) -> None:
 
 
 def _catalogue(products: Iterable[Product]) -> pd.DataFrame:
-    """category, price, price_rank in (0, 1], indexed by product, sorted."""
-    rows = [(p.product, p.category, p.price) for p in products]
-    table = pd.DataFrame(rows, columns=["product", "category", "price"]).set_index("product")
-    table["price_rank"] = table["price"].astype("float64").rank(pct=True)
-    return table.sort_index()
+    """category, price, price_rank in (0, 1], indexed by product, sorted.
+
+    Prices of two currencies are not compared: each is ranked among its own, and only those of the
+    commonest are kept as numbers.
+    """
+    rows = [(p.product, p.category, p.price, p.currency) for p in products]
+    names = ["product", "category", "price", "currency"]
+    table = pd.DataFrame(rows, columns=names).set_index("product").sort_index()
+    table["price"] = table["price"].astype("float64")
+    table["price_rank"] = table.groupby("currency")["price"].rank(pct=True)
+    priced = table["currency"][table["price"].notna()]
+    if priced.nunique() > 1:
+        table["price"] = table["price"].where(table["currency"] == priced.mode().iloc[0])
+    return table
 
 
 def _events_before(

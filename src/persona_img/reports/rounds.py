@@ -88,9 +88,13 @@ def write_sheet(
     segments = sorted(set(profiled.segments.values()))
     rows = []
     for product in catalog:
-        cells = [("as photographed", as_shown(product.photo))]
         best = best_by_segment(table, product.product)
+        if not best:  # retired, or added since
+            continue
+        cells = [("as photographed", as_shown(product.photo))]
         for segment in segments:
+            if segment not in best:
+                continue
             key, digest, _ = best[segment]
             picture = as_shown(store.path(digest) if digest else product.photo)
             cells.append((f"{segment}\n{_short(key)}", picture))
@@ -166,9 +170,12 @@ def _gallery(
     catalog: Catalog, table: DecisionTable, store: VariantStore
 ) -> Iterable[dict[str, Any]]:
     for product in catalog:
+        best = best_by_segment(table, product.product)
+        if not best:  # retired, or added since
+            continue
         cells = []
         seen: dict[str | None, dict[str, Any]] = {}
-        for segment, (key, digest, probability) in best_by_segment(table, product.product).items():
+        for segment, (key, digest, probability) in best.items():
             if digest in seen:
                 seen[digest]["segments"].append((segment, probability))
                 continue

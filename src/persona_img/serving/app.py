@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from persona_img.domain.catalog import Catalog, product_id
 from persona_img.errors import InvalidInput, NotFound, PersonaImgError, StoreConflict, StoreFailed
 from persona_img.serving.metrics import ServingMetrics
+from persona_img.serving.pictures import add_pictures, photo_address
 from persona_img.serving.wire import (
     EVENTS_SCHEMA,
     MAX_BODY,
@@ -30,27 +32,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
-    from persona_img.domain.catalog import Catalog
+    from persona_img.domain.catalog import Product
     from persona_img.domain.decision import Decision
     from persona_img.serving.decide import Decider
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_FOREVER = "public, max-age=31536000, immutable"
-_AN_HOUR = "public, max-age=3600"
 _STATUS: dict[type[PersonaImgError], int] = {
     InvalidInput: 422,
     NotFound: 404,
     StoreConflict: 409,
     StoreFailed: 503,
 }
-_MAGIC = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"RIFF", "image/webp"))
 _PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"model": Problem}}
-_IMAGE: dict[int | str, dict[str, Any]] = {200: {"content": {"image/*": {}}}}
 
 
 def create_app(
     decider: Decider,
-    catalog: Catalog,
+    catalog: Catalog | Callable[[], Catalog],
     variants: Callable[[str], Path | bytes],
     *,
     tokens: Collection[str] = (),
@@ -60,7 +57,8 @@ def create_app(
 
     Args:
         decider: Decides and logs; its table may be replaced while the service runs.
-        catalog: Products whose pictures may be asked for, with their photographs.
+        catalog: Products whose pictures may be asked for, with their photographs; or what tells
+            them at every request. A retired product is still answered, by its original photo.
         variants: The file or the bytes of the variant with this digest; raises
             :class:`NotFound` for one that may not be shown.
         tokens: Any of them lets a client ask for decisions, send events and read metrics.
@@ -80,40 +78,43 @@ def create_app(
     app.state.guarded = bool(tokens)
     guard = [Depends(bearer(tokens))] if tokens else []
     metrics = ServingMetrics()
+    products = (lambda: catalog) if isinstance(catalog, Catalog) else catalog
     _answer_errors(app, metrics)
-    _add_decisions(app, decider, catalog, metrics, guard)
+    _add_decisions(app, decider, products, metrics, guard)
     _add_events(app, decider, metrics, guard, max_body)
-    _add_pictures(app, catalog, variants)
+    add_pictures(app, products, variants)
     _add_operations(app, decider, metrics, guard)
     return app
 
 
 def _add_decisions(
-    app: FastAPI, decider: Decider, catalog: Catalog, metrics: ServingMetrics, guard: list[Any]
+    app: FastAPI,
+    decider: Decider,
+    catalog: Callable[[], Catalog],
+    metrics: ServingMetrics,
+    guard: list[Any],
 ) -> None:
     async def variant(shopper: str, product: str) -> Response:
         """The picture that this shopper sees for this product; logged before it is answered."""
         check_name("shopper", shopper)
-        if product not in catalog:
-            check_name("product", product)
-            raise NotFound(f"product {product!r} is not in the catalogue of {len(catalog)}")
+        known = catalog()[product_id(product)]
         start = time.perf_counter()
         # What was decided before needs no write: a thread would cost more than the answer.
-        decision = decider.settled(shopper, product)
+        decision = decider.settled(shopper, known.product)
         made = "kept"
         if decision is None:
             made = "new"
-            decision = await run_in_threadpool(decider.decide, shopper, product, time.time())
+            decision = await run_in_threadpool(decider.decide, shopper, known.product, time.time())
         metrics.seconds.observe(time.perf_counter() - start)
         metrics.decisions.labels(decision.arm, made).inc()
-        return JSONResponse(_shown(decision), headers={"Cache-Control": "no-store"})
+        return JSONResponse(_shown(decision, known), headers={"Cache-Control": "no-store"})
 
     app.get("/v1/variant", response_model=Shown, dependencies=guard)(variant)
 
 
-def _shown(decision: Decision) -> dict[str, Any]:
+def _shown(decision: Decision, product: Product) -> dict[str, Any]:
     digest = decision.digest
-    image = f"/v1/variants/{digest}" if digest else f"/v1/photos/{decision.product}"
+    image = f"/v1/variants/{digest}" if digest else photo_address(product)
     return {
         "decision_id": decision.decision_id,
         "test": decision.test,
@@ -154,42 +155,6 @@ def _add_events(
     )(events)
 
 
-def _add_pictures(app: FastAPI, catalog: Catalog, variants: Callable[[str], Path | bytes]) -> None:
-    def variant_image(digest: str) -> Response:
-        """The bytes of a variant; they never change."""
-        if not _DIGEST.fullmatch(digest):
-            raise InvalidInput(f"digest {digest[:80]!r}: use 64 hexadecimal digits, small letters")
-        headers = {"Cache-Control": _FOREVER, "ETag": f'"{digest}"'}
-        return _picture(variants(digest), f"variant {digest}", headers)
-
-    def photo(product: str) -> Response:
-        """The original photograph."""
-        headers = {"Cache-Control": _AN_HOUR}
-        return _picture(catalog[product].photo, f"photo of {product}", headers)
-
-    for path, route in (("/v1/variants/{digest}", variant_image), ("/v1/photos/{product}", photo)):
-        app.get(path, response_class=Response, responses=_IMAGE)(route)
-
-
-def _picture(source: Path | bytes, name: str, headers: dict[str, str]) -> Response:
-    headers |= {"X-Content-Type-Options": "nosniff"}
-    if isinstance(source, bytes):
-        return Response(source, media_type=_media_type(source), headers=headers)
-    try:
-        with source.open("rb") as file:
-            kind = _media_type(file.read(4))
-    except OSError as error:
-        raise NotFound(f"{name}: its file is not there; render or add it again") from error
-    return FileResponse(source, media_type=kind, headers=headers)
-
-
-def _media_type(start: bytes) -> str:
-    for magic, kind in _MAGIC:
-        if start.startswith(magic):
-            return kind
-    return "application/octet-stream"
-
-
 def _add_operations(
     app: FastAPI, decider: Decider, metrics: ServingMetrics, guard: list[Any]
 ) -> None:
@@ -206,8 +171,10 @@ def _add_operations(
         """Metrics for Prometheus."""
         return Response(metrics.text(), media_type=metrics.content_type)
 
-    app.get("/healthz")(healthz)
-    app.get("/metrics", dependencies=guard, response_class=Response)(exposition)
+    # Watchers ask by HEAD. /v1/variant does not answer one: it would log a decision nobody saw.
+    for add in (app.get, partial(app.head, include_in_schema=False)):
+        add("/healthz")(healthz)
+        add("/metrics", dependencies=guard, response_class=Response)(exposition)
 
 
 def _answer_errors(app: FastAPI, metrics: ServingMetrics) -> None:

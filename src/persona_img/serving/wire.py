@@ -27,7 +27,7 @@ _MIN_TOKEN = 16
 _SHOWN_ERRORS = 3
 
 NAME = r"^[A-Za-z0-9._:@+/=~|-]{1,128}$"
-"""Names that clients give: shoppers, products, events. Fits UUIDs, e-mail hashes and base64."""
+"""Names that clients give: shoppers, events. Fits UUIDs, e-mail hashes and base64."""
 
 Name = Annotated[str, Field(pattern=NAME, max_length=128)]
 _NAME = re.compile(NAME[1:-1])
@@ -44,7 +44,7 @@ class Shown(BaseModel):
     digest: str | None = Field(description="Names the variant; null is the original photo.")
     propensity: float = Field(gt=0, le=1)
     policy_version: str
-    image_url: str = Field(description="Path of the picture on this server.")
+    image_url: str = Field(description="Path of the picture on this server; use it as it is.")
 
 
 class EventIn(BaseModel):
@@ -145,7 +145,7 @@ EVENTS_SCHEMA: dict[str, Any] = {
 
 
 def check_name(field: str, value: str) -> None:
-    """Refuse what no client needs to name a shopper or a product.
+    """Refuse what no client needs to name a shopper.
 
     Raises:
         InvalidInput: empty, over 128 characters, or other than letters, digits, ``._:@+/=~|-``.

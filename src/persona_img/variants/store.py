@@ -56,11 +56,21 @@ def write_variant(variant: Variant, folder: str | Path, name: str) -> dict[str, 
     }
 
 
+def photo_key(photo: str, mask: str | None) -> str:
+    """Names what a variant is made of: the photograph, and the mask that came with it if one did.
+
+    Args:
+        photo: Digest of the photograph's pixels.
+        mask: Digest of the supplied mask's; None where the product is cut out.
+    """
+    return photo if mask is None else digest_of([photo, mask])
+
+
 def recipe_key(photo: str, style: Style, seed: int, fingerprint: str) -> str:
     """Name of everything a variant depends on, hex.
 
     Args:
-        photo: Digest of the photograph.
+        photo: See :func:`photo_key`.
         style: Style asked for.
         seed: Seed asked for.
         fingerprint: Of the renderer.
@@ -107,7 +117,9 @@ class VariantStore:
             reasons = "; ".join(variant.gate.reasons) or "the product is changed"
             raise InvalidInput(f"variant {variant.digest[:12]} is not for the store: {reasons}")
         recipe = certificate.recipe
-        key = recipe_key(certificate.photo, variant.style, variant.seed, str(recipe["renderer"]))
+        supplied = certificate.mask if recipe["mask"] == "supplied" else None
+        made_of = photo_key(certificate.photo, supplied)
+        key = recipe_key(made_of, variant.style, variant.seed, str(recipe["renderer"]))
         write_variant(variant, self.path(variant.digest).parent, variant.digest)
         with self._database.writing() as db:
             db.execute(
@@ -125,7 +137,7 @@ class VariantStore:
         """The variant this recipe already gave; None where it has to be rendered.
 
         Args:
-            photo: Digest of the photograph.
+            photo: See :func:`photo_key`.
             style: Style wanted.
             seed: Seed wanted.
             fingerprint: Of the renderer.
