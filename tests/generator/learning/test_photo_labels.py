@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,24 +54,36 @@ def photo(surface: str, light: str, seed: int) -> np.ndarray:
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
-@pytest.fixture
-def looked_at(tmp_path: Path) -> LabelSettings:
+def some_labels(folder: Path) -> LabelSettings:
     """Sixty photos of twelve senders, and the cut-out photos of a training."""
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "work" / "cut").mkdir(parents=True)
+    (folder / "photos").mkdir()
+    (folder / "work" / "cut").mkdir(parents=True)
     rows = []
     for i in range(60):
         surface, light = (
             ("felt", "slate", OTHER)[i % 3],
             ("side", "side-right", UNCLEAR)[i // 3 % 3],
         )
-        Image.fromarray(photo(surface, light, i)).save(tmp_path / "photos" / f"p{i:02d}.png")
+        Image.fromarray(photo(surface, light, i)).save(folder / "photos" / f"p{i:02d}.png")
         rows.append((f"p{i:02d}", str(i % 12), surface, light))
     for i in range(12):
         rgb = photo(("felt", "slate", OTHER)[i % 3], "side", 100 + i)
-        np.savez(tmp_path / "work" / "cut" / f"c{i:02d}.npz", rgb=rgb, alpha=Frame().cut(rgb).alpha)
-    write(tmp_path / "labels.csv", rows)
-    return LabelSettings(tmp_path / "photos", tmp_path / "labels.csv", SURFACES, trees=60)
+        np.savez(folder / "work" / "cut" / f"c{i:02d}.npz", rgb=rgb, alpha=Frame().cut(rgb).alpha)
+    write(folder / "labels.csv", rows)
+    return LabelSettings(folder / "photos", folder / "labels.csv", SURFACES, trees=60)
+
+
+@pytest.fixture
+def looked_at(tmp_path: Path) -> LabelSettings:
+    return some_labels(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """The report of ``names.csv`` in the folder; measuring the photos takes seconds."""
+    folder = tmp_path_factory.mktemp("labelled")
+    made = label_photos(some_labels(folder), Frame(), folder / "work", folder / "names.csv")
+    return made, folder
 
 
 def write(path: Path, rows: list[tuple[str, ...]]) -> None:
@@ -77,28 +91,36 @@ def write(path: Path, rows: list[tuple[str, ...]]) -> None:
         csv.writer(lines).writerows([("image", "sender_id", "surface", "light"), *rows])
 
 
-def test_backdrops_are_named_as_the_person_did(looked_at: LabelSettings, tmp_path: Path) -> None:
-    report = label_photos(looked_at, Frame(), tmp_path / "work", tmp_path / "names.csv")
+def test_backdrops_are_named_as_the_person_did(labelled: tuple[dict[str, Any], Path]) -> None:
+    report, folder = labelled
     assert report["photos"] == 60
     assert report["surface"]["accuracy"] > 0.9
     assert report["light"]["accuracy"] > 0.8
     assert report["surface"]["precision"] >= 0.9
-    names = names_of(tmp_path / "names.csv")
+    names = names_of(folder / "names.csv")
     assert [names[f"c{i:02d}"][0] for i in range(3)] == ["felt", "slate", None]
     assert {light for _, light in names.values()} == {"side"}
     assert report["named"] == {"surface": 8, "light": 12, "of": 12}
 
 
-def test_the_same_again_and_without_cutting_again(looked_at: LabelSettings, tmp_path: Path) -> None:
-    first = label_photos(looked_at, Frame(), tmp_path / "work", tmp_path / "a.csv")
+def test_the_same_again_and_without_cutting_again(
+    labelled: tuple[dict[str, Any], Path], looked_at: LabelSettings, tmp_path: Path
+) -> None:
+    first, folder = labelled
+    shutil.copytree(folder / "work" / "measured", tmp_path / "work" / "measured")
     for file in looked_at.photos.iterdir():
         file.unlink()
-    again = label_photos(looked_at, Frame(), tmp_path / "work", tmp_path / "b.csv")
+    again = label_photos(looked_at, Frame(), tmp_path / "work", tmp_path / "names.csv")
     assert first == again
-    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    assert (folder / "names.csv").read_bytes() == (tmp_path / "names.csv").read_bytes()
 
 
-def test_light_from_the_right_has_no_name_of_ours(tmp_path: Path, looked_at: LabelSettings) -> None:
+def test_light_from_the_right_has_no_name_of_ours(
+    labelled: tuple[dict[str, Any], Path], looked_at: LabelSettings, tmp_path: Path
+) -> None:
+    (tmp_path / "work" / "measured").mkdir()
+    for pair in (labelled[1] / "work" / "measured").glob("*.pair.npy"):
+        shutil.copy(pair, tmp_path / "work" / "measured")
     for file in (tmp_path / "work" / "cut").iterdir():
         rgb = photo("felt", "side-right", 7)
         np.savez(file, rgb=rgb, alpha=Frame().cut(rgb).alpha)

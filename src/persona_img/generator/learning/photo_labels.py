@@ -270,9 +270,11 @@ def _looked_at(
             raise NotFound(f"{photos}: no photo {image}, which the labels name; give its folder")
         pixels = load_photo(files[0]).pixels
         mask = masker.cut(pixels)
-        sides = [(pixels, mask.alpha), (pixels[:, ::-1], mask.alpha[:, ::-1])]
-        pair = [backdrop_features(*map(np.ascontiguousarray, side)) for side in sides]
-        np.save(kept, np.stack(pair) if mask.trusted else np.full((2, 1), np.nan))
+        pair = [np.full(1, np.nan, np.float32)] * 2
+        if mask.trusted:
+            sides = [(pixels, mask.alpha), (pixels[:, ::-1], mask.alpha[:, ::-1])]
+            pair = [backdrop_features(*map(np.ascontiguousarray, side)) for side in sides]
+        np.save(kept, np.stack(pair))
     found = np.load(kept)
     return None if np.isnan(found).any() else np.asarray(found, dtype=np.float32)
 
