@@ -85,20 +85,31 @@ def tuned(
     return fine_tune(*given, BlackMasker(), linen, **more)
 
 
+@pytest.fixture(scope="module")
+def learned(
+    photos: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], Path]:
+    """The report of a fine-tuning as long as it takes to learn something, and its folder."""
+    folder = tmp_path_factory.mktemp("learned")
+    before = {p: p.read_bytes() for p in checkpoint.rglob("*") if p.is_file()}
+    settings = dataclasses.replace(SETTINGS, others=4, updates=40)
+    report = tuned(photos, checkpoint, folder, settings)
+    assert before == {p: p.read_bytes() for p in checkpoint.rglob("*") if p.is_file()}
+    return report, folder
+
+
 @pytest.mark.slow
 def test_a_shops_backdrop_is_learned_and_the_checkpoint_left_as_it_was(
-    photos: Path, checkpoint: Path, tmp_path: Path
+    learned: tuple[dict[str, Any], Path], checkpoint: Path
 ) -> None:
-    before = {p: p.read_bytes() for p in checkpoint.rglob("*") if p.is_file()}
-    report = tuned(photos, checkpoint, tmp_path, dataclasses.replace(SETTINGS, updates=40))
+    report, folder = learned
     for name in ("train", "held_out"):
         assert report["loss"][name]["after"] < 0.95 * report["loss"][name]["before"], name
     assert (report["photos"], report["held_out"], report["surface"]) == (8, 2, "linen")
     assert report["colour"][1] > 15, "the red of the floor, not the black of the things"
     assert report["likeness"]["after"]["colour"] < report["likeness"]["before"]["colour"]
-    assert report["bytes"] == (tmp_path / "out" / FILE).stat().st_size < 1_000_000
-    assert before == {p: p.read_bytes() for p in checkpoint.rglob("*") if p.is_file()}
-    adapter = Adapter.load(tmp_path / "out")
+    assert report["bytes"] == (folder / "out" / FILE).stat().st_size < 1_000_000
+    adapter = Adapter.load(folder / "out")
     adapter.merge_into(BackdropPipeline.from_pretrained(checkpoint))
 
 
@@ -145,14 +156,12 @@ def test_it_stops_where_held_out_photos_gain_nothing_and_keeps_the_best(
 
 
 @pytest.mark.slow
-def test_other_surfaces_are_held(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
-    moved = {}
-    for others in (0, 4):
-        folder = tmp_path / str(others)
-        folder.mkdir()
-        settings = dataclasses.replace(SETTINGS, others=others, updates=40)
-        moved[others] = tuned(photos, checkpoint, folder, settings)["likeness"]["others"]["colour"]
-    assert moved[4] < 0.7 * moved[0]
+def test_other_surfaces_are_held(
+    learned: tuple[dict[str, Any], Path], photos: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    without = dataclasses.replace(SETTINGS, others=0, updates=40)
+    free = tuned(photos, checkpoint, tmp_path, without)["likeness"]["others"]["colour"]
+    assert learned[0]["likeness"]["others"]["colour"] < 0.7 * free
 
 
 def test_plates_show_the_backdrop_also_where_the_product_was(photos: Path, tmp_path: Path) -> None:
