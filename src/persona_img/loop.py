@@ -354,7 +354,7 @@ class Prepared:
     @property
     def refused(self) -> list[Rendered]:
         """Wanted variants that are not shown, each with its reason."""
-        return [one for one in self.rendered if one.record is None]
+        return [one for one in self.rendered if one.reason]
 
 
 def prepare(

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from examples import STYLE, a_twin
@@ -85,8 +85,13 @@ def test_the_same_recipe_stays_withdrawn_whatever_its_bytes(
         store.ledger.approve([twin.digest], by="bob")
     store.ledger.restore([twin.digest], by="bob", reason="looked at both")
     assert store.is_servable(twin.digest)
-    # The word was on the twin: nobody ever approved the first.
-    assert store.get(variant.digest).state == "proposed"
+    # The word was on the twin: what somebody withdrew by its own name waits for its own.
+    assert store.get(variant.digest).state == "withdrawn"
+    store.ledger.propose(variant.digest)
+    assert not store.is_servable(variant.digest)
+    store.ledger.restore([variant.digest], by="bob", reason="this one too")
+    assert store.is_servable(variant.digest)
+    assert store.is_servable(twin.digest)
 
 
 def test_an_approval_is_of_one_picture_alone(store: VariantStore, variant: Variant) -> None:
@@ -354,8 +359,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory, variant: Variant) -> VariantS
     return store
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(steps=STEPS)
+@example([("withdraw", True), ("restore", False), ("propose", True)])
 def test_nothing_withdrawn_is_served_whatever_happens(
     pair: VariantStore, steps: list[tuple[str, bool]]
 ) -> None:
@@ -367,7 +373,9 @@ def test_nothing_withdrawn_is_served_whatever_happens(
 
 
 def follow(store: VariantStore, pair: tuple[str, str], steps: list[tuple[str, bool]]) -> None:
-    ledger, away, style_away, approved = store.ledger, False, False, set()
+    ledger, recipe_away, style_away = store.ledger, False, False
+    approved: set[str] = set()
+    gone: set[str] = set()
     for step, second in steps:
         digest = pair[second]
         try:
@@ -381,21 +389,22 @@ def follow(store: VariantStore, pair: tuple[str, str], steps: list[tuple[str, bo
                 getattr(ledger, step)([digest], by="ann", reason=WHY)
         except StoreConflict:
             pass
+        away = recipe_away or digest in gone
         if step == "withdraw":
-            away = True
+            recipe_away = True
+            gone.add(digest)
         elif step == "restore" and away:
-            away = False
+            recipe_away = False
+            gone.discard(digest)
             approved.add(digest)
-        elif (step == "approve" and not away and not style_away) or (
-            step == "propose" and not away
-        ):
-            approved.add(digest)
+        elif step == "propose" or (step == "approve" and not style_away):
+            approved |= set() if away else {digest}
         elif step.startswith("style"):
             style_away = step == "style away"
         for one in pair:
-            expected = one in approved and not away and not style_away
-            assert store.is_servable(one, "shirt") == expected
-            assert (store.get(one, "shirt").state == "withdrawn") == (away or style_away)
+            away = recipe_away or one in gone or style_away
+            assert store.is_servable(one, "shirt") == (one in approved and not away)
+            assert (store.get(one, "shirt").state == "withdrawn") == away
 
 
 def test_an_entry_reads_as_a_sentence() -> None:

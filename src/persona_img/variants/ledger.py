@@ -3,8 +3,8 @@
 Entries are only added; triggers of the database refuse anything else. What may be served is read
 from them:
 
-- A *picture* is withdrawn where the last word on its recipe is a withdrawal. So whatever the same
-  photo, style, seed and renderer give again stays withdrawn, also where another machine's
+- A *picture* is withdrawn where the last word on it, or on its recipe, is a withdrawal. So whatever
+  the same photo, style, seed and renderer give again stays withdrawn, also where another machine's
   arithmetic gives other bytes. A new version of the renderer, or a new photo, makes another
   picture, which the gate judges anew.
 - A *style of a product* is withdrawn until it is restored, whatever makes the picture.
@@ -39,12 +39,14 @@ _COLUMNS = "entry, at, who, action, reason, digest, product, style"
 _LONGEST = 1000
 
 _LAST_OF_RECIPE = "SELECT max(entry) FROM ledger WHERE recipe = variants.recipe"
+_LAST_OF_DIGEST = "SELECT max(entry) FROM ledger WHERE digest = variants.digest"
 _LAST_OF_STYLE = (
     "SELECT max(entry) FROM ledger WHERE product = shown.product AND style = variants.style"
 )
 STANDING = f"""
 coalesce(
     (SELECT entry FROM ledger WHERE entry = ({_LAST_OF_RECIPE}) AND action = 'withdraw'),
+    (SELECT entry FROM ledger WHERE entry = ({_LAST_OF_DIGEST}) AND action = 'withdraw'),
     (SELECT entry FROM ledger WHERE entry = ({_LAST_OF_STYLE}) AND action = 'withdraw'),
     (SELECT max(entry) FROM ledger WHERE digest = variants.digest AND action <> 'withdraw')
 )
