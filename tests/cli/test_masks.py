@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli.test_pictures import run
 from pictures import disc_cut_out
+from program import run
 
 STYLE = ("--style", "surface=plaster,light=side", "--backdrops", "plain")
 
