@@ -108,6 +108,38 @@ def test_a_noisy_cut_out_is_denoised_by_as_much_as_it_has() -> None:
     assert made.edit.parameters["grain"] > 3
 
 
+def hard(noise: float = 0.0) -> Photo:
+    """One colour with a hard outline, and black beyond it."""
+    yy, xx = np.mgrid[0:150, 0:150]
+    inside = np.hypot(yy - 75, xx - 75) < 50
+    pixels = 150 + np.random.default_rng(4).normal(0, noise, (150, 150, 3))
+    return Photo.of(
+        np.clip(np.round(pixels), 0, 255).astype(np.uint8),
+        np.where(inside, 255, 0).astype(np.uint8),
+        cut_out=True,
+    )
+
+
+def test_nothing_darkens_towards_the_outline() -> None:
+    """Of one colour everything stays that colour, whatever lies beyond."""
+    photo = hard()
+    inside, area = alpha_of(photo) == 255, np.zeros((150, 150), dtype=bool)
+    area[68:82, 112:130] = True
+    for made in (
+        repair.inpaint(photo, area, alpha_of(photo)),
+        repair.restore(photo, alpha_of(photo), blur=1.5),
+        shape.resize(photo, side=77),
+        shape.resize(photo, scale=1.3, enlarge=True),
+    ):
+        seen = alpha_of(made.photo) > 0
+        assert np.abs(made.photo.pixels[seen].astype(int) - 150).max() <= 1, made.edit.name
+    noisy = hard(noise=5.0)
+    soft = repair.denoise(noisy, alpha_of(noisy)).photo.pixels.astype(float)
+    yy, xx = np.mgrid[0:150, 0:150]
+    ring = inside & (np.hypot(yy - 75, xx - 75) > 48)
+    assert np.abs(soft[ring] - 150).mean() < 1.3 * np.abs(soft[inside] - 150).mean()
+
+
 def test_what_needs_a_backdrop_says_that_a_cut_out_has_none() -> None:
     photo, (other, alpha) = cut(255), scene(2)
     with pytest.raises(InvalidInput, match="the picture shows 0 pixels of backdrop"):
@@ -118,6 +150,9 @@ def test_what_needs_a_backdrop_says_that_a_cut_out_has_none() -> None:
         colour.white_balance(photo, alpha_of(photo))
     with pytest.raises(InvalidInput, match="0 pixels are neither"):
         colour.white_balance(photo, alpha_of(photo), neutral=(0, 0, 10, 10))
+    left = np.where(np.arange(150) < 60, 255, 0).astype(np.uint8)[None].repeat(150, axis=0)
+    with pytest.raises(InvalidInput, match="0 pixels are neither"):
+        colour.white_balance(photo.with_alpha(left), neutral=(70, 60, 20, 20))
 
 
 def test_a_mask_on_a_photograph_makes_nothing_transparent(tmp_path: Path) -> None:

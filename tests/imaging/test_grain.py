@@ -34,3 +34,10 @@ def test_texture_on_part_of_a_product_is_not_its_noise() -> None:
     pixels = noisy(1.0)
     pixels[:240] = np.random.default_rng(2).integers(0, 256, (240, 300, 3), dtype=np.uint8)
     assert grain_of(pixels, np.ones(pixels.shape[:2], dtype=bool)) < 2
+
+
+def test_a_pixel_beside_what_is_hidden_does_not_count() -> None:
+    squares = np.kron(np.indices((8, 8)).sum(axis=0) % 2, np.ones((32, 32))).astype(bool)
+    whole = noisy(5, 256)
+    for hidden in (0, 255):
+        assert grain_of(np.where(squares[..., None], whole, np.uint8(hidden)), squares) == 0.0
