@@ -55,6 +55,7 @@ eval-render: $(VENV)/dev  ## masks, styles, proof, defects, speed of every sourc
 bench: $(VENV)/dev        ## side-by-side benchmarks, ratios printed
 	$(BIN)/python benchmarks/serve.py
 	$(BIN)/python benchmarks/render.py
+	$(BIN)/python benchmarks/interactions.py
 
 bench-gpu: $(VENV)/dev    ## what a GPU adds, beside large models' shapes; needs one
 	$(BIN)/python benchmarks/render_gpu.py

@@ -73,3 +73,16 @@ def test_large_models(tmp_path: Path) -> None:
     rows = [row for name in ("sdxl", "flux") for row in found[name]]
     few = sum(row["seconds"] for row in rows if row["steps"] == 4)
     assert few < sum(row["seconds"] for row in rows if row["steps"] != 4)
+
+
+def test_interactions_beside_pandas(tmp_path: Path) -> None:
+    kept = tmp_path / "figures.json"
+    subprocess.run(
+        [sys.executable, str(FOLDER / "interactions.py"), "--rows", "3000", "--json", str(kept)],
+        capture_output=True,
+        check=True,
+    )
+    found = json.loads(kept.read_text())
+    assert [one["rows"] for one in found] == [3000] * 6
+    assert {one["file"] for one in found} == {"events.parquet", "events.csv"}
+    assert all(one["seconds"] > 0 and one["peak_mib"] > 20 for one in found)

@@ -117,7 +117,7 @@ def test_known_exports_and_broken_files(run: Run, tmp_path: Path) -> None:
     assert "say --from ga4" in run("interactions", "add", exports / "ga4.jsonl", status=2)
     said = run("interactions", "add", exports / "ga4.jsonl", "--from", "ga4")
     assert "3 rows of other kinds, left out: session_start 1, page_view 1" in said
-    assert "2 left out: their events were there before" in said
+    assert "2 left out: their events are counted already" in said
     assert "there are ga4" in run("interactions", "add", exports, "--from", "piwik", status=2)
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
     both = (exports / "segment.jsonl", tmp_path / "broken.parquet", "--from", "segment")

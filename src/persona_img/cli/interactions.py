@@ -171,7 +171,7 @@ def _source(shop: Shop, added: Added, one: Source) -> Iterator[str]:
     for field, rows in one.shortened.items():
         yield f"{field}: {rows:,} whole numbers written with .0 were read without it"
     if one.repeated:
-        yield f"{one.repeated:,} left out: their events were there before"
+        yield f"{one.repeated:,} left out: their events are counted already"
     if one.unnamed:
         yield f"{one.unnamed:,} have no event_id; twice they would count twice"
     about = added.summaries[one.digest]
