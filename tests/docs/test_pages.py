@@ -46,8 +46,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     shutil.copy(DATA / "photos" / "dress-01.jpg", here / "photo.jpg")
     for name in ("products.csv", "transactions.csv"):
         shutil.copy(DATA / "online_retail" / name, here / name)
-    # The pages show the defaults; backdrops without weights say as much of the commands.
-    (here / "persona-img.toml").write_text('[render]\nbackdrops = "plain"\n')
+    # The pages show the defaults; real tiles need no weights and say as much of the commands.
+    (here / "persona-img.toml").write_text('[render]\nbackdrops = "library"\n')
     os.chdir(here)
     someone = Reader()
     try:

@@ -1,0 +1,22 @@
+"""One shop: its settings, its folder, every store it has, and the loop's verbs on them.
+
+The public way in. Commands, the demo, pages and notebooks call a :class:`Shop` and nothing below.
+Its verbs stand in a file per matter; ``stores`` has what they all work on.
+"""
+
+from __future__ import annotations
+
+from persona_img.shop.goods import Goods
+from persona_img.shop.learning import Learning, Retrained
+from persona_img.shop.pictures import Pictures
+
+__all__ = ["Retrained", "Shop"]
+
+
+class Shop(Goods, Pictures, Learning):
+    """The one owner of a shop's stores.
+
+    Args:
+        settings: Everything that can be set.
+        workspace: The folder that holds all of its data.
+    """

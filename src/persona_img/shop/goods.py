@@ -1,0 +1,100 @@
+"""What a shop sells, and what its shoppers did before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from persona_img.shop.stores import Stores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from persona_img.domain.catalog import Product
+    from persona_img.ingest.products.columns import ColumnCheck
+    from persona_img.ingest.products.reading import Batch
+    from persona_img.ingest.products.rows import Reading
+    from persona_img.ingest.products.shelf import Added
+
+
+class Goods(Stores):
+    """Products and interactions, in and out."""
+
+    def add_products(
+        self,
+        source: str | Path | Iterable[Product],
+        reading: Reading | None = None,
+        *,
+        skip_bad: bool = False,
+        on_columns: Callable[[ColumnCheck], None] = lambda _: None,
+        on_photo: Callable[[int, int], None] = lambda done, of: None,
+        on_copied: Callable[[int, int], None] = lambda done, of: None,
+        on_checked: Callable[[Batch], None] = lambda _: None,
+    ) -> Added:
+        """Add products, or update known ones; their photos are copied beside the table.
+
+        Every row is checked and every photo opened before anything is written. What a table has
+        no column for stays as it is, so that a table of skus and prices is one of new prices.
+
+        Args:
+            source: A table (CSV, Parquet, JSON) with a row per product; a photo or a folder of
+                photos, each a product named after its file; or products.
+            reading: How to read a table, and what is the same for all.
+            skip_bad: Add the other rows where some are wrong.
+            on_columns: Told what the columns are taken for, before a row is read.
+            on_photo: Told how many photos of how many were opened.
+            on_copied: Told how many photos of how many were copied.
+            on_checked: Told what was found, before anything is written; may raise to stop it.
+
+        Raises:
+            InvalidInput: the source cannot be read.
+            BadCatalog: rows break rules, all of them named; then nothing is added.
+            StoreConflict: somebody else changed the catalogue meanwhile.
+        """
+        from persona_img.ingest.products.reading import read_products
+        from persona_img.ingest.products.rows import Reading
+        from persona_img.ingest.products.shelf import Shelf
+
+        shelf = Shelf(self.workspace.catalog)
+        batch = read_products(
+            source,
+            reading or Reading(),
+            known=frozenset(p.product for p in shelf.catalog),
+            known_photo=shelf.known_photo,
+            workers=self.settings.render.workers,
+            on_columns=on_columns,
+            on_photo=on_photo,
+        )
+        on_checked(batch)
+        if not skip_bad:
+            batch.refuse()
+        return shelf.add(batch.entries, self.settings.render.workers, on_copied)
+
+    def retire_products(self, products: Iterable[str], reason: str) -> list[Product]:
+        """Take products off offer: they are shown as photographed and no longer planned.
+
+        What was shown and counted of them stays, and so do their variants.
+
+        Returns:
+            Those that were on offer until now.
+
+        Raises:
+            InvalidInput: no reason.
+            NotFound: one of them is not in the catalogue; then none is retired.
+        """
+        from persona_img.ingest.products.shelf import Shelf
+
+        return Shelf(self.workspace.catalog).retire(products, reason)
+
+    def restore_products(self, products: Iterable[str]) -> list[Product]:
+        """Bring retired products back; the next table has them again.
+
+        Returns:
+            Those that were retired until now.
+
+        Raises:
+            NotFound: one of them is not in the catalogue; then none is brought back.
+        """
+        from persona_img.ingest.products.shelf import Shelf
+
+        return Shelf(self.workspace.catalog).restore(products)

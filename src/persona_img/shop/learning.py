@@ -1,0 +1,277 @@
+"""Shoppers as groups, styles for them, and the ranker that learns."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+
+from persona_img import loop, wiring
+from persona_img.domain.decision import Context
+from persona_img.domain.feedback import FEEDBACK_COLUMNS
+from persona_img.errors import InvalidInput, NotFound, StoreConflict
+from persona_img.shop.results import Results
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from persona_img.domain.decision import Ranking
+    from persona_img.ranking.base import Ranker
+    from persona_img.ranking.promotion import PromotionReport
+    from persona_img.ranking.value import OffPolicyValue
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """A new ranker and what the evidence says of it.
+
+    Attributes:
+        version: Under which it is registered.
+        ranker: It.
+        report: The evidence.
+        promoted: Whether it is champion now.
+    """
+
+    version: int
+    ranker: Ranker
+    report: PromotionReport
+    promoted: bool
+
+
+class Learning(Results):
+    """Profile, prepare, retrain, promote."""
+
+    def profile(self, as_of: datetime | None = None) -> loop.Profiled:
+        """Interactions to factors, profiles and segments; published to the feature store.
+
+        Args:
+            as_of: Moment of the snapshot, with a time zone; None for now.
+
+        Raises:
+            NotFound: no interactions were added yet.
+            NotEnoughData: none before ``as_of``.
+        """
+        profiled = loop.profile(
+            self.interactions.frame(),
+            self.catalog,
+            self.features,
+            as_of=as_of or _now(),
+            count=self.settings.learn.segments,
+            least=self.settings.learn.least_shoppers,
+            seed=self.settings.seed,
+        )
+        profiled.save(self.workspace)
+        return profiled
+
+    def champion(self) -> tuple[Ranker, str]:
+        """The promoted ranker and its name; a cold one where none was promoted yet."""
+        version = self.tracker.champion()
+        if version is None:
+            nothing = pd.DataFrame(columns=list(FEEDBACK_COLUMNS))
+            cold = wiring.cold_ranker(self.settings)
+            return cold.fit(nothing, self.profiled.features), "cold"
+        folder = self.workspace.root / "rankers" / f"version-{version}"
+        stored = self.tracker.fetch_ranker(version, folder)
+        return wiring.load_ranker(stored, self.settings), f"version-{version}"
+
+    def rank(
+        self, segments: Sequence[str] | None = None, products: Sequence[str] | None = None
+    ) -> Iterator[Ranking]:
+        """The whole style space by what the champion expects of it, best first.
+
+        Args:
+            segments: None for all.
+            products: None for all.
+
+        Raises:
+            InvalidInput: an unknown segment.
+            NotFound: an unknown product, or no profile was made yet.
+        """
+        known = sorted(set(self.profiled.segments.values()))
+        for segment in segments or ():
+            if segment not in known:
+                raise InvalidInput(f"segment {segment!r}: there are {', '.join(known)}; choose one")
+        catalog = self.catalog
+        wanted = [catalog[p] for p in products] if products else list(catalog.on_offer)
+        ranker, _ = self.champion()
+        styles = self.space.styles()
+        for segment in segments or known:
+            for product in wanted:
+                yield ranker.rank(Context(segment, product.product), styles)
+
+    def prepare(
+        self,
+        *,
+        version: str | None = None,
+        on_planned: Callable[[int], None] = lambda _: None,
+        on_done: Callable[[loop.Rendered], None] = lambda _: None,
+    ) -> loop.Prepared:
+        """Plan with the champion, render what is missing, decide, and publish what is served.
+
+        The first preparation registers the cold ranker, so that there is always one to go back to.
+
+        Args:
+            version: Name of the policy; None for the champion's and the time.
+            on_planned: Told how many variants are wanted.
+            on_done: Told of each variant.
+
+        Raises:
+            StoreConflict: another table has this version.
+        """
+        profiled, catalog = self.profiled, self.catalog
+        ranker, name = self.champion()
+        if self.tracker.champion() is None:
+            self._register(ranker, "cold", promote=True)
+        learn = self.settings.learn
+        earlier = {t.policy_version for t in self.workspace.decision_tables()}
+        if version is None:
+            version = f"{name}-{_now():%Y%m%dT%H%M%S.%f}"
+        if version in earlier:
+            raise StoreConflict(f"policy version {version!r} was served before; give another name")
+        prepared = loop.prepare(
+            ranker,
+            wiring.policy(self.settings),
+            self.space,
+            profiled,
+            catalog,
+            wiring.renderer(self.settings),
+            self.variants,
+            version=version,
+            slate=learn.slate,
+            variants_per_product=learn.variants_per_product,
+            # Each table explores other styles than the one before it.
+            plan_seed=self.settings.seed + len(earlier) + 1,
+            seed=self.settings.seed,
+            workers=self.settings.render.workers,
+            on_planned=on_planned,
+            on_done=on_done,
+        )
+        self.workspace.save_json(
+            "refused", [[r.product, r.style.key, r.reason] for r in prepared.refused]
+        )
+        self.workspace.save_decision_table(prepared.table)
+        return prepared
+
+    def push(self, *, since: datetime | None = None) -> int:
+        """Clicks and purchases that came back reach the feature store at once.
+
+        Returns:
+            How many.
+        """
+        events = loop.fresh_events(self.feedback(since=since))
+        self.features.push(events)
+        return len(events)
+
+    def evaluate(
+        self,
+        *,
+        ranker: int | Literal["champion", "previous", "cold"] = "champion",
+        policy: str | None = None,
+        of: str | None = None,
+        since: datetime | None = None,
+    ) -> OffPolicyValue:
+        """What a registered ranker and a policy would have earned on what was logged.
+
+        A ranker that learned from these impressions looks better than it is; ``since`` the moment
+        it was trained there are only others. For one that is to be trained, see :meth:`retrain`.
+
+        Args:
+            ranker: A registered version, a role, or ``cold``, which knows nothing.
+            policy: Name of a policy; None for the settings'.
+            of: Only impressions of this policy version; as for :meth:`feedback`.
+            since: Only those shown from this moment on.
+
+        Raises:
+            InvalidInput: no policy has the name.
+            NotFound: no such version, nobody has the role, or nothing was served yet.
+            NotEnoughData: nothing to judge on.
+        """
+        from persona_img.ranking.value import value_of
+
+        found, name = self._ranker(ranker)
+        return value_of(
+            self.feedback(policy=of, since=since),
+            found,
+            wiring.policy(self.settings, policy),
+            tables=self.workspace.decision_tables(),
+            name=name,
+            seed=self.settings.seed,
+        )
+
+    def retrain(self, *, promote: bool = False) -> Retrained:
+        """Fit a ranker on the feedback, register it, and weigh it against the champion.
+
+        Args:
+            promote: Whether it becomes champion where the evidence says so.
+        """
+        profiled = self.profiled
+        champion, _ = self.champion()
+        challenger, report = loop.retrain(
+            self.feedback(),
+            profiled,
+            champion,
+            lambda: wiring.new_ranker(self.settings),
+            wiring.policy(self.settings),
+            tables=self.workspace.decision_tables(),
+            seed=self.settings.seed,
+        )
+        promoted = promote and report.promote
+        version = self._register(
+            challenger, challenger.name, metrics=report.metrics(), promote=promoted
+        )
+        self.workspace.save_json(
+            "promotion", {"promote": report.promote, "reason": report.reason, "version": version}
+        )
+        return Retrained(version, challenger, report, promoted)
+
+    def promote(self, version: int) -> None:
+        """Make a registered ranker champion, whatever the evidence said."""
+        self.tracker.promote(version)
+
+    def rollback(self) -> int:
+        """Bring the previous champion back.
+
+        Returns:
+            Its version.
+        """
+        return self.tracker.rollback()
+
+    def _ranker(self, which: int | Literal["champion", "previous", "cold"]) -> tuple[Ranker, str]:
+        if which == "champion":
+            return self.champion()
+        if which == "cold":
+            nothing = pd.DataFrame(columns=list(FEEDBACK_COLUMNS))
+            cold = wiring.cold_ranker(self.settings)
+            return cold.fit(nothing, self.profiled.features), "cold"
+        history = {v.role: v.version for v in self.tracker.history()}
+        version = history.get("previous") if which == "previous" else which
+        if version is None:
+            raise NotFound("no previous champion yet; name a version, champion or cold")
+        folder = self.workspace.root / "rankers" / f"version-{version}"
+        stored = self.tracker.fetch_ranker(int(version), folder)
+        return wiring.load_ranker(stored, self.settings), f"version-{version}"
+
+    def _register(
+        self,
+        ranker: Ranker,
+        name: str,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        promote: bool = False,
+    ) -> int:
+        folder = self.workspace.root / "rankers" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        ranker.save(folder)
+        version = self.tracker.register_ranker(
+            folder, metrics=metrics or {}, tags={"kind": ranker.name}
+        )
+        if promote:
+            self.tracker.promote(version)
+        return version
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

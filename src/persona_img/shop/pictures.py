@@ -1,0 +1,130 @@
+"""What may be shown, and the proof of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from persona_img import wiring
+from persona_img.errors import NotFound
+from persona_img.shop.stores import Stores
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from persona_img.domain.style import Style
+    from persona_img.domain.variant import VariantRecord
+    from persona_img.rendering.proof.certificate import VerifyReport
+    from persona_img.serving.decide import Decider
+
+
+class Pictures(Stores):
+    """Variants, approved and withdrawn by a ledger; whoever serves them."""
+
+    def approve(self, *digests: str, by: str, reason: str = "") -> list[VariantRecord]:
+        """Allow variants to be served; digests may be cut short where that names one variant.
+
+        Raises:
+            NotFound: no such variant.
+            StoreConflict: one is withdrawn; restore it.
+        """
+        found = [self.variants.resolve(digest) for digest in digests]
+        self.variants.ledger.approve(found, by=by, reason=reason)
+        return [self.variants.get(digest) for digest in found]
+
+    def withdraw(self, *digests: str, by: str, reason: str) -> list[VariantRecord]:
+        """Take variants from serving at once, until they are restored; rendering does not.
+
+        Raises:
+            NotFound: no such variant.
+            InvalidInput: no reason.
+        """
+        found = [self.variants.resolve(digest) for digest in digests]
+        self.variants.ledger.withdraw(found, by=by, reason=reason)
+        return [self.variants.get(digest) for digest in found]
+
+    def restore(self, *digests: str, by: str, reason: str) -> list[VariantRecord]:
+        """Let withdrawn variants be served again.
+
+        Raises:
+            NotFound: no such variant.
+            StoreConflict: one is not withdrawn.
+            InvalidInput: no reason.
+        """
+        found = [self.variants.resolve(digest) for digest in digests]
+        self.variants.ledger.restore(found, by=by, reason=reason)
+        return [self.variants.get(digest) for digest in found]
+
+    def withdraw_style(self, product: str, style: Style, *, by: str, reason: str) -> None:
+        """Never show a product in a style, whatever renders it, until that is restored.
+
+        Raises:
+            NotFound: an unknown product.
+            UnknownStyle: a style that is not in the space, nor rendered of the product.
+            InvalidInput: the original photo, or no reason.
+        """
+        records = self.variants.records(product)
+        if not records and (not self.workspace.catalog.exists() or product not in self.catalog):
+            raise NotFound(f"product {product!r} is in neither the catalogue nor the variants")
+        if style not in {record.style for record in records}:
+            self.space.check(style)
+        self.variants.ledger.withdraw_style(product, style, by=by, reason=reason)
+
+    def restore_style(self, product: str, style: Style, *, by: str, reason: str) -> None:
+        """Allow a product in a style again.
+
+        Raises:
+            StoreConflict: it is not withdrawn.
+            InvalidInput: no reason.
+        """
+        self.variants.ledger.restore_style(product, style, by=by, reason=reason)
+
+    def verify(self) -> list[tuple[VariantRecord, VerifyReport]]:
+        """Every stored variant of a product in the catalogue against its photograph.
+
+        Those of a photo that the product had before are left out: they are not shown.
+        """
+        from persona_img.imaging.photo import load_photo
+        from persona_img.rendering.proof.certificate import verify
+
+        catalog, found = self.catalog, []
+        for record in self.variants.records():
+            if record.product in catalog:
+                product = catalog[record.product]
+                if product.photo_digest not in ("", record.certificate.photo):
+                    continue
+                photo = load_photo(product.photo)
+                found.append((record, verify(self.variants.path(record.digest), photo)))
+        return found
+
+    def decider(self) -> Decider:
+        """What answers requests with the newest table; whoever asks closes its ``log``.
+
+        Raises:
+            NotFound: nothing was prepared yet.
+        """
+        from persona_img.serving.decide import Decider
+        from persona_img.variants.showing import Showing
+
+        table, log = self.table, wiring.event_log(self.workspace)
+        try:
+            return Decider(
+                table,
+                wiring.arms(self.settings),
+                log,
+                change_budget=self.settings.test.change_budget,
+                servable=Showing(self.variants, self.live_catalog),
+            )
+        except BaseException:
+            log.close()
+            raise
+
+    def app(self, decider: Decider) -> FastAPI:
+        """The HTTP service around a decider."""
+        from persona_img.serving.app import create_app
+
+        return create_app(
+            decider,
+            self.live_catalog,
+            self.variants.servable_path,
+            tokens=self.settings.serve.tokens,
+        )

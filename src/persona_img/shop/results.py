@@ -1,0 +1,149 @@
+"""What came back, and what people look at."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from persona_img import loop, wiring
+from persona_img.errors import NotEnoughData, NotFound
+from persona_img.serving.feedback import of_policy
+from persona_img.shop.stores import Stores
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    import pandas as pd
+
+    from persona_img.abtest.design import Baseline
+    from persona_img.abtest.report import ABReport
+    from persona_img.reports.rounds import Round
+
+
+class Results(Stores):
+    """Feedback, the analysis of the A/B test, pages."""
+
+    def feedback(self, *, policy: str | None = None, since: datetime | None = None) -> pd.DataFrame:
+        """Counted impressions of the A/B test.
+
+        Args:
+            policy: Only those decided by this policy version; ``last`` for the one that is served.
+            since: Only those shown from this moment on.
+
+        Returns:
+            Columns of :data:`persona_img.domain.feedback.FEEDBACK_COLUMNS`.
+
+        Raises:
+            NotFound: nothing was served from this home yet.
+        """
+        if not self.workspace.events.exists():
+            raise NotFound(f"{self.workspace.events}: no events yet; run `persona-img serve`")
+        with closing(wiring.event_log(self.workspace)) as log:
+            feedback = log.feedback(self.settings.test.name)
+        if policy is not None:
+            # The table that is served says which is newest; clients' clocks do not.
+            version = self.table.policy_version if policy == "last" else policy
+            feedback = of_policy(feedback, version)
+        if since is not None:
+            feedback = feedback[feedback["shown_at"] >= since]
+        return feedback.reset_index(drop=True)
+
+    def analyse(
+        self,
+        *,
+        policy: str | None = None,
+        since: datetime | None = None,
+        run_name: str | None = None,
+        artifacts: Mapping[str, Path] | None = None,
+        planned: int | None = None,
+        always_valid: bool | None = None,
+        by_segment: bool = False,
+    ) -> tuple[ABReport, str]:
+        """The A/B test by shopper, logged as a run.
+
+        Args:
+            policy: As for :meth:`feedback`.
+            since: As for :meth:`feedback`.
+            run_name: What a reader of the runs sees.
+            artifacts: Files kept with the run, by name.
+            planned: Exposed shoppers at which the test is to be read; None for the settings'.
+            always_valid: Verdicts by the interval that holds at every look; None for the settings'.
+            by_segment: Also compare within each segment.
+
+        Returns:
+            The report and the run's id.
+        """
+        chosen = self.settings.test
+        return loop.analyse(
+            self.feedback(policy=policy, since=since),
+            wiring.arms(self.settings),
+            self.tracker,
+            simulated=self.simulated,
+            run_name=run_name or f"analyze {policy or 'all'}",
+            artifacts=artifacts,
+            planned=chosen.planned_shoppers if planned is None else planned,
+            always_valid=chosen.always_valid if always_valid is None else always_valid,
+            by_segment=by_segment,
+        )
+
+    def baseline(self) -> Baseline:
+        """CTR of the test's control, as measured: what a next test is planned from.
+
+        Raises:
+            NotFound: nothing was served from this home yet.
+            NotEnoughData: fewer than two shoppers of control, or no click.
+        """
+        from persona_img.abtest.design import Baseline
+
+        return Baseline.measured(self.feedback(), self.settings.test.name)
+
+    def sheet(self, path: Path | None = None) -> Path:
+        """Each product's photo beside the variant each segment sees most, as one picture."""
+        from persona_img.reports.rounds import write_sheet
+
+        path = path or self.workspace.root / "sheet.jpg"
+        return write_sheet(path, self.catalog, self.profiled, self.table, self.variants)
+
+    def report(self, path: Path | None = None, rounds: Sequence[Round] | None = None) -> Path:
+        """One self-contained page: outcome, evidence, pictures.
+
+        Args:
+            path: Where to; ``report.html`` in the shop's folder if left out.
+            rounds: What is shown; None for one round per policy version that has impressions.
+
+        Raises:
+            NotEnoughData: no impression came back yet.
+        """
+        from persona_img.reports.rounds import Promotion, write_report
+
+        refused = self.workspace.json("refused") if self.workspace.has_json("refused") else []
+        promotion = None
+        if self.workspace.has_json("promotion"):
+            last = self.workspace.json("promotion")
+            promotion = Promotion(last["promote"], last["reason"])
+        return write_report(
+            path or self.workspace.root / "report.html",
+            self._rounds() if rounds is None else rounds,
+            promotion,
+            [tuple(row) for row in refused],
+            self.catalog,
+            self.variants,
+            self.workspace.root,
+        )
+
+    def _rounds(self) -> list[Round]:
+        from persona_img.reports.rounds import Round
+
+        served = set(self.feedback()["policy_version"])
+        rounds: list[Round] = []
+        for table in self.workspace.decision_tables():
+            if table.policy_version in served:
+                version = table.policy_version
+                report, run = self.analyse(policy=version, run_name=f"report {version}")
+                feedback = self.feedback(policy=version)
+                rounds.append(Round(len(rounds) + 1, version, report, run, {}, table, feedback))
+        if not rounds:
+            raise NotEnoughData("no impression came back yet; a report has nothing to tell")
+        return rounds
