@@ -102,10 +102,7 @@ def _picture(
 def _answer(request: Request, data: bytes, kind: str | None, headers: dict[str, str]) -> Response:
     if _is_known(request, headers):
         return Response(status_code=304, headers=headers)
-    response = Response(data, media_type=kind or _UNKNOWN, headers=headers)
-    if request.method == "HEAD":
-        response.body = b""  # the length stays that of the picture
-    return response
+    return Response(data, media_type=kind or _UNKNOWN, headers=headers)
 
 
 def _is_known(request: Request, headers: dict[str, str]) -> bool:

@@ -169,6 +169,8 @@ def test_retired_products_stay_so_until_they_are_brought_back(table: Path, sourc
     added = add(table, source, "a,gone", "b,", header="sku,retired")
     assert added.updated == {"a": ("retired",)}
     assert Catalog.load(table)["a"].retired == "gone"
+    assert add(table, source, "a,", header="sku,retired").updated == {}  # nor by an empty cell
+    assert Catalog.load(table)["a"].retired == "gone"
 
 
 def test_an_unknown_product_stops_the_others_too(table: Path, source: Path) -> None:
