@@ -126,28 +126,27 @@ def test_a_cut_out_has_no_old_backdrop_that_could_be_left(photo: Photo, tmp_path
 
 def test_a_cut_outs_edge_is_its_own_and_what_it_hides_is_never_seen() -> None:
     """Straight alpha holds the product's colour; a photograph with a mask holds a mixture."""
-    files = [disc_cut_out(hidden)[0] for hidden in (0, (255, 0, 255), 255)]
+    hidden = 0, (255, 0, 255), 255
+    photos = [load_photo(encoded(Image.fromarray(disc_cut_out(h)[0]))) for h in hidden]
     _, colours, share = disc_cut_out()
-    renderer = BackdropRenderer(PlainBackdrops(), RenderSettings(rules=()))
-    variants = [
-        renderer.render(load_photo(encoded(Image.fromarray(f))), STYLE, seed=1) for f in files
-    ]
+    even = RenderSettings(rules=(), texture=0, colour_pull=0)
+    renderer = BackdropRenderer(Blank(), even)
+    variants = [renderer.render(photo, STYLE, seed=1) for photo in photos]
     assert len({v.digest for v in variants}) == 1
-    alpha = variants[0].alpha.astype(np.float32)[..., None] / 255
     frame = Frame(*variants[0].certificate.size, *variants[0].certificate.offset)
     product = frame.place(np.round(colours).astype(np.uint8), 0)
-    # What is not product is plate: the same, up to light and texture, right beside the edge.
+    alpha = variants[0].alpha[..., None].astype(np.float32) / 255
     edge = (alpha[..., 0] > 0.2) & (alpha[..., 0] < 0.8)
-    plate = (variants[0].pixels - alpha * product)[edge] / (1 - alpha[edge])
-    beside = variants[0].pixels[frame.place((share == 0).astype(np.uint8), 0) > 0]
-    assert np.abs(np.median(plate, axis=0) - np.median(beside, axis=0)).max() < 45
-    # The same colours as a photograph on white: its edge has to be unmixed.
+    # What is not product is the grey plate, or the plate in the contact shadow.
+    plate = ((variants[0].pixels - alpha * product) / np.maximum(1 - alpha, 1e-3))[edge]
+    assert plate.max() < 127.5 + 3
+    assert plate.min() > 50
+    # The same product photographed on white: that edge is unmixed.
     white = colours * share[..., None] + 255 * (1 - share[..., None])
     photo = Photo.of(np.round(white).astype(np.uint8), np.round(255 * share).astype(np.uint8))
     made = renderer.render(photo, STYLE, seed=1)
     assert made.certificate.offset == variants[0].certificate.offset
-    inner = edge & (alpha[..., 0] > 0.4)
-    assert np.abs(made.pixels[inner].astype(int) - variants[0].pixels[inner]).mean() < 8
+    assert np.abs(made.pixels[edge].astype(int) - variants[0].pixels[edge]).mean() < 12
 
 
 def test_a_layout_gives_the_format_and_a_measured_room_for_text(photo: Photo) -> None:
