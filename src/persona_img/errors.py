@@ -6,7 +6,8 @@
     ├── InvalidInput            a value the caller can mend (also a ValueError)
     │   ├── BadPhoto            a file that is no picture we can use
     │   ├── UnknownStyle        an attribute, a value or a combination outside the style space
-    │   └── BadCatalog          a product table that breaks a rule
+    │   ├── BadCatalog          a product table that breaks a rule
+    │   └── CannotWrite         a folder that takes no file: closed, or its disk full
     ├── LowMaskConfidence       the product could not be told from its backdrop
     ├── RenderRejected          no candidate passed the gate
     ├── VerificationFailed      a variant does not match its certificate or its photograph
@@ -37,6 +38,14 @@ class UnknownStyle(InvalidInput):
 
 class BadCatalog(InvalidInput):
     """A product table breaks a rule."""
+
+
+class CannotWrite(InvalidInput):
+    """A folder takes no file, this one or another: it is closed, or its disk is full."""
+
+
+class UnreadablePhoto(UserWarning):
+    """A file of a folder is left out, because it cannot be read as a picture."""
 
 
 class LowMaskConfidence(PersonaImgError):

@@ -14,6 +14,8 @@ from persona_img.domain.style import Style
 from persona_img.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
 _MARKER = ".persona-img"
@@ -214,4 +216,23 @@ def writable_folder(path: str | Path) -> Path:
         ) from error
     if not os.access(path, os.W_OK):
         raise InvalidInput(f"{path}: may not be written; name another folder or change its mode")
+    return path
+
+
+def writable_file(path: str | Path, suffixes: Sequence[str] = ()) -> Path:
+    """A file that can be written; its folder is made if need be.
+
+    Args:
+        path: The file.
+        suffixes: Endings it may have, in lower case; none for any.
+
+    Raises:
+        InvalidInput: it is a folder, ends otherwise, or lies where nothing may be written.
+    """
+    path = Path(path)
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise InvalidInput(f"{path}: ends in {path.suffix!r}; end it in {' or '.join(suffixes)}")
+    if path.is_dir():
+        raise InvalidInput(f"{path}: is a folder; name a file")
+    writable_folder(path.parent)
     return path

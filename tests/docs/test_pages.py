@@ -12,6 +12,7 @@ import pytest
 
 import persona_img as pi
 from docs.reader import DOCS, ROOT, Reader, blocks, commands
+from docs.reader import said as command_said
 
 pytestmark = pytest.mark.slow
 
@@ -112,4 +113,7 @@ def test_results(reader: Reader) -> None:
 def test_retrain(reader: Reader) -> None:
     said = reader.read("retrain.md")
     assert "off-policy" in said
-    assert pi.Shop.open().tracker.history()
+    versions = [version.version for version in pi.Shop.open().tracker.history()]
+    pi.Shop.open().promote(versions[-1])
+    command_said(["rollback"])
+    assert pi.Shop.open().tracker.champion() == versions[0]

@@ -23,6 +23,7 @@ from persona_img.cli import (
     training,
     variants,
 )
+from persona_img.cli.command import use_everywhere
 from persona_img.errors import PersonaImgError
 
 app = typer.Typer(
@@ -50,6 +51,7 @@ _GROUPS = (
 )
 for group in _GROUPS:
     group.register(app)
+use_everywhere(app)
 
 
 def _told(version: bool) -> None:

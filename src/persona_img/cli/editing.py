@@ -1,25 +1,37 @@
-"""Commands that edit photos, each alone: `persona-img edit NAME photo.jpg`."""
+"""Commands that edit photos, each alone: `persona-img edit NAME photo.jpg`.
+
+An edit names its own options and gives back a :class:`Plan`; what every edit has (the photo, the
+folder, a mask, JSON) is added to it here.
+"""
 
 from __future__ import annotations
 
+import inspect
 import json
-import re
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from tqdm import tqdm
 
 from persona_img import wiring
-from persona_img.errors import InvalidInput, LowMaskConfidence
-from persona_img.settings import Settings
+from persona_img.cli.batch import FOLDERS, Batch, say
+from persona_img.cli.options import (
+    OUT,
+    Json,
+    MaskFile,
+    Out,
+    Seed,
+    Source,
+    box_of,
+    checked,
+    ratio_of,
+)
+from persona_img.errors import InvalidInput
 from persona_img.workspace import writable_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -28,19 +40,25 @@ if TYPE_CHECKING:
 
     Edit = Callable[[Photo, NDArray[np.uint8] | None], Edited]
 
-Source = Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")]
-Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for what is made.")]
-MaskFile = Annotated[
-    Path | None,
-    typer.Option("--mask", help="Of one photo: white is product, or what is not transparent."),
-]
 Ratio = Annotated[str | None, typer.Option(help="Width to height, for example 4:5.")]
-Seed = Annotated[int, typer.Option(help="Same seed, same bytes.")]
 BackdropOnly = Annotated[
     bool, typer.Option("--backdrop-only", help="Keep the product as photographed.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON line per result.")]
-OUT = Path("out")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command does with each photo.
+
+    Attributes:
+        edit: Of a photo and its product's alpha.
+        cut: Whether the edit needs to know the product.
+        alone: Whether it is meant for one photo only.
+    """
+
+    edit: Edit
+    cut: bool = False
+    alone: bool = False
 
 
 def register(app: typer.Typer) -> None:
@@ -50,7 +68,7 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True,
         rich_markup_mode="markdown",
     )
-    examples: dict[str, tuple[Callable[..., None], str]] = {
+    examples: dict[str, tuple[Callable[..., Plan], str]] = {
         "resize": (resize, "photo.jpg --side 1600"),
         "crop": (crop, "photo.jpg --margin 0.1 --ratio 4:5"),
         "white-balance": (white_balance, "photo.jpg --neutral 40,40,200,200"),
@@ -61,233 +79,205 @@ def register(app: typer.Typer) -> None:
         "upscale": (upscale, "photo.jpg --factor 2"),
         "packshot": (packshot, "photos/ --fill 0.85 -o packshots/"),
     }
-    for name, (command, example) in examples.items():
-        group.command(name, epilog=f"Example: `persona-img edit {name} {example}`")(command)
+    for name, (plan, example) in examples.items():
+        group.command(
+            name,
+            help=f"{plan.__doc__}\n\n{FOLDERS}",
+            short_help=plan.__doc__,
+            epilog=f"Example: `persona-img edit {name} {example}`",
+        )(_command(name, plan))
     app.add_typer(group, name="edit")
 
 
 def resize(
-    source: Source,
-    side: Annotated[int | None, typer.Option(help="Of the longer side, pixels.")] = None,
-    scale: Annotated[float | None, typer.Option(help="Instead: factor on both sides.")] = None,
+    side: Annotated[
+        int | None, typer.Option(min=64, max=500_000, help="Of the longer side, pixels.")
+    ] = None,
+    scale: Annotated[
+        float | None, typer.Option(min=0.001, max=1000, help="Instead: factor on both sides.")
+    ] = None,
     enlarge: Annotated[bool, typer.Option("--enlarge", help="It may get larger.")] = False,
-    out: Out = OUT,
-    as_json: Json = False,
-) -> None:
+) -> Plan:
     """Another size, same shape; scaled in linear light."""
     from persona_img.editing import shape
 
-    _run(
-        source,
-        out,
-        as_json,
-        lambda photo, _: shape.resize(photo, side=side, scale=scale, enlarge=enlarge),
-    )
+    if (side is None) == (scale is None):
+        raise InvalidInput(f"--side {side}, --scale {scale}: give one of them")
+    return Plan(lambda photo, _: shape.resize(photo, side=side, scale=scale, enlarge=enlarge))
 
 
 def crop(
-    source: Source,
-    margin: Annotated[float, typer.Option(help="Share of the product's longer side.")] = 0.06,
+    margin: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the product's longer side.")
+    ] = 0.06,
     ratio: Ratio = None,
-    mask: MaskFile = None,
-    out: Out = OUT,
-    as_json: Json = False,
-) -> None:
+) -> Plan:
     """Crop to the product; none of it is cut away."""
     from persona_img.editing import shape
 
-    wanted = None if ratio is None else _ratio(ratio)
-    _run(
-        source,
-        out,
-        as_json,
-        lambda photo, alpha: shape.crop(photo, _known(alpha), margin=margin, ratio=wanted),
-        mask,
-        cut=True,
+    wanted = None if ratio is None else ratio_of(ratio)
+    return Plan(
+        lambda photo, alpha: shape.crop(photo, _known(alpha), margin=margin, ratio=wanted), cut=True
     )
 
 
 def white_balance(
-    source: Source,
     neutral: Annotated[
         str | None, typer.Option(help="Left,top,width,height of a grey place; else the backdrop.")
     ] = None,
-    mask: MaskFile = None,
-    out: Out = OUT,
-    as_json: Json = False,
-) -> None:
+) -> Plan:
     """Take a colour cast away; the product's colours change with it."""
     from persona_img.editing import colour
 
-    box = None if neutral is None else _box(neutral)
-    _run(
-        source,
-        out,
-        as_json,
-        lambda photo, alpha: colour.white_balance(photo, alpha, neutral=box),
-        mask,
-        cut=box is None,
+    box = None if neutral is None else box_of(neutral)
+    return Plan(
+        lambda photo, alpha: colour.white_balance(photo, alpha, neutral=box), cut=box is None
     )
 
 
 def denoise(
-    source: Source,
-    strength: Annotated[float, typer.Option(help="1 suits the noise that is there.")] = 1.0,
+    strength: Annotated[
+        float, typer.Option(min=0.1, max=3, help="1 suits the noise that is there.")
+    ] = 1.0,
     backdrop_only: BackdropOnly = False,
-    mask: MaskFile = None,
-    out: Out = OUT,
-    as_json: Json = False,
-) -> None:
+) -> Plan:
     """Less noise, by as much as there is."""
     from persona_img.editing import repair
 
-    _run(
-        source,
-        out,
-        as_json,
+    return Plan(
         lambda photo, alpha: repair.denoise(
             photo, alpha, strength=strength, backdrop_only=backdrop_only
         ),
-        mask,
         cut=backdrop_only,
     )
 
 
 def restore(
-    source: Source,
-    blur: Annotated[float, typer.Option(help="Sigma of the blur to undo, pixels.")] = 1.0,
+    blur: Annotated[
+        float, typer.Option(min=0.3, max=4, help="Sigma of the blur to undo, pixels.")
+    ] = 1.0,
     backdrop_only: BackdropOnly = False,
-    mask: MaskFile = None,
-    out: Out = OUT,
-    as_json: Json = False,
-) -> None:
+) -> Plan:
     """Take a slight blur back."""
     from persona_img.editing import repair
 
-    _run(
-        source,
-        out,
-        as_json,
+    return Plan(
         lambda photo, alpha: repair.restore(photo, alpha, blur=blur, backdrop_only=backdrop_only),
-        mask,
         cut=backdrop_only,
     )
 
 
 def inpaint(
-    source: Source,
     box: Annotated[str | None, typer.Option(help="Left,top,width,height of the blemish.")] = None,
-    area: Annotated[Path | None, typer.Option(help="Instead: a mask, white is blemish.")] = None,
-    mask: MaskFile = None,
+    area: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Instead: a mask, white is blemish."),
+    ] = None,
     seed: Seed = 7,
-    out: Out = OUT,
-    as_json: Json = False,
-) -> None:
+) -> Plan:
     """Fill a blemish in; on the product this is marked as an alteration."""
-    import numpy as np
-
     from persona_img.editing import repair
     from persona_img.imaging.mask_file import load_mask
 
-    if (box is None) == (area is None) or source.is_dir():
+    if (box is None) == (area is None):
         raise InvalidInput("inpaint: give one photo, and a --box or an --area")
     shown = None if area is None else load_mask(area) >= 128
-    left, top, width, height = (0, 0, 0, 0) if box is None else _box(box)
+    place = None if box is None else box_of(box)
 
     def edit(photo: Photo, alpha: NDArray[np.uint8] | None) -> Edited:
-        where = shown
-        if where is None:
-            where = np.zeros(photo.pixels.shape[:2], dtype=bool)
-            where[max(0, top) : top + height, max(0, left) : left + width] = True
+        where = shown if place is None else _box_in(photo, place)
+        assert where is not None
         return repair.inpaint(photo, where, alpha, seed=seed)
 
-    _run(source, out, as_json, edit, mask)
+    return Plan(edit, alone=True)
 
 
 def transfer(
-    source: Source,
-    reference: Annotated[Path, typer.Option(help="Whose backdrop's colours are wanted.")],
-    strength: Annotated[float, typer.Option(help="0 changes nothing, 1 goes all the way.")] = 1.0,
-    mask: MaskFile = None,
-    out: Out = OUT,
-    as_json: Json = False,
-) -> None:
+    reference: Annotated[
+        Path,
+        typer.Option(exists=True, dir_okay=False, help="Whose backdrop's colours are wanted."),
+    ],
+    strength: Annotated[
+        float, typer.Option(min=0, max=1, help="0 changes nothing, 1 goes all the way.")
+    ] = 1.0,
+) -> Plan:
     """Give the backdrop the colours of another one; the product stays untouched."""
     from persona_img.editing import colour
     from persona_img.imaging.photo import load_photo
 
     other = load_photo(reference)
-    _run(
-        source,
-        out,
-        as_json,
+    return Plan(
         lambda photo, alpha: colour.transfer(photo, _known(alpha), other, strength=strength),
-        mask,
         cut=True,
     )
 
 
 def upscale(
-    source: Source,
-    factor: Annotated[float, typer.Option(help="On both sides, at most 4.")] = 2.0,
-    mask: MaskFile = None,
+    factor: Annotated[float, typer.Option(min=1.01, max=4, help="On both sides.")] = 2.0,
     seed: Seed = 7,
-    out: Out = OUT,
-    as_json: Json = False,
-) -> None:
+) -> Plan:
     """A larger picture: the backdrop keeps its grain, the product is only resampled."""
     from persona_img.editing import shape
 
-    _run(
-        source,
-        out,
-        as_json,
-        lambda photo, alpha: shape.upscale(photo, _known(alpha), factor=factor, seed=seed),
-        mask,
-        cut=True,
+    return Plan(
+        lambda photo, alpha: shape.upscale(photo, _known(alpha), factor=factor, seed=seed), cut=True
     )
 
 
 def packshot(
-    source: Source,
-    fill: Annotated[float, typer.Option(help="Share of the fuller side for the product.")] = 0.85,
+    fill: Annotated[
+        float, typer.Option(min=0.3, max=1, help="Share of the fuller side for the product.")
+    ] = 0.85,
     ratio: Ratio = "1:1",
     shadow: Annotated[bool, typer.Option(help="Stand it on a contact shadow.")] = True,
-    mask: MaskFile = None,
-    out: Out = OUT,
-    as_json: Json = False,
-) -> None:
+) -> Plan:
     """The product on pure white, untouched."""
     from persona_img.editing import shape
 
-    wanted = _ratio(ratio or "1:1")
-    _run(
-        source,
-        out,
-        as_json,
+    wanted = ratio_of(ratio or "1:1")
+    return Plan(
         lambda photo, alpha: shape.packshot(
             photo, _known(alpha), fill=fill, ratio=wanted, shadow=shadow
         ),
-        mask,
         cut=True,
     )
 
 
-def _run(
-    source: Path, out: Path, as_json: bool, edit: Edit, mask: Path | None = None, cut: bool = False
-) -> None:
-    """Edit each photo; ``cut`` says whether the edit needs to know the product."""
-    from persona_img.imaging.mask_file import load_mask
-    from persona_img.imaging.photo import list_photos, load_photo
+def _command(name: str, plan: Callable[..., Plan]) -> Callable[..., None]:
+    """The command of an edit: the photo, its own options, and those that every edit has."""
 
-    paths = list_photos(source)
-    if mask is not None and len(paths) != 1:
-        raise InvalidInput(f"--mask with {len(paths)} photos: give one photo")
+    def run(
+        source: Source, mask: MaskFile = None, out: Out = OUT, as_json: Json = False, **own: Any
+    ) -> None:
+        _run(name, source, out, as_json, plan(**own), mask)
+
+    common = list(inspect.signature(run, eval_str=True).parameters.values())[:-1]
+    own = list(inspect.signature(plan, eval_str=True).parameters.values())
+    required = [p for p in own if p.default is p.empty]
+    optional = [p for p in own if p.default is not p.empty]
+    parameters = [common[0], *required, *optional, *common[1:]]
+    # typer reads a command's options off these two.
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
+
+
+def _run(name: str, source: Path, out: Path, as_json: bool, plan: Plan, mask: Path | None) -> None:
+    """Edit each photo."""
+    from persona_img.imaging.folder import free_for_result
+    from persona_img.imaging.mask_file import load_mask
+    from persona_img.imaging.photo import load_photo
+
+    if plan.alone and source.is_dir():
+        raise InvalidInput(f"{name} {source}: a folder; give one photo")
+    batch = Batch(source)
+    if mask is not None and len(batch.photos) != 1:
+        raise InvalidInput(f"--mask with {len(batch.photos)} photos: give one photo")
     folder = writable_folder(out)
-    problems = Console(stderr=True, highlight=False, soft_wrap=True)  # a path stays whole
-    masker = wiring.masker(Settings.load()) if cut and mask is None else None
-    failed = 0
-    for path in tqdm(paths, disable=len(paths) == 1):
+    masker = wiring.masker(checked()) if plan.cut and mask is None else None
+
+    def make(path: Path, called: str) -> None:
+        target = free_for_result(folder / f"{called}-{name}.png")
         photo = load_photo(path)
         if mask is not None:
             photo = photo.with_alpha(load_mask(mask))
@@ -295,26 +285,18 @@ def _run(
         if alpha is None and masker is not None:
             found = masker.cut(photo.pixels)
             if not found.trusted:
-                failed += 1
                 unsure = f"mask confidence {found.confidence:.2f}: draw one and give it as --mask"
-                problems.print(f"{path}: {unsure}", markup=False)
-                continue
+                return batch.fail(path, unsure)
             alpha = found.alpha
-        try:
-            edited = edit(photo, alpha)
-        except (InvalidInput, LowMaskConfidence) as error:
-            if len(paths) == 1:
-                raise
-            failed += 1
-            problems.print(f"{path}: {error}", markup=False)
-            continue
-        target = edited.save(folder / f"{path.stem}-{edited.edit.name}.png")
+        edited = plan.edit(photo, alpha)
+        edited.save(target)
         if as_json:
-            print(json.dumps({"photo": str(path), "edited": str(target)} | asdict(edited.edit)))
+            say(json.dumps({"photo": str(path), "edited": str(target)} | asdict(edited.edit)))
         else:
-            print(f"{target}  product {edited.edit.product}")
-    if failed:
-        raise typer.Exit(1)
+            say(f"{target}  product {edited.edit.product}")
+
+    batch.each(make, name)
+    batch.finish()
 
 
 def _known(alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
@@ -323,16 +305,18 @@ def _known(alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
     return alpha
 
 
-def _ratio(text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?):(\d+(?:\.\d+)?)", text)
-    if found is None or float(found[1]) == 0 or float(found[2]) == 0:
-        raise InvalidInput(f"ratio {text}: write width:height, for example 4:5")
-    return float(found[1]) / float(found[2])
+def _box_in(photo: Photo, box: tuple[int, int, int, int]) -> NDArray[np.bool_]:
+    """The part of a box that lies in a photo."""
+    import numpy as np
 
-
-def _box(text: str) -> tuple[int, int, int, int]:
-    parts = text.split(",")
-    if len(parts) != 4 or not all(part.strip().lstrip("-").isdigit() for part in parts):
-        raise InvalidInput(f"box {text}: write left,top,width,height in pixels")
-    left, top, width, height = (int(part) for part in parts)
-    return left, top, width, height
+    left, top, width, height = box
+    rows, columns = photo.pixels.shape[:2]
+    where = np.zeros((rows, columns), dtype=bool)
+    # Both ends: a negative one would count from the picture's other side.
+    where[max(0, top) : max(0, top + height), max(0, left) : max(0, left + width)] = True
+    if not where.any():
+        raise InvalidInput(
+            f"box {','.join(map(str, box))}: no pixel of it lies in the picture of "
+            f"{columns}x{rows} px; give left,top,width,height from its upper left corner"
+        )
+    return where

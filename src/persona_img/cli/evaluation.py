@@ -7,19 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from persona_img import wiring
 from persona_img.assets import ASSETS
-from persona_img.settings import Settings
+from persona_img.cli.batch import Batch
+from persona_img.cli.command import MOST
+from persona_img.cli.options import checked
 from persona_img.workspace import writable_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rich.console import Console
+
     from persona_img.imaging.photo import Photo
     from persona_img.reports.evaluation import Shown
+    from persona_img.settings import Settings
 
 SOURCES = ("diffusion", "diffusion-over-gaussian", "library", "gaussian", "plain")
 _ROWS = {
@@ -51,38 +54,81 @@ def register(app: typer.Typer) -> None:
 
 
 def eval_render(
-    products: Annotated[Path, typer.Option(help="Folder of cut-out products nobody trained on.")],
-    tiles: Annotated[Path, typer.Option(help="Folder of real tiles that no source paints with.")],
-    judge: Annotated[Path, typer.Option(help="Judge of styles, of `train-judge --fold`.")],
+    products: Annotated[
+        Path,
+        typer.Option(
+            exists=True, file_okay=False, help="Folder of cut-out products nobody trained on."
+        ),
+    ],
+    tiles: Annotated[
+        Path,
+        typer.Option(
+            exists=True, file_okay=False, help="Folder of real tiles that no source paints with."
+        ),
+    ],
+    judge: Annotated[
+        Path,
+        typer.Option(exists=True, dir_okay=False, help="Judge of styles, of `train-judge --fold`."),
+    ],
     labels: Annotated[
-        Path | None, typer.Option(help="CSV with product, style, digest, defect of shown variants.")
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="CSV with product, style, digest, defect of shown variants.",
+        ),
     ] = None,
     cutouts: Annotated[
-        Path | None, typer.Option(help="Folder of cut-outs the masker was not taught. None: these.")
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Folder of cut-outs the masker was not taught. None: these.",
+        ),
     ] = None,
     composites: Annotated[
-        Path | None, typer.Option(help="Folder of pictures with exact masks, for the masks' table.")
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Folder of pictures with exact masks, for the masks' table.",
+        ),
     ] = None,
     families: Annotated[
-        Path | None, typer.Option(help="CSV with image, sender_id: product families of those.")
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="CSV with image, sender_id: product families of those.",
+        ),
     ] = None,
     source: Annotated[
         list[str] | None, typer.Option(help="A source of backdrops; again for more. None: all.")
     ] = None,
-    photos: Annotated[int, typer.Option(help="Of the demo's photos, at most.")] = 16,
-    each: Annotated[int, typer.Option(help="Styles for each product.")] = 8,
-    seed: Annotated[int, typer.Option(help="Of styles and variants.")] = 7,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of report and sheets.")] = Path(
-        "eval-render"
-    ),
+    photos: Annotated[
+        int, typer.Option(min=0, max=1000, help="Of the demo's photos, at most.")
+    ] = 16,
+    each: Annotated[int, typer.Option(min=1, max=1000, help="Styles for each product.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, max=MOST, help="Of styles and variants.")] = 7,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", file_okay=False, help="Folder of report and sheets.")
+    ] = Path("eval-render"),
 ) -> None:
     """Measure masks, styles, proof, defects and speed of every source of backdrops."""
-    from persona_img.imaging.photo import list_photos, load_photo
+    from rich.console import Console
+
+    from persona_img.imaging.folder import list_photos
+    from persona_img.imaging.photo import load_photo, write_whole
     from persona_img.rendering.proof.adherence import StyleJudge
     from persona_img.reports.evaluation import evaluate_source, no_defect_rate, speed, spread
+    from persona_img.reports.sheet import save_sheet
 
+    names = list(dict.fromkeys(source or SOURCES))
+    sources = {name: checked(render={"backdrops": name}) for name in names}
+    cut_outs = Batch(products)
+    others = None if cutouts is None else Batch(cutouts)
     folder, console = writable_folder(out), Console(highlight=False)
-    settings = Settings.load()
+    settings = checked()
     space = wiring.style_space(settings)
     masker = wiring.masker(settings)
     shots: list[Photo] = []
@@ -90,25 +136,28 @@ def eval_render(
         photo = load_photo(path)
         if len(shots) < photos and masker.cut(photo.pixels).trusted:
             shots.append(photo)
-    shots += [load_photo(path) for path in list_photos(products)]
+    cut_out = cut_outs.load()
+    shots += cut_out
     asked = spread(shots, space, each, seed=seed)
     report: dict[str, Any] = {"products": len(shots), "sources": {}, "speed": {}}
-    names = source or list(SOURCES)
     for name in names:
-        renderer = wiring.renderer(Settings.load(render={"backdrops": name}))
+        renderer = wiring.renderer(sources[name])
         figures, shown = evaluate_source(renderer, asked, StyleJudge(judge), tiles)
         report["sources"][name] = figures
         styles = [a.style for a in asked[:each]]
         report["speed"][name] = speed(renderer, shots[0], styles, (512, 1600))
-        _sheet(shown).save(folder / f"shown-{name}.jpg", quality=80)
+        save_sheet(_sheet(shown), folder / f"shown-{name}.jpg")
         if name == names[0]:
             _list(shown, folder / "shown.csv")
             if labels is not None:
                 report["looked_at"] = no_defect_rate(labels, shown)
-    unseen = [load_photo(path) for path in list_photos(cutouts or products)]
+    unseen = cut_out if others is None else others.load()
     report["masks"] = _masks(settings, unseen, composites, families)
-    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_whole(folder / "report.json", (json.dumps(report, indent=1) + "\n").encode())
     _print(report, console)
+    cut_outs.finish()
+    if others is not None:
+        others.finish()
 
 
 def _masks(
@@ -121,7 +170,7 @@ def _masks(
     from persona_img.reports.evaluation import pictures_of
 
     maskers = [ClassicMasker(), wiring.masker(settings)]
-    renderer = wiring.renderer(Settings.load(render={"backdrops": "library"}))
+    renderer = wiring.renderer(checked(render={"backdrops": "library"}))
     pictures = pictures_of(renderer, cut_outs, wiring.style_space(settings))
     tables = {"cut-outs on real tiles": compare(maskers, [Example(*p) for p in pictures])}
     if composites is not None and families is not None:
@@ -151,6 +200,8 @@ def _list(shown: list[Shown], path: Path) -> None:
 
 
 def _print(report: Mapping[str, Any], console: Console) -> None:
+    from rich.table import Table
+
     first = next(iter(report["sources"].values()))
     table = Table(title=f"{first['asked']} variants of {report['products']} products, each source")
     table.add_column("")

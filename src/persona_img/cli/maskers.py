@@ -9,8 +9,23 @@ from typing import Annotated
 
 import typer
 
-from persona_img.cli.training import Device, Groups, Photos, Seed, Textures, Threads, Work
-from persona_img.workspace import writable_folder
+from persona_img.cli.batch import unreadable_told
+from persona_img.cli.training import (
+    Device,
+    Groups,
+    Made,
+    MaxPhotos,
+    Photos,
+    Scenes,
+    Seed,
+    Steps,
+    Textures,
+    Threads,
+    Work,
+    ready,
+)
+from persona_img.errors import InvalidInput
+from persona_img.workspace import writable_file, writable_folder
 
 
 def register(app: typer.Typer) -> None:
@@ -32,43 +47,65 @@ def train_masker(
     textures: Textures,
     groups: Groups = None,
     cutouts: Annotated[
-        Path | None, typer.Option(help="Folder of products with true alpha, PNG.")
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Folder of products with true alpha, PNG."),
     ] = None,
     families: Annotated[
-        Path | None, typer.Option(help="CSV with image, sender_id of cut-outs: families held out.")
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="CSV with image, sender_id of cut-outs: families held out.",
+        ),
     ] = None,
-    scenes: Annotated[list[Path] | None, typer.Option(help="Folder of further backdrops.")] = None,
+    scenes: Scenes = None,
     leave_out: Annotated[
-        Path | None, typer.Option(help="File of photos' stems, a line each, not to be touched.")
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="File of photos' stems, a line each, not to be touched.",
+        ),
     ] = None,
     composites: Annotated[
-        Path | None, typer.Option(help="Composites with exact masks, for the report.")
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Composites with exact masks, for the report."
+        ),
     ] = None,
     verified: Annotated[
         Path | None,
-        typer.Option(help="CSV with image, right of photos whose masks were looked at."),
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="CSV with image, right of photos whose masks were looked at.",
+        ),
     ] = None,
     work: Work = Path("masker-work"),
-    out: Annotated[Path, typer.Option("-o", "--out", help="The masker.")] = Path("masker"),
-    small_steps: Annotated[int, typer.Option(help="Steps at two thirds of the size.")] = 4000,
-    full_steps: Annotated[int, typer.Option(help="Steps at full size.")] = 1500,
-    max_photos: Annotated[int, typer.Option(help="Photos cut out at most.")] = 1600,
-    made: Annotated[int, typer.Option(help="Training scenes made.")] = 6000,
+    out: Annotated[Path, typer.Option("-o", "--out", file_okay=False, help="The masker.")] = Path(
+        "masker"
+    ),
+    small_steps: Steps = 4000,
+    full_steps: Steps = 1500,
+    max_photos: MaxPhotos = 1600,
+    made: Made = 6000,
     device: Device = "cpu",
     threads: Threads = 0,
     seed: Seed = 7,
 ) -> None:
     """Train the learned masker; stop it when you like, the same command goes on."""
-    import torch
-
+    ready(threads, device)
     from persona_img.masking.learning.corpus import MaskCorpusSettings
     from persona_img.masking.learning.evaluation import evaluate
     from persona_img.masking.learning.training import MaskTrainingSettings
     from persona_img.masking.learning.training import train_masker as train
 
-    if threads:
-        torch.set_num_threads(threads)
-    left_out = leave_out.read_text(encoding="utf-8").split() if leave_out else []
+    try:
+        # A line each, for a name may hold a space.
+        lines = leave_out.read_text(encoding="utf-8-sig").splitlines() if leave_out else []
+    except (OSError, UnicodeError) as error:
+        raise InvalidInput(f"{leave_out}: cannot be read ({error}); give a text file") from error
+    left_out = [line.strip() for line in lines if line.strip()]
     corpus = MaskCorpusSettings(
         photos=photos,
         textures=textures,
@@ -85,16 +122,22 @@ def train_masker(
         small_steps=small_steps, full_steps=full_steps, device=device, seed=seed
     )
     writable_folder(work)
-    train(corpus, training, work, writable_folder(out))
-    json.dump(evaluate(out, corpus, work, composites, verified), sys.stdout, indent=1)
-    print()
+    with unreadable_told():
+        train(corpus, training, work, writable_folder(out))
+        json.dump(evaluate(out, corpus, work, composites, verified), sys.stdout, indent=1)
+        print()
 
 
 def calibrate_masker(
     model: Annotated[str, typer.Option(help="Id or folder of a segmentation model.")],
     photos: Photos,
     verified: Annotated[
-        Path, typer.Option(help="CSV with image, right of photos whose masks were looked at.")
+        Path,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="CSV with image, right of photos whose masks were looked at.",
+        ),
     ],
     label: Annotated[
         list[str] | None, typer.Option(help="A class that is product; again for more.")
@@ -102,15 +145,17 @@ def calibrate_masker(
     trust_remote_code: Annotated[
         bool, typer.Option(help="Whether code that comes with the model may run.")
     ] = False,
-    out: Annotated[Path, typer.Option("-o", "--out", help="The confidence, a file.")] = Path(
-        "masker-confidence.json"
-    ),
+    out: Annotated[
+        Path, typer.Option("-o", "--out", dir_okay=False, help="The confidence, a JSON file.")
+    ] = Path("masker-confidence.json"),
 ) -> None:
     """Learn what the confidence of a model from transformers is worth, for mask.confidence."""
     from persona_img import wiring
+    from persona_img.imaging.photo import write_whole
     from persona_img.masking.learning.evaluation import calibration_of, verified_photos
     from persona_img.settings import Settings
 
+    writable_file(out, (".json",))
     masker = wiring.transformers_masker(
         Settings.load(
             mask={
@@ -121,7 +166,8 @@ def calibrate_masker(
             }
         )
     )
-    confidence, report = calibration_of(masker, [], verified_photos(verified, photos))
-    out.write_text(json.dumps(confidence, indent=1) + "\n", encoding="utf-8")
-    json.dump(report, sys.stdout, indent=1)
-    print()
+    with unreadable_told():
+        confidence, report = calibration_of(masker, [], verified_photos(verified, photos))
+        write_whole(out, (json.dumps(confidence, indent=1) + "\n").encode())
+        json.dump(report, sys.stdout, indent=1)
+        print()

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from persona_img import wiring
+from persona_img.cli.batch import FOLDERS, Batch, say, tell
+from persona_img.cli.options import (
+    OUT,
+    Json,
+    MaskFile,
+    Out,
+    Reference,
+    Seed,
+    Source,
+    checked,
+)
 from persona_img.domain.style import Style, StyleSpace
-from persona_img.errors import InvalidInput, LowMaskConfidence, RenderRejected
-from persona_img.settings import Settings
-from persona_img.workspace import writable_folder
+from persona_img.errors import InvalidInput, LowMaskConfidence, RenderRejected, UnknownStyle
+from persona_img.workspace import writable_file, writable_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
     from PIL import Image
 
     from persona_img.imaging.photo import Photo
     from persona_img.rendering.proof.certificate import VerifyReport
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON line per result.")]
-Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for what is made.")]
 Styles = Annotated[
     list[str] | None,
     typer.Option("--style", help="attribute=value,…; again for more styles. None: a selection."),
@@ -40,57 +46,62 @@ MaskerModel = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(epilog="Example: `persona-img mask photo.jpg -o out/`")(mask)
-    app.command(
-        epilog="Example: `persona-img render photo.jpg --style surface=light-wood,light=soft "
-        "--seed 7 -o out/ --json`"
-    )(render)
-    app.command(
-        epilog="Example: `persona-img sheet photos/ --style surface=linen --style surface=marble "
-        "-o sheet.jpg`"
-    )(sheet)
+    examples: dict[Callable[..., None], str] = {
+        mask: "photo.jpg -o out/",
+        render: "photo.jpg --style surface=light-wood,light=soft --seed 7 -o out/ --json",
+        sheet: "photos/ --style surface=linen --style surface=marble -o sheet.jpg",
+    }
+    for command, example in examples.items():
+        app.command(
+            help=f"{command.__doc__}\n\n{FOLDERS}",
+            short_help=command.__doc__,
+            epilog=f"Example: `persona-img {command.__name__} {example}`",
+        )(command)
     app.command(epilog="Example: `persona-img verify out/x.png --against photo.jpg`")(verify)
 
 
 def mask(
-    source: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
-    out: Out = Path("out"),
+    source: Source,
+    out: Out = OUT,
     masker_name: MaskerName = None,
     masker_model: MaskerModel = None,
     as_json: Json = False,
 ) -> None:
     """Cut the product out: an 8-bit alpha mask of the photo's size."""
-    from persona_img.imaging.photo import list_photos, load_photo, save_png
+    from persona_img.imaging.folder import MASK_KEY, free_for_result
+    from persona_img.imaging.photo import load_photo, png_bytes, write_whole
     from persona_img.masking.base import supplied
 
-    paths = list_photos(source)
+    settings = checked(mask={"masker": masker_name, "model": masker_model})
+    batch = Batch(source)
     folder = writable_folder(out)
-    masker = wiring.masker(Settings.load(mask={"masker": masker_name, "model": masker_model}))
-    for path in paths:
+    masker = wiring.masker(settings)
+
+    def make(path: Path, name: str) -> None:
+        target = free_for_result(folder / f"{name}.mask.png")
         photo = load_photo(path)
         found = masker.cut(photo.pixels) if photo.alpha is None else supplied(photo.alpha)
-        target = save_png(folder / f"{path.stem}.mask.png", found.alpha)
+        write_whole(target, png_bytes(found.alpha, {MASK_KEY: path.name}))
         if as_json:
             line = {"photo": str(path), "mask": str(target), "confidence": found.confidence}
-            print(json.dumps(line | {"masker": found.source, "checks": found.checks}))
+            say(json.dumps(line | {"masker": found.source, "checks": found.checks}))
         else:
             note = "" if found.trusted else "  low: please look, or draw the mask"
-            print(f"{target}  confidence {found.confidence:.2f}{note}")
+            say(f"{target}  confidence {found.confidence:.2f}{note}")
+
+    batch.each(make, "masks")
+    batch.finish()
 
 
 def render(
-    source: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
+    source: Source,
     style: Styles = None,
-    count: Annotated[int, typer.Option(help="Without --style: so many styles per photo.")] = 4,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 7,
-    out: Out = Path("out"),
-    mask_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--mask",
-            help="Your own, of one photo: white is product, or what is not transparent.",
-        ),
-    ] = None,
+    count: Annotated[
+        int, typer.Option(min=1, max=1000, help="Without --style: so many styles per photo.")
+    ] = 4,
+    seed: Seed = 7,
+    out: Out = OUT,
+    mask_file: MaskFile = None,
     backdrops: Annotated[
         str | None,
         typer.Option(
@@ -115,18 +126,22 @@ def render(
     colour: Annotated[
         str | None, typer.Option(help="Of the backdrop, #rrggbb, instead of a palette's.")
     ] = None,
-    reference: Annotated[
-        Path | None, typer.Option(help="A picture whose main colour the backdrop takes.")
-    ] = None,
+    reference: Reference = None,
     relight: Annotated[
         float | None,
-        typer.Option(help="Put so much of the backdrop's light on the product, 0..1; labelled."),
+        typer.Option(
+            min=0, max=1, help="Put so much of the backdrop's light on the product, 0..1; labelled."
+        ),
     ] = None,
     light_wrap: Annotated[
-        float | None, typer.Option(help="So much of it around the product's edge, 0..1.")
+        float | None,
+        typer.Option(min=0, max=1, help="So much of it around the product's edge, 0..1."),
     ] = None,
     adapter: Annotated[
-        Path | None, typer.Option(help="Your own backdrop, a folder written by `fine-tune`.")
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Your own backdrop, a folder of `fine-tune`."
+        ),
     ] = None,
     masker_name: MaskerName = None,
     masker_model: MaskerModel = None,
@@ -134,12 +149,12 @@ def render(
 ) -> None:
     """Render variants of photos; each comes with its mask and its certificate."""
     from persona_img.imaging.mask_file import load_mask
-    from persona_img.imaging.photo import list_photos, load_photo
+    from persona_img.imaging.photo import load_photo
     from persona_img.loop import variant_seed
     from persona_img.rendering.framing import Layout
     from persona_img.variants.store import write_variant
 
-    settings = Settings.load(
+    settings = checked(
         render={
             "backdrops": backdrops,
             "model": backdrop_model,
@@ -153,94 +168,112 @@ def render(
     space = wiring.style_space(settings)
     colour = _backdrop_colour(colour, reference)
     styles = list(dict.fromkeys(_with(s, framing, colour) for s in _chosen(space, style, count)))
-    paths = list_photos(source)
-    if mask_file is not None and len(paths) != 1:
-        raise InvalidInput(f"--mask with {len(paths)} photos: give one photo")
+    formats: list[str | None] = [*dict.fromkeys(shape)] if shape else [settings.render.format]
+    layouts = [Layout(one, settings.render.text) for one in formats]
+    batch = Batch(source)
+    several = len(batch.photos) > 1
+    if mask_file is not None and several:
+        raise InvalidInput(f"--mask with {len(batch.photos)} photos: give one photo")
     folder = writable_folder(out)
-    first = wiring.renderer(settings)
-    formats: Sequence[str | None] = shape or [settings.render.format]
-    renderers = [first.laid_out(Layout(one, settings.render.text)) for one in formats]
-    problems = Console(stderr=True, highlight=False, soft_wrap=True)  # a path stays whole
-    failed = 0
-    for path, renderer in itertools.product(paths, renderers):
+    renderer = wiring.renderer(settings)
+    renderers = [renderer.laid_out(layout) for layout in layouts]
+
+    def make(path: Path, called: str) -> None:
         photo = load_photo(path)
         if mask_file is not None:
             photo = photo.with_alpha(load_mask(mask_file))
 
-        def rejected(style: Style, error: RenderRejected, path: Path = path) -> None:
-            nonlocal failed
-            failed += 1
-            problems.print(f"{path} {style}: {error}", markup=False)
+        def rejected(style: Style, error: RenderRejected) -> None:
+            batch.fail(path, str(error))
 
-        seeds = [variant_seed(seed, path.stem, s) if len(paths) > 1 else seed for s in styles]
-        try:
+        seeds = [variant_seed(seed, path.stem, s) if several else seed for s in styles]
+        for renderer in renderers:
             for variant in renderer.render_many(photo, styles, seeds, on_rejected=rejected):
                 suffix = (renderer.settings.layout.format or "").replace(":", "x")
-                name = "-".join(filter(None, (path.stem, suffix, variant.digest[:12])))
+                name = "-".join(filter(None, (called, suffix, variant.digest[:12])))
                 files = write_variant(variant, folder, name)
                 line = {"photo": str(path), "style": variant.style.key, "digest": variant.digest}
                 line |= {kind: str(file) for kind, file in files.items()}
                 seconds = {k: round(v, 4) for k, v in variant.seconds.items()}
                 notes = "".join(f"  {label}" for label in variant.certificate.labels)
-                shown = f"{files['variant']}  {variant.style}{notes}"
-                print(json.dumps(line | {"seconds": seconds}) if as_json else shown)
-        except LowMaskConfidence as error:
-            failed += len(styles)
-            problems.print(f"{path}: {error}", markup=False)
-    if failed:
-        raise typer.Exit(1)
+                if as_json:
+                    say(json.dumps(line | {"seconds": seconds}))
+                else:
+                    say(f"{files['variant']}  {variant.style}{notes}")
+
+    batch.each(make, "render")
+    batch.finish()
 
 
 def sheet(
-    source: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
+    source: Source,
     style: Styles = None,
-    count: Annotated[int, typer.Option(help="Without --style: so many styles.")] = 8,
-    seed: Annotated[int, typer.Option(help="Same seed, same picture.")] = 7,
+    count: Annotated[
+        int, typer.Option(min=1, max=1000, help="Without --style: so many styles.")
+    ] = 8,
+    seed: Seed = 7,
     backdrops: Annotated[str | None, typer.Option(help="As for `render`.")] = None,
-    side: Annotated[int, typer.Option(help="Of each picture on the sheet, pixels.", min=64)] = 260,
-    out: Annotated[Path, typer.Option("-o", "--out", help="The sheet, JPEG or PNG.")] = Path(
-        "sheet.jpg"
-    ),
+    side: Annotated[
+        int, typer.Option(min=64, max=2048, help="Of each picture on the sheet, pixels.")
+    ] = 260,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", dir_okay=False, help="The sheet, JPEG or PNG.")
+    ] = Path("sheet.jpg"),
 ) -> None:
     """Photos and their variants on one sheet, to look at: a row for each photo."""
     from PIL import Image
-    from tqdm import tqdm
 
     from persona_img.imaging.cutout import on_white
-    from persona_img.imaging.photo import list_photos, load_photo
+    from persona_img.imaging.folder import free_for_result
+    from persona_img.imaging.photo import load_photo
     from persona_img.loop import variant_seed
-    from persona_img.reports.sheet import contact_sheet
+    from persona_img.reports.sheet import SHEETS, check_size, contact_sheet, save_sheet
 
-    settings = Settings.load(render={"backdrops": backdrops})
+    settings = checked(render={"backdrops": backdrops})
     space = wiring.style_space(settings)
     styles = _chosen(space, style, count)
-    writable_folder(out.parent)
+    free_for_result(writable_file(out, SHEETS))
+    batch = Batch(source)
+    captions = max(_caption(s, True).count("\n") + 1 for s in styles)
+    check_size(len(batch.photos), len(styles) + 1, captions, side)
     renderer = wiring.renderer(settings)
-    problems = Console(stderr=True, highlight=False, soft_wrap=True)  # a path stays whole
+    nothing = Image.new("RGB", (side, side), "white")
     rows = []
-    for path in tqdm(list_photos(source), desc="photos"):
+
+    def make(path: Path, _: str) -> None:
         photo = load_photo(path)
         seeds = [variant_seed(seed, path.stem, s) for s in styles]
         made: dict[Style, Image.Image] = {}
 
-        def rejected(style: Style, error: RenderRejected, path: Path = path) -> None:
-            problems.print(f"{path} {style}: {error}", markup=False)
+        def rejected(style: Style, error: RenderRejected) -> None:
+            tell(str(error))
 
         try:
             for variant in renderer.render_many(photo, styles, seeds, on_rejected=rejected):
-                made[variant.style] = Image.fromarray(variant.pixels)
+                made[variant.style] = _small(Image.fromarray(variant.pixels), side)
         except LowMaskConfidence as error:
-            problems.print(f"{path}: {error}", markup=False)
-        nothing = Image.new("RGB", (side, side), "white")
+            batch.fail(path, str(error))
         cells = [(_caption(s, s in made), made.get(s, nothing)) for s in styles]
-        rows.append(("", [("the photo", on_white(photo)), *cells]))
-    contact_sheet(rows, side=side).save(out, quality=86)
-    print(out)
+        rows.append(("", [("the photo", _small(on_white(photo), side)), *cells]))
+
+    batch.each(make, "sheet", stays=False)
+    if rows:
+        save_sheet(contact_sheet(rows, side=side), out)
+        say(str(out))
+    batch.finish()
 
 
 def verify(
-    variant: Annotated[Path, typer.Argument(help="A variant; certificate and mask lie beside it.")],
-    against: Annotated[Path, typer.Option(help="The photograph it was made from.")],
+    variant: Annotated[
+        Path,
+        typer.Argument(
+            exists=True, dir_okay=False, help="A variant; certificate and mask lie beside it."
+        ),
+    ],
+    against: Annotated[
+        Path,
+        typer.Option(exists=True, dir_okay=False, help="The photograph it was made from."),
+    ],
     again: Annotated[
         bool, typer.Option("--again", help="Also make it again: every gate score, same bytes.")
     ] = False,
@@ -275,9 +308,7 @@ def _repeated(variant: Path, photo: Photo) -> VerifyReport:
     )
 
     recipe = load_certificate(certificate_path(variant)).recipe
-    settings = Settings.load(
-        render={**recipe.get("settings", {}), "backdrops": recipe.get("backdrops")}
-    )
+    settings = checked(render={**recipe.get("settings", {}), "backdrops": recipe.get("backdrops")})
     renderer = wiring.renderer(settings)
     if recipe.get("mask") == "supplied":  # also where it narrowed a cut-out's own
         photo = photo.with_alpha(load_mask(mask_path(variant)))
@@ -303,7 +334,18 @@ def _backdrop_colour(colour: str | None, reference: Path | None) -> str | None:
 
 
 def _with(style: Style, framing: str | None, colour: str | None) -> Style:
-    """A style with another framing, and with a colour in place of its palette."""
+    """A style with another framing, and with a colour in place of its palette.
+
+    Raises:
+        UnknownStyle: there is no such framing, or the colour is written otherwise.
+    """
+    from persona_img.imaging.colour import lab_of
+    from persona_img.rendering.framing import FRAMINGS
+
+    if framing is not None and framing not in FRAMINGS:
+        raise UnknownStyle(f"framing={framing}: choose from {', '.join(FRAMINGS)}")
+    if colour is not None:
+        lab_of(colour)
     values = dict(style.values)
     if framing is not None:
         values["framing"] = framing
@@ -321,6 +363,15 @@ def _caption(style: Style, shown: bool) -> str:
     return f"{first if shown else f'refused: {first}'}\n{' '.join(values[half:])}"
 
 
+def _small(picture: Image.Image, side: int) -> Image.Image:
+    """Fitted into a square: hundreds of photos in their own size would fill the memory."""
+    from PIL import Image
+
+    small = picture.convert("RGB")
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return small
+
+
 def _chosen(space: StyleSpace, asked: list[str] | None, count: int) -> list[Style]:
     """The styles that were asked for, or a selection of so many."""
     if not asked:
@@ -333,8 +384,6 @@ def _chosen(space: StyleSpace, asked: list[str] | None, count: int) -> list[Styl
 
 def _selection(styles: list[Style], count: int) -> list[Style]:
     """Styles far apart in the list, so that they differ in every attribute."""
-    if count < 1:
-        raise InvalidInput(f"--count {count}: ask for at least one")
     step = max(1, len(styles) // count)
     # A stride that shares no factor with the attribute sizes walks through all of their values.
     return [styles[(i * (step + 1)) % len(styles)] for i in range(min(count, len(styles)))]

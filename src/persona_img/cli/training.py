@@ -10,19 +10,54 @@ from typing import Annotated, Literal
 import typer
 
 from persona_img.assets import ASSETS
-from persona_img.workspace import writable_folder
+from persona_img.cli.batch import unreadable_told
+from persona_img.cli.command import MOST
+from persona_img.errors import InvalidInput, NotFound
+from persona_img.workspace import writable_file, writable_folder
 
 Device = Annotated[str, typer.Option(help="torch device, e.g. cpu or cuda.")]
-Threads = Annotated[int, typer.Option(help="CPU threads; 0 leaves torch's choice.")]
+Threads = Annotated[
+    int, typer.Option(min=0, max=1024, help="CPU threads; 0 leaves torch's choice.")
+]
 Groups = Annotated[
-    Path | None, typer.Option(help="CSV with image, sender_id: whole senders are held out.")
+    Path | None,
+    typer.Option(
+        exists=True, dir_okay=False, help="CSV with image, sender_id: whole senders are held out."
+    ),
 ]
-Photos = Annotated[Path, typer.Option(help="Folder of product photos.")]
+Photos = Annotated[
+    Path, typer.Option(exists=True, file_okay=False, help="Folder of product photos.")
+]
 Textures = Annotated[
-    Path, typer.Option(help="Folder of folders of seamless material tiles, one for each material.")
+    Path,
+    typer.Option(
+        exists=True,
+        file_okay=False,
+        help="Folder of folders of seamless material tiles, one for each material.",
+    ),
 ]
-Work = Annotated[Path, typer.Option(help="Folder for caches and state; resumed from.")]
-Seed = Annotated[int, typer.Option(help="Of everything random.")]
+Surfaces = Annotated[
+    Path,
+    typer.Option(exists=True, dir_okay=False, help="TOML that lists each surface's tiles."),
+]
+Scenes = Annotated[
+    list[Path] | None,
+    typer.Option(exists=True, file_okay=False, help="Folder of further pictures; again for more."),
+]
+Checkpoint = Annotated[
+    Path, typer.Option(exists=True, file_okay=False, help="The checkpoint it begins with.")
+]
+Work = Annotated[
+    Path, typer.Option(file_okay=False, help="Folder for caches and state; resumed from.")
+]
+Worked = Annotated[
+    Path, typer.Option(file_okay=False, help="The folder its train-generator worked in.")
+]
+Seed = Annotated[int, typer.Option(min=0, max=MOST, help="Of everything random.")]
+Steps = Annotated[int, typer.Option(min=1, max=10_000_000, help="Optimiser steps.")]
+Made = Annotated[int, typer.Option(min=1, max=10_000_000, help="Training pictures made.")]
+MaxPhotos = Annotated[int, typer.Option(min=1, max=10_000_000, help="Photos cut out at most.")]
+WORKED = Path("generator-work")
 
 
 def register(app: typer.Typer) -> None:
@@ -60,26 +95,29 @@ def register(app: typer.Typer) -> None:
 
 
 def distill_generator(
-    checkpoint: Annotated[Path, typer.Option(help="The teacher.")] = ASSETS / "checkpoint",
-    work: Annotated[Path, typer.Option(help="The folder its train-generator worked in.")] = Path(
-        "generator-work"
+    checkpoint: Checkpoint = ASSETS / "checkpoint",
+    work: Worked = WORKED,
+    out: Annotated[Path, typer.Option("-o", "--out", file_okay=False, help="The student.")] = Path(
+        "student"
     ),
-    out: Annotated[Path, typer.Option("-o", "--out", help="The student.")] = Path("student"),
-    steps: Annotated[int, typer.Option(help="Steps the student takes from noise.")] = 4,
-    teacher_steps: Annotated[int, typer.Option(help="Teacher's steps for each of these.")] = 2,
-    guidance: Annotated[float, typer.Option(help="Guidance that is built in.")] = 2.0,
-    updates: Annotated[int, typer.Option(help="Optimiser steps.")] = 1600,
+    steps: Annotated[
+        int, typer.Option(min=1, max=200, help="Steps the student takes from noise.")
+    ] = 4,
+    teacher_steps: Annotated[
+        int, typer.Option(min=1, max=50, help="Teacher's steps for each of these.")
+    ] = 2,
+    guidance: Annotated[
+        float, typer.Option(min=1, max=20, help="Guidance that is built in.")
+    ] = 2.0,
+    updates: Steps = 1600,
     device: Device = "cpu",
     threads: Threads = 0,
     seed: Seed = 7,
 ) -> None:
     """Teach a checkpoint to paint in few unguided steps; stop it, the same command goes on."""
-    import torch
-
+    ready(threads, device, checkpoint)
     from persona_img.generator.learning.distillation import DistillationSettings, distill
 
-    if threads:
-        torch.set_num_threads(threads)
     settings = DistillationSettings(
         steps=steps,
         teacher_steps=teacher_steps,
@@ -92,30 +130,30 @@ def distill_generator(
 
 
 def sharpen_generator(
-    checkpoint: Annotated[Path, typer.Option(help="Whose decoder learns on.")] = ASSETS
-    / "checkpoint",
-    work: Annotated[Path, typer.Option(help="The folder train-generator worked in.")] = Path(
-        "generator-work"
-    ),
-    out: Annotated[Path, typer.Option("-o", "--out", help="The checkpoint.")] = Path("sharp"),
-    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 1000,
+    checkpoint: Checkpoint = ASSETS / "checkpoint",
+    work: Worked = WORKED,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", file_okay=False, help="The checkpoint.")
+    ] = Path("sharp"),
+    steps: Steps = 1000,
     painted: Annotated[
-        float, typer.Option(help="Share of crops that the checkpoint paints; of a student only.")
+        float,
+        typer.Option(
+            min=0, max=1, help="Share of crops that the checkpoint paints; of a student only."
+        ),
     ] = 0.5,
     weight: Annotated[
-        float, typer.Option(help="Of the adversarial loss, beside reconstruction's pull.")
+        float,
+        typer.Option(min=0, max=100, help="Of the adversarial loss, beside reconstruction's pull."),
     ] = 0.2,
     device: Device = "cpu",
     threads: Threads = 0,
     seed: Seed = 7,
 ) -> None:
     """Teach a checkpoint's decoder to be crisp (adversarial); the same command goes on."""
-    import torch
-
+    ready(threads, device, checkpoint)
     from persona_img.generator.learning.sharpening import SharpeningSettings, sharpen
 
-    if threads:
-        torch.set_num_threads(threads)
     settings = SharpeningSettings(
         steps=steps, painted=painted, weight=weight, device=device, seed=seed
     )
@@ -125,17 +163,20 @@ def sharpen_generator(
 def label_photos(
     photos: Photos,
     labels: Annotated[
-        Path, typer.Option(help="CSV with image, sender_id, surface, light that somebody saw.")
+        Path,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="CSV with image, sender_id, surface, light that somebody saw.",
+        ),
     ],
-    surfaces: Annotated[Path, typer.Option(help="TOML that lists each surface's tiles.")],
-    work: Annotated[Path, typer.Option(help="The folder train-generator works in.")] = Path(
-        "generator-work"
-    ),
-    out: Annotated[Path, typer.Option("-o", "--out", help="The names, a CSV file.")] = Path(
-        "photo-names.csv"
-    ),
+    surfaces: Surfaces,
+    work: Worked = WORKED,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", dir_okay=False, help="The names, a CSV file.")
+    ] = Path("photo-names.csv"),
     precision: Annotated[
-        float, typer.Option(help="Share of given names that shall be right.")
+        float, typer.Option(min=0, max=1, help="Share of given names that shall be right.")
     ] = 0.9,
     seed: Seed = 7,
 ) -> None:
@@ -146,6 +187,7 @@ def label_photos(
     from persona_img.generator.learning.plates import surface_names
     from persona_img.settings import Settings
 
+    writable_file(out, (".csv",))
     settings = LabelSettings(
         photos, labels, surface_names(surfaces), precision=precision, seed=seed
     )
@@ -154,7 +196,7 @@ def label_photos(
 
 
 def fine_tune(
-    photos: Annotated[Path, typer.Option(help="Folder of your own photos of products.")],
+    photos: Photos,
     surface: Annotated[
         str | None,
         typer.Option(help="Surface whose place your backdrop takes; None: the likest."),
@@ -162,22 +204,20 @@ def fine_tune(
     light: Annotated[
         str | None, typer.Option(help="Light of all your photos; None: it is left unknown.")
     ] = None,
-    checkpoint: Annotated[Path, typer.Option(help="The checkpoint it will fit.")] = ASSETS
-    / "checkpoint",
+    checkpoint: Checkpoint = ASSETS / "checkpoint",
     work: Work = Path("fine-tune-work"),
-    out: Annotated[Path, typer.Option("-o", "--out", help="The adapter, a folder.")] = Path(
-        "adapter"
-    ),
-    rank: Annotated[int, typer.Option(help="Of the changes: how much can be learned.")] = 8,
-    updates: Annotated[int, typer.Option(help="Optimiser steps at most.")] = 400,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", file_okay=False, help="The adapter, a folder.")
+    ] = Path("adapter"),
+    rank: Annotated[
+        int, typer.Option(min=1, max=512, help="Of the changes: how much can be learned.")
+    ] = 8,
+    updates: Steps = 400,
     threads: Threads = 0,
     seed: Seed = 7,
 ) -> None:
     """Learn your shop's own backdrop; stop it when you like, the same command goes on."""
-    import torch
-
     from persona_img import wiring
-    from persona_img.errors import InvalidInput
     from persona_img.rendering.proof.adherence import StyleJudge
     from persona_img.settings import Settings
 
@@ -186,35 +226,35 @@ def fine_tune(
         from persona_img.generator.learning.fine_tuning import fine_tune as learn
     except ImportError as error:
         raise InvalidInput(f"fine-tune: {error}; pip install 'persona-img[pretrained]'") from error
-    if threads:
-        torch.set_num_threads(threads)
+    ready(threads, "cpu", checkpoint)
     settings = FineTuneSettings(rank=rank, updates=updates, seed=seed)
-    report = learn(
-        photos,
-        checkpoint,
-        writable_folder(work),
-        writable_folder(out),
-        settings,
-        wiring.masker(Settings.load()),
-        StyleJudge().recognised,
-        surface=surface,
-        light=light,
-    )
-    json.dump(report, sys.stdout, indent=1)
-    print()
+    with unreadable_told():
+        report = learn(
+            photos,
+            checkpoint,
+            writable_folder(work),
+            writable_folder(out),
+            settings,
+            wiring.masker(Settings.load()),
+            StyleJudge().recognised,
+            surface=surface,
+            light=light,
+        )
+        json.dump(report, sys.stdout, indent=1)
+        print()
 
 
 def train_judge(
     textures: Textures,
-    surfaces: Annotated[Path, typer.Option(help="TOML that lists each surface's tiles.")],
-    work: Annotated[Path, typer.Option(help="The folder train-generator worked in.")] = Path(
-        "generator-work"
-    ),
-    out: Annotated[Path, typer.Option("-o", "--out", help="The judge, a file.")] = Path(
-        "judge.npz"
-    ),
-    made: Annotated[int, typer.Option(help="Pictures made to learn from.")] = 6000,
-    fold: Annotated[int, typer.Option(help="Which fifth of tiles and products to hold out.")] = 0,
+    surfaces: Surfaces,
+    work: Worked = WORKED,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", dir_okay=False, help="The judge, a file.")
+    ] = Path("judge.npz"),
+    made: Made = 6000,
+    fold: Annotated[
+        int, typer.Option(min=0, max=4, help="Which fifth of tiles and products to hold out.")
+    ] = 0,
     seed: Seed = 7,
 ) -> None:
     """Teach the judge that says whether a picture shows the style asked for."""
@@ -223,6 +263,7 @@ def train_judge(
     from persona_img.generator.learning.judge_training import train_judge as train
     from persona_img.rendering.sources.tiles import palettes
 
+    writable_file(out, (".npz",))
     settings = JudgeSettings(
         cut=work / "cut",
         textures=textures,
@@ -240,25 +281,34 @@ def train_judge(
 def train_generator(
     photos: Photos,
     textures: Textures,
-    surfaces: Annotated[Path, typer.Option(help="TOML that lists each surface's tiles.")],
-    scenes: Annotated[
-        list[Path] | None, typer.Option(help="Folder of further pictures, for the codec.")
-    ] = None,
+    surfaces: Surfaces,
+    scenes: Scenes = None,
     groups: Groups = None,
     names: Annotated[
-        Path | None, typer.Option(help="What photos lie on and are lit by, of label-photos.")
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="What photos lie on and are lit by, of label-photos."
+        ),
     ] = None,
     start: Annotated[
-        Path | None, typer.Option(help="Checkpoint to begin with, where --work holds no state.")
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Checkpoint to begin with, where --work holds no state.",
+        ),
     ] = None,
-    work: Work = Path("generator-work"),
-    out: Annotated[Path, typer.Option("-o", "--out", help="The checkpoint.")] = Path("checkpoint"),
-    codec_steps: Annotated[int, typer.Option(help="Optimiser steps of the codec.")] = 1320,
-    denoiser_steps: Annotated[int, typer.Option(help="Optimiser steps of the denoiser.")] = 6000,
-    max_photos: Annotated[int, typer.Option(help="Photos cut out at most.")] = 2400,
-    made: Annotated[int, typer.Option(help="Training plates made.")] = 7000,
+    work: Work = WORKED,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", file_okay=False, help="The checkpoint.")
+    ] = Path("checkpoint"),
+    codec_steps: Steps = 1320,
+    denoiser_steps: Steps = 6000,
+    max_photos: MaxPhotos = 2400,
+    made: Made = 7000,
     accumulate: Annotated[
-        int, typer.Option(help="Batches to a step of the denoiser, of each process.")
+        int,
+        typer.Option(min=1, max=10_000, help="Batches to a step of the denoiser, of each process."),
     ] = 1,
     precision: Annotated[
         Literal["no", "bf16", "fp16"],
@@ -272,8 +322,7 @@ def train_generator(
 
     On several GPUs: `accelerate launch --num_processes N -m persona_img train-generator …`.
     """
-    import torch
-
+    ready(threads, device, start)
     from persona_img.generator.learning.corpus import CorpusSettings
     from persona_img.generator.learning.evaluation import evaluate, index_training
     from persona_img.generator.learning.processes import is_first
@@ -281,8 +330,6 @@ def train_generator(
     from persona_img.generator.learning.training_settings import TrainingSettings
     from persona_img.rendering.sources.tiles import palettes
 
-    if threads:
-        torch.set_num_threads(threads)
     corpus = CorpusSettings(
         photos=photos,
         textures=textures,
@@ -304,9 +351,30 @@ def train_generator(
         seed=seed,
     )
     writable_folder(work)
-    train(corpus, training, work, writable_folder(out), start)
-    if not is_first():
-        return
-    report = evaluate(out, corpus, index_training(work, out))
-    json.dump(report, sys.stdout, indent=1)
-    print()
+    with unreadable_told():
+        train(corpus, training, work, writable_folder(out), start)
+        if not is_first():
+            return
+        report = evaluate(out, corpus, index_training(work, out))
+        json.dump(report, sys.stdout, indent=1)
+        print()
+
+
+def ready(threads: int, device: str, checkpoint: Path | None = None) -> None:
+    """Set torch up for a training, and see that it can begin.
+
+    Raises:
+        InvalidInput: torch has no such device here.
+        NotFound: the folder holds no checkpoint.
+    """
+    import torch
+
+    if checkpoint is not None and not (checkpoint / "model_index.json").is_file():
+        raise NotFound(f"{checkpoint}: no checkpoint; give a folder of `train-generator`")
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidInput(f"--device {device}: not to be had here ({reason}); try cpu") from error

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from persona_img.errors import InvalidInput
-from persona_img.imaging.photo import EDITS_KEY, Photo, png_bytes, write_whole
+from persona_img.imaging.folder import EDITS_KEY
+from persona_img.imaging.photo import Photo, png_bytes, write_together
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,14 +83,14 @@ class Edited:
         return png_bytes(pixels, text)
 
     def save(self, path: Path) -> Path:
-        """Write ``x.png``, and before it the record, ``x.edit.json``.
+        """Write ``x.png`` with its record, ``x.edit.json``: both, or neither.
 
         Raises:
             InvalidInput: the folder cannot be written to.
         """
         record = json.dumps(asdict(self.edit), indent=1, sort_keys=True) + "\n"
-        write_whole(path.with_suffix(".edit.json"), record.encode())
-        return write_whole(path, self.png)
+        write_together({path.with_suffix(".edit.json"): record.encode(), path: self.png})
+        return path
 
 
 def recorded(

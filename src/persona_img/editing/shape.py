@@ -42,10 +42,12 @@ def resize(
 
     Raises:
         InvalidInput: neither or both of side and scale; a size that is larger without
-            ``enlarge``, under 64 or over 50 megapixels.
+            ``enlarge``, under 64 or over 50 megapixels; a scale that is no number.
     """
     if (side is None) == (scale is None):
         raise InvalidInput(f"side={side}, scale={scale}: give one of them")
+    if scale is not None:
+        share_of("scale", scale, 0.001, 1000.0)
     height, width = photo.pixels.shape[:2]
     factor = scale if scale is not None else float(side or 0) / max(height, width)
     size = round(width * factor), round(height * factor)
@@ -73,10 +75,11 @@ def crop(
         photo: The picture.
         alpha: The product, uint8 (H, W).
         margin: Around it, share of its longer side.
-        ratio: Width to height; None for what comes out.
+        ratio: Width to height, no longer than 20 to 1; None for what comes out.
 
     Raises:
-        InvalidInput: no product, a margin outside 0..1, or the picture is too small for the ratio.
+        InvalidInput: no product, a margin outside 0..1, a ratio that cannot be, or the picture is
+            too small for it.
     """
     share_of("margin", margin)
     alpha = solid(alpha)
@@ -85,6 +88,7 @@ def crop(
     room = round(margin * max(right - left, bottom - top))
     wide, tall = min(right - left + 2 * room, width), min(bottom - top + 2 * room, height)
     if ratio is not None:
+        share_of("ratio", ratio, 0.05, 20.0)
         wide, tall = max(wide, round(tall * ratio)), max(tall, round(wide / ratio))
         if wide > width or tall > height:
             raise InvalidInput(

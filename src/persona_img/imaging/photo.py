@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from persona_img.errors import BadPhoto, InvalidInput
+from persona_img.errors import BadPhoto, CannotWrite, InvalidInput
 from persona_img.imaging.alpha import OPAQUE, lacks_core, levelled, without_shadow
 from persona_img.imaging.decode import MAX_PIXELS as MAX_PIXELS
 from persona_img.imaging.decode import MIN_SIDE as MIN_SIDE
 from persona_img.imaging.decode import check_size, decode
+from persona_img.imaging.folder import EDITS_KEY as EDITS_KEY  # what edits did, JSON
+from persona_img.imaging.folder import list_photos as list_photos
 from persona_img.imaging.profile import srgb_of
 
 if TYPE_CHECKING:
@@ -26,10 +29,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif")
-"""Names of files that :func:`list_photos` takes for photographs, in lower case."""
-EDITS_KEY = "persona-img-edits"
-"""Keyword of the PNG text that lists what edits did to a picture, JSON."""
 
 _COMPRESSION = 4  # of zlib: larger files by some per cent, in half the time of the usual 6
 
@@ -141,23 +140,6 @@ def load_photo(source: str | Path | bytes) -> Photo:
     return replace(photo, edits=edits)
 
 
-def list_photos(path: str | Path) -> list[Path]:
-    """The photograph itself, or a folder's photographs sorted by name.
-
-    Raises:
-        BadPhoto: nothing there, or a folder without a photograph.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise BadPhoto(f"{path}: no such file or folder; name a photo or a folder of photos")
-    if path.is_file():
-        return [path]
-    found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
-    if not found:
-        raise BadPhoto(f"{path}: no photo in this folder; put {', '.join(SUFFIXES)} files in it")
-    return found
-
-
 def pixel_digest(pixels: NDArray[np.uint8]) -> str:
     """SHA-256 over shape and values, hex: the same picture in another file format is the same."""
     hasher = hashlib.sha256("x".join(map(str, pixels.shape)).encode() + b":")
@@ -195,24 +177,54 @@ def write_whole(path: str | Path, data: bytes) -> Path:
     """Write a file so that a reader, or a crash, meets all of it or nothing.
 
     Raises:
-        InvalidInput: the folder cannot be written to.
+        CannotWrite: the folder cannot be written to, or the disk is full.
+        InvalidInput: there can be no file of this name.
     """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    write_together({Path(path): data})
+    return Path(path)
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write files that belong together, the last one last: all of them, or none.
+
+    Raises:
+        CannotWrite: the folder cannot be written to, or the disk is full.
+        InvalidInput: there can be no file of this name.
+    """
+    partial = {path: path.with_name(_partial_name(path)) for path in files}
+    path = next(iter(files))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        partial.replace(path)
+        for path, data in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial[path].open("wb") as out:
+                out.write(data)
+                out.flush()
+                os.fsync(out.fileno())
+        for path in files:
+            partial[path].replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):  # the first error is the one to tell
-            partial.unlink()
-        raise InvalidInput(
-            f"{path}: cannot be written ({error.strerror}); choose a folder you may write to"
-        ) from error
-    return path
+        raise _refused(path, error) from error
+    finally:
+        for rest in partial.values():
+            with contextlib.suppress(OSError):  # the first error is the one to tell
+                rest.unlink()
+
+
+def _partial_name(path: Path) -> str:
+    """Hidden, of this process alone, and short: the file's own name with more may be too long."""
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()
+    return f".{digest[:16]}.{os.getpid()}.part"
+
+
+def _refused(path: Path, error: OSError) -> InvalidInput:
+    """A file's own fault, or one that the next file would meet as well."""
+    if error.errno in (errno.ENAMETOOLONG, errno.EISDIR, errno.EINVAL, errno.EILSEQ):
+        return InvalidInput(
+            f"{path}: cannot be written ({error.strerror}); give the photo another name"
+        )
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    todo = "make room, or choose another folder" if full else "choose a folder you may write to"
+    return CannotWrite(f"{path}: cannot be written ({error.strerror}); {todo}")
 
 
 def _frozen(array: NDArray[np.uint8]) -> NDArray[np.uint8]:

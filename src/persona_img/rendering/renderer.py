@@ -13,6 +13,7 @@ import numpy as np
 from persona_img.domain.decision import uniform
 from persona_img.domain.digest import digest_of
 from persona_img.errors import InvalidInput, LowMaskConfidence, RenderRejected, UnknownStyle
+from persona_img.imaging.folder import VARIANT_KEY
 from persona_img.imaging.matting import product_of
 from persona_img.imaging.photo import png_bytes
 from persona_img.masking.base import supplied
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
 
 _VERSION = "6"
 """Raised whenever the same recipe would give other pixels."""
-_MARK = "persona-img"
-"""Keyword of the PNG text that says which recipe made a variant."""
 
 
 class BackdropRenderer:
@@ -221,7 +220,7 @@ class BackdropRenderer:
             recipe = self._recipe(shot, style, seed, attempt, source)
             if relight is not None:
                 recipe["relight"] = relight.as_dict()
-            png = png_bytes(pixels, {_MARK: json.dumps(recipe, sort_keys=True)})
+            png = png_bytes(pixels, {VARIANT_KEY: json.dumps(recipe, sort_keys=True)})
             certificate = certify(
                 png,
                 shot.photo,

@@ -16,7 +16,7 @@ from persona_img.domain.digest import digest_of
 from persona_img.domain.style import Style
 from persona_img.domain.variant import Certificate, VariantRecord
 from persona_img.errors import InvalidInput, NotFound
-from persona_img.imaging.photo import png_bytes, write_whole
+from persona_img.imaging.photo import png_bytes, write_together
 from persona_img.rendering.proof.certificate import certificate_path, mask_path
 from persona_img.variants.database import Database
 from persona_img.variants.ledger import STATE, Ledger
@@ -32,7 +32,7 @@ _LEAST_PREFIX = 4
 
 
 def write_variant(variant: Variant, folder: str | Path, name: str) -> dict[str, Path]:
-    """Write a variant with its mask and certificate, the variant last.
+    """Write a variant with its mask and certificate, the variant last: all three, or none.
 
     Args:
         variant: What to write.
@@ -47,13 +47,10 @@ def write_variant(variant: Variant, folder: str | Path, name: str) -> dict[str, 
     """
     path = Path(folder) / f"{name}.png"
     text = json.dumps(variant.certificate.as_dict(), indent=1, sort_keys=True) + "\n"
-    mask = write_whole(mask_path(path), png_bytes(variant.mask.alpha))
-    certificate = write_whole(certificate_path(path), text.encode())
-    return {
-        "variant": write_whole(path, variant.png),
-        "mask": mask,
-        "certificate": certificate,
-    }
+    files = {"mask": mask_path(path), "certificate": certificate_path(path), "variant": path}
+    parts = (png_bytes(variant.mask.alpha), text.encode(), variant.png)
+    write_together(dict(zip(files.values(), parts, strict=True)))
+    return files
 
 
 def photo_key(photo: str, mask: str | None) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from numpy.typing import NDArray
 from PIL import Image
 
-from persona_img.errors import InvalidInput, NotEnoughData, UnknownStyle
+from persona_img.errors import InvalidInput, NotEnoughData, UnknownStyle, UnreadablePhoto
 from persona_img.generator.adapter import FILE, Adapter
 from persona_img.generator.codec import Codec
 from persona_img.generator.learning.shop_photos import mirrored, shop_plates
@@ -176,6 +177,14 @@ def test_plates_show_the_backdrop_also_where_the_product_was(photos: Path, tmp_p
         turned = mirrored(plate)
         assert (turned.rgb[:, ::-1] == plate.rgb).all()
         assert (turned.known[:, ::-1] == plate.known).all()
+
+
+def test_a_photo_that_cannot_be_read_is_left_out(photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    (folder / "empty.jpg").write_bytes(b"")
+    with pytest.warns(UnreadablePhoto, match=r"empty\.jpg: not a picture .*left out"):
+        assert len(shop_plates(folder, BlackMasker(), linen, tmp_path)) == 10
 
 
 def test_labels_are_given_or_recognised(photos: Path, tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ def test_held_out_contributors_are_never_cut(
 def test_too_few_photos_and_empty_folders_are_refused(
     corpus_settings: CorpusSettings, tmp_path: Path
 ) -> None:
-    with pytest.raises(InvalidInput, match="no picture"):
+    with pytest.raises(InvalidInput, match="no photo"):
         list_photos(dataclasses.replace(corpus_settings, photos=tmp_path))
     few = dataclasses.replace(corpus_settings, max_photos=2)
     with pytest.raises(NotEnoughData, match="add photos"):

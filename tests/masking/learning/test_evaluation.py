@@ -10,9 +10,10 @@ from PIL import Image
 
 from contracts.masker import boxed
 from persona_img.assets import ASSETS
-from persona_img.errors import NotFound
+from persona_img.errors import InvalidInput, NotFound, UnreadablePhoto
 from persona_img.masking.base import ProductMask
 from persona_img.masking.confidence import SIGNS
+from persona_img.masking.learning.corpus import _cut_one
 from persona_img.masking.learning.evaluation import Example, calibrate, compare, verified_photos
 
 
@@ -92,3 +93,30 @@ def test_photos_and_scenes_teach_one_confidence_and_are_reported_apart(
     assert set(written["confidence"]["weights"]) == set(SIGNS)
     assert written["confidence"] != before["confidence"]
     assert written["network"] == before["network"]
+
+
+def test_a_photo_that_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "a.jpg").write_bytes(b"")
+    Image.new("RGB", (90, 70)).save(photos / "item.jpg")
+    Image.new("RGB", (70, 90)).save(photos / "item.png")
+    table = tmp_path / "verified.csv"
+    table.write_text("image,right\na,neither\nitem.png,neither\n")
+    with pytest.warns(UnreadablePhoto, match=r"a\.jpg: cannot be read .*; left out"):
+        (found,) = verified_photos(table, photos)
+    assert found.rgb.shape[:2] == (90, 70)
+    table.write_text("image,right\nitem,neither\n")
+    with pytest.raises(InvalidInput, match="could be"):
+        verified_photos(table, photos)
+    table.write_text("image,right\nitem.png,classic\n")
+    with pytest.raises(NotFound, match="no mask"):
+        verified_photos(table, photos)
+
+
+def test_cutting_leaves_out_what_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"")
+    reason = _cut_one((tmp_path / "a.jpg", tmp_path / "a.npz"))
+    assert reason is not None
+    assert "a.jpg: cannot be read" in reason
+    assert not (tmp_path / "a.npz").exists()  # a mended photo is looked at again

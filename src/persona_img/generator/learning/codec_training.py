@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from persona_img.generator.codec import Codec
 from persona_img.generator.learning.training_settings import TrainingSettings, copy_weights, signed
-from persona_img.imaging.holdout import PICTURES
+from persona_img.imaging.folder import leave_out, pictures_below, why_unreadable
 from persona_img.training_state import SavedState, set_rate
 
 if TYPE_CHECKING:
@@ -153,16 +153,14 @@ def _crops(
 
 
 def _scenes(settings: CorpusSettings) -> list[NDArray[np.uint8]]:
-    paths = [
-        p
-        for folder in settings.scenes
-        for p in sorted(folder.rglob("*"))
-        if p.suffix.lower() in PICTURES
-    ]
     found = []
-    for path in paths:
-        with Image.open(path) as image:
-            picture = np.asarray(image.convert("RGB"))
+    for path in [p for folder in settings.scenes for p in pictures_below(folder)]:
+        try:
+            with Image.open(path) as image:
+                picture = np.asarray(image.convert("RGB"))
+        except Exception as error:  # decoders raise many kinds on damaged files
+            leave_out(why_unreadable(path, error))
+            continue
         if min(picture.shape[:2]) >= 128:
             found.append(picture)
     return found

@@ -22,6 +22,8 @@ from persona_img.generator.learning.plates import (
     make_plate,
     photo_plate,
 )
+from persona_img.imaging.folder import leave_out, result_names, why_unreadable
+from persona_img.imaging.folder import list_photos as photos_in
 from persona_img.imaging.holdout import split_photos
 from persona_img.imaging.light import LIGHTS
 from persona_img.masking.classic import ClassicSettings, cut_out
@@ -76,35 +78,43 @@ def cut_photos(settings: CorpusSettings, folder: Path, *, workers: int = 2) -> l
     """Cut products out of the training photos; returns the confident ones' files, by name.
 
     Each is one ``.npz`` (``rgb``, ``alpha``) written whole or not at all; done ones are skipped.
+    A photo that cannot be read is left out, with an :class:`UnreadablePhoto` warning.
     """
     folder.mkdir(parents=True, exist_ok=True)
     photos, _ = list_photos(settings)
     rng = np.random.default_rng(settings.seed)
     chosen = [photos[i] for i in sorted(rng.permutation(len(photos))[: settings.max_photos])]
-    todo = [
-        (p, folder / f"{p.stem}.npz") for p in chosen if not (folder / f"{p.stem}.npz").exists()
-    ]
+    names = result_names(photos_in(settings.photos))
+    found = {p: folder / f"{names[p]}.npz" for p in chosen}
+    todo = [(p, target) for p, target in found.items() if not target.exists()]
     if todo:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            list(tqdm(pool.map(_cut_one, todo, chunksize=8), total=len(todo), desc="cut photos"))
-    found = [folder / f"{p.stem}.npz" for p in chosen]
-    return [p for p in found if p.exists() and p.stat().st_size > 1024]
+            done = pool.map(_cut_one, todo, chunksize=8)
+            for reason in tqdm(done, total=len(todo), desc="cut photos"):
+                if reason is not None:
+                    leave_out(reason)
+    return [p for p in found.values() if p.exists() and p.stat().st_size > 1024]
 
 
-def _cut_one(job: tuple[Path, Path]) -> None:
+def _cut_one(job: tuple[Path, Path]) -> str | None:
+    """Cut one photo out; why it cannot be read, if so."""
     source, target = job
     cv2.setNumThreads(1)
     from PIL import Image, ImageOps
 
-    with Image.open(source) as image:
-        width, height = ImageOps.exif_transpose(image).size
-    rgb = load_rgb(source, bucket_of(height, width))
+    try:
+        with Image.open(source) as image:
+            width, height = ImageOps.exif_transpose(image).size
+        rgb = load_rgb(source, bucket_of(height, width))
+    except Exception as error:  # decoders raise many kinds on damaged files
+        return why_unreadable(source, error)
     mask = cut_out(rgb, ClassicSettings(side=288))
     partial = target.with_suffix(".part")
     with partial.open("wb") as out:
         if mask.confidence >= _MIN_CONFIDENCE:
             np.savez(out, rgb=rgb, alpha=mask.alpha)
     partial.replace(target)  # an empty file says: looked at, not confident
+    return None
 
 
 class Corpus:

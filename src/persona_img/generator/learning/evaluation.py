@@ -19,6 +19,7 @@ from persona_img.generator.learning.plates import load_rgb, load_surfaces, make_
 from persona_img.generator.pipeline import BackdropPipeline
 from persona_img.imaging.colour import mean_lab
 from persona_img.imaging.copies import CopyIndex
+from persona_img.imaging.folder import leave_out, why_unreadable
 from persona_img.masking.classic import ClassicSettings, cut_out
 
 if TYPE_CHECKING:
@@ -111,9 +112,13 @@ def _held_out_products(
     order = np.random.default_rng(seed).permutation(len(unseen))
     found = []
     for i in order:
-        with Image.open(unseen[i]) as image:
-            width, height = image.size
-        rgb = load_rgb(unseen[i], bucket_of(height, width))
+        try:
+            with Image.open(unseen[i]) as image:
+                width, height = image.size
+            rgb = load_rgb(unseen[i], bucket_of(height, width))
+        except Exception as error:  # decoders raise many kinds on damaged files
+            leave_out(why_unreadable(unseen[i], error))
+            continue
         cut = cut_out(rgb, ClassicSettings(side=288))
         if cut.confidence >= 0.85:
             found.append((rgb, cut.alpha.astype(np.float32) / np.float32(255)))

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound
 from persona_img.imaging.backdrop import backdrop_features
+from persona_img.imaging.folder import list_photos, photo_named
 from persona_img.imaging.light import LIGHTS
 from persona_img.imaging.photo import load_photo
 
@@ -113,12 +114,13 @@ def label_photos(settings: LabelSettings, masker: Masker, work: Path, out: Path)
     cut = sorted(p for p in (work / "cut").glob("*.npz") if p.stat().st_size > 1024)
     if not cut:
         raise NotFound(f"{work}: no cut-out photos; give the folder train-generator works in")
+    there = list_photos(settings.photos)
     folder = work / "measured"
     folder.mkdir(exist_ok=True)
     found = [
         (row, pair)
         for row in tqdm(rows, desc="measure")
-        if (pair := _looked_at(settings.photos, row["image"], masker, folder)) is not None
+        if (pair := _looked_at(there, settings.labels, row["image"], masker, folder)) is not None
     ]
     if not found:
         raise NotEnoughData(
@@ -260,15 +262,12 @@ def names_of(path: Path) -> dict[str, tuple[str | None, str | None]]:
 
 
 def _looked_at(
-    photos: Path, image: str, masker: Masker, folder: Path
+    photos: Sequence[Path], table: Path, image: str, masker: Masker, folder: Path
 ) -> NDArray[np.float32] | None:
     """Measurements of a photo and of its mirror image, (2, F); None where its mask is unsure."""
     kept = folder / f"{image}.pair.npy"
     if not kept.exists():
-        files = sorted(photos.glob(f"{image}.*"))
-        if not files:
-            raise NotFound(f"{photos}: no photo {image}, which the labels name; give its folder")
-        pixels = load_photo(files[0]).pixels
+        pixels = load_photo(photo_named(image, photos, table)).pixels
         mask = masker.cut(pixels)
         pair = [np.full(1, np.nan, np.float32)] * 2
         if mask.trusted:

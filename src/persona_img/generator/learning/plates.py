@@ -77,13 +77,16 @@ def surface_names(spec: Path) -> tuple[str, ...]:
     """Names of the materials listed in a TOML file; see :func:`load_surfaces`.
 
     Raises:
-        InvalidInput: the file names none.
+        InvalidInput: the file cannot be read, or names none.
     """
     return tuple(_tables(spec))
 
 
 def _tables(spec: Path) -> dict[str, Any]:
-    tables: dict[str, Any] = tomllib.loads(spec.read_text(encoding="utf-8")).get("surface", {})
+    try:
+        tables: dict[str, Any] = tomllib.loads(spec.read_text(encoding="utf-8")).get("surface", {})
+    except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidInput(f"{spec}: cannot be read ({error}); give a TOML file") from error
     if not tables:
         raise InvalidInput(f"{spec}: no [surface.NAME] table; name at least one surface")
     return tables

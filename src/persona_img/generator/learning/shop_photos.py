@@ -11,12 +11,13 @@ import torch
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from persona_img.errors import InvalidInput, NotEnoughData
+from persona_img.errors import BadPhoto, InvalidInput, NotEnoughData
 from persona_img.generator.buckets import bucket_of
 from persona_img.generator.learning.plates import photo_plate
 from persona_img.generator.learning.training import encode_plates
 from persona_img.imaging.backdrop import without_product
-from persona_img.imaging.photo import list_photos, load_photo
+from persona_img.imaging.folder import leave_out, list_photos
+from persona_img.imaging.photo import load_photo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,6 +49,7 @@ def shop_plates(
     """Plates of all photos whose product could be cut out with confidence.
 
     The product's place is filled with the backdrop around it; what is really known stays marked.
+    A file that cannot be read is left out, with an :class:`UnreadablePhoto` warning.
 
     Args:
         photos: A folder of them.
@@ -62,7 +64,14 @@ def shop_plates(
         NotEnoughData: fewer than six of them remain.
         InvalidInput: no surface was named, and none is recognised.
     """
-    cut = [_cut(load_photo(path), masker, work / "cut") for path in tqdm(list_photos(photos))]
+    cut = []
+    for path in tqdm(list_photos(photos)):
+        try:
+            photo = load_photo(path)
+        except BadPhoto as error:
+            leave_out(f"{error}; left out")
+            continue
+        cut.append(_cut(photo, masker, work / "cut"))
     found = [one for one in cut if one is not None]
     if len(found) < _LEAST:
         raise NotEnoughData(

@@ -18,7 +18,15 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from persona_img.errors import NotEnoughData
-from persona_img.imaging.holdout import PICTURES, split_photos
+from persona_img.imaging.folder import (
+    SUFFIXES,
+    leave_out,
+    list_photos,
+    pictures_below,
+    result_names,
+    why_unreadable,
+)
+from persona_img.imaging.holdout import split_photos
 from persona_img.imaging.matting import foreground
 from persona_img.masking.classic import ClassicSettings, cut_out
 from persona_img.masking.inputs import PRIOR_SCALE, SHAPES, border_prior, shape_of
@@ -78,7 +86,8 @@ def cut_photos(
     """Cut products out of photos the classic way; returns the confident ones' files, by name.
 
     Each is one ``.npz`` (``rgb``, ``alpha``, ``label``, ``floor``) written whole or not at all;
-    done ones are skipped.
+    done ones are skipped. A photo that cannot be read is left out, with an
+    :class:`UnreadablePhoto` warning.
 
     Args:
         settings: Names the photos.
@@ -92,12 +101,16 @@ def cut_photos(
     ]
     rng = np.random.default_rng(settings.seed)
     chosen = [photos[i] for i in sorted(rng.permutation(len(photos))[: settings.max_photos])]
-    jobs = [(p, folder / f"{p.stem}.npz") for p in chosen]
+    names = result_names(list_photos(settings.photos))
+    jobs = [(p, folder / f"{names[p]}.npz") for p in chosen]
     todo = [job for job in jobs if not job[1].exists()]
     if todo:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            list(tqdm(pool.map(_cut_one, todo, chunksize=8), total=len(todo), desc="cut photos"))
-    return [p for _, p in jobs if p.stat().st_size > 1024]
+            done = pool.map(_cut_one, todo, chunksize=8)
+            for reason in tqdm(done, total=len(todo), desc="cut photos"):
+                if reason is not None:
+                    leave_out(reason)
+    return [p for _, p in jobs if p.exists() and p.stat().st_size > 1024]
 
 
 def load_shaped(path: Path) -> NDArray[np.uint8]:
@@ -115,8 +128,12 @@ def load_cutouts(settings: MaskCorpusSettings, *, held_out: bool = False) -> lis
     split = split_photos(settings.cutouts, settings.cutout_groups, settings.held_out_families)
     found = []
     for path in split[held_out]:
-        with Image.open(path) as image:
-            picture = image.convert("RGBA")
+        try:
+            with Image.open(path) as image:
+                picture = image.convert("RGBA")
+        except Exception as error:  # decoders raise many kinds on damaged files
+            leave_out(why_unreadable(path, error))
+            continue
         picture.thumbnail((384, 384), Image.Resampling.LANCZOS)
         rgba = np.asarray(picture)
         found.append(Cutout(np.ascontiguousarray(rgba[..., :3]), true_alpha(rgba[..., 3])))
@@ -149,10 +166,14 @@ def label_of(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uin
     return label
 
 
-def _cut_one(job: tuple[Path, Path]) -> None:
+def _cut_one(job: tuple[Path, Path]) -> str | None:
+    """Cut one photo out; why it cannot be read, if so."""
     source, target = job
     cv2.setNumThreads(1)
-    rgb = load_shaped(source)
+    try:
+        rgb = load_shaped(source)
+    except Exception as error:  # decoders raise many kinds on damaged files
+        return why_unreadable(source, error)
     mask = cut_out(rgb, ClassicSettings(side=384))
     partial = target.with_suffix(".part")
     with partial.open("wb") as out:
@@ -167,6 +188,7 @@ def _cut_one(job: tuple[Path, Path]) -> None:
                 floor=np.zeros((0, 0, 3), np.uint8) if floor is None else floor,
             )
     partial.replace(target)  # an empty file says: looked at, not confident
+    return None
 
 
 class MaskCorpus:
@@ -231,7 +253,7 @@ class _Parts:
         self.settings, self.cut, self.held_out = settings, cut, held_out
         self.cutouts = load_cutouts(settings, held_out=held_out)
         self.tiles = list(_backdrop_files(sorted(settings.textures.glob("*/*")), held_out))
-        pictures = [p for folder in settings.scenes for p in sorted(folder.rglob("*"))]
+        pictures = [p for folder in settings.scenes for p in pictures_below(folder)]
         self.pictures = list(_backdrop_files(pictures, held_out))
 
     def product(self, rng: np.random.Generator) -> Cutout:
@@ -249,11 +271,13 @@ class _Parts:
             if floor.size:
                 return floor
         if kind < 0.5 and self.pictures:
-            return _limited(self.pictures[int(rng.integers(len(self.pictures)))])
+            picture = _limited(self.pictures[int(rng.integers(len(self.pictures)))])
+            return _plain(rng) if picture is None else picture
         if kind < 0.6 or not self.tiles:
-            colour = rng.integers(30, 250) + rng.normal(0, 12, 3)
-            return np.broadcast_to(np.clip(colour, 0, 255).astype(np.uint8), (384, 384, 3)).copy()
+            return _plain(rng)
         tile = _limited(self.tiles[int(rng.integers(len(self.tiles)))])
+        if tile is None:
+            return _plain(rng)
         side = int(tile.shape[0] * rng.uniform(0.6, 3))
         tile = np.asarray(cv2.resize(tile, (side, side), interpolation=cv2.INTER_CUBIC))
         return mirrored(tile, (400, 400), rng)
@@ -278,16 +302,26 @@ def _make_one(index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray
 def _backdrop_files(paths: Sequence[Path], held_out: bool) -> Iterator[Path]:
     """Pictures for one side of the split: every seventh place, in all of its views, is held out."""
     for path in paths:
-        if path.suffix.lower() not in PICTURES:
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
             continue
         place = re.sub(r"_y\d.*$", "", path.stem)
         if (sum(place.encode()) % 7 == 0) == held_out:
             yield path
 
 
-def _limited(path: Path) -> NDArray[np.uint8]:
-    with Image.open(path) as image:
-        picture = image.convert("RGB")
+def _plain(rng: np.random.Generator) -> NDArray[np.uint8]:
+    colour = rng.integers(30, 250) + rng.normal(0, 12, 3)
+    return np.broadcast_to(np.clip(colour, 0, 255).astype(np.uint8), (384, 384, 3)).copy()
+
+
+def _limited(path: Path) -> NDArray[np.uint8] | None:
+    """A backdrop of bounded size; None, with a warning, where it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            picture = image.convert("RGB")
+    except Exception as error:  # decoders raise many kinds on damaged files
+        leave_out(why_unreadable(path, error))
+        return None
     picture.thumbnail((800, 800))
     return np.asarray(picture)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,14 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from persona_img.errors import NotFound
-from persona_img.imaging.holdout import PICTURES, held_out
+from persona_img.errors import InvalidInput, NotFound
+from persona_img.imaging.folder import (
+    leave_out,
+    photo_named,
+    pictures_below,
+    why_unreadable,
+)
+from persona_img.imaging.holdout import held_out, rows_of
 from persona_img.masking.classic import ClassicMasker
 from persona_img.masking.confidence import signs_of
 from persona_img.masking.learned import LearnedMasker, mask_of
@@ -108,10 +113,12 @@ def held_out_composites(folder: Path, groups: Path, share: float) -> list[Exampl
         groups: CSV with ``image`` and ``sender_id``, the product's family.
         share: Of families that are held out.
     """
-    with groups.open(newline="", encoding="utf-8") as lines:
-        family = {row["image"]: row["sender_id"] for row in csv.DictReader(lines)}
-    with (folder / "meta.csv").open(newline="", encoding="utf-8") as lines:
-        rows = [r for r in csv.DictReader(lines) if held_out(family[r["product"]], share)]
+    family = {r["image"]: r["sender_id"] for r in rows_of(groups, ("image", "sender_id"))}
+    listed = rows_of(folder / "meta.csv", ("id", "product"))
+    unknown = sorted({r["product"] for r in listed} - family.keys())
+    if unknown:
+        raise InvalidInput(f"{groups}: no family of {unknown[0]}, which {folder} shows; add it")
+    rows = [r for r in listed if held_out(family[r["product"]], share)]
     found = []
     for row in rows:
         with Image.open(folder / f"{row['id']}_image.jpg") as image:
@@ -131,21 +138,26 @@ def verified_photos(table: Path, photos: Path) -> list[Example]:
         photos: Folder of the photos, looked through with its folders.
 
     Raises:
-        NotFound: a photo of the table is not there.
+        NotFound: a photo of the table, or a mask, is not there.
+        InvalidInput: the table cannot be read, or names a photo that could be two.
     """
-    files = {p.stem: p for p in sorted(photos.rglob("*")) if p.suffix.lower() in PICTURES}
+    files = pictures_below(photos)
     found = []
-    with table.open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
-    for row in rows:
-        if row["image"] not in files:
-            raise NotFound(f"{photos}: no photo {row['image']}, which {table} names")
-        with Image.open(files[row["image"]]) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
+    for row in rows_of(table, ("image", "right")):
+        path = photo_named(row["image"], files, table)
+        try:
+            with Image.open(path) as image:
+                upright = ImageOps.exif_transpose(image).convert("RGB")
+        except Exception as error:  # decoders raise many kinds on damaged files
+            leave_out(why_unreadable(path, error))
+            continue
         upright.thumbnail((_VERIFIED_SIDE, _VERIFIED_SIDE), Image.Resampling.LANCZOS)
         truth = None
         if row["right"] != "neither":
-            with Image.open(table.with_suffix("") / f"{row['image']}.png") as image:
+            drawn = table.with_suffix("") / f"{row['image']}.png"
+            if not drawn.is_file():
+                raise NotFound(f"{drawn}: no mask, which {table} says is there; add it")
+            with Image.open(drawn) as image:
                 truth = np.asarray(image.convert("L").resize(upright.size, _SMOOTH))
         found.append(Example(np.asarray(upright), truth))
     return found

@@ -1,0 +1,80 @@
+"""Options that several commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from persona_img import wiring
+from persona_img.cli.command import MOST
+from persona_img.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from persona_img.settings import Settings
+
+Source = Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")]
+Out = Annotated[Path, typer.Option("-o", "--out", help="Folder for what is made.")]
+MaskFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--mask",
+        exists=True,
+        dir_okay=False,
+        help="Your own, of one photo: white is product, or what is not transparent.",
+    ),
+]
+Reference = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="A picture whose main colour is taken."),
+]
+Seed = Annotated[int, typer.Option(min=0, max=MOST, help="Same seed, same bytes.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON line per result.")]
+OUT = Path("out")
+
+_MOST_RATIO = 20.0
+
+
+def checked(**given: object) -> Settings:
+    """Settings whose names all exist; what they name is not loaded yet.
+
+    Raises:
+        InvalidInput: a value breaks a rule, or a name is nobody's.
+    """
+    from persona_img.settings import Settings
+
+    settings = Settings.load(**given)
+    wiring.check(settings)
+    return settings
+
+
+def ratio_of(text: str) -> float:
+    """Width to height of ``4:5``.
+
+    Raises:
+        InvalidInput: written otherwise, or longer than 20 to 1.
+    """
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?):(\d{1,9}(?:\.\d{1,9})?)", text, re.ASCII)
+    if found is None or float(found[1]) == 0 or float(found[2]) == 0:
+        raise InvalidInput(f"ratio {text}: write width:height, for example 4:5")
+    ratio = float(found[1]) / float(found[2])
+    if not 1 / _MOST_RATIO <= ratio <= _MOST_RATIO:
+        raise InvalidInput(f"ratio {text}: no longer than {_MOST_RATIO:.0f} to 1")
+    return ratio
+
+
+def box_of(text: str) -> tuple[int, int, int, int]:
+    """Left, top, width and height of ``310,220,24,18``.
+
+    Raises:
+        InvalidInput: written otherwise, or a box without a pixel.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 4 or not all(re.fullmatch(r"-?\d{1,9}", p, re.ASCII) for p in parts):
+        raise InvalidInput(f"box {text}: write left,top,width,height in pixels")
+    left, top, width, height = (int(part) for part in parts)
+    if width < 1 or height < 1:
+        raise InvalidInput(f"box {text}: {width} x {height} pixels; both need at least 1")
+    return left, top, width, height
