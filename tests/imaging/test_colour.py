@@ -13,7 +13,7 @@ from persona_img.imaging.colour import colours_of, from_lab, lab_of
 def test_a_web_colour_is_the_lab_that_gives_it_back(rgb: tuple[int, int, int]) -> None:
     lab = lab_of("#{:02x}{:02X}{:02x}".format(*rgb))
     back = from_lab(np.array([[lab]], dtype=np.float32))[0, 0] * 255
-    np.testing.assert_allclose(back, rgb, atol=1.0)
+    np.testing.assert_allclose(back, rgb, atol=0.1)
 
 
 @pytest.mark.parametrize("text", ["c8a27a", "#c8a27", "#c8a27g", "red", "#c8a27a00"])

@@ -14,6 +14,15 @@ from persona_img.errors import InvalidInput, UnknownStyle
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_XYZ = np.array(
+    [
+        [0.412453, 0.357580, 0.180423],
+        [0.212671, 0.715160, 0.072169],
+        [0.019334, 0.119193, 0.950227],
+    ]
+) / np.array([[0.950456], [1.0], [1.088754]])
+"""Linear sRGB to CIE XYZ as shares of D65's white; the primaries of IEC 61966-2-1."""
+
 
 def to_lab(rgb: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
     """Lab of an sRGB picture.
@@ -45,9 +54,12 @@ def lab_of(colour: str) -> tuple[float, float, float]:
     """
     if not re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
         raise UnknownStyle(f"colour={colour}: write it as #rrggbb, for example #c8a27a")
-    rgb = np.array([[[int(colour[i : i + 2], 16) for i in (1, 3, 5)]]], dtype=np.uint8)
-    lightness, a, b = (float(v) for v in to_lab(rgb)[0, 0])
-    return lightness, a, b
+    unit = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255.0
+    # OpenCV's way there looks curves up and is off by half a unit; its way back is exact.
+    linear = np.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
+    x, y, z = _XYZ @ linear
+    fx, fy, fz = (np.cbrt(t) if t > 0.008856 else 7.787 * t + 16 / 116 for t in (x, y, z))
+    return float(116 * fy - 16), float(500 * (fx - fy)), float(200 * (fy - fz))
 
 
 def colours_of(
