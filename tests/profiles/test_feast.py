@@ -125,6 +125,7 @@ def test_a_broken_definition_leaves_no_names_behind(tmp_path: Path) -> None:
     assert "entities" not in sys.modules
 
 
+@pytest.mark.slow
 def test_nothing_is_written_outside_the_folder(tmp_path: Path) -> None:
     """In a process of its own: home, current and temporary folders stay as they are."""
     repo = shutil.copytree(

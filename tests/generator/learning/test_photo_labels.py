@@ -91,6 +91,7 @@ def write(path: Path, rows: list[tuple[str, ...]]) -> None:
         csv.writer(lines).writerows([("image", "sender_id", "surface", "light"), *rows])
 
 
+@pytest.mark.slow
 def test_backdrops_are_named_as_the_person_did(labelled: tuple[dict[str, Any], Path]) -> None:
     report, folder = labelled
     assert report["photos"] == 60
@@ -103,6 +104,7 @@ def test_backdrops_are_named_as_the_person_did(labelled: tuple[dict[str, Any], P
     assert report["named"] == {"surface": 8, "light": 12, "of": 12}
 
 
+@pytest.mark.slow
 def test_the_same_again_and_without_cutting_again(
     labelled: tuple[dict[str, Any], Path], looked_at: LabelSettings, tmp_path: Path
 ) -> None:
@@ -115,6 +117,7 @@ def test_the_same_again_and_without_cutting_again(
     assert (folder / "names.csv").read_bytes() == (tmp_path / "names.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_light_from_the_right_has_no_name_of_ours(
     labelled: tuple[dict[str, Any], Path], looked_at: LabelSettings, tmp_path: Path
 ) -> None:

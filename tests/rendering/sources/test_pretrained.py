@@ -195,6 +195,7 @@ class TestInpaint(BackdropContract):
     [("sd", "inpaint"), ("sd", "image"), ("sdxl", "inpaint"), ("sdxl", "image"),
      ("flux-fill", "inpaint")],
 )  # fmt: skip
+@pytest.mark.slow
 def test_every_kind_of_pipeline_paints(models: Path, model: str, mode: str) -> None:
     source = PretrainedBackdrops(models / model, mode=mode, steps=2, side=64)  # type: ignore[arg-type]
     drawn = canvas(64, 64)
@@ -274,6 +275,7 @@ def test_it_wears_a_lora(models: Path, tmp_path: Path) -> None:
     assert bare.fingerprint() != worn.fingerprint()
 
 
+@pytest.mark.slow
 def test_it_takes_over_the_look_of_a_reference(models: Path, tmp_path: Path) -> None:
     torch.manual_seed(1)
     pipeline = StableDiffusionPipeline.from_pretrained(models / "sd")
