@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from persona_img.imaging.light import LIGHTS
 from persona_img.imaging.photo import load_photo
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -114,7 +115,7 @@ def label_photos(settings: LabelSettings, masker: Masker, work: Path, out: Path)
     cut = sorted(p for p in (work / "cut").glob("*.npz") if p.stat().st_size > 1024)
     if not cut:
         raise NotFound(f"{work}: no cut-out photos; give the folder train-generator works in")
-    there = list_photos(settings.photos)
+    there = cache(lambda: list_photos(settings.photos))  # not where all is measured already
     folder = work / "measured"
     folder.mkdir(exist_ok=True)
     found = [
@@ -262,12 +263,12 @@ def names_of(path: Path) -> dict[str, tuple[str | None, str | None]]:
 
 
 def _looked_at(
-    photos: Sequence[Path], table: Path, image: str, masker: Masker, folder: Path
+    photos: Callable[[], Sequence[Path]], table: Path, image: str, masker: Masker, folder: Path
 ) -> NDArray[np.float32] | None:
     """Measurements of a photo and of its mirror image, (2, F); None where its mask is unsure."""
     kept = folder / f"{image}.pair.npy"
     if not kept.exists():
-        pixels = load_photo(photo_named(image, photos, table)).pixels
+        pixels = load_photo(photo_named(image, photos(), table)).pixels
         mask = masker.cut(pixels)
         pair = [np.full(1, np.nan, np.float32)] * 2
         if mask.trusted:
