@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-BATCHES = {False: (8, 4, 2, 1), True: (2, 1)}  # by --tiny
+LARGEST = {False: 8, True: 2}  # batch, by --tiny
 NO_TEXT = dict.fromkeys(("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
 SDXL_UNET = {
     "sample_size": 128,
@@ -203,6 +203,8 @@ def measure_model(
     """Rows of a model: one picture at a time, and the largest batch that fits."""
     model, rows = build(device, given.tiny), []
     model.pipeline.set_progress_bar_config(disable=True)
+    most = given.largest or LARGEST[given.tiny]
+    batches = [n for n in (8, 4, 2, 1) if n <= most]
 
     def one(steps: int, guidance: float, batch: int) -> Row:
         model.check(guidance, batch)
@@ -211,7 +213,7 @@ def measure_model(
         return row | {"seconds_each": row["seconds"] / batch}
 
     for steps, guidance in model.schedules:
-        fitting = (attempt(partial(one, steps, guidance, n)) for n in BATCHES[given.tiny])
+        fitting = (attempt(partial(one, steps, guidance, n)) for n in batches)
         largest = next((row for row in fitting if row is not None), None)
         if largest is None:
             CONSOLE.print(f"{model.name}, guidance {guidance:g}: not even one picture fits")
@@ -234,7 +236,9 @@ def print_model(model: Model, rows: list[Row]) -> None:
 
 def main() -> None:
     """Measure and print one model after the other."""
-    given = options(__doc__).parse_args()
+    parser = options(__doc__)
+    parser.add_argument("--largest", type=int, choices=(1, 2, 4, 8), help="batch to try (8)")
+    given = parser.parse_args()
     device, results = begin(given)
     torch.manual_seed(0)
     for name, build in {"sdxl": sdxl, "flux": flux}.items():

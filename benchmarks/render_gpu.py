@@ -269,6 +269,7 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--batches", type=int, nargs="+", help="of plates (1 8 32 128 256)")
     parser.add_argument("--compile", action="store_true", help="also with torch.compile")
+    parser.add_argument("--plates", action="store_true", help="no whole variants")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="your CPU cores")
     given = parser.parse_args()
     given.batches = given.batches or ([1, 2] if given.tiny else [1, 8, 32, 128, 256])
@@ -279,6 +280,8 @@ def main() -> None:
     results["plates"] = measure_plates(device, given)
     print_plates(results["plates"])
     keep(given, results)
+    if given.plates:
+        return
     results["ceiling"] = [variant_ceiling(side, given) for side in SIDES[given.tiny]]
     print_ceiling(results["ceiling"])
     keep(given, results)

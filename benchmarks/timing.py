@@ -30,6 +30,7 @@ def options(doc: str) -> ArgumentParser:
     parser = ArgumentParser(description=doc, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--price", type=float, default=2.5, help="of an hour (%(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures")
+    parser.add_argument("--calls", type=int, default=3, help="of each at least (%(default)s)")
     parser.add_argument("--tiny", action="store_true", help="small shapes on the CPU: tries it")
     return parser
 
@@ -38,6 +39,8 @@ def begin(given: Namespace) -> tuple[torch.device, Row]:
     """The device and what is known of it; without a GPU the program ends here."""
     if not 0 < given.price < math.inf:
         raise SystemExit(f"--price {given.price}: give a price above 0")
+    if given.calls < 1:
+        raise SystemExit(f"--calls {given.calls}: give at least 1")
     if not given.tiny and not torch.cuda.is_available():
         why = "no CUDA device: take a machine with a GPU and a CUDA build of torch"
         raise SystemExit(f"{why}, or give --tiny to try the script on the CPU")
@@ -63,7 +66,7 @@ def measure(run: Callable[[], object], made: int, device: torch.device, given: N
     if cuda:
         torch.cuda.reset_peak_memory_stats()
     wait()
-    while not taken or (not given.tiny and (len(taken) < 3 or sum(taken) < 0.5)):
+    while not taken or (not given.tiny and (len(taken) < given.calls or sum(taken) < 0.5)):
         start = time.perf_counter()
         run()
         wait()

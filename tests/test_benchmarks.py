@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import os
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 pytestmark = pytest.mark.slow
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -86,3 +90,32 @@ def test_interactions_beside_pandas(tmp_path: Path) -> None:
     assert [one["rows"] for one in found] == [3000] * 6
     assert {one["file"] for one in found} == {"events.parquet", "events.csv"}
     assert all(one["seconds"] > 0 and one["peak_mib"] > 20 for one in found)
+
+
+@pytest.fixture
+def timing() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("timing", FOLDER / "timing.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_figure_is_of_as_many_calls_as_were_asked_for(
+    timing: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, calls = [0.0], []
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock[0])
+
+    def slow() -> None:
+        calls.append(1)
+        clock[0] += 1.0
+
+    for many in (1, 5):
+        calls.clear()
+        given = Namespace(tiny=False, calls=many, price=PRICE)
+        assert timing.measure(slow, 1, torch.device("cpu"), given)["seconds"] == 1.0
+        assert len(calls) == many
+    with pytest.raises(SystemExit, match="at least 1"):
+        timing.begin(Namespace(tiny=True, calls=0, price=PRICE, json=None))
