@@ -112,6 +112,22 @@ def test_another_calibration_is_another_fingerprint(tmp_path: Path) -> None:
     assert a != b
 
 
+@pytest.mark.parametrize("side", [None, 256, 512])
+def test_a_masker_looks_at_the_size_it_was_taught(tmp_path: Path, side: int | None) -> None:
+    net = MaskNet((8, 8, 8, 8), (1, 1, 1, 1), (1, 1, 1))
+    net.save(tmp_path, **({} if side is None else {"side": side}))
+    small, straight, _ = LearnedMasker(tmp_path).views(boxed(533, 400))
+    wanted = side or 384
+    assert small.shape == (wanted, wanted * 3 // 4, 3)
+    assert straight.shape == small.shape[:2]
+
+
+def test_a_size_that_the_network_cannot_see_is_refused(tmp_path: Path) -> None:
+    MaskNet((8, 8, 8, 8), (1, 1, 1, 1), (1, 1, 1)).save(tmp_path, side=400)
+    with pytest.raises(InvalidInput, match="multiple of 128"):
+        LearnedMasker(tmp_path).cut(boxed(200, 200))
+
+
 def test_a_network_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     torch.manual_seed(1)
     net = MaskNet((8, 16, 16, 16), (1, 1, 1, 1), (1, 1, 1)).eval()

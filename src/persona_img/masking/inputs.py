@@ -7,20 +7,43 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from persona_img.errors import InvalidInput
 from persona_img.masking.classic import border_distance
+from persona_img.masking.network import STRIDE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-SHAPES = ((384, 288), (320, 320), (288, 384))
-"""Height and width of the learned masker's pictures; a photo goes to the nearest shape."""
+SIDE = 384
+"""Long side of what a masker sees whose checkpoint does not say."""
 PRIOR_SCALE = 4  # the border's colours are compared at a quarter of the picture's size
+_STEP = 128  # three quarters of a side are a multiple of the network's stride, too
 
 
-def shape_of(height: int, width: int) -> tuple[int, int]:
-    """The shape nearest to a picture's."""
-    return min(SHAPES, key=lambda s: abs(np.log((s[0] / s[1]) / (height / width))))
+def shapes_of(side: int) -> tuple[tuple[int, int], ...]:
+    """Height and width of upright, square and wide pictures, with about as many pixels each.
+
+    Args:
+        side: The long side.
+
+    Raises:
+        InvalidInput: a side that is no multiple of 128.
+    """
+    if side < _STEP or side % _STEP:
+        raise InvalidInput(f"side {side}: what a masker sees is a multiple of {_STEP} pixels long")
+    short = side * 3 // 4
+    square = round((side * short) ** 0.5 / STRIDE) * STRIDE
+    return (side, short), (square, square), (short, side)
+
+
+SHAPES = shapes_of(SIDE)
+"""Height and width of the learned masker's pictures; a photo goes to the nearest shape."""
+
+
+def shape_of(height: int, width: int, side: int = SIDE) -> tuple[int, int]:
+    """The shape nearest to a picture's; see :func:`shapes_of`."""
+    return min(shapes_of(side), key=lambda s: abs(np.log((s[0] / s[1]) / (height / width))))
 
 
 def border_prior(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

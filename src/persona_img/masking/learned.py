@@ -15,7 +15,7 @@ from persona_img.domain.digest import digest_of
 from persona_img.errors import NotFound
 from persona_img.masking.base import ProductMask
 from persona_img.masking.confidence import checks_of
-from persona_img.masking.inputs import as_tensors, border_prior, shape_of
+from persona_img.masking.inputs import SIDE, as_tensors, border_prior, shape_of
 from persona_img.masking.network import MaskNet
 from persona_img.masking.refine import refine
 from persona_img.threads import one_thread
@@ -89,9 +89,9 @@ class LearnedMasker:
     def views(
         self, photo: NDArray[np.uint8]
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
-        """See :class:`NetworkMasker`; the small photo has one of ``SHAPES``."""
-        net, _ = self._loaded()
-        small = shrunk(photo)
+        """See :class:`NetworkMasker`; the small photo is as large as the checkpoint's ``side``."""
+        net, facts = self._loaded()
+        small = shrunk(photo, int(facts.get("side", SIDE)))
         prior = border_prior(small)
         both = np.stack([small, small[:, ::-1]]), np.stack([prior, prior[:, ::-1]])
         with one_thread(), torch.inference_mode():
@@ -130,9 +130,9 @@ def mask_of(
     return mean, _without_specks(mean > 0.5)
 
 
-def shrunk(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def shrunk(photo: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
     """A photo at the network's size, uint8 (h, w, 3)."""
-    height, width = shape_of(*photo.shape[:2])
+    height, width = shape_of(photo.shape[0], photo.shape[1], side)
     return np.asarray(cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA))
 
 

@@ -83,3 +83,5 @@ def test_the_prior_tells_product_from_border_and_shapes_are_nearest() -> None:
     assert shape_of(1600, 1200) == (384, 288)
     assert shape_of(300, 300) == (320, 320)
     assert shape_of(300, 900) == (288, 384)
+    assert shape_of(1600, 1200, 512) == (512, 384)
+    assert shape_of(300, 300, 512) == (448, 448)
