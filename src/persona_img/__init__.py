@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from persona_img.shop import Shop
     from persona_img.wiring import renderer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "ABReport": "abtest.report",
