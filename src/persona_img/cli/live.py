@@ -154,13 +154,8 @@ def tracking_ui(
     import os
     import subprocess
 
-    from persona_img import wiring
     from persona_img.shop import Shop
-    from persona_img.tracking.ui import ui_command
 
-    workspace = Shop.open(home).workspace
-    command = ui_command(
-        wiring.tracking_uri(workspace), workspace.tracking / "artifacts", port=port
-    )
+    command = Shop.open(home).tracking_pages(port)
     print(f"MLflow on {command.address}")
     subprocess.run(command.arguments, env=os.environ | dict(command.environment), check=False)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from persona_img.cli.home import Home, Json, add
+
+if TYPE_CHECKING:
+    from persona_img.shop import Rendered
 
 
 def register(app: typer.Typer) -> None:
@@ -64,8 +67,8 @@ def prepare(home: Home = None) -> None:
     """Plan with the champion, render and approve variants, and publish what is served."""
     from persona_img.shop import Shop
 
-    def told(done: object) -> None:
-        print(f"{done.product}  {done.style}  {done.reason or 'approved'}")  # type: ignore[attr-defined]
+    def told(done: Rendered) -> None:
+        print(f"{done.product}  {done.style}  {done.reason or 'approved'}")
 
     prepared = Shop.open(home).prepare(on_done=told)
     table = prepared.table

@@ -192,11 +192,8 @@ def restore(
 
 
 def _details(shop: Shop, digest: str) -> dict[str, Any]:
-    from persona_img.rendering.proof.certificate import certificate_path, mask_path
-
     store = shop.variants
-    path = store.path(digest)
-    files = {"file": path, "mask": mask_path(path), "certificate": certificate_path(path)}
+    files = store.files(digest)
     records = [record for record in store.records() if record.digest == digest]
     return {
         "digest": digest,

@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from persona_img import loop
     from persona_img.abtest.report import ABReport
-    from persona_img.shop import Retrained
+    from persona_img.shop import Rendered, Retrained
     from persona_img.simulate.shop import SimulatedShop
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -52,7 +51,7 @@ class DemoResult:
 
     rounds: tuple[Round, ...]
     retrained: Retrained
-    refused: list[loop.Rendered]
+    refused: list[Rendered]
     shown: int
     sheet: Path
     report: Path
@@ -116,7 +115,7 @@ class Demo:
         for name, row in self.shop.profile(START).description.iterrows():
             self._say(f"{name}: {int(row['shoppers']):,} shoppers, mostly {row['top_categories']}")
 
-    def _round(self, number: int, shoppers: SimulatedShop) -> tuple[Round, list[loop.Rendered]]:
+    def _round(self, number: int, shoppers: SimulatedShop) -> tuple[Round, list[Rendered]]:
         ranker, name = self.shop.champion()
         step = 4 if number == 1 else 6
         self._title(step, f"Round {number}: rank, render, serve", f"ranker {name}")

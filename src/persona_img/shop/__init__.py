@@ -6,11 +6,12 @@ Its verbs stand in a file per matter; ``stores`` has what they all work on.
 
 from __future__ import annotations
 
+from persona_img.loop import Prepared, Rendered
 from persona_img.shop.goods import Goods
 from persona_img.shop.learning import Learning, Retrained
 from persona_img.shop.pictures import Pictures
 
-__all__ = ["Retrained", "Shop"]
+__all__ = ["Prepared", "Rendered", "Retrained", "Shop"]
 
 
 class Shop(Goods, Pictures, Learning):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from persona_img.ingest.interactions.store import Interactions
     from persona_img.profiles.base import FeatureSource
     from persona_img.tracking.base import Tracker
+    from persona_img.tracking.ui import UiCommand
     from persona_img.variants.showing import LiveCatalog
     from persona_img.variants.store import VariantStore
 
@@ -116,6 +117,13 @@ class Stores:
     def tracker(self) -> Tracker:
         """Runs and rankers."""
         return wiring.tracker(self.settings, self.workspace)
+
+    def tracking_pages(self, port: int = 5000) -> UiCommand:
+        """What starts MLflow's pages over this shop's runs, on this machine only."""
+        from persona_img.tracking.ui import ui_command
+
+        uri = wiring.tracking_uri(self.workspace)
+        return ui_command(uri, self.workspace.tracking / "artifacts", port=port)
 
     @property
     def profiled(self) -> loop.Profiled:

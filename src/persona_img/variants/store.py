@@ -200,6 +200,11 @@ class VariantStore:
         """Where a variant's PNG lies, whether or not it is stored; mask and certificate beside."""
         return self.folder / "variants" / digest[:2] / f"{digest}.png"
 
+    def files(self, digest: str) -> dict[str, Path]:
+        """Where picture, mask and certificate of a variant lie, whether or not they are there."""
+        path = self.path(digest)
+        return {"file": path, "mask": mask_path(path), "certificate": certificate_path(path)}
+
     def is_servable(self, digest: str, product: str | None = None) -> bool:
         """Whether a variant is stored and approved at this moment, for a product or for any."""
         return self.ledger.is_servable(digest, product)
