@@ -196,6 +196,8 @@ def test_what_is_right_is_taken(inputs: dict[str, Path]) -> None:
         (("edit", "resize", "--side", 90, "--scale", 1), "give one of them"),
         (("edit", "inpaint"), "a --box or an --area"),
         (("edit", "inpaint", "--box=-475,-595,20,10"), "no pixel of it lies in the picture"),
+        (("edit", "inpaint", "--box=-20,0,9,9"), "no pixel of it lies in the picture"),
+        (("edit", "inpaint", "--box=0,-20,9,9"), "no pixel of it lies in the picture"),
         (("edit", "inpaint", "--box", "80,0,9,9"), "no pixel of it lies in the picture"),
         (("edit", "inpaint", "--box", "9,9,0,5"), "0 x 5 pixels; both need at least 1"),
         (("edit", "inpaint", "--box", "9,9,-5,5"), "both need at least 1"),
