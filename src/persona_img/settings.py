@@ -213,7 +213,7 @@ class Settings(_Group):
 
     home: UserPath = Path("shop")
     styles: UserPath = ASSETS / "styles.toml"
-    seed: int = Field(7, ge=0)
+    seed: int = Field(7, ge=0, lt=2**32)
     render: Render = Render()
     mask: Mask = Mask()
     learn: Learn = Learn()

@@ -16,18 +16,22 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(
-    shoppers: Annotated[int, typer.Option(help="Simulated shoppers.", min=1)] = 3000,
-    days: Annotated[float, typer.Option(help="Length of their history.", min=0.01)] = 60,
+    shoppers: Annotated[
+        int, typer.Option(help="Simulated shoppers.", min=1, max=10_000_000)
+    ] = 3000,
+    days: Annotated[float, typer.Option(help="Length of their history.", min=0.01, max=3650)] = 60,
     until: Annotated[
         datetime | None, typer.Option(help="When it ends (UTC); now if left out.")
     ] = None,
     visits: Annotated[
         float | None,
-        typer.Option(help="Instead: so many visits per shopper to a running service.", min=0.01),
+        typer.Option(
+            help="Instead: so many visits per shopper to a running service.", min=0.01, max=1000
+        ),
     ] = None,
     url: Annotated[str, typer.Option(help="The running service.")] = "http://127.0.0.1:8080",
     round_index: Annotated[
-        int, typer.Option("--round", help="Another round, other visits.", min=1)
+        int, typer.Option("--round", help="Another round, other visits.", min=1, max=1000)
     ] = 1,
     home: Home = None,
 ) -> None:
