@@ -11,13 +11,15 @@ import argparse
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from persona_img.imaging.holdout import PICTURES, split_photos
+from persona_img.imaging.folder import pictures_below
+from persona_img.imaging.holdout import split_photos
 from persona_img.masking.inputs import shape_of
 from persona_img.masking.learning.corpus import true_alpha
 
@@ -59,14 +61,11 @@ def write(folder: Path, name: str, items: Iterable[tuple[str, bytes]]) -> None:
 
 def pictures(folder: Path) -> list[Path]:
     """All below a folder; every seventh place, in all of its views, is held out."""
-    import re
-
-    found = []
-    for path in sorted(folder.rglob("*")):
-        place = re.sub(r"_y\d.*$", "", path.stem)
-        if path.suffix.lower() in PICTURES and sum(place.encode()) % 7:
-            found.append(path)
-    return found
+    return [
+        path
+        for path in pictures_below(folder)
+        if sum(re.sub(r"_y\d.*$", "", path.stem).encode()) % 7
+    ]
 
 
 def photos(given: argparse.Namespace) -> Iterator[tuple[str, bytes]]:
