@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,24 @@ def test_the_readme_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     result = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
     assert result.attempted >= 8
     assert result.failed == 0
+
+
+def test_public_names_have_examples_that_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    without = set()
+    for name in persona_img.__all__:
+        thing = getattr(persona_img, name)
+        runner, tried = doctest.DocTestRunner(), 0
+        for test in doctest.DocTestFinder(recurse=True).find(thing, name):
+            test.globs = vars(sys.modules[thing.__module__]).copy()
+            assert runner.run(test).failed == 0, test.name
+            tried += len(test.examples)
+        if not tried:
+            without.add(name)
+    # What is made for the caller, or takes a trained shop: the README and the pages show these.
+    assert without == {"ABReport", "Certificate", "Decision", "LightGBMRanker", "Photo", "verify"}
 
 
 def test_the_readme_shows_the_two_commands_first() -> None:

@@ -21,7 +21,16 @@
 
 
 class PersonaImgError(Exception):
-    """Base of all errors raised on purpose by persona-img."""
+    """Base of all errors raised on purpose by persona-img.
+
+    Example:
+        >>> from persona_img.domain.style import StyleSpace
+        >>> try:
+        ...     StyleSpace({"surface": ("linen",)}).parse("surface=velvet")
+        ... except PersonaImgError as error:
+        ...     print(type(error).__name__)
+        UnknownStyle
+    """
 
 
 class InvalidInput(PersonaImgError, ValueError):

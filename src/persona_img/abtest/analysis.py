@@ -63,6 +63,10 @@ class ABTest:
             they like and stops when they like. Choose before the first look.
         confidence: Level of the intervals; with several arms, of all CTR comparisons together.
         guardrail_margin: Relative loss that a guardrail tolerates.
+
+    Example:
+        >>> ABTest("hero-image", planned_shoppers=20_000).arms
+        {'control': 0.5, 'personalized': 0.5}
     """
 
     name: str

@@ -78,6 +78,12 @@ class Product:
         retired: Why it is no longer on offer; empty while it is.
         photo_digest: Of the photograph's pixels, see ``imaging.photo.pixel_digest``; empty where
             the table does not say.
+
+    Example:
+        >>> from pathlib import Path
+        >>> mug = Product("AB 12/3", "mug", "Blue mug", Path("mug.jpg"), "own", price=9.5)
+        >>> mug.on_offer
+        True
     """
 
     product: str
@@ -117,7 +123,15 @@ class Product:
 
 
 class Catalog:
-    """Products by identifier, in the order of the table."""
+    """Products by identifier, in the order of the table.
+
+    Example:
+        >>> from pathlib import Path
+        >>> mug = Product("AB 12/3", "mug", "Blue mug", Path("mug.jpg"), "own")
+        >>> catalog = Catalog([mug])
+        >>> len(catalog), "AB 12/3" in catalog, catalog["AB 12/3"].title
+        (1, True, 'Blue mug')
+    """
 
     def __init__(self, products: Iterable[Product]) -> None:
         self._products: dict[str, Product] = {}

@@ -20,7 +20,12 @@ _DIGITS = 12
 
 @dataclass(frozen=True)
 class Context:
-    """For whom and for what styles are ranked."""
+    """For whom and for what styles are ranked.
+
+    Example:
+        >>> Context("home-cooks", "mug").segment
+        'home-cooks'
+    """
 
     segment: str
     product: str
@@ -34,6 +39,12 @@ class Ranking:
         context: What was ranked for.
         styles: S styles, the original among them.
         scores: S predicted click rates in [0, 1], not increasing.
+
+    Example:
+        >>> from persona_img.domain.style import ORIGINAL, Style
+        >>> styles = (Style.of({"surface": "linen"}), ORIGINAL)
+        >>> Ranking(Context("home-cooks", "mug"), styles, (0.031, 0.024)).styles[0].key
+        'surface=linen'
     """
 
     context: Context
@@ -53,7 +64,13 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Choice:
-    """A style drawn by a policy, with the probability it had."""
+    """A style drawn by a policy, with the probability it had.
+
+    Example:
+        >>> from persona_img.domain.style import ORIGINAL
+        >>> Choice(ORIGINAL, propensity=0.25).propensity
+        0.25
+    """
 
     style: Style
     propensity: float
@@ -108,6 +125,15 @@ class DecisionTable:
         slates: (segment, product) to slate.
         segments: Shopper to segment.
         default_segment: For shoppers that are not in ``segments``.
+
+    Example:
+        >>> from persona_img.domain.style import ORIGINAL
+        >>> slate = Slate((Candidate(ORIGINAL, None, 1.0),))
+        >>> table = DecisionTable("v1", {("cooks", "mug"): slate}, {"anna": "cooks"}, "others")
+        >>> table.slate("anna", "mug") == ("cooks", slate)
+        True
+        >>> table.slate("nobody known", "mug")
+        ('others', None)
     """
 
     policy_version: str
@@ -159,6 +185,11 @@ class Arms:
     Attributes:
         test: The test's name: the salt.
         shares: Arm to share, > 0, summing to 1; ``control`` is among them.
+
+    Example:
+        >>> arms = Arms("hero-image", {"control": 0.5, "personalized": 0.5})
+        >>> arms.assign("anna") == arms.assign("anna")
+        True
     """
 
     test: str

@@ -44,6 +44,10 @@ class Event:
             its own ``event_id`` for an impression.
         occurred_at: Unix seconds, UTC.
         position: Place in the list where the picture stood, from 1.
+
+    Example:
+        >>> Event("e1", "impression", "d1", impression_id="e1", occurred_at=1.77e9).position
+        1
     """
 
     event_id: str

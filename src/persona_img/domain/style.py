@@ -22,6 +22,12 @@ class Style:
     Attributes:
         key: Canonical text, ``attribute=value`` pairs sorted by attribute and joined by commas;
             ``original`` for the photograph itself. Equal styles have equal keys.
+
+    Example:
+        >>> Style.of({"surface": "linen", "light": "soft"}).key
+        'light=soft,surface=linen'
+        >>> Style.of({}).is_original
+        True
     """
 
     key: str
@@ -76,6 +82,14 @@ class StyleSpace:
     Attributes:
         attributes: Name to allowed values, in the order they are written.
         forbidden: Partial styles; a style that contains one of them is not in the space.
+
+    Example:
+        >>> space = StyleSpace(
+        ...     {"surface": ("linen", "marble"), "light": ("soft", "side")},
+        ...     forbidden=({"surface": "marble", "light": "side"},),
+        ... )
+        >>> space.styles()[0].is_original, len(space.styles())
+        (True, 4)
     """
 
     attributes: Mapping[str, tuple[str, ...]]

@@ -132,6 +132,12 @@ def load_photo(source: str | Path | bytes) -> Photo:
     Raises:
         BadPhoto: no such file, no picture, damaged, over ``MAX_PIXELS``, under ``MIN_SIDE``,
             animated or of several pages, without an opaque pixel, 32-bit or of high dynamic range.
+
+    Example:
+        >>> from persona_img.assets import ASSETS
+        >>> photo = load_photo(ASSETS / "catalog" / "photos" / "dress-01.jpg")
+        >>> photo.pixels.dtype, photo.cut_out
+        (dtype('uint8'), False)
     """
     decoded = decode(source)
     name = decoded.name

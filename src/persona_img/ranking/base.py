@@ -30,6 +30,14 @@ class RankingFeatures:
         segments: Indexed by segment, one row each; numeric columns.
         products: Indexed by product, one row each; numeric columns and text columns of few values,
             e.g. ``category``.
+
+    Example:
+        >>> import pandas as pd
+        >>> RankingFeatures(
+        ...     segments=pd.DataFrame({"size": [120.0]}, index=["home-cooks"]),
+        ...     products=pd.DataFrame({"category": ["mug"]}, index=["AB 12/3"]),
+        ... ).products.loc["AB 12/3", "category"]
+        'mug'
     """
 
     segments: pd.DataFrame

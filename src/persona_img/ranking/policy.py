@@ -79,6 +79,15 @@ class ThompsonPolicy:
         Chapelle and Li 2011, "An Empirical Evaluation of Thompson Sampling", NeurIPS. Scott 2010,
         "A modern Bayesian look at the multi-armed bandit". We log the probabilities and keep a
         floor, so that every decision can be evaluated later.
+
+    Example:
+        >>> from persona_img.domain.decision import Context, Ranking
+        >>> from persona_img.domain.style import ORIGINAL, Style
+        >>> styles = (Style.of({"surface": "linen"}), ORIGINAL)
+        >>> ranking = Ranking(Context("home-cooks", "mug"), styles, (0.05, 0.02))
+        >>> chances = ThompsonPolicy(floor=0.02).probabilities(ranking)
+        >>> bool(chances[0] > chances[1] >= 0.02)
+        True
     """
 
     name = "thompson"

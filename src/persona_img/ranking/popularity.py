@@ -36,6 +36,12 @@ class PopularityRanker:
     Args:
         prior_rate: Click rate expected before any impression, in (0, 1).
         strength: Impressions that the expectation is worth.
+
+    Example:
+        >>> from persona_img.domain.decision import Context
+        >>> from persona_img.domain.style import ORIGINAL
+        >>> PopularityRanker(prior_rate=0.03).rank(Context("home-cooks", "mug"), [ORIGINAL]).scores
+        (0.03,)
     """
 
     name = "popularity"

@@ -56,6 +56,17 @@ class BackdropRenderer:
         masker: Cuts the product out; None is the classic one, which needs no weights.
         judge: Says whether a variant shows its style; None asks nobody.
         fallback: Paints where no candidate of ``backdrops`` passes the gate; None rejects then.
+
+    Example:
+        >>> from persona_img.assets import ASSETS
+        >>> from persona_img.domain.style import Style
+        >>> from persona_img.imaging.photo import load_photo
+        >>> from persona_img.rendering.sources.plain import PlainBackdrops
+        >>> photo = load_photo(ASSETS / "catalog" / "photos" / "dress-01.jpg")
+        >>> style = Style.of({"palette": "sage", "light": "soft", "framing": "centred"})
+        >>> variant = BackdropRenderer(PlainBackdrops()).render(photo, style, seed=7)
+        >>> variant.certificate.product_unchanged
+        True
     """
 
     def __init__(

@@ -20,4 +20,9 @@ class Shop(Goods, Pictures, Learning):
     Args:
         settings: Everything that can be set.
         workspace: The folder that holds all of its data.
+
+    Example:
+        >>> shop = Shop.open("my-shop", learn={"segments": 4})
+        >>> shop.settings.learn.segments, shop.simulated
+        (4, False)
     """

@@ -108,7 +108,13 @@ def backdrops(settings: Settings) -> BackdropSource:
 
 
 def renderer(settings: Settings) -> BackdropRenderer:
-    """Photographs to variants."""
+    """Photographs to variants.
+
+    Example:
+        >>> from persona_img.settings import Settings
+        >>> renderer(Settings(render={"backdrops": "library"})).backdrops.name
+        'library'
+    """
     from persona_img.rendering.base import RenderSettings
     from persona_img.rendering.framing import Layout
     from persona_img.rendering.proof.adherence import StyleJudge

@@ -59,7 +59,7 @@ def test_kinds_are_told_by_what_is_inside(tmp_path: Path) -> None:
     ("raw", "said"),
     [(b"PK\x03\x04rest", "spreadsheet"), (b"[1]", "JSON Lines"), (b"a\0b", "no text"),
      (b"Obj\x01", "Avro"), (b"\x28\xb5\x2f\xfd", "zstd"),
-     (gzip.compress(b"a,b\n" * 1000)[:-20], "cut off")],
+     (gzip.compress(b"a,b\n" * 1000, mtime=0)[:-20], "cut off")],
 )  # fmt: skip
 def test_what_we_do_not_read_is_said(tmp_path: Path, raw: bytes, said: str) -> None:
     path = tmp_path / "f.csv"
