@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import persona_img as pi
+from persona_img import loop
 from persona_img.assets import ASSETS
 from persona_img.demo.traffic import simulate_history, simulate_visits, simulated_shoppers
 from persona_img.domain.catalog import Catalog
@@ -55,30 +56,49 @@ def test_the_first_preparation_leaves_a_champion_to_go_back_to(shop: pi.Shop) ->
     assert shop.champion()[0].name == "popularity"
 
 
+def test_prepared_again_without_a_change_nothing_changes(shop: pi.Shop) -> None:
+    before = shop.policies
+    assert shop.prepare().table.policy_version == "first"
+    assert shop.policies == before
+    (record, *_) = shop.variants.records()
+    shop.withdraw(record.digest, by="anna", reason="a test of withdrawing")
+    changed = shop.prepare()
+    assert changed.table.policy_version != "first"
+    shop.restore(record.digest, by="anna", reason="and of bringing back")
+    shop.prepare(version="last")
+
+
 def test_a_version_names_one_table_for_good(shop: pi.Shop) -> None:
     with pytest.raises(StoreConflict, match="first"):
         shop.prepare(version="first")
-    assert shop.table.policy_version == "first"
+    assert shop.table.policy_version == "last"
 
 
 def test_feedback_is_of_this_test_and_by_policy(shop: pi.Shop) -> None:
     everything = shop.feedback()
     assert len(everything) > 50
-    assert len(shop.feedback(policy="last")) == len(everything)
+    assert len(shop.feedback(policy="first")) == len(everything)
+    assert shop.feedback(policy="last").empty
     assert shop.feedback(policy="another").empty
     middle = everything["shown_at"].median()
     assert 0 < len(shop.feedback(since=middle)) < len(everything)
 
 
 def test_what_came_back_reaches_the_feature_store(shop: pi.Shop) -> None:
-    assert shop.push() == int(shop.feedback()["clicked"].sum()) > 0
+    feedback = shop.feedback()
+    acted = (feedback["clicked"] == 1) | (feedback["converted"] == 1)
+    assert shop.push() == acted.sum() > 0
+
+
+def test_a_purchase_without_a_click_reaches_it_too() -> None:
+    rows = {"shopper": ["a", "b", "c"], "product": ["x"] * 3, "shown_at": [START] * 3}
+    feedback = pd.DataFrame({**rows, "clicked": [0, 1, 0], "converted": [1, 0, 0]})
+    assert loop.fresh_events(feedback)["kind"].tolist() == ["purchase", "view"]
 
 
 def test_retraining_promotes_only_where_it_was_asked_to(
     shop: pi.Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from persona_img import loop
-
     honest = loop.retrain
 
     def convinced(*args: object, **kwargs: object) -> object:

@@ -413,9 +413,9 @@ def prepare(
 
 def fresh_events(feedback: pd.DataFrame) -> pd.DataFrame:
     """Clicks and purchases of feedback as interactions: shopper, product, kind, occurred_at."""
-    clicked = feedback[feedback["clicked"] == 1]
-    return clicked.assign(
-        kind=clicked["converted"].map({0: "view", 1: "purchase"}), occurred_at=clicked["shown_at"]
+    acted = feedback[(feedback["clicked"] == 1) | (feedback["converted"] == 1)]
+    return acted.assign(
+        kind=acted["converted"].map({0: "view", 1: "purchase"}), occurred_at=acted["shown_at"]
     )[["shopper", "product", "kind", "occurred_at"]].reset_index(drop=True)
 
 

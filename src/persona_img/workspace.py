@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+_STEPS = {"profile": "profile", "decisions": "prepare"}
+"""What makes a file, by its name."""
 _MARKER = ".persona-img"
 
 
@@ -138,7 +140,7 @@ class Workspace:
         path = self.root / f"{name}.json"
         if not path.exists():
             raise NotFound(
-                f"{path}: not there yet; run the step that makes it (persona-img --help)"
+                f"{path}: not there yet; run `persona-img {_STEPS.get(name, '--help')}` first"
             )
         return json.loads(path.read_text(encoding="utf-8"))
 

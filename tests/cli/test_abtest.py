@@ -113,7 +113,7 @@ def test_a_plan_is_json_and_its_own_inverse() -> None:
         (("--baseline", 5, "--lift", 0.1), "click rate between 0 and 1"),
         (("--baseline", 0.05), "either the lift"),
         (("--baseline", 0.05, "--lift", 0.1, "--shoppers", 100), "either the lift"),
-        (("--baseline", 0.05, "--lift", "nan"), "lift nan"),
+        (("--baseline", 0.05, "--lift", 0), "lift 0"),
         (("--baseline", 0.05, "--lift", 0.1, "--power", 1), "power 1"),
         (("--baseline", 0.05, "--lift", 0.1, "--alpha", 0), "confidence 1"),
         (("--baseline", 0.05, "--lift", 0.1, "--share", 1), "each > 0"),
@@ -124,6 +124,13 @@ def test_a_plan_is_json_and_its_own_inverse() -> None:
 def test_a_plan_that_cannot_be_is_refused(options: tuple[object, ...], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         run("test", "plan", *options)
+
+
+def test_what_is_no_number_is_refused_by_name() -> None:
+    for value in ("nan", "inf"):
+        done = CliRunner().invoke(app, ["test", "plan", "--baseline", "0.05", "--lift", value])
+        assert done.exit_code == 2
+        assert f"'--lift': {value}" in done.output
 
 
 def test_a_plan_from_what_this_shop_measured(shop: pi.Shop) -> None:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from persona_img.reports.evaluation import Shown
     from persona_img.settings import Settings
 
-SOURCES = ("diffusion", "diffusion-over-gaussian", "library", "gaussian", "plain")
 _ROWS = {
     "shown": "shown of asked",
     "fell_back": "of these the fallback's",
@@ -123,7 +122,7 @@ def eval_render(
     from persona_img.reports.evaluation import evaluate_source, no_defect_rate, speed, spread
     from persona_img.reports.sheet import save_sheet
 
-    names = list(dict.fromkeys(source or SOURCES))
+    names = list(dict.fromkeys(source or wiring.COMPARED))
     sources = {name: checked(render={"backdrops": name}) for name in names}
     cut_outs = Batch(products)
     others = None if cutouts is None else Batch(cutouts)

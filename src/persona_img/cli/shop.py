@@ -73,6 +73,7 @@ def prepare(home: Home = None) -> None:
     prepared = Shop.open(home).prepare(on_done=told)
     table = prepared.table
     print(
-        f"policy {table.policy_version}: {len(table.slates)} slates, "
-        f"{len(prepared.refused)} variants refused; `persona-img serve` shows them"
+        f"policy {table.policy_version}: {len(table.slates)} slates; "
+        f"{len(prepared.rendered) - len(prepared.refused)} variants are shown, "
+        f"{len(prepared.refused)} refused; `persona-img serve` shows them"
     )

@@ -50,7 +50,9 @@ class Problem:
     rule: str
 
     def __str__(self) -> str:
-        value = self.value if len(self.value) <= 80 else self.value[:80] + "…"
+        value = self.value  # the end of a path says most, the beginning of a text
+        if len(value) > 80:
+            value = value[:28] + "…" + value[-48:]
         shown = f"{self.column} {value!r}: " if self.column else ""
         return f"row {self.row}: {shown}{self.rule}"
 

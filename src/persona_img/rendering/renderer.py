@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from persona_img import __version__
 from persona_img.domain.decision import uniform
 from persona_img.domain.digest import digest_of
 from persona_img.errors import InvalidInput, LowMaskConfidence, RenderRejected, UnknownStyle
@@ -291,7 +291,7 @@ class BackdropRenderer:
             "backdrops": source.name,
             "checkpoint": source.fingerprint(),
             "mask": shot.cut.source,
-            "version": version("persona-img"),
+            "version": __version__,
         }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -112,6 +112,9 @@ class Learning(Results):
         """Plan with the champion, render what is missing, decide, and publish what is served.
 
         The first preparation registers the cold ranker, so that there is always one to go back to.
+        Where neither products, segments, approvals nor rankers have changed since, the table that
+        is served stays, unless a ``version`` asks for another. What is explored moves on with each
+        ranker that was trained.
 
         Args:
             version: Name of the policy; None for the champion's and the time.
@@ -127,6 +130,7 @@ class Learning(Results):
             self._register(ranker, "cold", promote=True)
         learn = self.settings.learn
         earlier = {t.policy_version for t in self.workspace.decision_tables()}
+        named = version is not None
         if version is None:
             version = f"{name}-{_now():%Y%m%dT%H%M%S.%f}"
         if version in earlier:
@@ -142,13 +146,16 @@ class Learning(Results):
             version=version,
             slate=learn.slate,
             variants_per_product=learn.variants_per_product,
-            # Each table explores other styles than the one before it.
-            plan_seed=self.settings.seed + len(earlier) + 1,
+            plan_seed=self.settings.seed + len(self.tracker.history()),
             seed=self.settings.seed,
             workers=self.settings.render.workers,
             on_planned=on_planned,
             on_done=on_done,
         )
+        if not named and earlier:
+            served = self.table
+            if replace(prepared.table, policy_version=served.policy_version) == served:
+                return replace(prepared, table=served)
         self.workspace.save_json(
             "refused", [[r.product, r.style.key, r.reason] for r in prepared.refused]
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from persona_img.domain.decision import Arms
 from persona_img.domain.style import StyleSpace
-from persona_img.wiring.backdrops import backdrops, check_backdrops, renderer
+from persona_img.wiring.backdrops import COMPARED, backdrops, check_backdrops, renderer
 from persona_img.wiring.maskers import MASKERS, masker, transformers_masker
 from persona_img.wiring.policies import POLICIES, policy
 from persona_img.wiring.rankers import RANKERS, cold_ranker, load_ranker, new_ranker
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from persona_img.settings import Settings
 
 __all__ = [
+    "COMPARED",
     "arms",
     "backdrops",
     "check",

@@ -79,6 +79,9 @@ BACKDROPS: Mapping[str, Callable[[Settings], BackdropSource]] = {
 an even studio sweep; ``pretrained`` is any pipeline of diffusers."""
 
 _WEIGHTLESS = ("library", "gaussian", "plain")
+"""Nothing stands in for these: a tile instead of what was refused would be another source's."""
+COMPARED = ("diffusion", "diffusion-over-gaussian", *_WEIGHTLESS)
+"""What ``eval-render`` measures where nobody names a source: all that come with the package."""
 
 
 def check_backdrops(name: str) -> None:
