@@ -68,19 +68,21 @@ def _pretrained(settings: Settings) -> BackdropSource:
     )
 
 
-BACKDROPS: Mapping[str, Callable[[Settings], BackdropSource]] = {
+LEARNED: Mapping[str, Callable[[Settings], BackdropSource]] = {
     "diffusion": _diffusion,
+    "pretrained": _pretrained,
+}
+"""``diffusion`` begins with a real tile; ``pretrained`` is any pipeline of diffusers. A tile of the
+library stands in where the gate refuses what they paint."""
+WEIGHTLESS: Mapping[str, Callable[[Settings], BackdropSource]] = {
     "library": _library,
     "gaussian": _gaussian,
     "plain": _plain,
-    "pretrained": _pretrained,
 }
-"""``diffusion`` begins with a real tile; ``library`` lays it, ``gaussian`` its noise; ``plain`` is
-an even studio sweep; ``pretrained`` is any pipeline of diffusers."""
-
-_WEIGHTLESS = ("library", "gaussian", "plain")
-"""Nothing stands in for these: a tile instead of what was refused would be another source's."""
-COMPARED = ("diffusion", "diffusion-over-gaussian", *_WEIGHTLESS)
+"""``library`` lays real tiles, ``gaussian`` their noise; ``plain`` is an even studio sweep. Nothing
+stands in for these: a tile instead of what was refused would be another source's."""
+BACKDROPS = {**LEARNED, **WEIGHTLESS}
+COMPARED = ("diffusion", "diffusion-over-gaussian", *WEIGHTLESS)
 """What ``eval-render`` measures where nobody names a source: all that come with the package."""
 
 
@@ -134,7 +136,7 @@ def renderer(settings: Settings) -> BackdropRenderer:
         rules=RULES if chosen.adapter is None else OWN_RULES,
     )
     # No tile of ours stands in for a shop's own backdrop.
-    alone = chosen.backdrops in _WEIGHTLESS or chosen.adapter is not None
+    alone = chosen.backdrops in WEIGHTLESS or chosen.adapter is not None
     return BackdropRenderer(
         backdrops(settings),
         rendering,
