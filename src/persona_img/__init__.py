@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from persona_img.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from persona_img.abtest.analysis import ABTest
     from persona_img.abtest.report import ABReport
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
     from persona_img.settings import Settings
     from persona_img.shop import Shop
     from persona_img.wiring import renderer
-
-__version__ = "0.2.0"
 
 _HOMES = {
     "ABReport": "abtest.report",

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from persona_img import __version__
 from persona_img.domain.decision import uniform
 from persona_img.domain.digest import digest_of
 from persona_img.errors import InvalidInput, LowMaskConfidence, RenderRejected, UnknownStyle
@@ -29,6 +28,7 @@ from persona_img.rendering.shot import Canvas, Clock, Shot
 from persona_img.rendering.sources.material import matched, sheet_of
 from persona_img.rendering.text_area import TextArea
 from persona_img.rendering.tone import FARTHEST_PULL, MOST_PULL, Lighting, light_of
+from persona_img.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
