@@ -177,7 +177,7 @@ class ABReport:
             ],
         )
         yield self._compared("against control", self.comparisons + self.secondary)
-        yield self._judged()
+        yield self.judging
         yield self._compared("guardrail", self.guardrails)
         if self.by_segment:
             yield self._compared("EXPLORATORY, by segment", self.by_segment)
@@ -185,7 +185,8 @@ class ABReport:
         if self.warnings:
             yield "\n".join(f"warning: {w}" for w in self.warnings)
 
-    def _judged(self) -> str:
+    @property
+    def judging(self) -> str:
         """Which of the two intervals the verdicts above are of."""
         looks = {c.judged_by for c in self.comparisons} - {""}
         usual = f"the {self.confidence:.0%} interval and p, which hold for one look, at the end"
