@@ -84,6 +84,7 @@ def test_a_third_arm_takes_its_shoppers_and_its_share_of_the_false_alarms() -> N
     assert three == pytest.approx(pair / 0.7, rel=0.001)
 
 
+@pytest.mark.slow
 def test_a_test_of_the_planned_size_finds_the_lift(simulate: Callable[..., pd.DataFrame]) -> None:
     baseline = Baseline.measured(simulate(4_000, seed=20), "hero")
     shoppers = required_shoppers(baseline, 0.3)

@@ -179,6 +179,7 @@ def test_where_chi_square_does_not_hold_splits_are_drawn(
         assert found.p == pytest.approx(exact, rel=0.1, abs=2e-4)
 
 
+@pytest.mark.slow
 def test_few_shoppers_sound_no_false_alarm() -> None:
     rng = np.random.default_rng(5)
     alarms = [

@@ -105,6 +105,7 @@ def test_photos_of_one_stem_give_two_results(name: str, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_results_in_the_photos_folder_are_not_read_again(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()

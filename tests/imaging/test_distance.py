@@ -27,6 +27,7 @@ def test_patches_are_of_three_octaves_and_of_backdrop_only() -> None:
     assert found[0].std() < 1e-3, "the black product is in no patch"
 
 
+@pytest.mark.slow
 def test_other_colours_and_other_grain_are_further_than_another_draw() -> None:
     real = [levels(BEIGE, 6, s) for s in range(4)]
     again = sliced_wasserstein([levels(BEIGE, 6, s + 9) for s in range(4)], real)

@@ -40,6 +40,7 @@ def true_value(ranker, policy) -> float:
     return float(np.mean(rates))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [EpsilonGreedyPolicy(0.1), ThompsonPolicy(), UniformPolicy()])
 def test_the_estimates_cover_the_truth(policy):
     made = value_of(log(rows=30_000), Knowing(), policy, tables=[TABLE], seed=1)

@@ -56,6 +56,7 @@ def measured() -> dict[str, dict[str, float]]:
     }
 
 
+@pytest.mark.slow
 def test_real_tiles_are_recognised_and_near_and_a_bare_sheet_is_not(
     measured: dict[str, dict[str, float]],
 ) -> None:
@@ -66,6 +67,7 @@ def test_real_tiles_are_recognised_and_near_and_a_bare_sheet_is_not(
     assert max(real["distance"], real["distance_floor"]) < 0.7 * bare["distance"]
 
 
+@pytest.mark.slow
 def test_the_product_is_proved_unchanged(measured: dict[str, dict[str, float]]) -> None:
     for figures in measured.values():
         assert figures["changed"] == 0

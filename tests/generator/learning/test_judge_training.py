@@ -56,6 +56,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> JudgeSettings:
     )
 
 
+@pytest.mark.slow
 def test_it_learns_what_it_is_taught_and_the_same_every_time(
     settings: JudgeSettings, tmp_path: Path
 ) -> None:
@@ -77,6 +78,7 @@ def test_it_learns_what_it_is_taught_and_the_same_every_time(
     assert all(sum(by_value.values()) == pytest.approx(1) for by_value in chances.values())
 
 
+@pytest.mark.slow
 def test_another_fold_learns_from_other_pictures(settings: JudgeSettings, tmp_path: Path) -> None:
     train_judge(settings, tmp_path / "one.npz", workers=1)
     train_judge(replace(settings, fold=2), tmp_path / "two.npz", workers=1)

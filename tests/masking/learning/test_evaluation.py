@@ -73,6 +73,7 @@ def test_a_photo_that_is_gone_is_named(tmp_path: Path) -> None:
         verified_photos(table, tmp_path)
 
 
+@pytest.mark.slow
 def test_photos_and_scenes_teach_one_confidence_and_are_reported_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
