@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,18 +57,27 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> JudgeSettings:
     )
 
 
+@pytest.fixture(scope="module")
+def taught(
+    settings: JudgeSettings, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], StyleJudge]:
+    """A judge trained in one process, and the report on it."""
+    file = tmp_path_factory.mktemp("taught") / "one.npz"
+    report = train_judge(settings, file, workers=1)
+    return report, StyleJudge(file)
+
+
 @pytest.mark.slow
 def test_it_learns_what_it_is_taught_and_the_same_every_time(
-    settings: JudgeSettings, tmp_path: Path
+    taught: tuple[dict[str, Any], StyleJudge], settings: JudgeSettings, tmp_path: Path
 ) -> None:
-    report = train_judge(settings, tmp_path / "one.npz", workers=1)
+    report, one = taught
     assert report["pictures"] == 160
     assert report["unseen"] == 40
     assert report["accuracy"]["surface"] > 0.85
     assert report["accuracy"]["palette"] > 0.85
     train_judge(settings, tmp_path / "two.npz", workers=2)
-    one, two = (StyleJudge(tmp_path / f"{n}.npz") for n in ("one", "two"))
-    assert one.fingerprint() == two.fingerprint()
+    assert one.fingerprint() == StyleJudge(tmp_path / "two.npz").fingerprint()
     grey = np.full((96, 80, 3), 80, np.uint8)
     alpha = np.zeros((96, 80), np.uint8)
     alpha[30:60, 20:60] = 255
@@ -79,11 +89,11 @@ def test_it_learns_what_it_is_taught_and_the_same_every_time(
 
 
 @pytest.mark.slow
-def test_another_fold_learns_from_other_pictures(settings: JudgeSettings, tmp_path: Path) -> None:
-    train_judge(settings, tmp_path / "one.npz", workers=1)
+def test_another_fold_learns_from_other_pictures(
+    taught: tuple[dict[str, Any], StyleJudge], settings: JudgeSettings, tmp_path: Path
+) -> None:
     train_judge(replace(settings, fold=2), tmp_path / "two.npz", workers=1)
-    one, two = (StyleJudge(tmp_path / f"{n}.npz") for n in ("one", "two"))
-    assert one.fingerprint() != two.fingerprint()
+    assert taught[1].fingerprint() != StyleJudge(tmp_path / "two.npz").fingerprint()
 
 
 def test_too_little_to_learn_from_says_what_is_missing(
