@@ -93,7 +93,7 @@ def interactions_add(
     )  # fmt: skip
     shop = Shop.open(home)
     known = {p.product for p in shop.catalog} if shop.workspace.catalog.exists() else None
-    with _progress(files) as told:
+    with _Progress(files) as told:
         added = shop.interactions.add(files, columns, known=known, dry=dry_run, progress=told)
     print(json.dumps(_added(shop, added), indent=1) if as_json else _said(shop, added))
     for why in added.failed.values():
@@ -229,7 +229,7 @@ def _counts(total: Summary) -> dict[str, Any]:
     }
 
 
-class _progress:  # noqa: N801
+class _Progress:
     """A bar on stderr where somebody looks; per file in percent, with its interactions."""
 
     def __init__(self, files: list[Path]) -> None:
