@@ -7,7 +7,7 @@ same light looks the same at every size.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -21,7 +21,7 @@ _CONTACT_SIDE = 900  # short side
 
 @dataclass(frozen=True)
 class Light:
-    """One way of lighting the plane; the light comes from the upper left where it has a side.
+    """One way of lighting the plane; where it has a side, the light comes from the upper left.
 
     Attributes:
         shadow_offset: (dx, dy) of the cast shadow, shares of the short side; right and down.
@@ -31,6 +31,7 @@ class Light:
         ambient_strength: Share of light it takes away, 0..1.
         gradient: Relative brightness change from the lit to the far side.
         panes: True where a window throws bright panes over the plane.
+        across: Direction of the gradient, right and down, from the lit to the far side.
     """
 
     shadow_offset: tuple[float, float]
@@ -40,10 +41,14 @@ class Light:
     ambient_strength: float
     gradient: float
     panes: bool = False
+    across: tuple[float, float] = (0.8, 0.6)
+
+    def mirrored(self) -> Light:
+        """The same light from the upper right."""
+        offset = -self.shadow_offset[0], self.shadow_offset[1]
+        return replace(self, shadow_offset=offset, across=(-self.across[0], self.across[1]))
 
 
-ACROSS = (0.8, 0.6)
-"""Direction of the gradient, right and down: the light comes from the upper left."""
 LIGHTS: dict[str, Light] = {
     "soft": Light((0.0, 0.012), 0.030, 0.30, 0.060, 0.22, 0.05),
     "side": Light((0.040, 0.016), 0.022, 0.42, 0.050, 0.15, 0.26),
@@ -53,7 +58,11 @@ LIGHTS: dict[str, Light] = {
 
 
 def illumination(
-    mask: NDArray[np.float32], light: Light, rng: np.random.Generator | None = None
+    mask: NDArray[np.float32],
+    light: Light,
+    rng: np.random.Generator | None = None,
+    *,
+    panes: np.random.Generator | None = None,
 ) -> NDArray[np.float32]:
     """Factor on the plane's linear light, float32 (H, W, 3), about 0.3..1.2.
 
@@ -61,6 +70,7 @@ def illumination(
         mask: The product, float32 (H, W) in 0..1.
         light: The light.
         rng: Jitters lengths and strengths by about 15 % (training); None for the exact light.
+        panes: Of where a window's panes fall; None is ``rng``, or always the same place.
     """
     height, width = mask.shape
     short = min(height, width)
@@ -77,10 +87,11 @@ def illumination(
         1.0 - _unit(light.ambient_strength * jitter()) * ambient
     )
     yy, xx = np.mgrid[0:height, 0:width].astype(np.float32)
-    across = ACROSS[0] * (xx / width - 0.5) + ACROSS[1] * (yy / height - 0.5)
+    across = light.across[0] * (xx / width - 0.5) + light.across[1] * (yy / height - 0.5)
     field = 1.0 - light.gradient * jitter(0.3) * across
     if light.panes:
-        field = field * _panes(height, width, rng)
+        thrown = _panes(height, width, panes or rng)
+        field = field * (thrown if light.across[0] > 0 else thrown[:, ::-1])
     # Shade is a little bluer than light, as under a sky: shadows that are pure grey look painted.
     shade = (factor * field)[..., None]
     tint = np.array([0.985, 1.0, 1.03], dtype=np.float32)

@@ -1,0 +1,213 @@
+"""A set: what the camera sees around a product, drawn at any size, in linear light.
+
+Near and far are drawn as layers, the far ones first and out of focus; what lies nearer covers them.
+Light and shadow are smooth, so they are worked out small and shared by every size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from persona_img.imaging.colour import mean_lab
+from persona_img.imaging.light import contact_on, illumination, to_srgb
+from persona_img.scenery.seasons import far_lights, props_shadow
+from persona_img.scenery.standing import Stage, reflection
+from persona_img.scenery.views import view_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from persona_img.scenery.plan import Plan
+
+_LIGHT_SIDE = 400  # long side, pixels, at which light is worked out
+_NEAR = 0.06  # of the short side: this close to the product its shadow and colour reach
+_LEAST_AREA = 0.02
+_FIBRE = 0.006  # relative: paper is never quite even
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """What is drawn of a set.
+
+    Attributes:
+        linear: Linear light, float32 (h, w, 3), from 0; the brightest may be above 1.
+        surface: Where the style's own surface is seen, float32 (h, w) in 0..1.
+        far: Where what is far behind is seen, float32 (h, w) in 0..1.
+    """
+
+    linear: NDArray[np.float32]
+    surface: NDArray[np.float32]
+    far: NDArray[np.float32]
+
+    @property
+    def srgb(self) -> NDArray[np.float32]:
+        """As a picture, float32 0..1 (h, w, 3)."""
+        return to_srgb(self.linear)
+
+
+class SceneSet:
+    """The set of one product, style and seed.
+
+    Args:
+        plan: What it is built from.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._stage = None if plan.flat else Stage(plan)
+
+    def draw(self, height: int, width: int, *, even: bool = False) -> Layer:
+        """The set without its product, at any size of the canvas's shape.
+
+        Args:
+            height: Pixels.
+            width: Pixels.
+            even: Every material is its own mean colour: what light alone makes of the set.
+        """
+        if self._stage is not None:
+            layer = self._stage.draw(height, width, even=even)
+        else:
+            layer = self._flat(height, width, even=even)
+        taken, season = self.plan.subject.taken, self.plan.season
+        factor = np.array(taken.cast, dtype=np.float32) * np.float32(taken.exposure)
+        if season is not None:
+            factor = factor * np.array(season.tint, dtype=np.float32)
+        linear = layer.linear * factor
+        if season is not None:
+            # Leaves before the lamp throw no shadow on what is far behind.
+            props = 1.0 - (1.0 - _enlarged(self._props, height, width)) * (1.0 - layer.far)
+            linear *= props[..., None]
+            lights = None
+            if layer.far.max() > 0:
+                radius = max(2.0, 0.022 * min(height, width))
+                lights = far_lights(season, (height, width), radius, self.plan.chance(7))
+            if lights is not None:
+                linear += lights * layer.far[..., None]
+        return Layer(linear.astype(np.float32), layer.surface, layer.far)
+
+    def area(self, height: int, width: int) -> NDArray[np.float32]:
+        """Where the surface is open: not behind or beside the product, nor in its shadow; 0 or 1.
+
+        Where the product leaves no such place, all of the surface that it leaves; where there is
+        no surface, everything outside the product.
+        """
+        mask = self._mask(height, width)
+        reach = max(1, round(_NEAR * min(height, width)))
+        near = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+        surface = _resized(self._small.surface, height, width) > 0.9
+        if not surface.any():
+            return np.asarray(mask < 0.05, dtype=np.float32)
+        light = _resized(self._small.linear.mean(axis=2), height, width)
+        open_ = surface & (near < 0.05)
+        usual = float(np.median(light[open_])) if open_.any() else 0.0
+        free = open_ & (light > 0.86 * usual)
+        if free.mean() >= _LEAST_AREA:
+            return np.asarray(free, dtype=np.float32)
+        rest = surface & (mask < 0.05)
+        return np.asarray(rest if rest.any() else mask < 0.05, dtype=np.float32)
+
+    def expected(self, height: int, width: int) -> NDArray[np.float32]:
+        """Mean Lab (3,) of the open area were every material even: what light makes of the colour."""
+        even = self.draw(height, width, even=True)
+        return mean_lab(even.srgb, self.area(height, width))
+
+    def contact(self, alpha: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The dark where product and surface touch: factor on linear light, (H, W), 0..1.
+
+        Args:
+            alpha: uint8 (H, W), the product on the canvas.
+        """
+        if self.plan.far_only:
+            return np.ones(alpha.shape, dtype=np.float32)
+        if self._stage is None:
+            return contact_on(alpha, self.plan.light)
+        return self._stage.contact(alpha)
+
+    def mirrored(
+        self, linear: NDArray[np.float32], product: NDArray[np.uint8], alpha: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        """A plate of the canvas's size with what a glossy surface mirrors of the product."""
+        if self._stage is None or self.plan.gloss == 0.0:
+            return linear
+        return reflection(linear, product, alpha, self._stage.camera, self.plan)
+
+    def _flat(self, height: int, width: int, *, even: bool) -> Layer:
+        plan = self.plan
+        if plan.view is not None:
+            radius = plan.scene.blur * min(height, width)
+            far = view_of(plan.view, (height, width), 0.42 * height, radius, plan.chance(5))
+            whole = np.ones((height, width), dtype=np.float32)
+            return Layer(far, 0 * whole, whole)
+        scale = height / plan.subject.alpha.shape[0]
+        per_cm = plan.subject.per_cm * scale
+        laid = None if even else plan.ground(per_cm, max(height, width) / per_cm)
+        if laid is None:
+            albedo = np.empty((height, width, 3), dtype=np.float32)
+            albedo[:] = linear_of(plan.colour)
+            if not even:
+                albedo *= 1.0 + fibre(height, width, plan.chance(4))[..., None]
+        else:
+            rng = plan.chance(2)
+            albedo = laid.flat((height, width), per_cm, (float(rng.random()), float(rng.random())))
+        albedo *= _enlarged(self._illumination, height, width)
+        ones = np.ones((height, width), dtype=np.float32)
+        return Layer(albedo, ones, 0 * ones)
+
+    def _mask(self, height: int, width: int) -> NDArray[np.float32]:
+        alpha = self.plan.subject.alpha
+        small = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA)
+        return np.asarray(small, dtype=np.float32) / np.float32(255)
+
+    @property
+    def _small_size(self) -> tuple[int, int]:
+        height, width = self.plan.subject.alpha.shape
+        scale = min(1.0, _LIGHT_SIDE / max(height, width))
+        return max(1, round(scale * height)), max(1, round(scale * width))
+
+    @cached_property
+    def _small(self) -> Layer:
+        return self.draw(*self._small_size, even=True)
+
+    @cached_property
+    def _illumination(self) -> NDArray[np.float32]:
+        light = self.plan.light
+        # Where the panes of a window fall is chance; how long a shadow is, is not.
+        exact = illumination(self._mask(*self._small_size), light, panes=self.plan.chance(6))
+        return exact
+
+    @cached_property
+    def _props(self) -> NDArray[np.float32]:
+        season = self.plan.season
+        if season is None:
+            return np.ones(self._small_size, dtype=np.float32)
+        return props_shadow(season, self._small_size, self.plan.chance(8))
+
+
+def linear_of(lab: tuple[float, float, float]) -> NDArray[np.float32]:
+    """Linear light of a Lab colour, float32 (3,)."""
+    one = np.array([[lab]], dtype=np.float32)
+    return np.clip(np.asarray(cv2.cvtColor(one, cv2.COLOR_LAB2LRGB))[0, 0], 0, 1)
+
+
+def fibre(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Relative relief of even paper, float32 (h, w)."""
+    noise = cv2.GaussianBlur(rng.standard_normal((256, 256), dtype=np.float32), (0, 0), 1.0)
+    noise *= np.float32(_FIBRE / max(1e-6, float(noise.std())))
+    return np.asarray(noise[np.arange(height) % 256][:, np.arange(width) % 256])
+
+
+
+
+def _enlarged(small: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    if small.shape[:2] == (height, width):
+        return small
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC))
+
+
+def _resized(small: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))

@@ -1,0 +1,319 @@
+"""A material laid on a plane: in its colour, in raking light, at true scale, without a visible repeat.
+
+References:
+    Efros and Freeman 2001, "Image Quilting for Texture Synthesis and Transfer", SIGGRAPH: pieces of a
+    tile, each joined to its neighbours along the cheapest cut.
+    Williams 1983, "Pyramidal Parametrics", SIGGRAPH: planes that recede are read from a pyramid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from persona_img.imaging.colour import to_lab
+from persona_img.scenery.materials import Surface, Tile, pixels_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+LONGEST_STRETCH = 3.0
+"""A tile's pixel covers at most so many of the canvas. Closer than that the material would be soft,
+so its true scale gives way; what is still missing is the tile's own finest detail again."""
+_OWN_HUE = 0.6  # share of a tile's own variation of hue that a dyed material keeps
+_NEVER_DARKER = 4.0  # L*
+_MOST_RELIEF = 0.55
+_TRIALS = 8  # pieces tried for each place of a quilt
+_MOST_PIECES = 4  # tiles that a quilt is wide
+_MOST_HALVINGS = 4
+_PIECE, _OVERLAP = 0.5, 0.14  # of the tile's side
+_TAPS = 6  # readings along a receding plane for each pixel, at most
+_DETAIL = 0.55  # of the finest contrast, where a tile is stretched
+
+
+@dataclass(frozen=True, eq=False)
+class Laid:
+    """A material ready to be laid on planes.
+
+    Attributes:
+        levels: Linear light, float32 (t, t, 3), each half the size of the one before.
+        cm: How wide the first is.
+        detail: Relative relief of its finest octave, float32 (t, t); mean 0.
+    """
+
+    levels: tuple[NDArray[np.float32], ...]
+    cm: float
+    detail: NDArray[np.float32]
+
+    @property
+    def per_cm(self) -> float:
+        """Pixels a centimetre."""
+        return self.levels[0].shape[0] / self.cm
+
+    def flat(
+        self, size: tuple[int, int], per_cm: float, at: tuple[float, float]
+    ) -> NDArray[np.float32]:
+        """Seen from straight above.
+
+        Args:
+            size: (height, width), pixels.
+            per_cm: Pixels a centimetre; see :data:`LONGEST_STRETCH`.
+            at: Row and column of the tile that the first pixel shows, in shares of its side.
+
+        Returns:
+            Linear light, float32 (h, w, 3).
+        """
+        scale = min(per_cm / self.per_cm, LONGEST_STRETCH)
+        level = max(0, min(len(self.levels) - 1, int(np.floor(-np.log2(max(scale, 1e-6))))))
+        tile = self.levels[level]
+        scale = scale * 2**level  # now in 0.5..1, or above 1 at the first level
+        side = tile.shape[0]
+        top, left = (round(share % 1.0 * side) for share in at)
+        rows, columns = (int(np.ceil(n / scale)) + 4 for n in size)
+        piece = _wrapped(tile, top - 2, left - 2, rows, columns)
+        move = np.array([[1 / scale, 0, 2.0], [0, 1 / scale, 2.0]], dtype=np.float32)
+        if scale < 0.999:
+            whole = (round(columns * scale), round(rows * scale))
+            big = cv2.resize(piece, whole, interpolation=cv2.INTER_AREA)
+            out = big[: size[0], : size[1]]
+        else:
+            out = cv2.warpAffine(
+                piece, move, (size[1], size[0]), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+            )
+        out = np.maximum(np.asarray(out, dtype=np.float32), 0)
+        if scale > 1.0 and level == 0:
+            # One pixel of detail a pixel of the canvas: the spectrum goes on where the tile ends.
+            fine = _wrapped(self.detail, top, left, size[0], size[1])
+            out *= (1.0 + np.float32(_DETAIL * min(1.0, scale - 1.0)) * fine)[..., None]
+        return out
+
+    def read(
+        self, u: NDArray[np.float32], v: NDArray[np.float32], step: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Seen in perspective.
+
+        Args:
+            u: float32 (h, w), centimetres across.
+            v: float32 (h, w), centimetres along.
+            step: float32 (h, w, 2), centimetres that a pixel covers across and along; of each row
+                the middle counts.
+
+        Returns:
+            Linear light, float32 (h, w, 3).
+        """
+        out = np.empty((*u.shape, 3), dtype=np.float32)
+        bend = max(1.0, 1.0 / (LONGEST_STRETCH * self.per_cm * max(1e-9, float(step.min()))))
+        middle = np.median(step, axis=1) * bend * self.per_cm  # tile pixels a canvas pixel
+        level = np.clip(np.round(np.log2(np.maximum(middle[:, 0], 1))), 0, len(self.levels) - 1)
+        taps = np.clip(np.ceil(middle[:, 1] / 2.0**level), 1, _TAPS)
+        for wanted, count in sorted({(int(a), int(b)) for a, b in zip(level, taps, strict=True)}):
+            rows = np.flatnonzero((level == wanted) & (taps == count))
+            tile = self.levels[wanted]
+            scale = np.float32(self.per_cm * bend / 2**wanted)
+            for part in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
+                place = slice(part[0], part[-1] + 1)
+                total = np.zeros((len(part), u.shape[1], 3), dtype=np.float32)
+                for tap in range(count):
+                    along = v[place] + step[place, :, 1] * np.float32((tap + 0.5) / count - 0.5)
+                    total += _remap(tile, u[place] * scale, along * scale)
+                out[place] = total / np.float32(count)
+        near = middle[:, 0] < 0.999
+        if near.any():
+            place = slice(int(np.flatnonzero(near)[0]), int(np.flatnonzero(near)[-1]) + 1)
+            scale = np.float32(1.0 / max(1e-9, float(np.median(step[place][..., 0]))))
+            fine = _remap(self.detail, u[place] * scale, v[place] * scale)
+            share = np.clip(1.0 / np.maximum(middle[place, 0], 1e-6) - 1.0, 0, 1)[:, None]
+            out[place] *= (1.0 + np.float32(_DETAIL) * share * fine)[..., None].astype(np.float32)
+        return out
+
+
+def laid(
+    surface: Surface,
+    colour: tuple[float, float, float],
+    toward: tuple[float, float],
+    rng: np.random.Generator,
+    *,
+    cm: float = 0.0,
+    per_cm: float = 1e3,
+    turned: bool | None = None,
+) -> Laid:
+    """One of a surface's tiles in a colour and a light.
+
+    Args:
+        surface: The material.
+        colour: Mean Lab asked for.
+        toward: Where the light comes from, right and up, shares of its strength; (0, 0) is from
+            above, which shows no relief.
+        rng: Of the tile and how it is turned.
+        cm: How much of it will be seen; beyond the tile's own width, a ``quilt`` is sewn.
+        per_cm: Pixels a centimetre at which it will be seen; no more of the tile is worked on.
+        turned: Whether to turn it by a quarter, where it may be; None leaves it to chance.
+    """
+    tile = surface.tiles[int(rng.integers(len(surface.tiles)))]
+    chance = bool(rng.random() < 0.5)
+    quarter = tile.turn and (chance if turned is None else turned)
+    seed = int(rng.integers(2**31))
+    pieces = 1
+    if surface.repeat == "quilt":
+        pieces = int(np.clip(np.ceil(cm / tile.cm), 1, _MOST_PIECES))
+    halvings = 0
+    whole = pixels_of(surface.folder / tile.file).shape[0] / tile.cm
+    while whole / 2 ** (halvings + 1) >= per_cm and halvings < _MOST_HALVINGS:
+        halvings += 1
+    key = tuple(round(v, 2) for v in colour)
+    sides = tuple(round(v, 2) for v in toward)
+    levels, detail = _baked(surface.folder, tile, key, sides, quarter, halvings, pieces, seed)
+    return Laid(levels, tile.cm * pieces, detail)
+
+
+@lru_cache(maxsize=6)
+def _baked(
+    folder: Path,
+    tile: Tile,
+    colour: tuple[float, ...],
+    toward: tuple[float, ...],
+    quarter: bool,
+    halvings: int,
+    pieces: int,
+    seed: int,
+) -> tuple[tuple[NDArray[np.float32], ...], NDArray[np.float32]]:
+    lab = _lab(folder / tile.file, halvings)
+    spread = lab * np.array([1.0, _OWN_HUE, _OWN_HUE], dtype=np.float32)
+    wanted = spread + np.array(colour, dtype=np.float32)
+    wanted[..., 0] = _within(wanted[..., 0])
+    linear = cv2.cvtColor(wanted, cv2.COLOR_LAB2LRGB)
+    if tile.normal is not None and any(toward):
+        # A tile that is turned meets the light from its own other side.
+        right, up = (toward[1], -toward[0]) if quarter else toward
+        linear *= _relief(folder / tile.normal, linear.shape[0], right, up)[..., None]
+    linear = np.clip(linear, 0.0, 1.0).astype(np.float32)
+    if quarter:
+        linear = np.ascontiguousarray(np.rot90(linear))
+    if pieces > 1:
+        side = pieces * linear.shape[0]
+        linear = quilted(linear, (side, side), np.random.default_rng([seed, pieces]))
+    levels = [linear]
+    while levels[-1].shape[0] > 8:
+        half = levels[-1].shape[0] // 2
+        levels.append(cv2.resize(levels[-1], (half, half), interpolation=cv2.INTER_AREA))
+    grey = linear.mean(axis=2)
+    relative = grey / np.maximum(cv2.GaussianBlur(grey, (0, 0), 3.0), 0.02)
+    detail = np.log(np.maximum(relative, 0.2)).astype(np.float32)
+    return tuple(levels), np.clip(detail - detail.mean(), -0.5, 0.5)
+
+
+@lru_cache(maxsize=8)
+def _lab(path: Path, halvings: int) -> NDArray[np.float32]:
+    """A tile's Lab less its mean, float32 (t, t, 3)."""
+    pixels = pixels_of(path)
+    side = pixels.shape[0] >> halvings
+    lab = to_lab(cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA).astype(np.uint8))
+    return np.asarray(lab - lab.mean(axis=(0, 1)), dtype=np.float32)
+
+
+def _within(lightness: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Lightness that leaves 4..100 is bent back, so that white marble's veins stay veins."""
+    over = lightness > 96.0
+    bent = np.where(over, 96.0 + 3.5 * np.tanh((lightness - 96.0) / 3.5), lightness)
+    return np.maximum(bent, _NEVER_DARKER).astype(np.float32)
+
+
+def _relief(path: Path, side: int, right: float, up: float) -> NDArray[np.float32]:
+    """Factor on the light of a surface with these normals, against an even one; mean 1."""
+    normals = pixels_of(path).astype(np.float32) / 127.5 - 1.0
+    x, y, z = cv2.split(cv2.resize(normals, (side, side), interpolation=cv2.INTER_CUBIC))
+    x, y = x - x.mean(), y - y.mean()
+    slope = (right * x + up * y) / np.maximum(z, 0.2)
+    shade = np.clip(1.0 + slope, 1.0 - _MOST_RELIEF, 1.0 + _MOST_RELIEF)
+    return np.asarray(shade / shade.mean(), dtype=np.float32)
+
+
+def quilted(
+    tile: NDArray[np.generic], size: tuple[int, int], rng: np.random.Generator
+) -> NDArray[np.generic]:
+    """More of a material, sewn from pieces of one seamless tile.
+
+    Args:
+        tile: (t, t, 3), uint8 or float32.
+        size: (height, width) wanted.
+        rng: Of where the pieces are taken.
+
+    Returns:
+        (height, width, 3) of the tile's dtype.
+    """
+    side = tile.shape[0]
+    piece, lap = max(16, round(_PIECE * side)), max(4, round(_OVERLAP * side))
+    step = piece - lap
+    out = np.zeros((*size, 3), dtype=tile.dtype)
+    around = np.pad(tile, ((0, piece), (0, piece), (0, 0)), mode="wrap")
+    # Places are compared in grey and by every fourth pixel, cut by every pixel.
+    sewn, grey = np.zeros(size, dtype=np.float32), around.astype(np.float32).mean(axis=2)
+    for top in range(0, size[0], step):
+        for left in range(0, size[1], step):
+            high, wide = min(piece, size[0] - top), min(piece, size[1] - left)
+            place = slice(top, top + high), slice(left, left + wide)
+            there, best, least = sewn[place], (0, 0), np.inf
+            for _ in range(_TRIALS if top or left else 1):
+                y, x = (int(n) for n in rng.integers(side, size=2))
+                one, cost = grey[y : y + high : 4, x : x + wide : 4], 0.0
+                if top:
+                    cost += float(np.square(one[: lap // 4] - there[:lap:4, ::4][: lap // 4]).sum())
+                if left:
+                    near = one[:, : lap // 4] - there[::4, :lap:4][:, : lap // 4]
+                    cost += float(np.square(near).sum())
+                if cost < least:
+                    best, least = (y, x), cost
+            taken = slice(best[0], best[0] + high), slice(best[1], best[1] + wide)
+            one = grey[taken]
+            keep = np.zeros((high, wide), dtype=np.float32)  # of what lies there already
+            if top:
+                keep[:lap] = _cut(np.square(one[:lap] - there[:lap]).T).T
+            if left:
+                kept = _cut(np.square(one[:, :lap] - there[:, :lap]))
+                keep[:, :lap] = np.maximum(keep[:, :lap], kept)
+            share = cv2.GaussianBlur(keep, (0, 0), 1.0)
+            mixed = around[taken] * (1.0 - share[..., None]) + out[place] * share[..., None]
+            out[place] = mixed.astype(tile.dtype)
+            sewn[place] = one * (1.0 - share) + there * share
+    return out
+
+
+def _cut(cost: NDArray[np.float32]) -> NDArray[np.float32]:
+    """1 left of the cheapest way down a strip (h, w), by dynamic programming."""
+    height, width = cost.shape
+    total = cost.copy()
+    for row in range(1, height):
+        above = np.pad(total[row - 1], 1, constant_values=np.inf)
+        total[row] += np.minimum(np.minimum(above[:-2], above[1:-1]), above[2:])
+    keep = np.zeros(cost.shape, dtype=np.float32)
+    at = int(total[-1].argmin())
+    for row in range(height - 1, -1, -1):
+        keep[row, :at] = 1.0
+        if row:
+            low, high = max(0, at - 1), min(width, at + 2)
+            at = low + int(total[row - 1, low:high].argmin())
+    return keep
+
+
+def _wrapped(
+    tile: NDArray[np.float32], top: int, left: int, rows: int, columns: int
+) -> NDArray[np.float32]:
+    """A part of the endlessly repeated tile."""
+    down = (np.arange(rows) + top) % tile.shape[0]
+    across = (np.arange(columns) + left) % tile.shape[1]
+    return np.asarray(tile[down][:, across])
+
+
+def _remap(
+    tile: NDArray[np.float32], x: NDArray[np.float32], y: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    side = np.float32(tile.shape[0])
+    return np.asarray(
+        cv2.remap(tile, x % side, y % side, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    )

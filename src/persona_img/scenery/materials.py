@@ -1,0 +1,220 @@
+"""Real materials: which surfaces there are, how large a tile is, and how it takes colour and light.
+
+A folder of materials is JPEG tiles and one ``materials.toml``. The shipped one is read where no
+other is given; ``persona-img materials add`` writes another, or more into it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from persona_img.domain.digest import digest_of
+from persona_img.errors import InvalidInput, UnknownStyle
+from persona_img.imaging.colour import to_lab
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+TABLE = "materials.toml"
+REPEATS = ("quilt", "tile")
+"""``quilt``: pieces of it are sewn together where more is seen than one tile; ``tile``: it is laid
+edge to edge, for boards and tiles, whose lines must go on."""
+_LEAST_SIDE = 256
+_MOST_CM = 1000.0
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One photographed piece of a material.
+
+    Attributes:
+        file: Its colours, a JPEG beside the table; seamless.
+        cm: How wide the piece is, centimetres.
+        normal: Its normals (OpenGL: green is up), a JPEG; None where there are none.
+        turn: Whether it may be laid turned by a quarter.
+        source: Where it comes from.
+        licence: Under which it may be shown.
+    """
+
+    file: str
+    cm: float
+    normal: str | None = None
+    turn: bool = True
+    source: str = ""
+    licence: str = "CC0-1.0"
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A material as a style names it.
+
+    Attributes:
+        name: Value of the attribute ``surface``.
+        lab: Mean CIE Lab undyed.
+        dye: How far it takes a palette's colour, 0..1.
+        gloss: Share of light it mirrors when looked at from above, 0..1.
+        repeat: One of ``REPEATS``.
+        tiles: Its pieces; at least one.
+        folder: Where they lie.
+    """
+
+    name: str
+    lab: tuple[float, float, float]
+    dye: float
+    gloss: float
+    repeat: str
+    tiles: tuple[Tile, ...]
+    folder: Path
+
+    def colour(self, chroma: tuple[float, float]) -> tuple[float, float, float]:
+        """Mean Lab under a palette of (a*, b*) offset ``chroma``."""
+        lightness, a, b = self.lab
+        return lightness, a + self.dye * chroma[0], b + self.dye * chroma[1]
+
+
+class Materials:
+    """A folder of materials.
+
+    Args:
+        folder: Holds ``materials.toml``; None is the shipped one.
+
+    Raises:
+        InvalidInput: no such table, or it breaks a rule; the message names it.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = shipped() if folder is None else folder
+        self.surfaces = _read(self.folder)
+        self._digest: str | None = None
+
+    def surface(self, name: str) -> Surface:
+        """The surface of that name.
+
+        Raises:
+            UnknownStyle: there is none.
+        """
+        if name not in self.surfaces:
+            raise UnknownStyle(
+                f"surface={name}: there are {', '.join(sorted(self.surfaces))}; choose one"
+            )
+        return self.surfaces[name]
+
+    def fingerprint(self) -> str:
+        """Hex digest of table and tiles."""
+        if self._digest is None:
+            table = {n: asdict(s) | {"folder": ""} for n, s in sorted(self.surfaces.items())}
+            parts = {
+                name: hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
+                for surface in self.surfaces.values()
+                for tile in surface.tiles
+                for name in (tile.file, tile.normal)
+                if name is not None
+            }
+            self._digest = digest_of([table, parts])
+        return self._digest
+
+
+@lru_cache(maxsize=4)
+def materials_of(folder: Path | None) -> Materials:
+    """The folder's materials, read once; None is the shipped folder."""
+    return Materials(folder)
+
+
+def shipped() -> Path:
+    """Folder of the materials that come with the package."""
+    return Path(str(files("persona_img"))) / "assets" / "materials"
+
+
+@lru_cache(maxsize=1)
+def palettes() -> Mapping[str, tuple[float, float]]:
+    """What each palette adds to (a*, b*) of a fully dyed surface."""
+    text = (files("persona_img") / "assets" / "palettes.toml").read_text(encoding="utf-8")
+    table = tomllib.loads(text)["palette"]
+    return {name: (float(a), float(b)) for name, (a, b) in table.items()}
+
+
+@lru_cache(maxsize=8)
+def pixels_of(path: Path) -> NDArray[np.uint8]:
+    """A tile's pixels, uint8 sRGB (t, t, 3), read-only; squared by what is in its middle.
+
+    Raises:
+        InvalidInput: it cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    except OSError as error:
+        raise InvalidInput(f"{path}: no material's tile ({error}); correct {TABLE}") from error
+    side = min(pixels.shape[:2])
+    top, left = ((n - side) // 2 for n in pixels.shape[:2])
+    square = np.ascontiguousarray(pixels[top : top + side, left : left + side])
+    square.setflags(write=False)
+    return square
+
+
+def mean_of(pixels: NDArray[np.uint8]) -> tuple[float, float, float]:
+    """Mean CIE Lab of a tile."""
+    small = cv2.resize(pixels, (256, 256), interpolation=cv2.INTER_AREA)
+    lightness, a, b = to_lab(small.astype(np.uint8)).reshape(-1, 3).mean(axis=0)
+    return float(lightness), float(a), float(b)
+
+
+def _read(folder: Path) -> dict[str, Surface]:
+    path = folder / TABLE
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("surface", {})
+    except FileNotFoundError as error:
+        raise InvalidInput(
+            f"{path}: no such file; make one with `persona-img materials add`"
+        ) from error
+    except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidInput(f"{path}: cannot be read ({error}); give a TOML file") from error
+    if not table:
+        raise InvalidInput(f"{path}: no [surface.NAME] table; name at least one surface")
+    return {name: _surface(path, name, values) for name, values in table.items()}
+
+
+def _surface(path: Path, name: str, values: Mapping[str, Any]) -> Surface:
+    where = f"{path}: surface {name}"
+    try:
+        tiles = tuple(
+            Tile(**{key: value for key, value in one.items()}) for one in values["tile"]
+        )
+        lightness, a, b = (float(v) for v in values["lab"])
+        made = Surface(
+            name,
+            (lightness, a, b),
+            float(values.get("dye", 1.0)),
+            float(values.get("gloss", 0.0)),
+            str(values.get("repeat", "quilt")),
+            tiles,
+            path.parent,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidInput(f"{where}: {error!r}; see docs/materials") from error
+    if made.repeat not in REPEATS:
+        raise InvalidInput(f"{where}: repeat={made.repeat!r}; choose from {', '.join(REPEATS)}")
+    for label, value in (("dye", made.dye), ("gloss", made.gloss)):
+        if not 0.0 <= value <= 1.0:
+            raise InvalidInput(f"{where}: {label}={value}; give a share from 0 to 1")
+    if not tiles:
+        raise InvalidInput(f"{where}: no tile; give at least one [[surface.{name}.tile]]")
+    for tile in tiles:
+        if not 0.0 < tile.cm <= _MOST_CM:
+            raise InvalidInput(f"{where}: {tile.file}: cm={tile.cm}; give its width, up to 1000")
+        for file in (tile.file, tile.normal):
+            if file is not None and not (path.parent / file).is_file():
+                raise InvalidInput(f"{where}: no file {path.parent / file}; correct the table")
+    return made

@@ -1,0 +1,177 @@
+"""What a style asks of a set, before anything is drawn: materials, lamp, season, and all chance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from persona_img.errors import UnknownStyle
+from persona_img.imaging.light import LIGHTS, Light
+from persona_img.scenery.laying import Laid, laid
+from persona_img.scenery.scenes import PLAINEST, Scene, scene_of
+from persona_img.scenery.seasons import SEASONS, Season, season_of
+from persona_img.scenery.shade import LAMPS, Lamp
+from persona_img.scenery.views import kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from persona_img.scenery.materials import Materials
+    from persona_img.scenery.subject import Subject
+
+Colour = tuple[float, float, float]
+_WALL = "limewash"
+_PALEST, _APART = 88.0, 10.0  # L*: a wall is pale, and never as light as the table
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Everything a set is built from.
+
+    Attributes:
+        subject: The product.
+        scene: Where it is.
+        colour: Mean Lab asked of the surface.
+        wall: Mean Lab of what is behind.
+        surface: Name of the surface; None is even paper.
+        gloss: Of the surface.
+        light: On a plane that is looked at from above.
+        lamp: On what stands.
+        season: None for none.
+        view: Kind of what is seen far behind; None for a wall or nothing.
+        seed: Of all that is left to chance.
+        materials: Where surfaces lie.
+    """
+
+    subject: Subject
+    scene: Scene
+    colour: Colour
+    wall: Colour
+    surface: str | None
+    gloss: float
+    light: Light
+    lamp: Lamp
+    season: Season | None
+    view: str | None
+    seed: int
+    materials: Materials
+
+    @classmethod
+    def of(
+        cls,
+        subject: Subject,
+        style: Mapping[str, str],
+        materials: Materials,
+        colour: Colour,
+        surface: str | None,
+        seed: int,
+    ) -> Plan:
+        """The plan of a style.
+
+        Args:
+            subject: The product.
+            style: Attribute to value; ``scene``, ``light``, ``palette`` and ``season`` count.
+            materials: Where surfaces lie.
+            colour: Mean Lab asked of the surface.
+            surface: Its name; None is even paper.
+            seed: Of tiles, views and props.
+
+        Raises:
+            UnknownStyle: a scene, light or season that there is not.
+        """
+        scene = scene_of(style.get("scene", PLAINEST))
+        name = style.get("light", "soft")
+        if name not in LIGHTS:
+            raise UnknownStyle(f"light={name}: choose from {', '.join(LIGHTS)}")
+        season = style.get("season")
+        light, lamp = LIGHTS[name], LAMPS[name]
+        if subject.taken.side > 0:
+            light, lamp = light.mirrored(), lamp.mirrored()
+        view = scene.far if scene.far in kinds() else None
+        if view is not None and season in kinds():
+            view = season
+        known = None if surface is None else materials.surface(surface)
+        return cls(
+            subject,
+            scene,
+            colour,
+            _behind(colour),
+            surface,
+            0.0 if known is None else known.gloss,
+            light,
+            lamp,
+            season_of(season) if season is not None and season in SEASONS else _no(season),
+            view,
+            seed,
+            materials,
+        )
+
+    @property
+    def flat(self) -> bool:
+        """Whether the plane is looked at from above, or is a wall that a product hangs on."""
+        return self.scene.table == "flat" or self.subject.pose != "standing"
+
+    @property
+    def far_only(self) -> bool:
+        """Whether nothing but what is far behind is seen."""
+        return self.flat and self.view is not None
+
+    def chance(self, what: int) -> np.random.Generator:
+        """Chance of one part of the set, the same at every size."""
+        return np.random.default_rng([self.seed, 3, what])
+
+    def ground(self, per_cm: float, cm: float) -> Laid | None:
+        """The surface, ready to be laid; None for even paper.
+
+        Args:
+            per_cm: Pixels a centimetre where it is nearest.
+            cm: How much of it is seen.
+        """
+        if self.surface is None:
+            return None
+        toward = self.lamp.toward[0], self.lamp.toward[2]
+        if self.flat:
+            toward = -self.light.shadow_offset[0], self.light.shadow_offset[1]
+        return self._laid(self.surface, self.colour, toward, per_cm, cm, 0)
+
+    def behind(self, per_cm: float, cm: float) -> Laid | None:
+        """The wall, ready to be laid; None where all is even paper."""
+        if self.surface is None or _WALL not in self.materials.surfaces:
+            return None
+        return self._laid(_WALL, self.wall, self.lamp.toward[:2], per_cm, cm, 1)
+
+    def _laid(
+        self,
+        name: str,
+        colour: Colour,
+        side: tuple[float, float],
+        per_cm: float,
+        cm: float,
+        what: int,
+    ) -> Laid:
+        length = max(1e-6, float(np.hypot(*side)))
+        toward = self.lamp.rake * side[0] / length, self.lamp.rake * side[1] / length
+        upright = None if what == 0 and self.subject.pose == "lying" else False
+        return laid(
+            self.materials.surface(name),
+            colour,
+            toward,
+            self.chance(what),
+            cm=cm,
+            per_cm=per_cm,
+            turned=upright,
+        )
+
+
+def _no(season: str | None) -> None:
+    if season not in (None, "none"):
+        season_of(str(season))
+
+
+def _behind(colour: Colour) -> Colour:
+    """A wall's colour: the table's hue, paler, and never as light as the table."""
+    lightness, a, b = colour
+    wall = _PALEST if lightness < _PALEST - _APART else lightness - _APART
+    return wall, 0.30 * a + 0.5, 0.25 * b + 2.5

@@ -1,0 +1,60 @@
+"""The scenes a style may ask for, and which products they fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from persona_img.errors import UnknownStyle
+
+POSES = ("lying", "standing", "hanging", "worn")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One scene.
+
+    Attributes:
+        name: Value of the attribute ``scene``.
+        poses: Which products it fits: what lies would slide down a wall.
+        far: What is behind: a ``wall``, a kind of :mod:`.views`, or nothing.
+        table: How the product's plane is built.
+        blur: Radius of what is far behind, share of the canvas's short side.
+    """
+
+    name: str
+    poses: tuple[str, ...]
+    far: str | None
+    table: Literal["flat", "table", "podium", "shelf", "floor"]
+    blur: float = 0.0
+
+
+_ALL = (
+    Scene("flat-lay", ("lying", "hanging", "worn"), None, "flat"),
+    Scene("tabletop", ("standing",), "wall", "table", 0.010),
+    Scene("podium", ("standing",), "wall", "podium", 0.004),
+    Scene("shelf", ("standing",), "wall", "shelf", 0.0025),
+    Scene("wall-floor", ("standing", "hanging"), "wall", "floor", 0.004),
+    Scene("room", ("standing", "hanging", "worn"), "room", "table", 0.022),
+    Scene("outdoor", ("standing", "hanging", "worn"), "outdoor", "table", 0.024),
+)
+SCENES = {scene.name: scene for scene in _ALL}
+"""By name."""
+PLAINEST = "flat-lay"
+"""What a style that names no scene means."""
+
+
+def scene_of(name: str) -> Scene:
+    """The scene of that name.
+
+    Raises:
+        UnknownStyle: there is none.
+    """
+    if name not in SCENES:
+        raise UnknownStyle(f"scene={name}: choose from {', '.join(SCENES)}")
+    return SCENES[name]
+
+
+def fits(scene: str, pose: str) -> bool:
+    """Whether a product in a pose can be in a scene."""
+    return pose in scene_of(scene).poses

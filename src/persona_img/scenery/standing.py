@@ -1,0 +1,391 @@
+"""Sets for what stands: table, podium, shelf, floor and wall, in perspective."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from persona_img.imaging.light import to_linear
+from persona_img.scenery.lens import defocused, focused_at
+from persona_img.scenery.shade import Blocker, contact, lit
+from persona_img.scenery.views import view_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from persona_img.scenery.camera import Camera
+    from persona_img.scenery.laying import Laid
+    from persona_img.scenery.plan import Plan
+
+Point = tuple["NDArray[np.float32]", "NDArray[np.float32]", "NDArray[np.float32]"]
+_LIGHT_SIDE = 320  # long side at which light is worked out
+_CONTACT_SIDE = 900
+_EDGE = 0.42  # of the way from the horizon to the base: where a table ends
+_HIGHEST_EDGE = 0.20  # of the canvas: it ends below that
+_SHARP_BEFORE, _SHARP_BEHIND = 0.7, 1.7  # of a lens's own blur: shops stop their lenses down
+_FRESNEL = 0.85  # of what a polished stone mirrors at a grazing look, beside its gloss
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """One surface of a set, the far ones first.
+
+    Attributes:
+        linear: Its light, float32 (h, w, 3).
+        mask: What it covers, float32 (h, w).
+        own: Whether it is of the style's surface.
+        far: Whether it is far behind.
+    """
+
+    linear: NDArray[np.float32]
+    mask: NDArray[np.float32]
+    own: bool = False
+    far: bool = False
+
+
+class Stage:
+    """The set around what stands; see :class:`.build.SceneSet`.
+
+    Args:
+        plan: What it is built from; its product stands.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.camera = plan.subject.camera()
+        self.depth = plan.subject.depth
+        top, left, bottom, right = plan.subject.box
+        per_cm = plan.subject.per_cm
+        self.tall, self.wide = (bottom - top) / per_cm, (right - left) / per_cm
+        self.table = plan.scene.table
+        base, horizon = self.camera.y, self.camera.horizon
+        edge = max(horizon + _EDGE * (base - horizon), _HIGHEST_EDGE * self.camera.height)
+        self.end = max(self.camera.depth_at(edge), 1.2 * self.depth)
+        if self.table == "table":
+            self.wall = 1.6 * self.end + 0.3 * self.tall
+        elif self.table == "shelf":
+            self.wall = self.depth + max(0.10 * self.tall, 0.25 * self.depth)
+        elif self.table == "podium":
+            self.wall = self.end
+        else:
+            self.wall = min(self.end, self.depth + 0.45 * max(self.tall, self.wide))
+        self.radius = max(0.62 * self.wide, 0.75 * self.depth)
+        room = (self.camera.height - base) / per_cm
+        self.drop = max(0.30 * self.radius, min(0.7 * room, 0.9 * self.radius))
+        self.thick = max(0.035 * max(self.tall, self.wide), 0.10 * room)
+
+    def draw(self, height: int, width: int, *, even: bool) -> _Layered:
+        """All layers, at a size of the canvas's shape."""
+        camera = self.camera.scaled(height, width)
+        pieces = [self._far(camera, even=even)]
+        if self.table == "table":
+            pieces.append(self._top(camera, even=even))
+        elif self.table == "podium":
+            pieces += [self._sweep(camera, even=even), *self._podium(camera, even=even)]
+        elif self.table == "shelf":
+            pieces += self._shelf(camera, even=even)
+        else:
+            pieces += self._floor_and_wall(camera, even=even)
+        linear = pieces[0].linear.copy()
+        surface = np.zeros((height, width), dtype=np.float32)
+        far = pieces[0].mask.copy() if pieces[0].far else 0 * surface
+        for piece in pieces[1:]:
+            share = piece.mask[..., None]
+            linear += share * (piece.linear - linear)
+            surface += piece.mask * ((1.0 if piece.own else 0.0) - surface)
+            far *= 1.0 - piece.mask
+        return _Layered(linear, surface, far)
+
+    def contact(self, alpha: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See :meth:`.build.SceneSet.contact`."""
+        height, width = alpha.shape
+        scale = min(1.0, _CONTACT_SIDE / max(height, width))
+        size = max(1, round(scale * height)), max(1, round(scale * width))
+        small = cv2.resize(alpha, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+        dark = contact(small.astype(np.float32) / 255, self.camera.scaled(*size), self.depth)
+        return np.asarray(cv2.resize(dark, (width, height), interpolation=cv2.INTER_LINEAR))
+
+    # What is far behind, and what is near.
+
+    def _far(self, camera: Camera, *, even: bool) -> _Piece:
+        plan, size = self.plan, (camera.height, camera.width)
+        whole = np.ones(size, dtype=np.float32)
+        if plan.view is not None:
+            radius = plan.scene.blur * min(size)
+            view = view_of(plan.view, size, camera.horizon, radius, plan.chance(5))
+            return _Piece(view, whole, far=True)
+        x, y = camera.wall(self.wall)
+        wall = self._material(plan, camera, (x, y), False, even=even) * self._shaded(
+            camera, "wall"
+        )[..., None]
+        radius = plan.scene.blur * min(size)
+        return _Piece(defocused(wall, radius), whole)
+
+    def _top(self, camera: Camera, *, even: bool) -> _Piece:
+        x, z, _ = camera.floor()
+        edge = camera.row_of(self.end)
+        linear = self._material(self.plan, camera, (x, z), True, even=even)
+        linear *= self._shaded(camera, "floor")[..., None]
+        linear = self._sheen(linear, camera)
+        blur = self.plan.scene.blur * min(camera.height, camera.width)
+        linear = focused_at(linear, self._focus(camera, blur))
+        soft = max(0.6, 0.45 * blur * self.end / (self.end + camera.away))
+        rows = (np.arange(camera.height, dtype=np.float32) - edge) / (1.6 * soft)
+        mask = np.clip(0.5 + 0.5 * np.tanh(rows), 0, 1)[:, None].repeat(camera.width, axis=1)
+        return _Piece(linear, mask.astype(np.float32), own=True)
+
+    def _sweep(self, camera: Camera, *, even: bool) -> _Piece:
+        """A floor that rises into the wall without an edge, as paper in a studio."""
+        size = (camera.height, camera.width)
+        x, z, seen = camera.floor(-self.drop)
+        wall = self._material(self.plan, camera, (x, z), False, even=even)
+        wall *= self._shaded(camera, "below")[..., None]
+        far_wall = self.wall + self.radius
+        mask = np.where(seen, np.clip((far_wall - z) / (0.5 * far_wall), 0, 1), 0)
+        soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.02 * min(size))
+        return _Piece(defocused(wall, 0.002 * min(size)), soft)
+
+    def _podium(self, camera: Camera, *, even: bool) -> list[_Piece]:
+        plan, middle = self.plan, 0.5 * self.depth
+        scale = camera.per_cm
+        x, z, seen = camera.floor()
+        away = np.hypot(x, z - middle)
+        tilt = np.sin(np.radians(camera.pitch))
+        top = np.where(seen, np.clip((self.radius - away) * scale * tilt + 0.5, 0, 1), 0)
+        lid = self._material(plan, camera, (x, z), True, even=even)
+        lid *= self._shaded(camera, "floor")[..., None]
+        lid = self._sheen(lid, camera)
+        right, up, on = camera.rays
+        high, back = camera.place
+        square = right * right + on * on
+        half = (back - middle) * on
+        root = half * half - square * ((back - middle) ** 2 - self.radius**2)
+        time = (-half - np.sqrt(np.maximum(root, 0))) / square
+        px, py, pz = time * right, high + time * up, back + time * on
+        miss = np.abs(right * (middle - back)) / np.sqrt(square)
+        inside = np.clip((self.radius - miss) * scale + 0.5, 0, 1)
+        below = np.clip((py + self.drop) * scale + 0.5, 0, 1) * np.clip(0.5 - py * scale, 0, 1)
+        around = np.arctan2(px, middle - pz)
+        normal = np.sin(around), -np.cos(around)
+        lamp = plan.lamp
+        facing = np.clip(normal[0] * lamp.toward[0] + normal[1] * lamp.toward[2] + 0.15, 0, None)
+        shade = 0.60 * lamp.ambient + 0.9 * (1.0 - lamp.ambient) * facing
+        shade = (shade + 0.22) * np.clip(0.70 + 0.5 * (py + self.drop) / self.drop, 0.6, 1.0)
+        side = self._material(
+            plan, camera, (around * np.float32(self.radius), py), True, even=even
+        )
+        side *= shade[..., None].astype(np.float32)
+        return [
+            _Piece(side, (inside * below).astype(np.float32), own=False),
+            _Piece(lid, top.astype(np.float32), own=True),
+        ]
+
+    def _shelf(self, camera: Camera, *, even: bool) -> list[_Piece]:
+        front = -0.30 * self.depth
+        size = (camera.height, camera.width)
+        rows = np.arange(camera.height, dtype=np.float32)[:, None].repeat(camera.width, axis=1)
+        x, z, _ = camera.floor()
+        lid = self._material(self.plan, camera, (x, z), True, even=even)
+        lid *= self._shaded(camera, "floor")[..., None]
+        lid = self._sheen(lid, camera)
+        near, far = camera.row_of(front), camera.row_of(self.wall)
+        top = np.clip(rows - far + 0.5, 0, 1) * np.clip(near - rows + 0.5, 0, 1)
+        fx, fy = camera.wall(front)
+        face = self._material(self.plan, camera, (fx, fy), True, even=even)
+        lamp = self.plan.lamp
+        bright = 0.70 * lamp.ambient + (1 - lamp.ambient) * max(0.15, -lamp.toward[2] + 0.25)
+        face *= np.float32(bright + 0.1)
+        board = np.clip((fy + self.thick) * camera.per_cm + 0.5, 0, 1) * np.clip(
+            rows - near + 0.5, 0, 1
+        )
+        # Under the board the wall is in its shadow.
+        under = np.clip(rows - (near + self.thick * camera.per_cm), 0, None)
+        reach = 3.0 * self.thick * camera.per_cm
+        dark = 1.0 - 0.55 * np.exp(-under / reach)
+        wx, wy = camera.wall(self.wall)
+        wall = self._material(self.plan, camera, (wx, wy), False, even=even)
+        wall *= (self._shaded(camera, "wall") * dark)[..., None].astype(np.float32)
+        mask = (rows > near).astype(np.float32)
+        blur = self.plan.scene.blur * min(size)
+        return [
+            _Piece(defocused(wall, blur), mask),
+            _Piece(lid, top.astype(np.float32), own=True),
+            _Piece(face, board.astype(np.float32)),
+        ]
+
+    def _floor_and_wall(self, camera: Camera, *, even: bool) -> list[_Piece]:
+        x, z, _ = camera.floor()
+        floor = self._material(self.plan, camera, (x, z), True, even=even)
+        floor *= self._shaded(camera, "floor")[..., None]
+        floor = self._sheen(floor, camera)
+        blur = self.plan.scene.blur * min(camera.height, camera.width)
+        floor = focused_at(floor, self._focus(camera, blur))
+        rows = np.arange(camera.height, dtype=np.float32)[:, None].repeat(camera.width, axis=1)
+        edge = camera.row_of(self.wall)
+        soft = max(0.8, 0.5 * blur)
+        lower = np.clip((rows - edge) / soft + 0.5, 0, 1).astype(np.float32)
+        _, y = camera.wall(self.wall)
+        board = 0.07 * max(self.tall, self.wide) + 1.5
+        skirting = np.clip((board - y) * camera.per_cm / soft + 0.5, 0, 1)
+        paint = np.full((camera.height, camera.width, 3), 0.80, dtype=np.float32)
+        lip = np.exp(-(((board - y) / (0.12 * board)) ** 2))
+        ground = np.exp(-np.clip(y, 0, None) / (0.10 * board))
+        paint *= (self._shaded(camera, "wall") * (0.93 - 0.25 * lip) * (1 - 0.5 * ground))[..., None]
+        floor *= (1.0 - 0.35 * np.exp(-np.clip(rows - edge, 0, None) / (0.02 * camera.height)))[
+            ..., None
+        ]
+        return [
+            _Piece(defocused(paint, 0.7 * blur), skirting.astype(np.float32)),
+            _Piece(floor, lower, own=True),
+        ]
+
+    # Material and light.
+
+    def _material(
+        self, plan: Plan, camera: Camera, at: tuple[NDArray[np.float32], NDArray[np.float32]],
+        own: bool, *, even: bool,
+    ) -> NDArray[np.float32]:
+        """A surface as it is seen at those places (cm across and along), evenly lit."""
+        from persona_img.scenery.build import fibre, linear_of
+
+        size = (camera.height, camera.width)
+        colour = plan.colour if own else plan.wall
+        laid: Laid | None = None
+        if not even:
+            seen = max(size) / camera.per_cm
+            laid = (plan.ground if own else plan.behind)(camera.per_cm, 1.3 * seen)
+        if laid is None:
+            out = np.empty((*size, 3), dtype=np.float32)
+            out[:] = linear_of(colour)
+            if not even:
+                out *= 1.0 + fibre(*size, plan.chance(4))[..., None]
+            return out
+        across = np.abs(np.gradient(at[0], axis=1))
+        along = np.abs(np.gradient(at[1], axis=0))
+        step = np.dstack([across, along]).astype(np.float32)
+        shift = plan.chance(2 if own else 9).uniform(0, laid.cm, 2).astype(np.float32)
+        return laid.read(at[0] + shift[0], at[1] + shift[1], np.maximum(step, 1e-4))
+
+    def _sheen(self, linear: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
+        """What a polished surface mirrors of what is behind: more the flatter it is looked at."""
+        gloss = self.plan.gloss
+        if gloss == 0.0:
+            return linear
+        _, up, _ = camera.rays
+        right, _, on = camera.rays
+        steep = np.clip(-up / np.sqrt(right * right + up * up + on * on), 0, 1)
+        fresnel = gloss * (0.04 + _FRESNEL * (1.0 - steep) ** 4)
+        sky = np.float32(0.75)
+        return np.asarray(linear + (sky - linear) * fresnel[..., None], dtype=np.float32)
+
+    def _focus(self, camera: Camera, blur: float) -> NDArray[np.float32]:
+        """Radius of the disc in each row of the floor, pixels."""
+        rows = np.arange(camera.height)
+        depth = np.array([camera.depth_at(max(row, camera.horizon + 1)) for row in rows])
+        depth = np.clip(depth, -0.6 * camera.away, self.end)
+        inner = np.where(depth > 0, np.maximum(depth - self.depth, 0), depth)
+        share = np.where(inner < 0, _SHARP_BEFORE, _SHARP_BEHIND)
+        return np.abs(share * blur * inner / (camera.away + inner)).astype(np.float32)
+
+    def _shaded(self, camera: Camera, what: str) -> NDArray[np.float32]:
+        small = self._lights[what]
+        size = (camera.width, camera.height)
+        return np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_CUBIC))
+
+    @cached_property
+    def _lights(self) -> dict[str, NDArray[np.float32]]:
+        """Factor on the light of floor, wall and what lies below a podium, (h, w) each."""
+        scale = min(1.0, _LIGHT_SIDE / max(self.camera.height, self.camera.width))
+        size = round(scale * self.camera.height), round(scale * self.camera.width)
+        camera = self.camera.scaled(*size)
+        alpha = cv2.resize(self.plan.subject.alpha, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+        mask = alpha.astype(np.float32) / np.float32(255)
+        lamp = self.plan.lamp
+        product = Blocker(mask, camera, self.depth)
+        columns = (np.arange(size[1], dtype=np.float32) - camera.x) / size[1]
+        side = np.sign(lamp.toward[0]) or -1.0
+        falloff = 1.0 + lamp.falloff * side * columns
+        x, z, _ = camera.floor()
+        floor = lit((x, 0 * x, z), False, product, lamp) * falloff
+        wx, wy = camera.wall(self.wall)
+        wall = lit((wx, wy, 0 * wx + np.float32(self.wall)), True, product, lamp) * falloff
+        wall *= np.clip(1.02 - 0.10 * (1 - np.arange(size[0]) / size[0]), 0, 2)[:, None]
+        lights = {"floor": floor, "wall": wall}
+        if self.table == "podium":
+            below = mask.copy()
+            first, last = round(camera.y), round(camera.y + self.drop * camera.per_cm)
+            reach = round(self.radius * camera.per_cm)
+            left = max(0, round(camera.x) - reach)
+            below[first:last, left : round(camera.x) + reach] = 1.0
+            standing = Blocker(below, camera, self.radius)
+            fx, fz, _ = camera.floor(-self.drop)
+            lights["below"] = lit((fx, 0 * fx - np.float32(self.drop), fz), False, standing, lamp) * falloff
+            lights["wall"] = lit((wx, wy, 0 * wx + np.float32(self.wall)), True, standing, lamp) * falloff
+        if lamp.panes:
+            thrown = _panes_on(self.plan, x, z)
+            lights["floor"] = lights["floor"] * thrown
+            lights["wall"] = lights["wall"] * _panes_on(self.plan, wx, wy)
+        return {name: light.astype(np.float32) for name, light in lights.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class _Layered:
+    """See :class:`.build.Layer`."""
+
+    linear: NDArray[np.float32]
+    surface: NDArray[np.float32]
+    far: NDArray[np.float32]
+
+
+def _panes_on(
+    plan: Plan, u: NDArray[np.float32], v: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """A window's bright panes on a plane, float32 (h, w), 0.78..1.08."""
+    draw = plan.chance(6)
+    unit = 0.9 * plan.subject.cm
+    angle = np.radians(draw.uniform(14, 28))
+    a = (u * np.cos(angle) + v * np.sin(angle)) / unit + draw.uniform(0, 1)
+    b = (v * np.cos(angle) - u * np.sin(angle)) / unit + draw.uniform(0, 1)
+    lit_here = ((a / 0.62) % 1.0 > 0.14) & ((b / 0.9) % 1.0 > 0.12)
+    soft = cv2.GaussianBlur(lit_here.astype(np.float32), (0, 0), 0.012 * min(u.shape))
+    return np.asarray(0.76 + 0.32 * soft, dtype=np.float32)
+
+
+def reflection(
+    linear: NDArray[np.float32],
+    product: NDArray[np.uint8],
+    alpha: NDArray[np.uint8],
+    camera: Camera,
+    plan: Plan,
+) -> NDArray[np.float32]:
+    """A plate with the product mirrored below its base, faint, blurred and fading.
+
+    Args:
+        linear: Linear light, float32 (H, W, 3), of the canvas's size.
+        product: uint8 (H, W, 3), the product's own colours.
+        alpha: uint8 (H, W).
+        camera: Of the canvas.
+        plan: Says how glossy the surface is.
+    """
+    height = alpha.shape[0]
+    base = min(height - 1, round(camera.y))
+    below = height - base
+    if below < 3:
+        return linear
+    first = max(0, base - below)
+    rows = np.arange(base - 1, first - 1, -1)
+    colour = to_linear(product[rows].astype(np.float32) / np.float32(255))
+    share = alpha[rows].astype(np.float32) / np.float32(255)
+    blur = max(0.8, 0.006 * height)
+    colour = cv2.GaussianBlur(colour * share[..., None], (0, 0), blur, sigmaY=2 * blur)
+    share = cv2.GaussianBlur(share, (0, 0), blur, sigmaY=2 * blur)
+    fade = np.exp(-np.arange(len(rows)) / (0.16 * height)).astype(np.float32)[:, None]
+    strength = np.float32(plan.gloss * 0.55) * fade
+    out = linear.copy()
+    place = slice(base, base + len(rows))
+    out[place] = out[place] * (1.0 - strength * share)[..., None] + strength[..., None] * colour
+    return out

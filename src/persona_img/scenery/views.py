@@ -1,0 +1,89 @@
+"""What is seen far behind a product: real rooms and gardens, out of focus."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from persona_img.errors import UnknownStyle
+from persona_img.imaging.light import to_linear
+from persona_img.scenery.lens import defocused
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SHARE = 0.72  # of a view's height that a canvas shows
+_BURNT = 0.85  # linear: what a photograph clipped was brighter than it can say
+_BRIGHTER = 2.2
+_MEAN = 0.36  # linear, of a view as it stands behind a product
+_MOST_GAIN = 2.0
+
+
+def kinds() -> tuple[str, ...]:
+    """Names of the kinds of views that there are."""
+    return tuple(sorted(path.name for path in _folder().iterdir() if path.is_dir()))
+
+
+def view_of(
+    kind: str,
+    size: tuple[int, int],
+    horizon: float,
+    radius: float,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """One of the views of a kind, linear light, float32 (h, w, 3).
+
+    Args:
+        kind: One of :func:`kinds`.
+        size: (height, width) of the canvas, pixels.
+        horizon: Row at which its horizon is to lie.
+        radius: Of the discs that points become, pixels.
+        rng: Of the view, and of the part that is seen.
+
+    Raises:
+        UnknownStyle: no such kind.
+    """
+    if kind not in kinds():
+        raise UnknownStyle(f"view {kind!r}: there are {', '.join(kinds())}")
+    paths = sorted((_folder() / kind).glob("*.jpg"))
+    picture = _linear(paths[int(rng.integers(len(paths)))])
+    mirrored, across = rng.random() < 0.5, rng.random()
+    if mirrored:
+        picture = np.ascontiguousarray(picture[:, ::-1])
+    height, width = picture.shape[:2]
+    tall = _SHARE * height
+    wide = tall * size[1] / size[0]
+    if wide > width:
+        tall, wide = tall * width / wide, float(width)
+    # A view's own horizon is in its middle.
+    top = np.clip(0.5 * height - horizon / size[0] * tall, 0, height - tall)
+    left = across * (width - wide)
+    scale = size[1] / wide
+    move = np.array([[1 / scale, 0, left], [0, tall / size[0], top]], dtype=np.float32)
+    seen = cv2.warpAffine(
+        picture,
+        move,
+        (size[1], size[0]),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    burnt = seen.min(axis=2, keepdims=True) > _BURNT
+    soft = defocused(np.where(burnt, seen * np.float32(_BRIGHTER), seen), radius)
+    gain = min(_MOST_GAIN, _MEAN / max(0.02, float(np.minimum(soft, 1.0).mean())))
+    return np.asarray(np.maximum(soft, 0) * np.float32(gain), dtype=np.float32)
+
+
+@lru_cache(maxsize=8)
+def _linear(path: Path) -> NDArray[np.float32]:
+    with Image.open(path) as image:
+        return to_linear(np.asarray(image.convert("RGB")).astype(np.float32) / np.float32(255))
+
+
+def _folder() -> Path:
+    return Path(str(files("persona_img"))) / "assets" / "views"
