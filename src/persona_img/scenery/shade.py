@@ -26,7 +26,7 @@ _SKY_SLICES = (0.1, 0.5, 0.9)  # of the product's depth, where its silhouette st
 _SUN_SLICES = (0.04, 0.18, 0.32, 0.46, 0.60, 0.74, 0.88, 0.98)
 _SKY = 24
 _SUNS = 16  # samples of a light's disc: as many as it needs to be wide
-_FEWEST = 5
+_FEWEST = 8
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,8 @@ def lit(
     slices = _SUN_SLICES if lamp.spread < 0.3 else _SUN_SLICES[::2]
     for toward in _directions(lamp.toward, lamp.spread, suns):
         direct += 1.0 - blocker.hides(point, toward, slices)
-    if lamp.spread < 0.3:
-        direct = cv2.GaussianBlur(direct, (0, 0), 0.8)
+    if lamp.spread < 0.3:  # what lies between two samples
+        direct = cv2.GaussianBlur(direct, (0, 0), 0.8 + 18.0 * lamp.spread)
     sky = np.zeros(point[0].shape, dtype=np.float32)
     total = 0.0
     for toward in _hemisphere(_SKY, upright):
