@@ -48,8 +48,7 @@ class Render(_Group):
     """How variants are made.
 
     Attributes:
-        backdrops: Who paints plates, a name of :data:`persona_img.wiring.backdrops.BACKDROPS`, or
-            one over another, ``diffusion-over-gaussian``.
+        backdrops: Who paints plates, a name of :data:`persona_img.wiring.backdrops.BACKDROPS`.
         checkpoint: Diffusion checkpoint in diffusers format.
         adapter: Folder written by ``fine-tune``, of this checkpoint: the shop's own backdrop.
         model: For ``pretrained``: id or folder of a pipeline.
@@ -58,9 +57,10 @@ class Render(_Group):
         controlnet: For ``pretrained``: an edge ControlNet.
         steps: Sampling steps of the diffusion model; None for what suits the checkpoint.
         guidance: How strongly the style is followed, 1 is without guidance; None as for ``steps``.
-        strength: How far a backdrop may leave its material's tile; 1 paints from noise alone.
+        strength: How far a painter may leave the set it begins with; 1 paints from noise alone.
+        materials: Folder of materials, see ``materials add``; None is the shipped one.
         candidates: Painted per variant; the best that passes the gate is kept.
-        tries: Candidates per variant, while none passes, before it falls back to a tile.
+        tries: Candidates per variant, while none passes, before it falls back to the set.
         format: Shape of every variant: ``1:1``, ``4:5``, ``3:4``, ``16:9`` or ``9:16``; None for
             the framing's own.
         text: Side on which room for text is kept: ``left``, ``right``, ``top`` or ``bottom``.
@@ -79,6 +79,7 @@ class Render(_Group):
     steps: int | None = Field(None, ge=1, le=200)
     guidance: float | None = Field(None, ge=1, le=20)
     strength: float = Field(0.6, gt=0, le=1)
+    materials: UserPath | None = None
     candidates: int = Field(1, ge=1, le=20)
     tries: int = Field(3, ge=1, le=20)
     format: Literal["1:1", "4:5", "3:4", "16:9", "9:16"] | None = None

@@ -105,8 +105,8 @@ def render(
     backdrops: Annotated[
         str | None,
         typer.Option(
-            help="diffusion (default) or diffusion-over-gaussian; without weights: library, "
-            "gaussian or plain; pretrained, with --backdrop-model."
+            help="diffusion (default); without weights: library or plain; pretrained, with "
+            "--backdrop-model."
         ),
     ] = None,
     backdrop_model: Annotated[

@@ -261,7 +261,7 @@ def train_judge(
     from persona_img.domain.style import StyleSpace
     from persona_img.generator.learning.judge_training import JudgeSettings
     from persona_img.generator.learning.judge_training import train_judge as train
-    from persona_img.rendering.sources.tiles import palettes
+    from persona_img.scenery.materials import palettes
 
     writable_file(out, (".npz",))
     settings = JudgeSettings(
@@ -269,7 +269,7 @@ def train_judge(
         textures=textures,
         surfaces=surfaces,
         styles=StyleSpace.load(ASSETS / "styles.toml"),
-        palettes=palettes(),
+        palettes=dict(palettes()),
         made=made,
         fold=fold,
         seed=seed,
@@ -328,13 +328,13 @@ def train_generator(
     from persona_img.generator.learning.processes import is_first
     from persona_img.generator.learning.training import train
     from persona_img.generator.learning.training_settings import TrainingSettings
-    from persona_img.rendering.sources.tiles import palettes
+    from persona_img.scenery.materials import palettes
 
     corpus = CorpusSettings(
         photos=photos,
         textures=textures,
         surfaces=surfaces,
-        palettes=palettes(),
+        palettes=dict(palettes()),
         scenes=tuple(scenes or ()),
         groups=groups,
         names=names,

@@ -33,6 +33,21 @@ if TYPE_CHECKING:
 _COMPRESSION = 4  # of zlib: larger files by some per cent, in half the time of the usual 6
 
 
+@dataclass(frozen=True)
+class About:
+    """What a merchant told of a photographed product; None where nothing was told.
+
+    Attributes:
+        pose: How it is: lying, standing, hanging or worn.
+        size_cm: Its longest side, centimetres.
+        category: What kind of thing.
+    """
+
+    pose: str | None = None
+    size_cm: float | None = None
+    category: str | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Photo:
     """A photograph as every later step sees it.
@@ -51,6 +66,7 @@ class Photo:
         source: File it was read from; None for bytes.
         cut_out: Whether it is a cut-out.
         edits: What our own edits did to it before, oldest first; plain values.
+        about: What was told of the product.
     """
 
     pixels: NDArray[np.uint8]
@@ -59,6 +75,7 @@ class Photo:
     source: Path | None = None
     cut_out: bool = False
     edits: tuple[Mapping[str, Any], ...] = ()
+    about: About = About()
 
     @classmethod
     def of(

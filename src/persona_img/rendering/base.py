@@ -13,6 +13,7 @@ from persona_img.rendering.proof.gate import RULES, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -35,8 +36,9 @@ class RenderSettings:
             the one that shows its style best is kept.
         tries: Candidates painted at most while none passes, before the fallback or rejection.
         min_confidence: Masks trusted less are refused; a person must supply or approve them.
-        texture: Share of the material's contrast that a plate lacks and is given; 0 gives none.
+        painted: Share, 0..1, of what a painter changed about its set's light that is taken over.
         colour_pull: Share, 0..1, of a plate's colour error that is corrected.
+        materials: Folder of materials; None is the shipped one.
         layout: Format of an advertisement, and room for text.
         relight: Share, 0..1, of the backdrop's light that is put on the product; 0 keeps it exactly
             as photographed. Above, certificate and picture say so.
@@ -50,15 +52,16 @@ class RenderSettings:
     candidates: int = 1
     tries: int = 3
     min_confidence: float = MIN_CONFIDENCE
-    texture: float = 1.0
+    painted: float = 1.0
     colour_pull: float = 0.7
+    materials: Path | None = None
     layout: Layout = field(default_factory=Layout)
     relight: float = 0.0
     light_wrap: float = 0.0
     rules: tuple[Rule, ...] = RULES
 
     def __post_init__(self) -> None:
-        for name in ("texture", "colour_pull", "relight", "light_wrap"):
+        for name in ("painted", "colour_pull", "relight", "light_wrap"):
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:
                 raise InvalidInput(f"{name}={value}: give a share from 0 to 1")
@@ -107,10 +110,12 @@ class BackdropSource(Protocol):
     Attributes:
         name: Short name for recipes and reports.
         shows: Attributes of a style that can be seen in its plates.
+        casts_shadows: Whether a plate that it paints itself has the product's contact shadow.
     """
 
     name: str
     shows: tuple[str, ...]
+    casts_shadows: bool
 
     def fingerprint(self) -> str:
         """Hex digest of everything a plate depends on besides the arguments of :meth:`plates`."""
@@ -126,7 +131,10 @@ class BackdropSource(Protocol):
         """
 
     def material(self, style: Mapping[str, str]) -> str | None:
-        """Whose fine texture completes the plate on a large canvas; None for none."""
+        """The surface that its set is built of, and whose detail is shown at the canvas's size.
+
+        None where a plate it paints has all its detail; its set, where it wants one, is of paper.
+        """
 
     def plates(
         self,
@@ -143,11 +151,12 @@ class BackdropSource(Protocol):
             mask: float32 (h, w) in 0..1, its silhouette.
             styles: Attribute to value.
             seeds: One per style; a plate depends on its own seed, not on its neighbours.
-            starts: Per style what the plate may begin with: its material in its colour and light,
-                float32 sRGB 0..1 (h, w, 3), or None.
+            starts: Per style what the plate may begin with: its set, float32 sRGB 0..1 (h, w, 3),
+                or None.
 
         Returns:
-            float32 sRGB 0..1 (h, w, 3), one per style.
+            float32 sRGB 0..1 (h, w, 3), one per style; the start itself, the same object, where
+            nothing was painted on it: the set is then drawn at the canvas's size.
 
         Raises:
             UnknownStyle: a value that this source cannot paint.

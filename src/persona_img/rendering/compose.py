@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from persona_img.imaging.light import contact_on
 from persona_img.imaging.matting import composite, strips
 from persona_img.rendering.proof.measure import Look
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persona_img.imaging.frame import Frame
-    from persona_img.imaging.light import Light
 
 _WRAP_SIDE = 900  # short side at which the wrapping light is computed; it is blurred anyway
 _GAMMA = 2.2
@@ -73,21 +71,25 @@ class Placed:
 
 
 def compose(
-    plate: NDArray[np.float32], placed: Placed, light: Light, wrap: float = 0.0
+    plate: NDArray[np.float32],
+    placed: Placed,
+    contact: NDArray[np.float32] | None = None,
+    wrap: float = 0.0,
 ) -> NDArray[np.uint8]:
     """The finished picture, uint8 (H, W, 3).
 
     Args:
         plate: float32 sRGB 0..1 (H, W, 3) of the canvas's size; it is changed in place.
         placed: The product on the canvas.
-        light: Casts the contact shadow.
+        contact: Factor on linear light where product and surface touch, float32 (H, W); None
+            where the plate has that shadow already.
         wrap: Share, 0..1, of a brighter backdrop's light that wraps around the edge (light wrap);
             only pixels that are part product, part backdrop can show it.
     """
-    factor = contact_on(placed.alpha, light)
-    for rows, _ in strips(factor.shape, 0):
-        # A factor on linear light is, near enough for a thin shadow, its root on sRGB values.
-        plate[rows] *= np.power(factor[rows], np.float32(1 / _GAMMA))[..., None]
+    if contact is not None:
+        for rows, _ in strips(contact.shape, 0):
+            # A factor on linear light is, near enough for a thin shadow, its root on sRGB values.
+            plate[rows] *= np.power(contact[rows], np.float32(1 / _GAMMA))[..., None]
     product = placed.product if wrap == 0.0 else _wrapped(plate, placed, wrap)
     return composite(plate, placed.photo, placed.alpha, product)
 

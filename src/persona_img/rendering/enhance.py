@@ -1,6 +1,8 @@
-"""From a plate of 256 px to a canvas of any size, without looking soft.
+"""From a painted plate of 256 px to a canvas of any size, without looking soft.
 
-A plate knows nothing finer than its own pixels; material.py supplies what lies beyond.
+A painter knows nothing finer than its own pixels, and need not: the set it began with can be drawn at
+any size. What it painted otherwise, light, colour, shadow and what is out of focus, is smooth; that is
+put on the set, whose high frequencies are the materials' own.
 """
 
 from __future__ import annotations
@@ -11,13 +13,19 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from persona_img.imaging.light import to_linear
 from persona_img.imaging.matting import strips
-from persona_img.rendering.sources.material import fine_relief
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from persona_img.scenery.build import Layer
+
 _MOST_GRAIN = 2.5  # 8-bit levels
+_DARK = 0.015  # linear: below it a relative change is noise
+_SMOOTH, _SMOOTH_FAR = 0.022, 0.006  # of the plate's short side: what is taken from a painter
+_MOST, _MOST_FAR = 0.40, 0.80  # of the logarithm of light: more is another picture
+_PERIOD = 512
 
 
 @dataclass(frozen=True)
@@ -50,54 +58,93 @@ class Spot:
     def shrink(self, picture: NDArray[np.uint8], plate: tuple[int, int]) -> NDArray[np.uint8]:
         """A canvas-sized picture at plate size, its border pixels continued outwards."""
         small = cv2.resize(picture, (self.width, self.height), interpolation=cv2.INTER_AREA)
-        below, right = plate[0] - self.top - self.height, plate[1] - self.left - self.width
-        padded = cv2.copyMakeBorder(small, self.top, below, self.left, right, cv2.BORDER_REPLICATE)
-        return np.asarray(padded, dtype=np.uint8)
+        return np.asarray(self._padded(small, plate), dtype=np.uint8)
+
+    def around(
+        self, picture: NDArray[np.float32], plate: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        """A picture of the spot's size on the plate, its border pixels continued outwards."""
+        return np.asarray(self._padded(picture, plate), dtype=np.float32)
 
     def cut(self, plate: NDArray[np.float32]) -> NDArray[np.float32]:
         """The part of a plate that the canvas covers."""
         rows = slice(self.top, self.top + self.height)
         return plate[rows, self.left : self.left + self.width]
 
+    def _padded(self, small: NDArray[np.generic], plate: tuple[int, int]) -> NDArray[np.generic]:
+        below, right = plate[0] - self.top - self.height, plate[1] - self.left - self.width
+        padded = cv2.copyMakeBorder(small, self.top, below, self.left, right, cv2.BORDER_REPLICATE)
+        return np.asarray(padded)
 
-def enlarge(
-    plate: NDArray[np.float32],
-    size: tuple[int, int],
-    *,
-    tile: NDArray[np.float32] | None,
-    strength: float,
-    grain: float,
-    seed: int,
+
+def completed(
+    painted: NDArray[np.float32], start: Layer, full: Layer, share: float = 1.0
 ) -> NDArray[np.float32]:
-    """A plate at canvas size with the material's fine texture and the camera's grain.
+    """The set at the canvas's size, in the light and colours that a painter gave it.
+
+    Args:
+        painted: float32 sRGB 0..1 (h, w, 3), what was painted from ``start``.
+        start: The set at that size.
+        full: The set at the canvas's size; its light is changed in place.
+        share: Of the painter's change that is taken over, 0..1.
+
+    Returns:
+        Linear light, float32 (H, W, 3).
+    """
+    short = min(painted.shape[:2])
+    change = np.log(to_linear(painted) + np.float32(_DARK)) - np.log(
+        np.minimum(start.linear, 1.0) + np.float32(_DARK)
+    )
+    near = np.clip(cv2.GaussianBlur(change, (0, 0), _SMOOTH * short), -_MOST, _MOST)
+    if start.far.max() > 0:
+        behind = cv2.GaussianBlur(change, (0, 0), max(0.5, _SMOOTH_FAR * short))
+        behind = np.clip(behind, -_MOST_FAR, _MOST_FAR)
+        near += start.far[..., None] * (behind - near)
+    size = full.linear.shape[1], full.linear.shape[0]
+    large = cv2.resize(near * np.float32(share), size, interpolation=cv2.INTER_CUBIC)
+    out = full.linear
+    for rows, _ in strips(out.shape, 0):
+        out[rows] *= cv2.exp(large[rows])
+    return out
+
+
+def enlarged(plate: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """A plate that has all its own detail, at the canvas's size.
 
     Args:
         plate: float32 sRGB 0..1 (h, w, 3).
         size: (height, width) of the canvas.
-        tile: Of the material (see :attr:`.material.Sheet.grey`); None adds no texture.
-        strength: Factor on the texture.
-        grain: Noise of the photograph, 8-bit levels (see :func:`.grain.grain_of`).
-        seed: Of texture and grain.
 
     Returns:
-        float32 sRGB 0..1 (height, width, 3).
+        Linear light, float32 (height, width, 3).
     """
     big = cv2.resize(plate, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
-    big = np.asarray(big, dtype=np.float32)
+    return to_linear(np.clip(np.asarray(big, dtype=np.float32), 0.0, 1.0))
+
+
+def grained(picture: NDArray[np.float32], grain: float, seed: int) -> NDArray[np.float32]:
+    """A picture with the camera's grain, changed in place.
+
+    Args:
+        picture: float32 sRGB 0..1 (H, W, 3).
+        grain: Noise of the photograph, 8-bit levels (see :func:`.grain.grain_of`).
+        seed: Of the noise.
+    """
+    level = np.float32(min(0.8 * grain, _MOST_GRAIN) / 255)
+    if level == 0:
+        return picture
     rng = np.random.default_rng([seed, 0x7E])
-    relief = fine_relief(plate, tile, size, rng) * np.float32(strength)
-    noise = _grain(relief.shape[0], rng) * np.float32(min(0.8 * grain, _MOST_GRAIN) / 255)
-    columns = np.arange(size[1]) % relief.shape[1]
-    for rows, _ in strips(size, 0):
-        lines = np.arange(rows.start, rows.stop) % relief.shape[0]
-        block = big[rows]
-        block *= 1.0 + relief[lines][:, columns, None]
+    noise = cv2.GaussianBlur(
+        rng.standard_normal((_PERIOD, _PERIOD), dtype=np.float32),
+        (0, 0),
+        0.7,
+        borderType=cv2.BORDER_REFLECT,
+    )
+    noise *= level / max(1e-9, float(noise.std()))
+    columns = np.arange(picture.shape[1]) % _PERIOD
+    for rows, _ in strips(picture.shape, 0):
+        lines = np.arange(rows.start, rows.stop) % _PERIOD
+        block = picture[rows]
         block += noise[lines][:, columns, None]
         np.clip(block, 0.0, 1.0, out=block)
-    return big
-
-
-def _grain(period: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    noise = rng.standard_normal((period, period), dtype=np.float32)
-    soft = cv2.GaussianBlur(noise, (0, 0), 0.7, borderType=cv2.BORDER_REFLECT)
-    return np.asarray(soft / max(1e-9, float(soft.std())), dtype=np.float32)
+    return picture

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persona_img.errors import VerificationFailed
-from persona_img.imaging.light import ACROSS, to_linear, to_srgb
+from persona_img.imaging.light import to_linear, to_srgb
 from persona_img.imaging.matting import strips
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _BOUNCE = 0.5  # of a backdrop's cast comes back from it at full share
 _MOST_TINT = 0.20
+_FROM_UPPER_LEFT = (0.8, 0.6)
+"""Where the light came from in variants whose certificate does not say it."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,13 @@ class Relight:
         share: How much of it is applied, 0..1.
         tint: Factors of red, green and blue; their mean is 1.
         gradient: Relative change of brightness from the lit to the far side of the canvas.
+        across: Direction of that change, right and down.
     """
 
     share: float
     tint: tuple[float, float, float]
     gradient: float
+    across: tuple[float, float] = _FROM_UPPER_LEFT
 
     @classmethod
     def of(
@@ -62,7 +66,7 @@ class Relight:
         cast = 1.0 + _BOUNCE * (mean / max(float(mean.mean()), 1e-6) - 1.0)
         cast = np.clip(cast, 1.0 - _MOST_TINT, 1.0 + _MOST_TINT)
         red, green, blue = (round(float(v), 4) for v in cast / cast.mean())
-        return cls(round(share, 4), (red, green, blue), light.gradient)
+        return cls(round(share, 4), (red, green, blue), light.gradient, light.across)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Relight:
@@ -73,13 +77,15 @@ class Relight:
         """
         try:
             red, green, blue = (float(v) for v in values["tint"])
-            return cls(float(values["share"]), (red, green, blue), float(values["gradient"]))
+            right, down = (float(v) for v in values.get("across", _FROM_UPPER_LEFT))
+            share, gradient = float(values["share"]), float(values["gradient"])
+            return cls(share, (red, green, blue), gradient, (right, down))
         except (KeyError, TypeError, ValueError) as error:
             raise VerificationFailed(f"{values}: not a light on a product ({error})") from error
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self) | {"tint": list(self.tint)}
+        return asdict(self) | {"tint": list(self.tint), "across": list(self.across)}
 
     def on(self, picture: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
         """A photo-sized picture, uint8 sRGB (H, W, 3), as the light finds it on its canvas."""
@@ -88,7 +94,7 @@ class Relight:
         ys = (np.arange(picture.shape[0], dtype=np.float32) + frame.dy) / frame.height - 0.5
         tint = np.array(self.tint, dtype=np.float32)
         for rows, _ in strips(picture.shape, 0):
-            across = ACROSS[0] * xs[None, :] + ACROSS[1] * ys[rows, None]
+            across = self.across[0] * xs[None, :] + self.across[1] * ys[rows, None]
             field = (1.0 - np.float32(self.gradient) * across)[..., None] * tint
             factor = 1.0 + np.float32(self.share) * (field - 1.0)
             linear = to_linear(picture[rows].astype(np.float32) / 255.0)

@@ -7,27 +7,39 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from persona_img.domain.decision import uniform
 from persona_img.domain.digest import digest_of
 from persona_img.errors import InvalidInput, LowMaskConfidence, RenderRejected, UnknownStyle
 from persona_img.imaging.folder import VARIANT_KEY
+from persona_img.imaging.light import to_srgb
 from persona_img.imaging.matting import product_of
 from persona_img.imaging.photo import png_bytes
 from persona_img.masking.base import supplied
 from persona_img.masking.classic import ClassicMasker
 from persona_img.rendering.base import RenderSettings, Variant
 from persona_img.rendering.compose import Placed, compose
-from persona_img.rendering.enhance import enlarge
+from persona_img.rendering.enhance import completed, enlarged, grained
 from persona_img.rendering.proof.certificate import certify
-from persona_img.rendering.proof.gate import judge, picture_scores, plate_scores
+from persona_img.rendering.proof.gate import (
+    judge,
+    picture_scores,
+    plate_scores,
+    sharpness_scores,
+)
 from persona_img.rendering.proof.measure import Look, compare_product
 from persona_img.rendering.relight import Relight
 from persona_img.rendering.shot import Canvas, Clock, Shot
-from persona_img.rendering.sources.material import matched, sheet_of
+from persona_img.rendering.stands import Stands
 from persona_img.rendering.text_area import TextArea
-from persona_img.rendering.tone import FARTHEST_PULL, MOST_PULL, Lighting, light_of
+from persona_img.rendering.tone import FARTHEST_PULL, MOST_PULL, light_of, pulled
+from persona_img.scenery.build import SceneSet
+from persona_img.scenery.materials import materials_of
+from persona_img.scenery.plan import Plan
+from persona_img.scenery.scenes import PLAINEST, SCENES, fits, scene_of
+from persona_img.scenery.subject import Taken
 from persona_img.version import __version__
 
 if TYPE_CHECKING:
@@ -42,9 +54,11 @@ if TYPE_CHECKING:
     from persona_img.rendering.base import BackdropSource
     from persona_img.rendering.framing import Layout
     from persona_img.rendering.proof.adherence import StyleJudge
+    from persona_img.scenery.build import Layer
 
-_VERSION = "6"
+_VERSION = "7"
 """Raised whenever the same recipe would give other pixels."""
+_MOST_DRAWN = 8_000_000  # pixels: a larger canvas's set is drawn so large and enlarged
 
 
 class BackdropRenderer:
@@ -80,6 +94,7 @@ class BackdropRenderer:
         self.backdrops, self.fallback, self.judge = backdrops, fallback, judge
         self.settings = settings or RenderSettings()
         self.masker = masker or ClassicMasker()
+        self.materials = materials_of(self.settings.materials)
 
     def fingerprint(self) -> str:
         """Hex digest of sources, settings, judge and the version of the pixels' arithmetic."""
@@ -89,6 +104,7 @@ class BackdropRenderer:
             theirs.append(self.judge.fingerprint())
         if self.fallback is not None:
             theirs += [self.fallback.name, self.fallback.fingerprint()]
+        theirs.append(self.materials.fingerprint())
         return digest_of([mine, *theirs])
 
     def laid_out(self, layout: Layout) -> BackdropRenderer:
@@ -121,6 +137,7 @@ class BackdropRenderer:
             if style.is_original:
                 raise UnknownStyle("original is the photograph itself: nothing to render")
             light_of(style.values.get("light", "soft"))
+            scene_of(style.values.get("scene", PLAINEST))
         if not styles:
             return
         shot = self._shot(photo)
@@ -144,10 +161,18 @@ class BackdropRenderer:
                     f"({weakest}) is below {least:.2f}; supply a mask or another photo"
                 )
             product = product_of(photo, cut.alpha)
-        return Shot(photo, cut, product, clock.seconds["mask"], self.fingerprint())
+            stands = Stands.of(photo, cut.alpha)
+        return Shot(photo, cut, product, stands, clock.seconds["mask"], self.fingerprint())
 
     def _best_of(self, shot: Shot, style: Style, seed: int) -> Variant:
         """The best candidate that passes the gate, or what the fallback makes."""
+        scene, pose = style.values.get("scene", PLAINEST), shot.stands.pose
+        if not fits(scene, pose):
+            fitting = ", ".join(name for name in SCENES if fits(name, pose))
+            raise RenderRejected(
+                f"{shot.name} in {style}: wrong viewpoint: a {pose} product does not fit "
+                f"scene={scene}; choose from {fitting}, or tell its pose"
+            )
         clock = Clock({"mask": shot.seconds})
         passed: list[Variant] = []
         refused: list[str] = []
@@ -186,45 +211,49 @@ class BackdropRenderer:
         source: BackdropSource,
         clock: Clock,
     ) -> Variant:
-        asked, light = source.colour(style.values), light_of(style.values.get("light", "soft"))
-        drawn, canvas = _drawn(seed, attempt), self._canvas(shot, style, source)
-        lighting = canvas.lighting(light)
+        asked, drawn = source.colour(style.values), _drawn(seed, attempt)
+        canvas = self._canvas(shot, style, source)
+        placed, spot = canvas.placed, canvas.spot
+        own = source.material(style.values)
+        with clock("set"):
+            built = SceneSet(self._plan(canvas, style, asked, own, drawn))
+            start = built.draw(spot.height, spot.width)
+            expected = built.expected(spot.height, spot.width)
+            area = built.area(spot.height, spot.width)
         with clock("plate"):
-            rng = np.random.default_rng([drawn, 1])
-            sheet = sheet_of(source.material(style.values), canvas.size, rng)
-            start = None if sheet is None else sheet.lit(asked, lighting, rng)
-            plate = source.plates(canvas.product, canvas.mask, [style.values], [drawn], [start])[0]
+            begin = spot.around(start.srgb, canvas.size)
+            plate = source.plates(canvas.product, canvas.mask, [style.values], [drawn], [begin])[0]
         with clock("enlarge"):
-            whole = plate is start  # the sheet itself: it lacks nothing of its material
+            size = placed.frame.height, placed.frame.width
+            whole = plate is begin  # the set itself
+            small = spot.cut(plate)
             share, most = self.settings.colour_pull, MOST_PULL
             if "colour" in style.values:
                 share, most = 1.0, FARTHEST_PULL
-            plate = lighting.pulled(plate, asked, share, most)
-            strength, finished = self.settings.texture, plate
-            if sheet is not None and not whole:
-                finished = matched(plate, sheet, lighting.shading, lighting.area, strength)
-            large = enlarge(
-                canvas.spot.cut(finished),
-                (canvas.placed.frame.height, canvas.placed.frame.width),
-                tile=None if sheet is None else sheet.grey,
-                strength=strength,
-                grain=shot.grain,
-                seed=drawn,
-            )
+            if not whole:
+                small = pulled(small, expected, area, share, most)
+            large = self._large(built, small, start, size, whole=whole, own=own)
+            kept, product, relight = self._lit(shot, canvas, small, area, built)
+            large = built.mirrored(large, product, placed.alpha)
         with clock("compose"):
-            placed, kept, relight = self._lit(shot, canvas, plate, lighting)
-            pixels = compose(large, placed, light, self.settings.light_wrap)
+            placed = placed if relight is None else Placed.of(
+                placed.frame, kept, shot.cut.alpha, product
+            )
+            picture = grained(to_srgb(large), shot.grain, drawn)
+            contact = built.contact(placed.alpha) if not source.casts_shadows or whole else None
+            pixels = compose(picture, placed, contact, self.settings.light_wrap)
         with clock("gate"):
             frame, alpha = placed.frame, shot.cut.alpha
             look = Look(pixels, placed.alpha)
-            product = compare_product(pixels, kept, alpha, frame, look)
+            report = compare_product(pixels, kept, alpha, frame, look)
             scores = picture_scores(
-                look, placed, product, shot.cut.confidence, cut_out=shot.photo.cut_out
+                look, placed, report, shot.cut.confidence, built.plan, cut_out=shot.photo.cut_out
             )
             text = _text_area(pixels, self.settings.layout, frame)
             scores |= {} if text is None else {"text_contrast": text.contrast}
             known = source.training_pictures()
-            scores |= plate_scores(plate, asked, lighting, known)
+            scores |= plate_scores(small, start.srgb, expected, area, known)
+            scores |= sharpness_scores(pixels, placed.alpha, built)
             scores |= self._style_scores(pixels, placed.alpha, style, source)
             gate = judge(scores, self.settings.rules)
         with clock("encode"):
@@ -237,7 +266,7 @@ class BackdropRenderer:
                 shot.photo,
                 alpha,
                 frame,
-                product,
+                report,
                 recipe=recipe,
                 gate=scores,
                 relight=relight,
@@ -248,17 +277,56 @@ class BackdropRenderer:
     def _canvas(self, shot: Shot, style: Style, source: BackdropSource) -> Canvas:
         return shot.canvas(style.values.get("framing", "centred"), self.settings.layout, source)
 
+    def _plan(
+        self,
+        canvas: Canvas,
+        style: Style,
+        asked: tuple[float, float, float],
+        surface: str | None,
+        drawn: int,
+    ) -> Plan:
+        """The set that a style asks for. A brand's colour is shown as it is, in no photo's light."""
+        subject = canvas.subject
+        if "colour" in style.values:
+            subject = replace(subject, taken=Taken(side=subject.taken.side))
+        return Plan.of(subject, style.values, self.materials, asked, surface, drawn)
+
+    def _large(
+        self,
+        built: SceneSet,
+        small: NDArray[np.float32],
+        start: Layer,
+        size: tuple[int, int],
+        *,
+        whole: bool,
+        own: str | None,
+    ) -> NDArray[np.float32]:
+        """A plate at the canvas's size, linear light; of the largest canvases a part of it."""
+        if not whole and own is None:
+            return enlarged(small, size)
+        scale = min(1.0, (_MOST_DRAWN / (size[0] * size[1])) ** 0.5)
+        at = max(1, round(scale * size[0])), max(1, round(scale * size[1]))
+        full = built.draw(*at)
+        large = full.linear if whole else completed(small, start, full, self.settings.painted)
+        if at != size:
+            large = cv2.resize(large, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
+        return np.asarray(large, dtype=np.float32)
+
     def _lit(
-        self, shot: Shot, canvas: Canvas, plate: NDArray[np.float32], lighting: Lighting
-    ) -> tuple[Placed, NDArray[np.uint8], Relight | None]:
-        """The product on its canvas, the photo it is to equal, and the light put on both."""
+        self,
+        shot: Shot,
+        canvas: Canvas,
+        plate: NDArray[np.float32],
+        area: NDArray[np.float32],
+        built: SceneSet,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Relight | None]:
+        """The photo the product is to equal, the product on its canvas, and the light on both."""
         if self.settings.relight == 0.0:
-            return canvas.placed, shot.photo.pixels, None
+            return shot.photo.pixels, canvas.placed.product, None
         frame = canvas.placed.frame
-        relight = Relight.of(self.settings.relight, plate, lighting.area, lighting.light)
-        kept = relight.on(shot.photo.pixels, frame)
+        relight = Relight.of(self.settings.relight, plate, area, built.plan.light)
         product = relight.on(shot.product, frame)
-        return Placed.of(frame, kept, shot.cut.alpha, product), kept, relight
+        return relight.on(shot.photo.pixels, frame), product, relight
 
     def _style_scores(
         self,
@@ -291,6 +359,7 @@ class BackdropRenderer:
             "backdrops": source.name,
             "checkpoint": source.fingerprint(),
             "mask": shot.cut.source,
+            "stands": shot.stands.as_dict(),
             "version": __version__,
         }
 

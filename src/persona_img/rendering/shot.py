@@ -14,18 +14,18 @@ from persona_img.imaging.grain import grain_of
 from persona_img.rendering.compose import Placed
 from persona_img.rendering.enhance import Spot
 from persona_img.rendering.framing import frame_of
-from persona_img.rendering.tone import Lighting
+from persona_img.scenery.subject import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from persona_img.imaging.light import Light
     from persona_img.imaging.photo import Photo
     from persona_img.masking.base import ProductMask
     from persona_img.rendering.base import BackdropSource
     from persona_img.rendering.framing import Layout
+    from persona_img.rendering.stands import Stands
 
 _KEEP_ALL = 4_000_000  # pixels: up to here every canvas of a photo is kept for its other styles
 
@@ -39,17 +39,14 @@ class Canvas:
         spot: Where the canvas lies on the plate.
         product: uint8 (h, w, 3), the product on mid-grey at the plate's size.
         mask: float32 (h, w) in 0..1, its silhouette.
+        subject: The product as its set sees it.
     """
 
     placed: Placed
     spot: Spot
     product: NDArray[np.uint8]
     mask: NDArray[np.float32]
-    _lightings: dict[Light, Lighting] = field(default_factory=dict)
-
-    def lighting(self, light: Light) -> Lighting:
-        """That light on this canvas; every style that has it shares it."""
-        return self._lightings.setdefault(light, Lighting(self.mask, light))
+    subject: Subject
 
     @property
     def size(self) -> tuple[int, int]:
@@ -65,6 +62,7 @@ class Shot:
         photo: The photo.
         cut: Its mask.
         product: uint8 (H, W, 3), the product's own colours (:func:`.matting.product_of`).
+        stands: How it stands, how large it is, in what light it was taken.
         seconds: What the mask took.
         renderer: Fingerprint of what renders it.
     """
@@ -72,6 +70,7 @@ class Shot:
     photo: Photo
     cut: ProductMask
     product: NDArray[np.uint8]
+    stands: Stands
     seconds: float
     renderer: str
     _canvases: dict[tuple[str, tuple[int, int]], Canvas] = field(default_factory=dict)
@@ -96,7 +95,9 @@ class Shot:
             placed = Placed.of(frame, self.photo.pixels, self.cut.alpha, self.product)
             spot = Spot.of((frame.height, frame.width), size)
             mask = spot.shrink(placed.alpha, size).astype(np.float32) / 255.0
-            canvas = Canvas(placed, spot, spot.shrink(placed.on_grey(), size), mask)
+            known = self.stands
+            subject = Subject(placed.alpha, known.pose, known.cm, known.pitch, known.taken)
+            canvas = Canvas(placed, spot, spot.shrink(placed.on_grey(), size), mask, subject)
             self._canvases[framing, size] = canvas
         return self._canvases[framing, size]
 

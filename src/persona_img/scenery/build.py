@@ -128,6 +128,13 @@ class SceneSet:
             return contact_on(alpha, self.plan.light)
         return self._stage.contact(alpha)
 
+    def in_focus(self, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """Where the surface is as near as the product, bool (h, w), for a canvas of that size."""
+        if self._stage is None:
+            return np.full(size, self.plan.view is None)
+        near = self._stage.in_focus(*size)
+        return near & (_resized(self._small.surface, *size) > 0.9)
+
     def mirrored(
         self, linear: NDArray[np.float32], product: NDArray[np.uint8], alpha: NDArray[np.uint8]
     ) -> NDArray[np.float32]:

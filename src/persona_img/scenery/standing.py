@@ -109,6 +109,15 @@ class Stage:
         dark = contact(small.astype(np.float32) / 255, self.camera.scaled(*size), self.depth)
         return np.asarray(cv2.resize(dark, (width, height), interpolation=cv2.INTER_LINEAR))
 
+    def in_focus(self, height: int, width: int) -> NDArray[np.bool_]:
+        """Rows of the floor that are no further than the product, bool (h, w)."""
+        camera = self.camera.scaled(height, width)
+        blur = self.plan.scene.blur * min(height, width)
+        near = self._focus(camera, blur) < 0.6
+        rows = np.arange(height)
+        near &= (rows > camera.row_of(self.depth)) & (rows > camera.horizon)
+        return np.repeat(near[:, None], width, axis=1)
+
     # What is far behind, and what is near.
 
     def _far(self, camera: Camera, *, even: bool) -> _Piece:

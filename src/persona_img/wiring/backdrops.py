@@ -29,16 +29,10 @@ def _diffusion(settings: Settings) -> BackdropSource:
     )
 
 
-def _library(_: Settings) -> BackdropSource:
+def _library(settings: Settings) -> BackdropSource:
     from persona_img.rendering.sources.tiles import LibraryBackdrops
 
-    return LibraryBackdrops()
-
-
-def _gaussian(_: Settings) -> BackdropSource:
-    from persona_img.rendering.sources.tiles import GaussianBackdrops
-
-    return GaussianBackdrops()
+    return LibraryBackdrops(materials=settings.render.materials)
 
 
 def _plain(_: Settings) -> BackdropSource:
@@ -72,44 +66,35 @@ LEARNED: Mapping[str, Callable[[Settings], BackdropSource]] = {
     "diffusion": _diffusion,
     "pretrained": _pretrained,
 }
-"""``diffusion`` begins with a real tile; ``pretrained`` is any pipeline of diffusers. A tile of the
-library stands in where the gate refuses what they paint."""
+"""``diffusion`` begins with a set; ``pretrained`` is any pipeline of diffusers. The set itself stands
+in where the gate refuses what they paint."""
 WEIGHTLESS: Mapping[str, Callable[[Settings], BackdropSource]] = {
     "library": _library,
-    "gaussian": _gaussian,
     "plain": _plain,
 }
-"""``library`` lays real tiles, ``gaussian`` their noise; ``plain`` is an even studio sweep. Nothing
-stands in for these: a tile instead of what was refused would be another source's."""
+"""``library`` builds sets of real materials; ``plain`` builds them of even paper. Nothing stands in
+for these: a set instead of what was refused would be another source's."""
 BACKDROPS = {**LEARNED, **WEIGHTLESS}
-COMPARED = ("diffusion", "diffusion-over-gaussian", *WEIGHTLESS)
+COMPARED = ("diffusion", *WEIGHTLESS)
 """What ``eval-render`` measures where nobody names a source: all that come with the package."""
 
 
 def check_backdrops(name: str) -> None:
-    """Refuse a name, or one over another, that nobody has.
+    """Refuse a name that nobody has.
 
     Raises:
         InvalidInput: see above.
     """
-    for part in name.split("-over-", 1):
-        named(BACKDROPS, part, "render.backdrops")
+    named(BACKDROPS, name, "render.backdrops")
 
 
 def backdrops(settings: Settings) -> BackdropSource:
-    """The source of the settings, alone or over another that it begins with.
+    """The source of the settings.
 
     Raises:
         InvalidInput: no such source, or what it needs is missing.
     """
-    painter, _, ground = settings.render.backdrops.partition("-over-")
-    check_backdrops(settings.render.backdrops)
-    source = BACKDROPS[painter](settings)
-    if not ground:
-        return source
-    from persona_img.rendering.sources.tiles import Over
-
-    return Over(source, BACKDROPS[ground](settings))
+    return named(BACKDROPS, settings.render.backdrops, "render.backdrops")(settings)
 
 
 def renderer(settings: Settings) -> BackdropRenderer:
@@ -133,9 +118,10 @@ def renderer(settings: Settings) -> BackdropRenderer:
         layout=Layout(chosen.format, chosen.text),
         relight=chosen.relight,
         light_wrap=chosen.light_wrap,
+        materials=chosen.materials,
         rules=RULES if chosen.adapter is None else OWN_RULES,
     )
-    # No tile of ours stands in for a shop's own backdrop.
+    # No set of ours stands in for a shop's own backdrop.
     alone = chosen.backdrops in WEIGHTLESS or chosen.adapter is not None
     return BackdropRenderer(
         backdrops(settings),

@@ -21,8 +21,9 @@ from persona_img.rendering.proof.measure import (
     plate_noise,
     plate_spread,
     rim,
+    sharpness,
+    standing,
 )
-from persona_img.rendering.tone import open_area
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from persona_img.imaging.copies import CopyIndex
     from persona_img.rendering.compose import Placed
     from persona_img.rendering.proof.measure import Look, ProductReport
-    from persona_img.rendering.tone import Lighting
+    from persona_img.scenery.build import SceneSet
+    from persona_img.scenery.plan import Plan
 
 _SIDE = 288  # long side at which plates are judged: the checkpoint's own
 
@@ -77,10 +79,11 @@ RULES = (
     ),
     Rule("rim", "the old backdrop shows along the outline", most=0.10, optional=True),
     Rule("silhouette_growth", "the backdrop looks as if the product went on", most=0.005),
-    Rule("grounding", "the product floats: no shadow beside it", least=0.2),
+    Rule("grounding", "the product floats: no shadow beside it", least=0.2, optional=True),
     Rule("distinct", "the product cannot be told from the backdrop", least=4.5),
     Rule("plate_spread", "the backdrop is blank", least=0.5),
     Rule("plate_noise", "the backdrop is noise", most=2.0),
+    Rule("sharpness", "the backdrop is softer than the product", least=0.35, optional=True),
     Rule("plate_mottle", "the backdrop is blotched", most=2.5),
     Rule("colour_error", "the backdrop has not the colour asked for", most=6.0),
     Rule("adherence", "the picture does not show the style", least=0.1, optional=True),
@@ -121,36 +124,57 @@ def judge(scores: Mapping[str, float], rules: Sequence[Rule] = RULES) -> GateRep
 
 def plate_scores(
     plate: NDArray[np.float32],
-    asked: tuple[float, float, float],
-    lighting: Lighting,
+    start: NDArray[np.float32],
+    expected: NDArray[np.float32],
+    area: NDArray[np.float32],
     training: CopyIndex | None,
 ) -> dict[str, float]:
-    """Scores of a backdrop alone.
+    """Scores of a backdrop alone; of noise and blotches what the painter added to its set counts.
 
     Args:
-        plate: float32 sRGB 0..1 (h, w, 3) at the source's size; judged at 288 px at most.
-        asked: Lab the style asks of the evenly lit backdrop.
-        lighting: Of the style, at the source's size.
+        plate: float32 sRGB 0..1 (h, w, 3); judged at 288 px at most.
+        start: The set, of the same shape.
+        expected: Mean Lab (3,) that its open area should have.
+        area: float32 (h, w), above 0 where it is open.
         training: Pictures the source learned from.
     """
-    expected, area = lighting.expected(asked), lighting.area
     scale = _SIDE / max(area.shape)
     if scale < 1:
         size = (max(1, round(scale * area.shape[1])), max(1, round(scale * area.shape[0])))
-        plate, mask = (
+        plate, start = (
             np.asarray(cv2.resize(x, size, interpolation=cv2.INTER_AREA), np.float32)
-            for x in (plate, lighting.mask)
+            for x in (plate, start)
         )
-        area = open_area(mask, lighting.light)
+        area = np.asarray(cv2.resize(area, size, interpolation=cv2.INTER_NEAREST), np.float32)
     error = np.linalg.norm(mean_lab(plate, area) - expected)
-    as_bytes, lab = np.round(plate * 255).astype(np.uint8), to_lab(plate)
+    as_bytes, lab, was = np.round(plate * 255).astype(np.uint8), to_lab(plate), to_lab(start)
     return {
         "plate_spread": plate_spread(lab),
-        "plate_noise": plate_noise(lab),
-        "plate_mottle": plate_mottle(lab, area),
+        "plate_noise": max(0.0, plate_noise(lab) - plate_noise(was)),
+        "plate_mottle": _more(plate_mottle(lab, area), plate_mottle(was, area)),
         "colour_error": float(error),
         "copy": training.nearest(as_bytes)[0] if training is not None else 0.0,
     }
+
+
+def sharpness_scores(
+    pixels: NDArray[np.uint8], alpha: NDArray[np.uint8], built: SceneSet
+) -> dict[str, float]:
+    """How fine the surface is beside the product, at full size; nothing where it is even paper.
+
+    Args:
+        pixels: uint8 sRGB (H, W, 3), the finished picture.
+        alpha: uint8 (H, W), the product on it.
+        built: The set that is shown.
+    """
+    if built.plan.surface is None or built.plan.far_only:
+        return {}
+    found = sharpness(pixels, alpha, built.in_focus(alpha.shape))
+    return {} if np.isnan(found) else {"sharpness": found}
+
+
+def _more(now: float, before: float) -> float:
+    return max(0.0, now - before) if now == now else now
 
 
 def picture_scores(
@@ -158,6 +182,7 @@ def picture_scores(
     placed: Placed,
     product: ProductReport,
     confidence: float,
+    plan: Plan,
     *,
     cut_out: bool = False,
 ) -> dict[str, float]:
@@ -168,9 +193,12 @@ def picture_scores(
         placed: The product on the same canvas.
         product: What was measured on the variant.
         confidence: Of the mask, 0..1.
+        plan: What its set was built from.
         cut_out: Whether the photograph came without a backdrop, of which nothing can be left.
     """
     left = {} if cut_out else {"rim": rim(look, placed.look)}
+    if not plan.far_only:
+        left["grounding"] = grounding(look) if plan.flat else standing(look)
     return {
         "mask_confidence": confidence,
         "core_changed": float(product.changed),
@@ -178,6 +206,5 @@ def picture_scores(
         "product_share": float((placed.alpha >= 128).mean()),
         **left,
         "silhouette_growth": product.growth,
-        "grounding": grounding(look),
         "distinct": distinct(look),
     }

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _SIDE = 400  # long side at which outlines are judged
 _DEEPEST_SHADE = 0.25
 _BRIGHTEST = 1.2
+_BLOCK, _LEAST_BLOCKS = 32, 4  # pixels, and how many of them tell something
+_CALM = 0.6  # 8-bit levels: less contrast is the camera's grain
 
 
 class Look:
@@ -181,6 +183,78 @@ def grounding(look: Look) -> float:
     backdrop = _local_mean(linear, far, 6 * reach)
     light = grey_of(linear)[beside] / np.maximum(grey_of(backdrop)[beside], 1e-4)
     return float(1.0 - np.quantile(light, 1 / 6))
+
+
+def standing(look: Look) -> float:
+    """Share of light that is missing under a product that stands: its contact. About 0, it floats.
+
+    Measured at 400 px in a thin band below the lowest pixels of the product, against the same rows
+    further to both sides.
+
+    Returns:
+        Median share over the darkest half of the band, at most 1; NaN where the picture ends there.
+    """
+    mask, light = look.mask, grey_of(look.linear)
+    touched = mask > 0.5
+    if not touched.any():
+        return float("nan")
+    rows = np.flatnonzero(touched.any(axis=1))
+    columns = np.flatnonzero(touched.any(axis=0))
+    reach = max(2, round(0.02 * min(mask.shape)))
+    base = rows[-1] + 1
+    lowest = mask.shape[0] - 1 - np.argmax(touched[::-1], axis=0)
+    near = [c for c in columns if base - lowest[c] <= 2 * reach]
+    band = [light[lowest[c] + 1 : lowest[c] + 1 + reach, c] for c in near if lowest[c] + 1 < len(light)]
+    if not band or base + 1 >= mask.shape[0]:
+        return float("nan")
+    under = np.array([part.min() for part in band if part.size])
+    beside = np.r_[0 : max(0, columns[0] - reach), columns[-1] + reach : mask.shape[1]]
+    level = light[base - 1 : base + reach]
+    open_ = level[:, beside] if beside.size else level
+    dark = np.sort(under)[: max(1, under.size // 2)]
+    return float(1.0 - np.median(dark) / max(1e-4, float(np.median(open_))))
+
+
+def sharpness(
+    picture: NDArray[np.uint8], alpha: NDArray[np.uint8], focus: NDArray[np.bool_]
+) -> float:
+    """How fine the backdrop's detail is beside the product's, at full size.
+
+    Of blocks of 32 pixels, the contrast of the finest octave against that of the next: about 0.1
+    where a small picture was stretched, 0.4 and more where every pixel was seen. The backdrop's
+    median is divided by the product's.
+
+    Args:
+        picture: uint8 sRGB (H, W, 3).
+        alpha: uint8 (H, W), the product.
+        focus: bool (H, W), where the backdrop is in focus.
+
+    Returns:
+        Ratio, 0 or more; NaN where either has too little contrast, or too few blocks, to tell.
+    """
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    one, two = cv2.GaussianBlur(grey, (0, 0), 0.8), cv2.GaussianBlur(grey, (0, 0), 1.6)
+    four = cv2.GaussianBlur(grey, (0, 0), 3.2)
+    finest, next_ = np.square(grey - one), np.square(two - four)
+    mine = _fineness(finest, next_, alpha == 255)
+    kernel = np.ones((9, 9), np.uint8)
+    clear = cv2.dilate((alpha > 0).astype(np.uint8), kernel) == 0
+    theirs = _fineness(finest, next_, clear & focus)
+    return theirs / mine if mine > 0 else float("nan")
+
+
+def _fineness(
+    finest: NDArray[np.float32], next_: NDArray[np.float32], where: NDArray[np.bool_]
+) -> float:
+    """Median, over the livelier half of whole blocks, of one octave's contrast by the next's."""
+    size = max(1, where.shape[1] // _BLOCK), max(1, where.shape[0] // _BLOCK)
+    whole = cv2.resize(where.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.999
+    first = np.sqrt(cv2.resize(finest, size, interpolation=cv2.INTER_AREA)[whole])
+    second = np.sqrt(cv2.resize(next_, size, interpolation=cv2.INTER_AREA)[whole])
+    lively = second > max(_CALM, float(np.median(second)) if second.size else np.inf)
+    if lively.sum() < _LEAST_BLOCKS:
+        return float("nan")
+    return float(np.median(first[lively] / second[lively]))
 
 
 def distinct(look: Look) -> float:

@@ -54,6 +54,7 @@ class DiffusionBackdrops:
 
     name = "diffusion"
     shows: tuple[str, ...] = ("surface", "palette", "light")
+    casts_shadows = False
 
     def __init__(
         self,

@@ -9,14 +9,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from persona_img.domain.digest import digest_of
 from persona_img.errors import UnknownStyle
-from persona_img.imaging.colour import from_lab, lab_of
-from persona_img.imaging.light import LIGHTS, apply_light, illumination
-from persona_img.rendering.tone import light_of
+from persona_img.imaging.colour import lab_of
+from persona_img.imaging.light import LIGHTS
+from persona_img.scenery.build import SceneSet
+from persona_img.scenery.materials import materials_of
+from persona_img.scenery.plan import Plan
+from persona_img.scenery.subject import USUAL_CM, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,15 +29,6 @@ if TYPE_CHECKING:
 
 PAPER = (95.0, 0.0, 1.0)
 """Lab of the paper where a style names no surface."""
-TONES: Mapping[str, tuple[float, float, float]] = {
-    "light-wood": (76.0, 5.0, 17.0),
-    "dark-wood": (38.0, 6.0, 11.0),
-    "marble": (90.0, 0.0, 1.0),
-    "linen": (82.0, 0.5, 5.0),
-    "concrete": (64.0, 0.0, 1.0),
-    "plaster": (87.0, 0.5, 3.0),
-}
-"""Lab of the paper that stands in for a surface."""
 PALETTES: Mapping[str, tuple[float, float]] = {
     "neutral": (0.0, 0.0),
     "warm": (4.0, 9.0),
@@ -46,7 +39,6 @@ PALETTES: Mapping[str, tuple[float, float]] = {
 """(a*, b*) that a palette adds."""
 
 _SIDE = 512
-_FIBRE = 0.35  # L*: paper is never quite even
 
 
 class PlainBackdrops:
@@ -58,6 +50,7 @@ class PlainBackdrops:
 
     name = "plain"
     shows: tuple[str, ...] = ("palette", "light")
+    casts_shadows = False
 
     def __init__(self, side: int = _SIDE) -> None:
         self.side = side
@@ -65,7 +58,7 @@ class PlainBackdrops:
     def fingerprint(self) -> str:
         """Hex digest of colours, lights and size."""
         lights = {name: asdict(light) for name, light in LIGHTS.items()}
-        return digest_of(["plain-1", self.side, dict(TONES), dict(PALETTES), PAPER, _FIBRE, lights])
+        return digest_of(["plain-2", self.side, dict(PALETTES), PAPER, lights])
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """The canvas's own shape, its long side at most ``side``."""
@@ -73,19 +66,17 @@ class PlainBackdrops:
         return max(1, round(scale * height)), max(1, round(scale * width))
 
     def colour(self, style: Mapping[str, str]) -> tuple[float, float, float]:
-        """Lab of the paper: the style's colour, or its palette's.
+        """Lab of the paper: the style's colour, or its surface's in its palette.
 
         Raises:
             UnknownStyle: a surface or palette it has no paper for.
         """
         surface, palette = style.get("surface"), style.get("palette", "neutral")
-        if surface is not None and surface not in TONES:
-            raise UnknownStyle(f"surface={surface}: the sweep has paper for {', '.join(TONES)}")
+        lightness, a, b = PAPER if surface is None else materials_of(None).surface(surface).lab
         if "colour" in style:
             return lab_of(style["colour"])
         if palette not in PALETTES:
             raise UnknownStyle(f"palette={palette}: choose from {', '.join(PALETTES)}")
-        lightness, a, b = PAPER if surface is None else TONES[surface]
         da, db = PALETTES[palette]
         return lightness, a + da, b + db
 
@@ -101,21 +92,22 @@ class PlainBackdrops:
         seeds: Sequence[int],
         starts: Sequence[NDArray[np.float32] | None] | None = None,
     ) -> list[NDArray[np.float32]]:
-        """Lit paper; neither the product's colours nor a start matter to it."""
-        return [self._plate(mask, style, seed) for style, seed in zip(styles, seeds, strict=True)]
+        """The start where there is one, which is a set of paper; otherwise a sheet that lies."""
+        begin = starts or [None] * len(styles)
+        return [
+            self._flat(mask, style, seed) if start is None else start
+            for style, seed, start in zip(styles, seeds, begin, strict=True)
+        ]
 
     def training_pictures(self) -> CopyIndex | None:
         """None: it learned from nothing."""
         return None
 
-    def _plate(
+    def _flat(
         self, mask: NDArray[np.float32], style: Mapping[str, str], seed: int
     ) -> NDArray[np.float32]:
-        light = light_of(style.get("light", "soft"))
-        rng = np.random.default_rng(seed)
-        sheet = np.empty((*mask.shape, 3), dtype=np.float32)
-        sheet[:] = self.colour(style)
-        fibre = rng.standard_normal(mask.shape, dtype=np.float32)
-        fibre = cv2.GaussianBlur(fibre, (0, 0), 1.2)
-        sheet[..., 0] += _FIBRE * fibre / max(1e-6, float(fibre.std()))
-        return apply_light(from_lab(sheet), illumination(mask, light))
+        alpha = np.round(mask * 255).astype(np.uint8)
+        subject = Subject(alpha, "lying", USUAL_CM["lying"])
+        lying = {name: value for name, value in style.items() if name != "scene"}
+        plan = Plan.of(subject, lying, materials_of(None), self.colour(style), None, seed)
+        return SceneSet(plan).draw(*mask.shape).srgb

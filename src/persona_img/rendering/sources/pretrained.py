@@ -68,6 +68,7 @@ class PretrainedBackdrops:
 
     name = "pretrained"
     shows: tuple[str, ...] = ("surface", "palette", "light")
+    casts_shadows = False
 
     def __init__(
         self,

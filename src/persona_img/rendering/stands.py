@@ -1,0 +1,58 @@
+"""How a photographed product stands, how large it is, and in what light it was taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from persona_img.scenery.subject import USUAL_CM, Taken
+from persona_img.scenery.taken import taken_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from persona_img.imaging.photo import Photo
+
+_USUAL_PITCH = 12.0  # degrees
+
+
+@dataclass(frozen=True)
+class Stands:
+    """What a scene has to know of a product.
+
+    Attributes:
+        pose: One of ``scenery.scenes.POSES``.
+        cm: Its longest side, centimetres.
+        pitch: Degrees by which the camera looked down on it.
+        taken: In what light.
+    """
+
+    pose: str
+    cm: float
+    pitch: float
+    taken: Taken
+
+    @classmethod
+    def of(cls, photo: Photo, alpha: NDArray[np.uint8]) -> Stands:
+        """What the merchant told, and what can be seen where nothing was told.
+
+        Args:
+            photo: The photo.
+            alpha: uint8 (H, W), its product.
+        """
+        pose = photo.about.pose or "lying"
+        cm = photo.about.size_cm or USUAL_CM[pose]
+        taken = taken_of(photo.pixels, alpha, cut_out=photo.cut_out)
+        return cls(pose, float(cm), _USUAL_PITCH, taken)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What of it decides pixels, for a recipe."""
+        return {
+            "pose": self.pose,
+            "cm": round(self.cm, 2),
+            "pitch": round(self.pitch, 1),
+            "side": self.taken.side,
+            "exposure": self.taken.exposure,
+            "cast": list(self.taken.cast),
+        }
