@@ -1,8 +1,8 @@
 """From a painted plate of 256 px to a canvas of any size, without looking soft.
 
-A painter knows nothing finer than its own pixels, and need not: the set it began with can be drawn at
-any size. What it painted otherwise, light, colour, shadow and what is out of focus, is smooth; that is
-put on the set, whose high frequencies are the materials' own.
+A painter knows nothing finer than its own pixels, and need not: the set it began with can be drawn
+at any size. What it painted otherwise, light, colour, shadow and what is out of focus, is smooth;
+that is put on the set, whose high frequencies are the materials' own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from persona_img.imaging.matting import strips
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from persona_img.scenery.build import Layer
+    from persona_img.scenery.layer import Layer
 
 _MOST_GRAIN = 2.5  # 8-bit levels
 _DARK = 0.015  # linear: below it a relative change is noise
@@ -60,9 +60,7 @@ class Spot:
         small = cv2.resize(picture, (self.width, self.height), interpolation=cv2.INTER_AREA)
         return np.asarray(self._padded(small, plate), dtype=np.uint8)
 
-    def around(
-        self, picture: NDArray[np.float32], plate: tuple[int, int]
-    ) -> NDArray[np.float32]:
+    def around(self, picture: NDArray[np.float32], plate: tuple[int, int]) -> NDArray[np.float32]:
         """A picture of the spot's size on the plate, its border pixels continued outwards."""
         return np.asarray(self._padded(picture, plate), dtype=np.float32)
 

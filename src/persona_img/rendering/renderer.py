@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from persona_img.rendering.base import BackdropSource
     from persona_img.rendering.framing import Layout
     from persona_img.rendering.proof.adherence import StyleJudge
-    from persona_img.scenery.build import Layer
+    from persona_img.scenery.layer import Layer
 
 _VERSION = "7"
 """Raised whenever the same recipe would give other pixels."""
@@ -218,7 +218,6 @@ class BackdropRenderer:
         with clock("set"):
             built = SceneSet(self._plan(canvas, style, asked, own, drawn))
             start = built.draw(spot.height, spot.width)
-            expected = built.expected(spot.height, spot.width)
             area = built.area(spot.height, spot.width)
         with clock("plate"):
             begin = spot.around(start.srgb, canvas.size)
@@ -231,13 +230,15 @@ class BackdropRenderer:
             if "colour" in style.values:
                 share, most = 1.0, FARTHEST_PULL
             if not whole:
-                small = pulled(small, expected, area, share, most)
+                small = pulled(small, built.expected, area, share, most)
             large = self._large(built, small, start, size, whole=whole, own=own)
             kept, product, relight = self._lit(shot, canvas, small, area, built)
             large = built.mirrored(large, product, placed.alpha)
         with clock("compose"):
-            placed = placed if relight is None else Placed.of(
-                placed.frame, kept, shot.cut.alpha, product
+            placed = (
+                placed
+                if relight is None
+                else Placed.of(placed.frame, kept, shot.cut.alpha, product)
             )
             picture = grained(to_srgb(large), shot.grain, drawn)
             contact = built.contact(placed.alpha) if not source.casts_shadows or whole else None
@@ -247,17 +248,23 @@ class BackdropRenderer:
             look = Look(pixels, placed.alpha)
             report = compare_product(pixels, kept, alpha, frame, look)
             scores = picture_scores(
-                look, placed, report, shot.cut.confidence, built.plan, cut_out=shot.photo.cut_out
+                look,
+                placed,
+                report,
+                shot.cut.confidence,
+                built.plan.rests,
+                cut_out=shot.photo.cut_out,
             )
             text = _text_area(pixels, self.settings.layout, frame)
             scores |= {} if text is None else {"text_contrast": text.contrast}
             known = source.training_pictures()
-            scores |= plate_scores(small, start.srgb, expected, area, known)
+            scores |= plate_scores(small, start.srgb, built.expected, area, known)
             scores |= sharpness_scores(pixels, placed.alpha, built)
             scores |= self._style_scores(pixels, placed.alpha, style, source)
             gate = judge(scores, self.settings.rules)
         with clock("encode"):
             recipe = self._recipe(shot, style, seed, attempt, source)
+            recipe["rests"] = built.plan.rests
             if relight is not None:
                 recipe["relight"] = relight.as_dict()
             png = png_bytes(pixels, {VARIANT_KEY: json.dumps(recipe, sort_keys=True)})
@@ -285,7 +292,7 @@ class BackdropRenderer:
         surface: str | None,
         drawn: int,
     ) -> Plan:
-        """The set that a style asks for. A brand's colour is shown as it is, in no photo's light."""
+        """The set a style asks for. A brand's colour is shown as it is, in no photo's light."""
         subject = canvas.subject
         if "colour" in style.values:
             subject = replace(subject, taken=Taken(side=subject.taken.side))

@@ -46,7 +46,7 @@ def pulled(
 
     Args:
         plate: float32 sRGB 0..1 (h, w, 3).
-        expected: Mean Lab (3,) that its open area should have; see :meth:`.build.SceneSet.expected`.
+        expected: Mean Lab (3,) that its open area should have; see ``SceneSet.expected``.
         area: float32 (h, w), above 0 where it is measured.
         share: 0..1.
         most: Largest shift of L*, a* and b*, (3,).

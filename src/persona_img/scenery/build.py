@@ -6,7 +6,6 @@ Light and shadow are smooth, so they are worked out small and shared by every si
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,8 @@ import cv2
 import numpy as np
 
 from persona_img.imaging.colour import mean_lab
-from persona_img.imaging.light import contact_on, illumination, to_srgb
+from persona_img.imaging.light import contact_on, illumination
+from persona_img.scenery.layer import Layer, paper
 from persona_img.scenery.seasons import far_lights, props_shadow
 from persona_img.scenery.standing import Stage, reflection
 from persona_img.scenery.views import view_of
@@ -27,27 +27,6 @@ if TYPE_CHECKING:
 _LIGHT_SIDE = 400  # long side, pixels, at which light is worked out
 _NEAR = 0.06  # of the short side: this close to the product its shadow and colour reach
 _LEAST_AREA = 0.02
-_FIBRE = 0.006  # relative: paper is never quite even
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """What is drawn of a set.
-
-    Attributes:
-        linear: Linear light, float32 (h, w, 3), from 0; the brightest may be above 1.
-        surface: Where the style's own surface is seen, float32 (h, w) in 0..1.
-        far: Where what is far behind is seen, float32 (h, w) in 0..1.
-    """
-
-    linear: NDArray[np.float32]
-    surface: NDArray[np.float32]
-    far: NDArray[np.float32]
-
-    @property
-    def srgb(self) -> NDArray[np.float32]:
-        """As a picture, float32 0..1 (h, w, 3)."""
-        return to_srgb(self.linear)
 
 
 class SceneSet:
@@ -96,25 +75,32 @@ class SceneSet:
         Where the product leaves no such place, all of the surface that it leaves; where there is
         no surface, everything outside the product.
         """
-        mask = self._mask(height, width)
-        reach = max(1, round(_NEAR * min(height, width)))
+        whole = _resized(self._open, height, width) > 0.99
+        return np.asarray(whole, dtype=np.float32)
+
+    @cached_property
+    def expected(self) -> NDArray[np.float32]:
+        """Mean Lab (3,) of the open area were every material even: the colour in this light."""
+        return mean_lab(self._small.srgb, self._open)
+
+    @cached_property
+    def _open(self) -> NDArray[np.float32]:
+        size = self._small_size
+        mask = self._mask(*size)
+        reach = max(1, round(_NEAR * min(size)))
         near = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
-        surface = _resized(self._small.surface, height, width) > 0.9
+        surface = self._small.surface > 0.9
+        outside = mask < 0.05
         if not surface.any():
-            return np.asarray(mask < 0.05, dtype=np.float32)
-        light = _resized(self._small.linear.mean(axis=2), height, width)
-        open_ = surface & (near < 0.05)
-        usual = float(np.median(light[open_])) if open_.any() else 0.0
-        free = open_ & (light > 0.86 * usual)
+            return np.asarray(outside, dtype=np.float32)
+        light = self._small.linear.mean(axis=2)
+        clear = surface & (near < 0.05)
+        usual = float(np.median(light[clear])) if clear.any() else 0.0
+        free = clear & (light > 0.86 * usual)
         if free.mean() >= _LEAST_AREA:
             return np.asarray(free, dtype=np.float32)
-        rest = surface & (mask < 0.05)
-        return np.asarray(rest if rest.any() else mask < 0.05, dtype=np.float32)
-
-    def expected(self, height: int, width: int) -> NDArray[np.float32]:
-        """Mean Lab (3,) of the open area were every material even: what light makes of the colour."""
-        even = self.draw(height, width, even=True)
-        return mean_lab(even.srgb, self.area(height, width))
+        rest = surface & outside
+        return np.asarray(rest if rest.any() else outside, dtype=np.float32)
 
     def contact(self, alpha: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The dark where product and surface touch: factor on linear light, (H, W), 0..1.
@@ -152,12 +138,9 @@ class SceneSet:
             return Layer(far, 0 * whole, whole)
         scale = height / plan.subject.alpha.shape[0]
         per_cm = plan.subject.per_cm * scale
-        laid = None if even else plan.ground(per_cm, max(height, width) / per_cm)
+        laid = None if even else plan.ground()
         if laid is None:
-            albedo = np.empty((height, width, 3), dtype=np.float32)
-            albedo[:] = linear_of(plan.colour)
-            if not even:
-                albedo *= 1.0 + fibre(height, width, plan.chance(4))[..., None]
+            albedo = paper(height, width, plan.colour, None if even else plan.chance(4))
         else:
             rng = plan.chance(2)
             albedo = laid.flat((height, width), per_cm, (float(rng.random()), float(rng.random())))
@@ -184,8 +167,7 @@ class SceneSet:
     def _illumination(self) -> NDArray[np.float32]:
         light = self.plan.light
         # Where the panes of a window fall is chance; how long a shadow is, is not.
-        exact = illumination(self._mask(*self._small_size), light, panes=self.plan.chance(6))
-        return exact
+        return illumination(self._mask(*self._small_size), light, panes=self.plan.chance(6))
 
     @cached_property
     def _props(self) -> NDArray[np.float32]:
@@ -195,25 +177,11 @@ class SceneSet:
         return props_shadow(season, self._small_size, self.plan.chance(8))
 
 
-def linear_of(lab: tuple[float, float, float]) -> NDArray[np.float32]:
-    """Linear light of a Lab colour, float32 (3,)."""
-    one = np.array([[lab]], dtype=np.float32)
-    return np.clip(np.asarray(cv2.cvtColor(one, cv2.COLOR_LAB2LRGB))[0, 0], 0, 1)
-
-
-def fibre(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Relative relief of even paper, float32 (h, w)."""
-    noise = cv2.GaussianBlur(rng.standard_normal((256, 256), dtype=np.float32), (0, 0), 1.0)
-    noise *= np.float32(_FIBRE / max(1e-6, float(noise.std())))
-    return np.asarray(noise[np.arange(height) % 256][:, np.arange(width) % 256])
-
-
-
-
 def _enlarged(small: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
     if small.shape[:2] == (height, width):
         return small
-    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC))
+    large = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(large, dtype=np.float32)
 
 
 def _resized(small: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:

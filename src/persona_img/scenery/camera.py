@@ -77,7 +77,8 @@ class Camera:
         across = (np.arange(self.width, dtype=np.float32) - self.x) / self.focal
         down = (np.arange(self.height, dtype=np.float32) - self.y) / self.focal
         right, fall = np.meshgrid(across, down)
-        return right, -sine - fall * cosine, cosine - fall * sine
+        up, on = -sine - fall * cosine, cosine - fall * sine
+        return right.astype(np.float32), up.astype(np.float32), on.astype(np.float32)
 
     @property
     def place(self) -> tuple[float, float]:
@@ -85,20 +86,23 @@ class Camera:
         sine, cosine = self._turn
         return self.away * sine, -self.away * cosine
 
-    def floor(self, level: float = 0.0) -> tuple[NDArray[np.float32], ...]:
+    def floor(
+        self, level: float = 0.0
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
         """Where rays meet the floor at height ``level``: x, z and whether they do, (h, w) each."""
         right, up, on = self.rays
         high, back = self.place
         seen = up < -_LEAST_SLOPE
         time = (level - high) / np.minimum(up, -_LEAST_SLOPE)
-        return time * right, back + time * on, seen
+        across, along = time * right, back + time * on
+        return across.astype(np.float32), along.astype(np.float32), seen
 
     def wall(self, depth: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Where rays meet the wall at z = ``depth``: x and y, (h, w) each."""
         right, up, on = self.rays
         high, back = self.place
         time = (depth - back) / on
-        return time * right, high + time * up
+        return (time * right).astype(np.float32), (high + time * up).astype(np.float32)
 
     def pixel(
         self, x: NDArray[np.float32], y: NDArray[np.float32]
@@ -106,12 +110,17 @@ class Camera:
         """Column and row of points of the product's own plane."""
         sine, cosine = self._turn
         scale = self.focal / (self.away - y * sine)
-        return self.x + x * scale, self.y - y * cosine * scale
+        columns, rows = self.x + x * scale, self.y - y * cosine * scale
+        return columns.astype(np.float32), rows.astype(np.float32)
 
     def scaled(self, height: int, width: int) -> Camera:
         """The same view at another size of the same shape."""
         scale = height / self.height
         return Camera(
-            height, width, self.x * width / self.width, self.y * scale, self.per_cm * scale,
+            height,
+            width,
+            self.x * width / self.width,
+            self.y * scale,
+            self.per_cm * scale,
             self.pitch,
         )

@@ -1,8 +1,8 @@
-"""A material laid on a plane: in its colour, in raking light, at true scale, without a visible repeat.
+"""A material laid on a plane: in its colour and light, at true scale, without a visible repeat.
 
 References:
-    Efros and Freeman 2001, "Image Quilting for Texture Synthesis and Transfer", SIGGRAPH: pieces of a
-    tile, each joined to its neighbours along the cheapest cut.
+    Efros and Freeman 2001, "Image Quilting for Texture Synthesis and Transfer", SIGGRAPH: pieces
+    of a tile, each joined to its neighbours along the cheapest cut.
     Williams 1983, "Pyramidal Parametrics", SIGGRAPH: planes that recede are read from a pyramid.
 """
 
@@ -32,6 +32,7 @@ _MOST_RELIEF = 0.55
 _TRIALS = 8  # pieces tried for each place of a quilt
 _MOST_PIECES = 4  # tiles that a quilt is wide
 _MOST_HALVINGS = 4
+_QUILTS = 4  # of one tile that are kept apart: more would only cost time
 _PIECE, _OVERLAP = 0.5, 0.14  # of the tile's side
 _TAPS = 6  # readings along a receding plane for each pixel, at most
 _DETAIL = 0.55  # of the finest contrast, where a tile is stretched
@@ -54,7 +55,7 @@ class Laid:
     @property
     def per_cm(self) -> float:
         """Pixels a centimetre."""
-        return self.levels[0].shape[0] / self.cm
+        return float(self.levels[0].shape[0] / self.cm)
 
     def flat(
         self, size: tuple[int, int], per_cm: float, at: tuple[float, float]
@@ -196,8 +197,8 @@ def _baked(
     if quarter:
         linear = np.ascontiguousarray(np.rot90(linear))
     if pieces > 1:
-        side = pieces * linear.shape[0]
-        linear = quilted(linear, (side, side), np.random.default_rng([seed, pieces]))
+        places = _sewn(folder / tile.file, quarter, halvings, pieces, seed % _QUILTS)
+        linear = linear.reshape(-1, 3)[places]
     levels = [linear]
     while levels[-1].shape[0] > 8:
         half = levels[-1].shape[0] // 2
@@ -206,6 +207,16 @@ def _baked(
     relative = grey / np.maximum(cv2.GaussianBlur(grey, (0, 0), 3.0), 0.02)
     detail = np.log(np.maximum(relative, 0.2)).astype(np.float32)
     return tuple(levels), np.clip(detail - detail.mean(), -0.5, 0.5)
+
+
+@lru_cache(maxsize=8)
+def _sewn(path: Path, quarter: bool, halvings: int, pieces: int, seed: int) -> NDArray[np.int32]:
+    """A quilt of a tile; whatever its colour and light, it is sewn the same way."""
+    grey = _lab(path, halvings)[..., 0]
+    if quarter:
+        grey = np.rot90(grey)
+    side = pieces * grey.shape[0]
+    return _quilt(np.ascontiguousarray(grey), (side, side), np.random.default_rng([seed, pieces]))
 
 
 @lru_cache(maxsize=8)
@@ -245,15 +256,22 @@ def quilted(
         rng: Of where the pieces are taken.
 
     Returns:
-        (height, width, 3) of the tile's dtype.
+        (height, width, 3) of the tile's dtype; every pixel is one of the tile's.
     """
+    grey = tile.astype(np.float32).mean(axis=2)
+    return np.asarray(tile.reshape(-1, 3)[_quilt(grey, size, rng)])
+
+
+def _quilt(
+    tile: NDArray[np.float32], size: tuple[int, int], rng: np.random.Generator
+) -> NDArray[np.int32]:
+    """Which pixel of a tile (t, t), counted by rows, lies where; int32 (height, width)."""
     side = tile.shape[0]
     piece, lap = max(16, round(_PIECE * side)), max(4, round(_OVERLAP * side))
     step = piece - lap
-    out = np.zeros((*size, 3), dtype=tile.dtype)
-    around = np.pad(tile, ((0, piece), (0, piece), (0, 0)), mode="wrap")
-    # Places are compared in grey and by every fourth pixel, cut by every pixel.
-    sewn, grey = np.zeros(size, dtype=np.float32), around.astype(np.float32).mean(axis=2)
+    numbers = np.arange(side * side, dtype=np.int32).reshape(side, side)
+    grey, which = (np.pad(x, (0, piece), mode="wrap") for x in (tile, numbers))
+    sewn, out = np.zeros(size, dtype=np.float32), np.zeros(size, dtype=np.int32)
     for top in range(0, size[0], step):
         for left in range(0, size[1], step):
             high, wide = min(piece, size[0] - top), min(piece, size[1] - left)
@@ -261,40 +279,40 @@ def quilted(
             there, best, least = sewn[place], (0, 0), np.inf
             for _ in range(_TRIALS if top or left else 1):
                 y, x = (int(n) for n in rng.integers(side, size=2))
-                one, cost = grey[y : y + high : 4, x : x + wide : 4], 0.0
+                one, cost = grey[y : y + high, x : x + wide], 0.0
+                # Places are compared by every fourth pixel, cut by every pixel.
                 if top:
-                    cost += float(np.square(one[: lap // 4] - there[:lap:4, ::4][: lap // 4]).sum())
+                    cost += float(np.square(one[:lap:4, ::4] - there[:lap:4, ::4]).sum())
                 if left:
-                    near = one[:, : lap // 4] - there[::4, :lap:4][:, : lap // 4]
-                    cost += float(np.square(near).sum())
+                    cost += float(np.square(one[::4, :lap:4] - there[::4, :lap:4]).sum())
                 if cost < least:
                     best, least = (y, x), cost
             taken = slice(best[0], best[0] + high), slice(best[1], best[1] + wide)
             one = grey[taken]
-            keep = np.zeros((high, wide), dtype=np.float32)  # of what lies there already
+            keep = np.zeros((high, wide), dtype=bool)  # of what lies there already
             if top:
                 keep[:lap] = _cut(np.square(one[:lap] - there[:lap]).T).T
             if left:
-                kept = _cut(np.square(one[:, :lap] - there[:, :lap]))
-                keep[:, :lap] = np.maximum(keep[:, :lap], kept)
-            share = cv2.GaussianBlur(keep, (0, 0), 1.0)
-            mixed = around[taken] * (1.0 - share[..., None]) + out[place] * share[..., None]
-            out[place] = mixed.astype(tile.dtype)
-            sewn[place] = one * (1.0 - share) + there * share
+                keep[:, :lap] |= _cut(np.square(one[:, :lap] - there[:, :lap]))
+            out[place] = np.where(keep, out[place], which[taken])
+            sewn[place] = np.where(keep, there, one)
     return out
 
 
-def _cut(cost: NDArray[np.float32]) -> NDArray[np.float32]:
-    """1 left of the cheapest way down a strip (h, w), by dynamic programming."""
+def _cut(cost: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """True left of the cheapest way down a strip (h, w), by dynamic programming."""
     height, width = cost.shape
     total = cost.copy()
     for row in range(1, height):
-        above = np.pad(total[row - 1], 1, constant_values=np.inf)
-        total[row] += np.minimum(np.minimum(above[:-2], above[1:-1]), above[2:])
-    keep = np.zeros(cost.shape, dtype=np.float32)
+        above = total[row - 1]
+        least = above.copy()
+        np.minimum(least[1:], above[:-1], out=least[1:])
+        np.minimum(least[:-1], above[1:], out=least[:-1])
+        total[row] += least
+    keep = np.zeros(cost.shape, dtype=bool)
     at = int(total[-1].argmin())
     for row in range(height - 1, -1, -1):
-        keep[row, :at] = 1.0
+        keep[row, :at] = True
         if row:
             low, high = max(0, at - 1), min(width, at + 2)
             at = low + int(total[row - 1, low:high].argmin())

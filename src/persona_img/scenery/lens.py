@@ -34,7 +34,9 @@ def defocused(linear: NDArray[np.float32], radius: float) -> NDArray[np.float32]
         return linear
     shrink = max(1.0, radius / _LARGEST)
     if shrink == 1.0:
-        return np.asarray(cv2.filter2D(linear, -1, _disc(round(radius, 1)), borderType=cv2.BORDER_REPLICATE))
+        return np.asarray(
+            cv2.filter2D(linear, -1, _disc(round(radius, 1)), borderType=cv2.BORDER_REPLICATE)
+        )
     size = max(2, round(linear.shape[1] / shrink)), max(2, round(linear.shape[0] / shrink))
     small = cv2.resize(linear, size, interpolation=cv2.INTER_AREA)
     small = cv2.filter2D(small, -1, _disc(float(_LARGEST)), borderType=cv2.BORDER_REPLICATE)
@@ -42,9 +44,7 @@ def defocused(linear: NDArray[np.float32], radius: float) -> NDArray[np.float32]
     return np.asarray(cv2.resize(small, whole, interpolation=cv2.INTER_CUBIC))
 
 
-def focused_at(
-    linear: NDArray[np.float32], radius: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def focused_at(linear: NDArray[np.float32], radius: NDArray[np.float32]) -> NDArray[np.float32]:
     """A picture whose rows are out of focus by unlike amounts.
 
     Args:

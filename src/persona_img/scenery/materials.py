@@ -189,9 +189,7 @@ def _read(folder: Path) -> dict[str, Surface]:
 def _surface(path: Path, name: str, values: Mapping[str, Any]) -> Surface:
     where = f"{path}: surface {name}"
     try:
-        tiles = tuple(
-            Tile(**{key: value for key, value in one.items()}) for one in values["tile"]
-        )
+        tiles = tuple(Tile(**one) for one in values["tile"])
         lightness, a, b = (float(v) for v in values["lab"])
         made = Surface(
             name,

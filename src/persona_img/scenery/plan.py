@@ -10,8 +10,8 @@ import numpy as np
 from persona_img.errors import UnknownStyle
 from persona_img.imaging.light import LIGHTS, Light
 from persona_img.scenery.laying import Laid, laid
-from persona_img.scenery.scenes import PLAINEST, Scene, scene_of
-from persona_img.scenery.seasons import SEASONS, Season, season_of
+from persona_img.scenery.scenes import APART, LIES, PLAINEST, STANDS, Scene, scene_of
+from persona_img.scenery.seasons import Season, season_of
 from persona_img.scenery.shade import LAMPS, Lamp
 from persona_img.scenery.views import kinds
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Colour = tuple[float, float, float]
 _WALL = "limewash"
+_RECEDES = 1.3  # more of a plane is seen where it recedes
 _PALEST, _APART = 88.0, 10.0  # L*: a wall is pale, and never as light as the table
 
 
@@ -102,7 +103,7 @@ class Plan:
             0.0 if known is None else known.gloss,
             light,
             lamp,
-            season_of(season) if season is not None and season in SEASONS else _no(season),
+            None if season in (None, "none") else season_of(str(season)),
             view,
             seed,
             materials,
@@ -114,6 +115,11 @@ class Plan:
         return self.scene.table == "flat" or self.subject.pose != "standing"
 
     @property
+    def rests(self) -> str:
+        """What the product's shadow falls on, see :data:`.scenes.LIES`."""
+        return APART if self.far_only else LIES if self.flat else STANDS
+
+    @property
     def far_only(self) -> bool:
         """Whether nothing but what is far behind is seen."""
         return self.flat and self.view is not None
@@ -122,35 +128,30 @@ class Plan:
         """Chance of one part of the set, the same at every size."""
         return np.random.default_rng([self.seed, 3, what])
 
-    def ground(self, per_cm: float, cm: float) -> Laid | None:
-        """The surface, ready to be laid; None for even paper.
-
-        Args:
-            per_cm: Pixels a centimetre where it is nearest.
-            cm: How much of it is seen.
-        """
+    def ground(self) -> Laid | None:
+        """The surface, ready to be laid at any size up to the canvas's; None for even paper."""
         if self.surface is None:
             return None
         toward = self.lamp.toward[0], self.lamp.toward[2]
         if self.flat:
             toward = -self.light.shadow_offset[0], self.light.shadow_offset[1]
-        return self._laid(self.surface, self.colour, toward, per_cm, cm, 0)
+        return self._laid(self.surface, self.colour, toward, 0)
 
-    def behind(self, per_cm: float, cm: float) -> Laid | None:
+    def behind(self) -> Laid | None:
         """The wall, ready to be laid; None where all is even paper."""
         if self.surface is None or _WALL not in self.materials.surfaces:
             return None
-        return self._laid(_WALL, self.wall, self.lamp.toward[:2], per_cm, cm, 1)
+        return self._laid(_WALL, self.wall, self.lamp.toward[:2], 1)
 
     def _laid(
         self,
         name: str,
         colour: Colour,
         side: tuple[float, float],
-        per_cm: float,
-        cm: float,
         what: int,
     ) -> Laid:
+        per_cm = self.subject.per_cm
+        seen = max(self.subject.alpha.shape) / per_cm
         length = max(1e-6, float(np.hypot(*side)))
         toward = self.lamp.rake * side[0] / length, self.lamp.rake * side[1] / length
         upright = None if what == 0 and self.subject.pose == "lying" else False
@@ -159,15 +160,10 @@ class Plan:
             colour,
             toward,
             self.chance(what),
-            cm=cm,
+            cm=seen if self.flat else _RECEDES * seen,
             per_cm=per_cm,
             turned=upright,
         )
-
-
-def _no(season: str | None) -> None:
-    if season not in (None, "none"):
-        season_of(str(season))
 
 
 def _behind(colour: Colour) -> Colour:

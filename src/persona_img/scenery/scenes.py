@@ -40,6 +40,8 @@ _ALL = (
 )
 SCENES = {scene.name: scene for scene in _ALL}
 """By name."""
+LIES, STANDS, APART = "lies", "stands", "apart"
+"""How a product rests: on a plane seen from above or a wall, on a floor, or before what is far."""
 PLAINEST = "flat-lay"
 """What a style that names no scene means."""
 

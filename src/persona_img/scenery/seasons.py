@@ -1,4 +1,4 @@
-"""Seasonal looks: the colour of the light, what throws shadows from outside the picture, far lights.
+"""Seasonal looks: the light's colour, what throws shadows from outside the picture, far lights.
 
 Leaves, twigs and panes are drawn and thrown out of focus; they belong to no merchant and no photo.
 """
@@ -85,7 +85,7 @@ def far_lights(
         at = (round(8 * x), round(8 * y))
         cv2.circle(disc, at, round(8 * r), 1.0, -1, cv2.LINE_AA, 3)
         out += (disc * np.float32(rng.uniform(0.15, 0.6)))[..., None] * colour.astype(np.float32)
-    return cv2.GaussianBlur(out, (0, 0), max(0.6, 0.10 * radius))
+    return np.asarray(cv2.GaussianBlur(out, (0, 0), max(0.6, 0.10 * radius)))
 
 
 def _leaf(
@@ -210,7 +210,11 @@ SEASONS: dict[str, Season] = {
     "autumn": Season((1.10, 0.99, 0.84), _foliage, 0.42, 0.011),
     "winter": Season((0.95, 0.99, 1.07), _bare, 0.32, 0.009),
     "festive": Season(
-        (1.10, 0.98, 0.84), _fir, 0.40, 0.012, ((1.0, 0.80, 0.48), (1.0, 0.66, 0.36), (0.95, 0.3, 0.22))
+        (1.10, 0.98, 0.84),
+        _fir,
+        0.40,
+        0.012,
+        ((1.0, 0.80, 0.48), (1.0, 0.66, 0.36), (0.95, 0.3, 0.22)),
     ),
     "valentine": Season(
         (1.06, 0.97, 0.98), _petals, 0.30, 0.014, ((1.0, 0.62, 0.68), (1.0, 0.78, 0.74))

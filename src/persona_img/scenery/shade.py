@@ -1,8 +1,8 @@
 """Light on the surfaces around a standing product: soft shadows, and the dark where it touches.
 
-The product's silhouette stands upright, some thickness deep. A point of a surface is dark as far as
-the light's disc, or the sky, hides behind it: so a shadow is crisp at the foot and soft far off, and
-falls along floor and wall as their perspective asks.
+The product's silhouette stands upright, some thickness deep. A point of a surface is dark as far
+as the light's disc, or the sky, hides behind it: so a shadow is crisp at the foot and soft far off,
+and falls along floor and wall as their perspective asks.
 
 References:
     Cook, Porter, Carpenter 1984, "Distributed Ray Tracing", SIGGRAPH: an area light by samples.
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from persona_img.scenery.camera import Camera
 
-_SKY_SLICES = (0.1, 0.5, 0.9)  # of the product's depth, where its silhouette stands
+_SKY_SLICES = (0.15, 0.8)  # of the product's depth, where its silhouette stands
 _SUN_SLICES = (0.04, 0.18, 0.32, 0.46, 0.60, 0.74, 0.88, 0.98)
-_SKY = 24
-_SUNS = 16  # samples of a light's disc: as many as it needs to be wide
+_SKY = 18
+_SUNS = 12  # samples of a light's disc: as many as it needs to be wide
 _FEWEST = 8
 
 
@@ -139,9 +139,7 @@ def lit(
     )
 
 
-def contact(
-    alpha: NDArray[np.float32], camera: Camera, depth: float
-) -> NDArray[np.float32]:
+def contact(alpha: NDArray[np.float32], camera: Camera, depth: float) -> NDArray[np.float32]:
     """The dark line under a product that stands: factor on linear light, float32 (h, w), 0..1.
 
     A column's lowest pixel touches the floor where it is not further up than the product's depth
@@ -152,7 +150,7 @@ def contact(
         camera: Of the same size.
         depth: How deep the product is, centimetres.
     """
-    height, width = alpha.shape
+    height = alpha.shape[0]
     solid = alpha > 0.5
     filled = solid.any(axis=0)
     if not filled.any():

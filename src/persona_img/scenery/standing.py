@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from persona_img.imaging.light import to_linear
+from persona_img.scenery.layer import Layer, paper
 from persona_img.scenery.lens import defocused, focused_at
 from persona_img.scenery.shade import Blocker, contact, lit
 from persona_img.scenery.views import view_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from persona_img.scenery.plan import Plan
 
 Point = tuple["NDArray[np.float32]", "NDArray[np.float32]", "NDArray[np.float32]"]
-_LIGHT_SIDE = 320  # long side at which light is worked out
+_LIGHT_SIDE = 280  # long side at which light is worked out
 _CONTACT_SIDE = 900
 _EDGE = 0.42  # of the way from the horizon to the base: where a table ends
 _HIGHEST_EDGE = 0.20  # of the canvas: it ends below that
@@ -76,9 +76,10 @@ class Stage:
         self.radius = max(0.62 * self.wide, 0.75 * self.depth)
         room = (self.camera.height - base) / per_cm
         self.drop = max(0.30 * self.radius, min(0.7 * room, 0.9 * self.radius))
+        self._lights: dict[str, NDArray[np.float32]] = {}
         self.thick = max(0.035 * max(self.tall, self.wide), 0.10 * room)
 
-    def draw(self, height: int, width: int, *, even: bool) -> _Layered:
+    def draw(self, height: int, width: int, *, even: bool) -> Layer:
         """All layers, at a size of the canvas's shape."""
         camera = self.camera.scaled(height, width)
         pieces = [self._far(camera, even=even)]
@@ -98,7 +99,7 @@ class Stage:
             linear += share * (piece.linear - linear)
             surface += piece.mask * ((1.0 if piece.own else 0.0) - surface)
             far *= 1.0 - piece.mask
-        return _Layered(linear, surface, far)
+        return Layer(linear, surface, far)
 
     def contact(self, alpha: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See :meth:`.build.SceneSet.contact`."""
@@ -128,9 +129,10 @@ class Stage:
             view = view_of(plan.view, size, camera.horizon, radius, plan.chance(5))
             return _Piece(view, whole, far=True)
         x, y = camera.wall(self.wall)
-        wall = self._material(plan, camera, (x, y), False, even=even) * self._shaded(
-            camera, "wall"
-        )[..., None]
+        wall = (
+            self._material(plan, camera, (x, y), False, even=even)
+            * self._shaded(camera, "wall")[..., None]
+        )
         radius = plan.scene.blur * min(size)
         return _Piece(defocused(wall, radius), whole)
 
@@ -174,7 +176,8 @@ class Stage:
         half = (back - middle) * on
         root = half * half - square * ((back - middle) ** 2 - self.radius**2)
         time = (-half - np.sqrt(np.maximum(root, 0))) / square
-        px, py, pz = time * right, high + time * up, back + time * on
+        px, pz = time * right, back + time * on
+        py = (high + time * up).astype(np.float32)
         miss = np.abs(right * (middle - back)) / np.sqrt(square)
         inside = np.clip((self.radius - miss) * scale + 0.5, 0, 1)
         below = np.clip((py + self.drop) * scale + 0.5, 0, 1) * np.clip(0.5 - py * scale, 0, 1)
@@ -185,7 +188,7 @@ class Stage:
         shade = 0.60 * lamp.ambient + 0.9 * (1.0 - lamp.ambient) * facing
         shade = (shade + 0.22) * np.clip(0.70 + 0.5 * (py + self.drop) / self.drop, 0.6, 1.0)
         side = self._material(
-            plan, camera, (around * np.float32(self.radius), py), True, even=even
+            plan, camera, ((around * self.radius).astype(np.float32), py), True, even=even
         )
         side *= shade[..., None].astype(np.float32)
         return [
@@ -243,7 +246,9 @@ class Stage:
         paint = np.full((camera.height, camera.width, 3), 0.80, dtype=np.float32)
         lip = np.exp(-(((board - y) / (0.12 * board)) ** 2))
         ground = np.exp(-np.clip(y, 0, None) / (0.10 * board))
-        paint *= (self._shaded(camera, "wall") * (0.93 - 0.25 * lip) * (1 - 0.5 * ground))[..., None]
+        paint *= (self._shaded(camera, "wall") * (0.93 - 0.25 * lip) * (1 - 0.5 * ground))[
+            ..., None
+        ]
         floor *= (1.0 - 0.35 * np.exp(-np.clip(rows - edge, 0, None) / (0.02 * camera.height)))[
             ..., None
         ]
@@ -255,24 +260,22 @@ class Stage:
     # Material and light.
 
     def _material(
-        self, plan: Plan, camera: Camera, at: tuple[NDArray[np.float32], NDArray[np.float32]],
-        own: bool, *, even: bool,
+        self,
+        plan: Plan,
+        camera: Camera,
+        at: tuple[NDArray[np.float32], NDArray[np.float32]],
+        own: bool,
+        *,
+        even: bool,
     ) -> NDArray[np.float32]:
         """A surface as it is seen at those places (cm across and along), evenly lit."""
-        from persona_img.scenery.build import fibre, linear_of
-
         size = (camera.height, camera.width)
         colour = plan.colour if own else plan.wall
         laid: Laid | None = None
         if not even:
-            seen = max(size) / camera.per_cm
-            laid = (plan.ground if own else plan.behind)(camera.per_cm, 1.3 * seen)
+            laid = plan.ground() if own else plan.behind()
         if laid is None:
-            out = np.empty((*size, 3), dtype=np.float32)
-            out[:] = linear_of(colour)
-            if not even:
-                out *= 1.0 + fibre(*size, plan.chance(4))[..., None]
-            return out
+            return paper(*size, colour, None if even else plan.chance(4))
         across = np.abs(np.gradient(at[0], axis=1))
         along = np.abs(np.gradient(at[1], axis=0))
         step = np.dstack([across, along]).astype(np.float32)
@@ -294,65 +297,55 @@ class Stage:
     def _focus(self, camera: Camera, blur: float) -> NDArray[np.float32]:
         """Radius of the disc in each row of the floor, pixels."""
         rows = np.arange(camera.height)
-        depth = np.array([camera.depth_at(max(row, camera.horizon + 1)) for row in rows])
+        depth = np.array([camera.depth_at(max(float(row), camera.horizon + 1)) for row in rows])
         depth = np.clip(depth, -0.6 * camera.away, self.end)
         inner = np.where(depth > 0, np.maximum(depth - self.depth, 0), depth)
         share = np.where(inner < 0, _SHARP_BEFORE, _SHARP_BEHIND)
-        return np.abs(share * blur * inner / (camera.away + inner)).astype(np.float32)
+        radius = np.abs(share * blur * inner / (camera.away + inner))
+        return np.asarray(radius, dtype=np.float32)
 
     def _shaded(self, camera: Camera, what: str) -> NDArray[np.float32]:
-        small = self._lights[what]
+        """Factor on the light of ``floor``, ``wall`` or ``below`` a podium, float32 (h, w)."""
+        if what not in self._lights:
+            self._lights[what] = self._light_on(what)
         size = (camera.width, camera.height)
-        return np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_CUBIC))
+        return np.asarray(cv2.resize(self._lights[what], size, interpolation=cv2.INTER_CUBIC))
 
-    @cached_property
-    def _lights(self) -> dict[str, NDArray[np.float32]]:
-        """Factor on the light of floor, wall and what lies below a podium, (h, w) each."""
+    def _light_on(self, what: str) -> NDArray[np.float32]:
         scale = min(1.0, _LIGHT_SIDE / max(self.camera.height, self.camera.width))
         size = round(scale * self.camera.height), round(scale * self.camera.width)
-        camera = self.camera.scaled(*size)
-        alpha = cv2.resize(self.plan.subject.alpha, (size[1], size[0]), interpolation=cv2.INTER_AREA)
-        mask = alpha.astype(np.float32) / np.float32(255)
-        lamp = self.plan.lamp
-        product = Blocker(mask, camera, self.depth)
+        camera, lamp = self.camera.scaled(*size), self.plan.lamp
+        alpha = self.plan.subject.alpha
+        small = cv2.resize(alpha, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+        blocker = Blocker(small.astype(np.float32) / np.float32(255), camera, self.depth)
+        if self.table == "podium" and what != "floor":
+            blocker = self._with_podium(blocker)
+        if what == "wall":
+            x, y = camera.wall(self.wall)
+            point, u, v = (x, y, 0 * x + np.float32(self.wall)), x, y
+        else:
+            level = np.float32(0.0 if what == "floor" else -self.drop)
+            u, v, _ = camera.floor(float(level))
+            point = (u, 0 * u + level, v)
+        light = lit(point, what == "wall", blocker, lamp)
         columns = (np.arange(size[1], dtype=np.float32) - camera.x) / size[1]
-        side = np.sign(lamp.toward[0]) or -1.0
-        falloff = 1.0 + lamp.falloff * side * columns
-        x, z, _ = camera.floor()
-        floor = lit((x, 0 * x, z), False, product, lamp) * falloff
-        wx, wy = camera.wall(self.wall)
-        wall = lit((wx, wy, 0 * wx + np.float32(self.wall)), True, product, lamp) * falloff
-        wall *= np.clip(1.02 - 0.10 * (1 - np.arange(size[0]) / size[0]), 0, 2)[:, None]
-        lights = {"floor": floor, "wall": wall}
-        if self.table == "podium":
-            below = mask.copy()
-            first, last = round(camera.y), round(camera.y + self.drop * camera.per_cm)
-            reach = round(self.radius * camera.per_cm)
-            left = max(0, round(camera.x) - reach)
-            below[first:last, left : round(camera.x) + reach] = 1.0
-            standing = Blocker(below, camera, self.radius)
-            fx, fz, _ = camera.floor(-self.drop)
-            lights["below"] = lit((fx, 0 * fx - np.float32(self.drop), fz), False, standing, lamp) * falloff
-            lights["wall"] = lit((wx, wy, 0 * wx + np.float32(self.wall)), True, standing, lamp) * falloff
+        light *= 1.0 + lamp.falloff * float(np.sign(lamp.toward[0]) or -1.0) * columns
+        if what == "wall":
+            light *= np.linspace(0.92, 1.02, size[0], dtype=np.float32)[:, None]
         if lamp.panes:
-            thrown = _panes_on(self.plan, x, z)
-            lights["floor"] = lights["floor"] * thrown
-            lights["wall"] = lights["wall"] * _panes_on(self.plan, wx, wy)
-        return {name: light.astype(np.float32) for name, light in lights.items()}
+            light *= _panes_on(self.plan, u, v)
+        return light.astype(np.float32)
+
+    def _with_podium(self, product: Blocker) -> Blocker:
+        """The product and what it stands on."""
+        camera, alpha = product.camera, product.alpha.copy()
+        first, last = round(camera.y), round(camera.y + self.drop * camera.per_cm)
+        reach = round(self.radius * camera.per_cm)
+        alpha[first:last, max(0, round(camera.x) - reach) : round(camera.x) + reach] = 1.0
+        return Blocker(alpha, camera, self.radius)
 
 
-@dataclass(frozen=True, eq=False)
-class _Layered:
-    """See :class:`.build.Layer`."""
-
-    linear: NDArray[np.float32]
-    surface: NDArray[np.float32]
-    far: NDArray[np.float32]
-
-
-def _panes_on(
-    plan: Plan, u: NDArray[np.float32], v: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _panes_on(plan: Plan, u: NDArray[np.float32], v: NDArray[np.float32]) -> NDArray[np.float32]:
     """A window's bright panes on a plane, float32 (h, w), 0.78..1.08."""
     draw = plan.chance(6)
     unit = 0.9 * plan.subject.cm

@@ -1,4 +1,4 @@
-"""The product as its set sees it: where it is, how large, how it stands, in what light it was taken."""
+"""The product as its set sees it: where it is, how large, how it stands, in what light."""
 
 from __future__ import annotations
 

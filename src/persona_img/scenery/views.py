@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 _SHARE = 0.72  # of a view's height that a canvas shows
 _BURNT = 0.85  # linear: what a photograph clipped was brighter than it can say
-_BRIGHTER = 2.2
-_MEAN = 0.36  # linear, of a view as it stands behind a product
-_MOST_GAIN = 2.0
+_BRIGHTER = 1.8
+_MEAN = 0.34  # linear, of a view as it stands behind a product
+_MOST_GAIN = 1.8
+_SHOULDER = 0.70  # linear: brighter light rolls off, as on film, so that skies are not holes
 
 
 def kinds() -> tuple[str, ...]:
@@ -76,7 +77,11 @@ def view_of(
     burnt = seen.min(axis=2, keepdims=True) > _BURNT
     soft = defocused(np.where(burnt, seen * np.float32(_BRIGHTER), seen), radius)
     gain = min(_MOST_GAIN, _MEAN / max(0.02, float(np.minimum(soft, 1.0).mean())))
-    return np.asarray(np.maximum(soft, 0) * np.float32(gain), dtype=np.float32)
+    light = np.maximum(soft, 0) * np.float32(gain)
+    over = np.maximum(light - _SHOULDER, 0)
+    room = 0.97 - _SHOULDER
+    rolled = np.minimum(light, _SHOULDER) + room * (1.0 - np.exp(-over / (1.4 * room)))
+    return np.asarray(rolled, dtype=np.float32)
 
 
 @lru_cache(maxsize=8)

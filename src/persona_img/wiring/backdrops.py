@@ -66,8 +66,8 @@ LEARNED: Mapping[str, Callable[[Settings], BackdropSource]] = {
     "diffusion": _diffusion,
     "pretrained": _pretrained,
 }
-"""``diffusion`` begins with a set; ``pretrained`` is any pipeline of diffusers. The set itself stands
-in where the gate refuses what they paint."""
+"""``diffusion`` begins with a set; ``pretrained`` is any pipeline of diffusers. The set itself
+stands in where the gate refuses what they paint."""
 WEIGHTLESS: Mapping[str, Callable[[Settings], BackdropSource]] = {
     "library": _library,
     "plain": _plain,

@@ -29,6 +29,7 @@ from persona_img.rendering.proof.gate import picture_scores
 from persona_img.rendering.proof.measure import Look, compare_product
 from persona_img.rendering.relight import Relight
 from persona_img.rendering.text_area import TextArea
+from persona_img.scenery.scenes import LIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -215,7 +216,8 @@ def _gate_checks(
 ) -> list[Check]:
     """Gate scores that the picture itself decides, and the room for text."""
     confidence = claimed.gate.get("mask_confidence", math.nan)
-    scores = picture_scores(look, placed, core, confidence, cut_out=cut_out)
+    rests = str(claimed.recipe.get("rests", LIES))
+    scores = picture_scores(look, placed, core, confidence, rests, cut_out=cut_out)
     checks = [
         _close(f"gate {name}", claimed.gate.get(name, math.nan), found)
         for name, found in scores.items()

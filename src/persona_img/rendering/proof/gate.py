@@ -24,6 +24,7 @@ from persona_img.rendering.proof.measure import (
     sharpness,
     standing,
 )
+from persona_img.scenery.scenes import APART, LIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from persona_img.rendering.compose import Placed
     from persona_img.rendering.proof.measure import Look, ProductReport
     from persona_img.scenery.build import SceneSet
-    from persona_img.scenery.plan import Plan
 
 _SIDE = 288  # long side at which plates are judged: the checkpoint's own
 
@@ -182,7 +182,7 @@ def picture_scores(
     placed: Placed,
     product: ProductReport,
     confidence: float,
-    plan: Plan,
+    rests: str,
     *,
     cut_out: bool = False,
 ) -> dict[str, float]:
@@ -193,12 +193,12 @@ def picture_scores(
         placed: The product on the same canvas.
         product: What was measured on the variant.
         confidence: Of the mask, 0..1.
-        plan: What its set was built from.
+        rests: ``LIES``, ``STANDS`` or ``APART``: what its shadow falls on.
         cut_out: Whether the photograph came without a backdrop, of which nothing can be left.
     """
     left = {} if cut_out else {"rim": rim(look, placed.look)}
-    if not plan.far_only:
-        left["grounding"] = grounding(look) if plan.flat else standing(look)
+    if rests != APART:
+        left["grounding"] = grounding(look) if rests == LIES else standing(look)
     return {
         "mask_confidence": confidence,
         "core_changed": float(product.changed),

@@ -204,7 +204,9 @@ def standing(look: Look) -> float:
     base = rows[-1] + 1
     lowest = mask.shape[0] - 1 - np.argmax(touched[::-1], axis=0)
     near = [c for c in columns if base - lowest[c] <= 2 * reach]
-    band = [light[lowest[c] + 1 : lowest[c] + 1 + reach, c] for c in near if lowest[c] + 1 < len(light)]
+    band = [
+        light[lowest[c] + 1 : lowest[c] + 1 + reach, c] for c in near if lowest[c] + 1 < len(light)
+    ]
     if not band or base + 1 >= mask.shape[0]:
         return float("nan")
     under = np.array([part.min() for part in band if part.size])

@@ -1,4 +1,4 @@
-"""The set itself as the backdrop: real materials in the style's colour and light, without a network."""
+"""The set itself as the backdrop: real materials in the style's colour and light, no network."""
 
 from __future__ import annotations
 
