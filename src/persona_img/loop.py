@@ -185,8 +185,12 @@ def plan(
     slate: int,
     variants_per_product: int,
     seed: int,
+    fits: Callable[[str, Style], bool] | None = None,
 ) -> Slates:
-    """Which styles each segment may see of each product on offer; the original is one of them."""
+    """Which styles each segment may see of each product on offer; the original is one of them.
+
+    ``fits`` says whether a product can be shown in a style: what lies fits no tabletop.
+    """
     return plan_slates(
         ranker,
         space,
@@ -195,6 +199,7 @@ def plan(
         size=slate,
         pool=variants_per_product,
         seed=seed,
+        fits=fits,
     )
 
 

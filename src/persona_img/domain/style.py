@@ -167,9 +167,11 @@ class StyleSpace:
                 raise UnknownStyle(f"style {text!r}: {name} is given twice; give it once")
             asked[name] = value
         self._check_known(asked)
-        for style in self.styles()[1:]:
-            if asked.items() <= style.values.items():
-                return style
+        open_ = [[asked[n]] if n in asked else list(v) for n, v in self.attributes.items()]
+        for values in itertools.product(*open_):
+            made = dict(zip(self.attributes, values, strict=True))
+            if self._allowed(made):
+                return Style.of(made)
         raise UnknownStyle(f"style {text!r}: this combination is forbidden by the style space")
 
     def check(self, style: Style) -> Style:

@@ -9,7 +9,7 @@ the first round can learn them all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +39,7 @@ def plan_slates(
     pool: int = 8,
     explore: float = 0.25,
     seed: int,
+    fits: Callable[[str, Style], bool] | None = None,
 ) -> dict[tuple[str, str], tuple[Style, ...]]:
     """A slate for every segment and product; their order, and that of the styles, plays no part.
 
@@ -52,9 +53,10 @@ def plan_slates(
         explore: Share of pool and slate, in [0, 1], that explores once the ranker has knowledge;
             rounded, at least one where it is above 0 and the size above 1.
         seed: Of ties.
+        fits: Whether a product can be shown in a style; None where every product can in each.
 
     Returns:
-        (segment, product) to ``size`` + 1 styles, the original first.
+        (segment, product) to ``size`` + 1 styles, the original first; fewer where fewer fit.
 
     Raises:
         InvalidInput: a size below 1, a pool below the size, or a share outside [0, 1].
@@ -66,17 +68,19 @@ def plan_slates(
     if not 0.0 <= explore <= 1.0:
         raise InvalidInput(f"explore {explore}: give a share in [0, 1]")
     styles = sorted(space.styles()[1:])
-    pool = min(pool, len(styles))
-    size = min(size, pool)
     spread = _Spread(styles, seed)
     slates = {}
     everybody = sorted(set(segments))
     for product in sorted(set(products)):
+        possible = [i for i, style in enumerate(styles) if fits is None or fits(product, style)]
+        most = min(pool, len(possible))
+        own = min(size, most)
         scores = np.array([_scores(ranker, Context(s, product), styles) for s in everybody])
-        chosen = _pooled(scores, spread, pool, _share(explore, pool), product)
+        unfit = np.setdiff1d(np.arange(len(styles)), possible)
+        chosen = _pooled(scores, spread, most, _share(explore, most), product, unfit)
         for segment, row in zip(everybody, scores, strict=True):
             salt = f"{segment}\x1f{product}"
-            picked = _picked(row, chosen, spread, size, _share(explore, size), salt)
+            picked = _picked(row, chosen, spread, own, _share(explore, own), salt)
             slates[segment, product] = (ORIGINAL, *(styles[t] for t in picked))
     return {
         (segment, product): slates[segment, product] for product in products for segment in segments
@@ -159,32 +163,41 @@ def _scores(ranker: Ranker, context: Context, styles: Sequence[Style]) -> Floats
 
 
 def _share(explore: float, size: int) -> int:
-    if explore == 0.0 or size == 1:
+    if explore == 0.0 or size <= 1:
         return round(explore * size)
     return max(1, round(explore * size))
 
 
-def _pooled(scores: Floats, spread: _Spread, size: int, explore: int, salt: str) -> list[int]:
+def _pooled(
+    scores: Floats,
+    spread: _Spread,
+    size: int,
+    explore: int,
+    salt: str,
+    unfit: NDArray[np.int64],
+) -> list[int]:
     """Styles of one product: those the segments' (K, T) scores favour, then missed ones."""
     known = size - explore if np.ptp(scores) > 0 else 0
     chosen: list[int] = []
     for _ in range(known):
-        chosen.append(_most_wanted(scores, chosen))
+        chosen.append(_most_wanted(scores, chosen, unfit))
     # What explores is taken from the better half: most of the rest is known to be worse.
     better = np.argsort(-scores.mean(axis=0), kind="stable")
+    better = better[~np.isin(better, unfit)]
     open_styles = better[: max(len(better) // 2, size)] if known else better
     while len(chosen) < size:
         chosen.append(spread.least(np.setdiff1d(open_styles, chosen), f"{salt} {len(chosen)}"))
     return chosen
 
 
-def _most_wanted(scores: Floats, chosen: list[int]) -> int:
+def _most_wanted(scores: Floats, chosen: list[int], unfit: NDArray[np.int64]) -> int:
     """The style that adds most to the segments' best three, which count 1, 1/2 and 1/4."""
     count = scores.shape[1]
     having = np.repeat(scores[:, None, chosen], count, axis=1)
     best = np.sort(np.concatenate([having, scores[:, :, None]], axis=2), axis=2)[:, :, -3:]
     worth = (best @ _RANKS[-best.shape[2] :]).sum(axis=0)
     worth[chosen] = -np.inf
+    worth[unfit] = -np.inf
     return int(worth.argmax())
 
 
