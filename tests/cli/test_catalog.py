@@ -91,6 +91,22 @@ def test_new_prices_and_photos_are_told(home: Path, table: Path) -> None:
     assert "1 are retired and stay so" in said
 
 
+def test_pose_and_size_are_told_and_shown(home: Path, table: Path) -> None:
+    add(home, table, "--skip-bad")
+    assert "\npose" not in run(home, "show", "AB 12/3")
+    told = table.parent / "poses.csv"
+    told.write_text("sku,pose,size_cm\nAB 12/3,Hanging,72.5\n")
+    assert "changed: pose of 1, size_cm of 1" in run(home, "add", told)
+    shown = [line.split() for line in run(home, "show", "AB 12/3").splitlines()]
+    assert ["pose", "hanging"] in shown
+    assert ["size_cm", "72.5"] in shown
+    known = json.loads(run(home, "show", "AB 12/3", "--json"))
+    assert (known["pose"], known["size_cm"]) == ("hanging", 72.5)
+    told.write_text("sku,pose\nAB 12/3,on edge\n")
+    said = run(home, "add", told, fails=True)
+    assert "row 2: pose 'on edge': there are lying, standing, hanging, worn" in said
+
+
 def test_products_are_listed_shown_retired_and_brought_back(home: Path, table: Path) -> None:
     add(home, table, "--skip-bad")
     lines = [json.loads(line) for line in run(home, "list", "--json").splitlines()]

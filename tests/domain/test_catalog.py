@@ -38,7 +38,7 @@ def test_a_catalogue_comes_back_as_it_was_saved(tmp_path: Path) -> None:
         [
             Product(
                 "Ü 7/b", "mug", "A mug, blue", photo, "CC0-1.0", "me", 9.5, "EUR",
-                {"width_cm": "8", "pose": 'on "top"'}, "sold out", "ab" * 32,
+                {"width_cm": "8", "pose": 'on "top"'}, "sold out", "ab" * 32, "standing", 12.5,
             ),
             Product("b", "mug", "B\nof two lines", photo, "CC0-1.0", "me", 0.0),
         ]
@@ -72,12 +72,21 @@ def test_any_name_and_attribute_comes_back(
         ("product,category,photo,licence,price\na,mug,a.jpg,CC0,-1\n", "-1"),
         ("product,category,photo,licence,price\na,mug,a.jpg,CC0,inf\n", "inf"),
         ("product,category,photo,licence,currency\na,mug,a.jpg,CC0,euro\n", "euro"),
+        ("product,category,photo,licence,pose\na,mug,a.jpg,CC0,upright\n", "standing, hanging"),
+        ("product,category,photo,licence,size_cm\na,mug,a.jpg,CC0,12 cm\n", "12 cm"),
+        ("product,category,photo,licence,size_cm\na,mug,a.jpg,CC0,0\n", "above 0"),
     ],
 )
 def test_a_broken_table_says_what_to_mend(tmp_path: Path, rows: str, says: str) -> None:
     (tmp_path / "p.csv").write_text(rows)
     with pytest.raises(BadCatalog, match=says):
         Catalog.load(tmp_path / "p.csv")
+
+
+@pytest.mark.parametrize("wrong", [{"pose": "Lying"}, {"size_cm": 0.0}, {"size_cm": 1001.0}])
+def test_a_product_is_refused_with_a_pose_or_a_size_that_is_none(wrong: dict[str, object]) -> None:
+    with pytest.raises(BadCatalog, match=f"product a: {next(iter(wrong))}"):
+        a_product(**wrong)
 
 
 def test_every_broken_row_is_named_at_once(tmp_path: Path) -> None:

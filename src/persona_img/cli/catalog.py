@@ -54,7 +54,7 @@ def catalog_add(
         typer.Option(
             "--map",
             help="Field=column, several with commas: product, title, category, price, currency, "
-            "photo, licence, credit, attributes, retired, attr_NAME.",
+            "photo, licence, credit, pose, size_cm, attributes, retired, attr_NAME.",
         ),
     ] = None,
     decimal: Annotated[str, typer.Option(help="Decimal sign of the prices: . or ,")] = "",
@@ -78,8 +78,9 @@ def catalog_add(
 ) -> None:
     """Add products, or update those that are known, from a table or from photos.
 
-    A table has a row per product: sku, photo, category, licence, and title, price, currency and
-    attributes (columns attr_...). Photo paths start at the table. From photos, each is a product
+    A table has a row per product: sku, photo, category, licence, and title, price, currency, pose
+    (lying, standing, hanging, worn), size_cm (of the longest side) and attributes (columns
+    attr_...). Photo paths start at the table. From photos, each is a product
     named after its file. All rows are checked and all photos opened before anything is written;
     photos are copied beside the shop's own table. What a table has no column for stays as it is.
     """
@@ -259,6 +260,8 @@ def _plain(product: Product) -> dict[str, Any]:
         "photo_digest": product.photo_digest,
         "licence": product.licence,
         "credit": product.credit,
+        "pose": product.pose,
+        "size_cm": product.size_cm,
         "attributes": dict(product.attributes),
         "retired": product.retired,
     }

@@ -8,6 +8,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from persona_img.domain.pose import MAX_SIZE, POSES
 from persona_img.errors import BadCatalog, NotFound
 
 if TYPE_CHECKING:
@@ -74,10 +75,12 @@ class Product:
         credit: Whom to name.
         price: 0 or more; NaN where unknown.
         currency: Of the price, three letters of ISO 4217; empty where the shop has but one.
-        attributes: What else is known, e.g. ``width_cm`` or ``pose``; no empty value.
+        attributes: What else is known, e.g. ``width_cm`` or ``colour``; no empty value.
         retired: Why it is no longer on offer; empty while it is.
         photo_digest: Of the photograph's pixels, see ``imaging.photo.pixel_digest``; empty where
             the table does not say.
+        pose: How the photograph shows it, of :data:`.pose.POSES`; empty where nobody told it.
+        size_cm: Centimetres of its longest side, above 0 and at most 1,000; None where unknown.
 
     Example:
         >>> from pathlib import Path
@@ -97,6 +100,8 @@ class Product:
     attributes: Mapping[str, str] = field(default_factory=dict, hash=False)
     retired: str = ""
     photo_digest: str = ""
+    pose: str = ""
+    size_cm: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "product", product_id(self.product))
@@ -109,6 +114,16 @@ class Product:
             raise BadCatalog(
                 f"product {self.product}: currency {self.currency!r}; "
                 "give the three letters of ISO 4217, e.g. EUR"
+            )
+        if self.pose and self.pose not in POSES:
+            raise BadCatalog(
+                f"product {self.product}: pose {self.pose!r}; there are {', '.join(POSES)}, "
+                "or leave it empty"
+            )
+        if self.size_cm is not None and not 0 < self.size_cm <= MAX_SIZE:
+            raise BadCatalog(
+                f"product {self.product}: size_cm {self.size_cm}; the longest side in centimetres "
+                f"is above 0, at most {MAX_SIZE:,.0f}"
             )
 
     @property

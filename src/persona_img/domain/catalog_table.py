@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persona_img.domain.catalog import Product
+from persona_img.domain.pose import checked_pose, checked_size
 from persona_img.errors import BadCatalog, NotFound
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ ATTRIBUTE = "attr_"
 
 _COLUMNS = (
     "product", "category", "title", "photo", "licence", "credit", "price", "currency", "retired",
-    "photo_digest",
+    "photo_digest", "pose", "size_cm",
 )  # fmt: skip
 _NEEDED = ("product", "category", "photo", "licence")
 _SHOWN_PROBLEMS = 20
@@ -80,7 +81,8 @@ def write_catalog(products: Iterable[Product], path: str | Path) -> None:
             price = "" if p.price != p.price else p.price
             fixed = (p.product, p.category, p.title, shown, p.licence, p.credit, price, p.currency)
             more = (p.attributes.get(name, "") for name in attributes)
-            writer.writerow([*fixed, p.retired, p.photo_digest, *more])
+            size = "" if p.size_cm is None else p.size_cm
+            writer.writerow([*fixed, p.retired, p.photo_digest, p.pose, size, *more])
         out.flush()
         os.fsync(out.fileno())
     partial.replace(path)
@@ -123,4 +125,6 @@ def _product(row: dict[str, str], folder: Path) -> Product:
         },
         retired=row.get("retired", ""),
         photo_digest=row.get("photo_digest", ""),
+        pose=checked_pose(row.get("pose", "")),
+        size_cm=checked_size(row.get("size_cm", "")),
     )

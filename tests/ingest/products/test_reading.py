@@ -148,6 +148,37 @@ def test_a_table_may_speak_of_known_products_only(folder: Path) -> None:
     assert [(p.row, p.column) for p in empty.problems] == [(2, "photo")]
 
 
+def test_pose_and_size_are_read_where_the_table_has_columns_for_them(folder: Path) -> None:
+    rows = ("a,a.jpg, Standing ,12.5", "b,a.jpg,,")
+    batch = read(folder, *rows, header="sku,photo,Pose,size_cm", category="mug", licence="own")
+    assert [(e.values["pose"], e.values["size_cm"]) for e in batch.entries] == [
+        ("standing", 12.5), ("", None),
+    ]  # fmt: skip
+    batch = read(folder, "a,a.jpg", header="sku,photo", category="mug", licence="own")
+    assert not {"pose", "size_cm"} & set(batch.entries[0].values)
+
+
+def test_a_pose_or_a_size_that_is_none_is_refused_with_its_column(folder: Path) -> None:
+    rows = ("a,a.jpg,upright,12", "b,a.jpg,worn,12 cm", "c,a.jpg,worn,0")
+    batch = read(
+        folder, *rows, header="sku,photo,how,length", category="mug", licence="own",
+        mapping={"pose": "how", "size_cm": "length"},
+    )  # fmt: skip
+    assert [(p.row, p.column, p.value) for p in batch.problems] == [
+        (2, "how", "upright"), (3, "length", "12 cm"), (4, "length", "0"),
+    ]  # fmt: skip
+    assert "lying, standing, hanging, worn" in batch.problems[0].rule
+    assert batch.entries == ()
+
+
+def test_a_size_is_written_with_the_decimal_sign_of_the_table(folder: Path) -> None:
+    batch = read(
+        folder, 'a,a.jpg,"12,5"', header="sku,photo,size_cm", category="mug", licence="own",
+        notation=Notation(","),
+    )  # fmt: skip
+    assert batch.entries[0].values["size_cm"] == 12.5
+
+
 def test_attributes_come_from_columns_and_from_json(folder: Path) -> None:
     batch = read(
         folder,

@@ -107,6 +107,26 @@ def test_an_empty_cell_empties_and_a_missing_column_does_not(table: Path, source
     assert Catalog.load(table)["a"].attributes == {"pose": "on edge"}
 
 
+def test_pose_and_size_are_kept_changed_and_emptied(table: Path, source: Path) -> None:
+    header = "sku,photo,category,licence,pose,size_cm"
+    add(table, source, "a,a.jpg,shirt,own,hanging,70", header=header)
+    assert (Catalog.load(table)["a"].pose, Catalog.load(table)["a"].size_cm) == ("hanging", 70.0)
+    added = add(table, source, "a,lying,70", header="sku,pose,size_cm")
+    assert added.updated == {"a": ("pose",)}
+    assert add(table, source, "a,9", header="sku,price").updated == {"a": ("price",)}
+    assert (Catalog.load(table)["a"].pose, Catalog.load(table)["a"].size_cm) == ("lying", 70.0)
+    added = add(table, source, "a,,", header="sku,pose,size_cm")
+    assert added.updated == {"a": ("pose", "size_cm")}
+    assert (Catalog.load(table)["a"].pose, Catalog.load(table)["a"].size_cm) == ("", None)
+
+
+def test_products_given_as_such_bring_their_pose_and_size(table: Path, source: Path) -> None:
+    mug = Product("m", "mug", "A mug", source / "a.jpg", "own", pose="standing", size_cm=9.5)
+    Shelf(table).add(read_products([mug], Reading()).entries)
+    kept = Catalog.load(table)["m"]
+    assert (kept.pose, kept.size_cm) == ("standing", 9.5)
+
+
 def test_a_new_photo_leaves_the_earlier_file_alone(table: Path, source: Path) -> None:
     """Whoever reads the earlier table, or checks its variants, finds the earlier photo."""
     add(table, source, "a,a.jpg,shirt,own,A,,,")

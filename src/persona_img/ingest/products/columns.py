@@ -42,6 +42,8 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     ),
     "licence": ("licence", "license", "photo_licence", "photo_license", "lizenz"),
     "credit": ("credit", "photo_credit", "attribution", "photographer", "bildnachweis"),
+    "pose": ("pose",),
+    "size_cm": ("size_cm", "longest_side_cm"),
     "attributes": ("attributes",),
     "retired": ("retired",),
 }  # fmt: skip

@@ -123,7 +123,9 @@ def read_products(
 
 
 def _given(products: Iterable[Product]) -> list[Entry]:
-    kept = ("title", "category", "licence", "credit", "price", "currency", "retired")
+    kept = (
+        "title", "category", "licence", "credit", "price", "currency", "retired", "pose", "size_cm",
+    )  # fmt: skip
     return [
         Entry(
             number,

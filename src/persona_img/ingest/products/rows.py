@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from persona_img.domain.catalog import product_id
+from persona_img.domain.pose import checked_pose, checked_size
 from persona_img.errors import BadCatalog
 from persona_img.ingest.products.photo_files import PhotoFinder
 from persona_img.ingest.products.prices import Notation, read_price
 from persona_img.ingest.tables import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from persona_img.ingest.products.columns import ColumnCheck
@@ -25,6 +26,7 @@ NEEDED = ("category", "photo", "licence")
 """What a product cannot be without, besides its identifier."""
 
 _TEXTS = ("title", "category", "licence", "credit", "retired")
+_SHOWN: Mapping[str, Callable[[str], Any]] = {"pose": checked_pose, "size_cm": checked_size}
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -129,7 +131,7 @@ class _Reader:
         product = self._product(row)
         texts = ((name, self._cell(row, name)) for name in _TEXTS)
         values: dict[str, Any] = {name: text for name, text in texts if text is not None}
-        values |= self._price(row)
+        values |= self._price(row) | self._shown(row)
         source = self._photo(row)
         attributes, every = self._attributes(row)
         for name in NEEDED:
@@ -181,6 +183,20 @@ class _Reader:
                     values["currency"] = beside
             except ValueError as error:
                 self._refuse(row, "price", written, str(error))
+        return values
+
+    def _shown(self, row: Row) -> dict[str, Any]:
+        """Pose and size, where the table has columns for them."""
+        values: dict[str, Any] = {}
+        for name, check in _SHOWN.items():
+            if name in self._columns.used:
+                written = row.cells[self._columns.used[name]]
+                if self._notation.decimal == ",":
+                    written = written.replace(",", ".")
+                try:
+                    values[name] = check(written)
+                except BadCatalog as error:
+                    self._refuse(row, name, written, str(error).partition(": ")[2])
         return values
 
     def _photo(self, row: Row) -> Path | None:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from persona_img.ingest.products.rows import Entry
 
 _DIGITS = 12
+_TOLD = (
+    "title", "category", "price", "currency", "licence", "credit", "pose", "size_cm", "attributes",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -232,7 +235,7 @@ def _copy(photo: PhotoFile, to: Path) -> None:
 def _changed(old: Product, new: Product) -> tuple[str, ...]:
     """Names of the fields that differ; a photo in another file with the same pixels does not."""
     names = []
-    for name in ("title", "category", "price", "currency", "licence", "credit", "attributes"):
+    for name in _TOLD:
         left, right = getattr(old, name), getattr(new, name)
         unknown = name == "price" and math.isnan(left) and math.isnan(right)
         if left != right and not unknown:
