@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from persona_img.domain.decision import Arms, DecisionTable, uniform
 from persona_img.domain.style import Style, StyleSpace
 from persona_img.domain.variant import VariantRecord
 from persona_img.errors import LowMaskConfidence, NotEnoughData, RenderRejected
-from persona_img.imaging.photo import load_photo, pixel_digest
+from persona_img.imaging.photo import About, load_photo, pixel_digest
 from persona_img.profiles.base import interactions_checked
 from persona_img.profiles.factors import fit_factors
 from persona_img.profiles.features import product_features, segment_features
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from persona_img.abtest.report import ABReport
     from persona_img.domain.catalog import Catalog, Product
+    from persona_img.imaging.photo import Photo
     from persona_img.profiles.base import FeatureSource
     from persona_img.rendering.base import Renderer, Variant
     from persona_img.tracking.base import Tracker
@@ -249,6 +250,12 @@ def render(
     return results
 
 
+def photo_of(product: Product) -> Photo:
+    """A product's photograph, with what the catalogue tells of what is on it."""
+    about = About(product.pose or None, product.size_cm, product.category)
+    return replace(load_photo(product.photo), about=about)
+
+
 def variant_seed(seed: int, product: str, style: Style) -> int:
     """Seed of one variant: depends on the product and the style, not on what else is rendered."""
     return int(uniform(str(seed), product, style.key) * 2**31)
@@ -262,11 +269,11 @@ def _make(
     product: Product, styles: list[Style], renderer: Renderer, store: VariantStore, seed: int
 ) -> list[_Made]:
     """Runs in a worker: reads the store, writes nothing."""
-    photo = load_photo(product.photo)
+    photo = photo_of(product)
     seeds = {style: variant_seed(seed, product.product, style) for style in styles}
     # A better mask of the same photograph makes other variants.
     mask = None if photo.alpha is None else pixel_digest(photo.alpha)
-    made_of = photo_key(photo.digest, mask)
+    made_of = photo_key(photo.digest, mask, photo.about.as_dict())
     made: list[_Made] = []
     missing = []
     for style in styles:
@@ -377,6 +384,7 @@ def prepare(
     plan_seed: int,
     seed: int,
     workers: int = 1,
+    fits: Callable[[str, Style], bool] | None = None,
     on_planned: Callable[[int], None] = lambda _: None,
     on_done: Callable[[Rendered], None] = lambda _: None,
 ) -> Prepared:
@@ -396,6 +404,7 @@ def prepare(
         plan_seed: Of what is explored.
         seed: Of the variants.
         workers: As for :func:`render`.
+        fits: As for :func:`plan`.
         on_planned: Told how many variants are wanted.
         on_done: Told of each variant.
     """
@@ -407,6 +416,7 @@ def prepare(
         slate=slate,
         variants_per_product=variants_per_product,
         seed=plan_seed,
+        fits=fits,
     )
     on_planned(
         len({(p, s) for (_, p), styles in slates.items() for s in styles if not s.is_original})

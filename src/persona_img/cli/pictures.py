@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,6 +44,9 @@ MaskerName = Annotated[
 MaskerModel = Annotated[
     str | None, typer.Option(help="With --masker transformers: a model's id or folder.")
 ]
+
+
+_CAPTION_LINES = 2
 
 
 def register(app: typer.Typer) -> None:
@@ -127,6 +132,16 @@ def render(
         str | None, typer.Option(help="Of the backdrop, #rrggbb, instead of a palette's.")
     ] = None,
     reference: Reference = None,
+    pose: Annotated[
+        str | None,
+        typer.Option(help="How it is photographed: lying, standing, hanging or worn; else seen."),
+    ] = None,
+    size_cm: Annotated[
+        float | None, typer.Option(min=0.1, max=1000, help="Its longest side, centimetres.")
+    ] = None,
+    category: Annotated[
+        str | None, typer.Option(help="What it is, e.g. mug: says how large it usually is.")
+    ] = None,
     relight: Annotated[
         float | None,
         typer.Option(
@@ -165,9 +180,10 @@ def render(
         },
         mask={"masker": masker_name, "model": masker_model},
     )
-    space = wiring.style_space(settings)
+    space = wiring.render_space(settings)
     colour = _backdrop_colour(colour, reference)
-    styles = list(dict.fromkeys(_with(s, framing, colour) for s in _chosen(space, style, count)))
+    for text in style or ():
+        space.parse(text)
     formats: list[str | None] = [*dict.fromkeys(shape)] if shape else [settings.render.format]
     layouts = [Layout(one, settings.render.text) for one in formats]
     batch = Batch(source)
@@ -179,9 +195,13 @@ def render(
     renderers = [renderer.laid_out(layout) for layout in layouts]
 
     def make(path: Path, called: str) -> None:
-        photo = load_photo(path)
+        photo = _told(load_photo(path), pose, size_cm, category)
         if mask_file is not None:
             photo = photo.with_alpha(load_mask(mask_file))
+        seen = renderers[0].stands(photo).pose
+        drawn = [seed, zlib.crc32(path.stem.encode())]
+        wanted = _styles(space, style, count, seen, drawn)
+        styles = list(dict.fromkeys(_with(one, framing, colour) for one in wanted))
 
         def rejected(style: Style, error: RenderRejected) -> None:
             batch.fail(path, str(error))
@@ -230,18 +250,21 @@ def sheet(
     from persona_img.reports.sheet import SHEETS, check_size, contact_sheet, save_sheet
 
     settings = checked(render={"backdrops": backdrops})
-    space = wiring.style_space(settings)
-    styles = _chosen(space, style, count)
+    space = wiring.render_space(settings)
+    for text in style or ():
+        space.parse(text)
     free_for_result(writable_file(out, SHEETS))
     batch = Batch(source)
-    captions = max(_caption(s, True).count("\n") + 1 for s in styles)
-    check_size(len(batch.photos), len(styles) + 1, captions, side)
+    columns = len(style) if style else count
+    check_size(len(batch.photos), columns + 1, _CAPTION_LINES, side)
     renderer = wiring.renderer(settings)
     nothing = Image.new("RGB", (side, side), "white")
     rows = []
 
     def make(path: Path, _: str) -> None:
         photo = load_photo(path)
+        drawn = [seed, zlib.crc32(path.stem.encode())]
+        styles = _styles(space, style, count, renderer.stands(photo).pose, drawn)
         seeds = [variant_seed(seed, path.stem, s) for s in styles]
         made: dict[Style, Image.Image] = {}
 
@@ -300,6 +323,7 @@ def verify(
 def _repeated(variant: Path, photo: Photo) -> VerifyReport:
     """Made again with what the recipe names; what it does not name is this folder's."""
     from persona_img.imaging.mask_file import load_mask
+    from persona_img.imaging.photo import About
     from persona_img.rendering.proof.certificate import (
         certificate_path,
         load_certificate,
@@ -308,6 +332,7 @@ def _repeated(variant: Path, photo: Photo) -> VerifyReport:
     )
 
     recipe = load_certificate(certificate_path(variant)).recipe
+    photo = replace(photo, about=About(**recipe.get("told", {})))
     settings = checked(render={**recipe.get("settings", {}), "backdrops": recipe.get("backdrops")})
     renderer = wiring.renderer(settings)
     if recipe.get("mask") == "supplied":  # also where it narrowed a cut-out's own
@@ -372,18 +397,20 @@ def _small(picture: Image.Image, side: int) -> Image.Image:
     return small
 
 
-def _chosen(space: StyleSpace, asked: list[str] | None, count: int) -> list[Style]:
-    """The styles that were asked for, or a selection of so many."""
-    if not asked:
-        return _selection(space.styles()[1:], count)
-    styles = [space.parse(text) for text in asked]
-    if any(s.is_original for s in styles):
-        raise InvalidInput("style original: that is the photo itself; ask for another style")
-    return styles
+def _styles(
+    space: StyleSpace, asked: list[str] | None, count: int, pose: str, seeds: list[int]
+) -> list[Style]:
+    """What a photo is rendered in: what was asked for, else different styles that fit it."""
+    from persona_img.rendering.choice import asked_for, chosen_for
+
+    if asked:
+        return [asked_for(space, text, pose) for text in asked]
+    return chosen_for(space, count, pose, seeds)
 
 
-def _selection(styles: list[Style], count: int) -> list[Style]:
-    """Styles far apart in the list, so that they differ in every attribute."""
-    step = max(1, len(styles) // count)
-    # A stride that shares no factor with the attribute sizes walks through all of their values.
-    return [styles[(i * (step + 1)) % len(styles)] for i in range(min(count, len(styles)))]
+def _told(photo: Photo, pose: str | None, size_cm: float | None, category: str | None) -> Photo:
+    """The photo with what the command line tells of its product."""
+    from persona_img.domain.pose import checked_pose
+    from persona_img.imaging.photo import About
+
+    return replace(photo, about=About(checked_pose(pose or "") or None, size_cm, category))

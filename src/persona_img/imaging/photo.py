@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,10 @@ class About:
     pose: str | None = None
     size_cm: float | None = None
     category: str | None = None
+
+    def as_dict(self) -> dict[str, str | float]:
+        """What was told, without what was not."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, eq=False)

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 
 _VERSION = "7"
 """Raised whenever the same recipe would give other pixels."""
+_MASKS = 4
 _MOST_DRAWN = 8_000_000  # pixels: a larger canvas's set is drawn so large and enlarged
 
 
@@ -95,6 +96,7 @@ class BackdropRenderer:
         self.settings = settings or RenderSettings()
         self.masker = masker or ClassicMasker()
         self.materials = materials_of(self.settings.materials)
+        self._masks: dict[str, ProductMask] = {}
 
     def fingerprint(self) -> str:
         """Hex digest of sources, settings, judge and the version of the pixels' arithmetic."""
@@ -113,10 +115,22 @@ class BackdropRenderer:
         return BackdropRenderer(self.backdrops, settings, self.masker, self.judge, self.fallback)
 
     def mask(self, photo: Photo) -> ProductMask:
-        """The photo's own alpha where it has one, otherwise the product cut out."""
+        """The photo's own alpha where it has one, otherwise the product cut out.
+
+        The last few masks are kept: who asks how a product stands renders it next.
+        """
         if photo.alpha is not None:
             return supplied(photo.alpha)
-        return self.masker.cut(photo.pixels)
+        known = self._masks.get(photo.digest)
+        if known is None:
+            known = self.masker.cut(photo.pixels)
+            # Another dictionary, not the same changed: other threads may be reading that.
+            self._masks = dict([*self._masks.items()][1 - _MASKS :]) | {photo.digest: known}
+        return known
+
+    def stands(self, photo: Photo) -> Stands:
+        """How a photo's product stands; see :class:`.stands.Stands`."""
+        return Stands.of(photo, self.mask(photo).alpha)
 
     def render(self, photo: Photo, style: Style, *, seed: int) -> Variant:
         """The photograph in a style; see :class:`.base.Renderer`."""
@@ -357,6 +371,7 @@ class BackdropRenderer:
         mine = self.settings
         asked = asdict(mine.layout) | {"relight": mine.relight, "light_wrap": mine.light_wrap}
         unusual = {name: value for name, value in asked.items() if value}
+        told = shot.photo.about.as_dict()
         return ({"settings": unusual} if unusual else {}) | {
             "photo": shot.photo.digest,
             "style": style.key,
@@ -367,6 +382,7 @@ class BackdropRenderer:
             "checkpoint": source.fingerprint(),
             "mask": shot.cut.source,
             "stands": shot.stands.as_dict(),
+            **({"told": told} if told else {}),
             "version": __version__,
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from persona_img.domain.pose import usual_size
 from persona_img.scenery.subject import USUAL_CM, Taken
 from persona_img.scenery.taken import taken_of
 
@@ -41,8 +42,10 @@ class Stands:
             photo: The photo.
             alpha: uint8 (H, W), its product.
         """
-        pose = photo.about.pose or "lying"
-        cm = photo.about.size_cm or USUAL_CM[pose]
+        about = photo.about
+        pose = about.pose or "lying"
+        usual = None if about.category is None else usual_size(about.category)
+        cm = about.size_cm or usual or USUAL_CM[pose]
         taken = taken_of(photo.pixels, alpha, cut_out=photo.cut_out)
         return cls(pose, float(cm), _USUAL_PITCH, taken)
 

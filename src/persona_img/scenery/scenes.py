@@ -7,8 +7,6 @@ from typing import Literal
 
 from persona_img.errors import UnknownStyle
 
-POSES = ("lying", "standing", "hanging", "worn")
-
 
 @dataclass(frozen=True)
 class Scene:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from persona_img.domain.pose import POSES
 from persona_img.errors import InvalidInput
 from persona_img.scenery.camera import Camera
-from persona_img.scenery.scenes import POSES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from persona_img.domain.decision import Ranking
+    from persona_img.domain.style import Style
     from persona_img.ranking.base import Ranker
     from persona_img.ranking.promotion import PromotionReport
     from persona_img.ranking.value import OffPolicyValue
+    from persona_img.rendering.renderer import BackdropRenderer
 
 
 @dataclass(frozen=True)
@@ -135,13 +137,14 @@ class Learning(Results):
             version = f"{name}-{_now():%Y%m%dT%H%M%S.%f}"
         if version in earlier:
             raise StoreConflict(f"policy version {version!r} was served before; give another name")
+        renderer = wiring.renderer(self.settings)
         prepared = loop.prepare(
             ranker,
             wiring.policy(self.settings),
             self.space,
             profiled,
             catalog,
-            wiring.renderer(self.settings),
+            renderer,
             self.variants,
             version=version,
             slate=learn.slate,
@@ -149,6 +152,7 @@ class Learning(Results):
             plan_seed=self.settings.seed + len(self.tracker.history()),
             seed=self.settings.seed,
             workers=self.settings.render.workers,
+            fits=self._fitting(renderer),
             on_planned=on_planned,
             on_done=on_done,
         )
@@ -161,6 +165,27 @@ class Learning(Results):
         )
         self.workspace.save_decision_table(prepared.table)
         return prepared
+
+    def _fitting(self, renderer: BackdropRenderer) -> Callable[[str, Style], bool]:
+        """Whether a product can be in a style's scene, by how its photograph shows it.
+
+        What the merchant did not tell is seen once for each photograph, and kept.
+        """
+        from persona_img.scenery.scenes import PLAINEST, fits
+
+        scenes = self.space.attributes.get("scene", (PLAINEST,))
+        if len(scenes) == 1:
+            return lambda _, style: True
+        known = self.workspace.json("poses") if self.workspace.has_json("poses") else {}
+        poses, seen = {}, {}
+        for product in self.catalog.on_offer:
+            poses[product.product] = product.pose
+            if not product.pose:
+                photo = loop.photo_of(product)
+                seen[photo.digest] = known.get(photo.digest) or renderer.stands(photo).pose
+                poses[product.product] = seen[photo.digest]
+        self.workspace.save_json("poses", seen)
+        return lambda product, style: fits(style.values.get("scene", PLAINEST), poses[product])
 
     def push(self, *, since: datetime | None = None) -> int:
         """Clicks and purchases that came back reach the feature store at once.

@@ -53,14 +53,16 @@ def write_variant(variant: Variant, folder: str | Path, name: str) -> dict[str, 
     return files
 
 
-def photo_key(photo: str, mask: str | None) -> str:
-    """Names what a variant is made of: the photograph, and the mask that came with it if one did.
+def photo_key(photo: str, mask: str | None, told: Mapping[str, object] | None = None) -> str:
+    """Names what a variant is made of: the photograph, the mask that came with it, what was told.
 
     Args:
         photo: Digest of the photograph's pixels.
         mask: Digest of the supplied mask's; None where the product is cut out.
+        told: What a person told of the product, see ``imaging.photo.About``; None for nothing.
     """
-    return photo if mask is None else digest_of([photo, mask])
+    parts = [part for part in (mask, dict(told) if told else None) if part is not None]
+    return digest_of([photo, *parts]) if parts else photo
 
 
 def recipe_key(photo: str, style: Style, seed: int, fingerprint: str) -> str:
@@ -115,7 +117,7 @@ class VariantStore:
             raise InvalidInput(f"variant {variant.digest[:12]} is not for the store: {reasons}")
         recipe = certificate.recipe
         supplied = certificate.mask if recipe["mask"] == "supplied" else None
-        made_of = photo_key(certificate.photo, supplied)
+        made_of = photo_key(certificate.photo, supplied, recipe.get("told"))
         key = recipe_key(made_of, variant.style, variant.seed, str(recipe["renderer"]))
         write_variant(variant, self.path(variant.digest).parent, variant.digest)
         with self._database.writing() as db:

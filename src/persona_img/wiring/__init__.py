@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from persona_img.domain.decision import Arms
 from persona_img.domain.style import StyleSpace
+from persona_img.settings import Settings
 from persona_img.wiring.backdrops import COMPARED, backdrops, check_backdrops, renderer
 from persona_img.wiring.maskers import MASKERS, masker, transformers_masker
 from persona_img.wiring.policies import POLICIES, policy
@@ -25,9 +26,6 @@ from persona_img.wiring.stores import (
     variant_store,
 )
 
-if TYPE_CHECKING:
-    from persona_img.settings import Settings
-
 __all__ = [
     "COMPARED",
     "arms",
@@ -40,6 +38,7 @@ __all__ = [
     "masker",
     "new_ranker",
     "policy",
+    "render_space",
     "renderer",
     "style_space",
     "tracker",
@@ -66,6 +65,32 @@ def check(settings: Settings) -> None:
 def style_space(settings: Settings) -> StyleSpace:
     """The style space."""
     return StyleSpace.load(settings.styles)
+
+
+def render_space(settings: Settings) -> StyleSpace:
+    """Every style that can be rendered: all surfaces, scenes and seasons, where the shop has no
+    style space of its own; else that one.
+
+    A season is one of the looks of ``scenery.seasons``, or ``none``.
+    """
+    if settings.styles != Settings.model_fields["styles"].default:
+        return style_space(settings)
+    from persona_img.imaging.light import LIGHTS
+    from persona_img.rendering.framing import FRAMINGS
+    from persona_img.scenery.materials import materials_of, palettes
+    from persona_img.scenery.scenes import SCENES
+    from persona_img.scenery.seasons import SEASONS
+
+    return StyleSpace(
+        {
+            "scene": tuple(SCENES),
+            "surface": tuple(materials_of(settings.render.materials).surfaces),
+            "palette": tuple(palettes()),
+            "light": tuple(LIGHTS),
+            "framing": FRAMINGS,
+            "season": ("none", *SEASONS),
+        }
+    )
 
 
 def arms(settings: Settings) -> Arms:
