@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Colour = tuple[float, float, float]
 _WALL = "limewash"
 _RECEDES = 1.3  # more of a plane is seen where it recedes
-_PALEST, _APART = 88.0, 10.0  # L*: a wall is pale, and never as light as the table
+_PALEST, _APART = 91.0, 9.0  # L*: a wall is pale, and never as light as the table
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,4 +170,4 @@ def _behind(colour: Colour) -> Colour:
     """A wall's colour: the table's hue, paler, and never as light as the table."""
     lightness, a, b = colour
     wall = _PALEST if lightness < _PALEST - _APART else lightness - _APART
-    return wall, 0.30 * a + 0.5, 0.25 * b + 2.5
+    return wall, 0.30 * a + 0.3, 0.22 * b + 2.0

@@ -22,6 +22,8 @@ from persona_img.variants.database import Database
 from persona_img.variants.ledger import STATE, Ledger
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from persona_img.rendering.base import Variant
 
 _RECORD = f"""

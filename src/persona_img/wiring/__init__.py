@@ -6,8 +6,6 @@ there.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from persona_img.domain.decision import Arms
 from persona_img.domain.style import StyleSpace
 from persona_img.settings import Settings
@@ -68,8 +66,7 @@ def style_space(settings: Settings) -> StyleSpace:
 
 
 def render_space(settings: Settings) -> StyleSpace:
-    """Every style that can be rendered: all surfaces, scenes and seasons, where the shop has no
-    style space of its own; else that one.
+    """Every style that can be rendered; the shop's own style space where it has one.
 
     A season is one of the looks of ``scenery.seasons``, or ``none``.
     """
