@@ -28,7 +28,7 @@ SURFACES = {
         ("wood_light/oak_veneer_01", 60, True), ("wood_light/Wood083A", 150, True),
         ("wood_light/WoodFloor012", 130, True)]),
     "walnut": ((40, 13, 22), 0.3, 0.14, "tile", [
-        ("wood_dark/Wood066", 70, True), ("wood_dark/wood_table_worn", 90, True),
+        ("wood_dark/Wood066", 70, True), ("wood_dark/Wood062", 70, True),
         ("wood_light/wood_floor", 160, True)]),
     "dark-wood": ((33, 8, 15), 0.35, 0.12, "tile", [
         ("wood_dark/Wood067", 80, True), ("wood_dark/WoodFloor008", 140, True),
@@ -44,9 +44,8 @@ SURFACES = {
     "dark-marble": ((24, 0, -1), 0.4, 0.34, "quilt", [
         ("marble/Marble016", 100, True), ("marble/Marble006", 90, True), ("marble/Marble023", 100, True)]),
     "onyx": ((66, 7, 22), 0.2, 0.34, "tile", [("marble/Onyx003", 90, True)]),
-    "travertine": ((80, 3, 13), 0.5, 0.14, "tile", [
-        ("travertine/Travertine008", 90, True), ("marble_tiles/marble_01", 130, True)]),
-    "terrazzo": ((86, 1, 5), 0.5, 0.24, "quilt", [("terrazzo/Terrazzo009", 60, True)]),
+    "travertine": ((80, 3, 13), 0.5, 0.14, "tile", [("marble_tiles/marble_01", 130, True)]),
+    "terrazzo": ((86, 1, 5), 0.5, 0.24, "quilt", [("terrazzo/Terrazzo009", 46, True)]),
     "slate": ((32, -1, -2), 0.3, 0.06, "quilt", [
         ("stone/Rock030", 120, True), ("stone/plastered_stone_wall", 120, True),
         ("stone/Rock035", 110, True)]),
