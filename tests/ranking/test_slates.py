@@ -23,7 +23,7 @@ PRODUCTS = [f"p{i:02d}" for i in range(40)]
 class Opinionated(PopularityRanker):
     """Knows what each segment wants: its own surface, and window light."""
 
-    wants: ClassVar = dict(zip(SEGMENTS, SPACE.attributes["surface"], strict=True))
+    wants: ClassVar = dict(zip(SEGMENTS, SPACE.attributes["surface"], strict=False))
 
     def rank(self, context, styles):
         def rate(style):

@@ -17,6 +17,7 @@ from persona_img.cli import (
     interactions,
     live,
     maskers,
+    materials,
     pictures,
     shop,
     simulate,
@@ -37,6 +38,7 @@ app = typer.Typer(
 _GROUPS = (
     pictures,
     editing,
+    materials,
     catalog,
     shop,
     interactions,

@@ -291,16 +291,23 @@ def _quilt(
             one = grey[taken]
             keep = np.zeros((high, wide), dtype=bool)  # of what lies there already
             if top:
-                keep[:lap] = _cut(np.square(one[:lap] - there[:lap]).T).T
+                keep[:lap] = cheapest_cut(np.square(one[:lap] - there[:lap]).T).T
             if left:
-                keep[:, :lap] |= _cut(np.square(one[:, :lap] - there[:, :lap]))
+                keep[:, :lap] |= cheapest_cut(np.square(one[:, :lap] - there[:, :lap]))
             out[place] = np.where(keep, out[place], which[taken])
             sewn[place] = np.where(keep, there, one)
     return out
 
 
-def _cut(cost: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """True left of the cheapest way down a strip (h, w), by dynamic programming."""
+def cheapest_cut(cost: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """The cheapest way down a strip, by dynamic programming.
+
+    Args:
+        cost: float32 (h, w).
+
+    Returns:
+        bool (h, w), True left of it.
+    """
     height, width = cost.shape
     total = cost.copy()
     for row in range(1, height):

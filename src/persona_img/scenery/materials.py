@@ -1,7 +1,7 @@
 """Real materials: which surfaces there are, how large a tile is, and how it takes colour and light.
 
-A folder of materials is JPEG tiles and one ``materials.toml``. The shipped one is read where no
-other is given; ``persona-img materials add`` writes another, or more into it.
+A folder of materials is JPEG tiles and one ``materials.toml``. There is always the shipped one; a
+folder of ``persona-img materials add`` adds to it, and wins where a name is in both.
 """
 
 from __future__ import annotations
@@ -85,18 +85,20 @@ class Surface:
 
 
 class Materials:
-    """A folder of materials.
+    """The shipped materials, and those of a folder.
 
     Args:
-        folder: Holds ``materials.toml``; None is the shipped one.
+        folder: Holds a ``materials.toml``; None for none.
+
+    Attributes:
+        surfaces: Surface by name.
 
     Raises:
         InvalidInput: no such table, or it breaks a rule; the message names it.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = shipped() if folder is None else folder
-        self.surfaces = _read(self.folder)
+        self.surfaces = read_table(shipped()) | ({} if folder is None else read_table(folder))
         self._digest: str | None = None
 
     def surface(self, name: str) -> Surface:
@@ -116,7 +118,7 @@ class Materials:
         if self._digest is None:
             table = {n: asdict(s) | {"folder": ""} for n, s in sorted(self.surfaces.items())}
             parts = {
-                name: hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
+                f"{surface.name}/{name}": _digest_of(surface.folder / name)
                 for surface in self.surfaces.values()
                 for tile in surface.tiles
                 for name in (tile.file, tile.normal)
@@ -128,7 +130,7 @@ class Materials:
 
 @lru_cache(maxsize=4)
 def materials_of(folder: Path | None) -> Materials:
-    """The folder's materials, read once; None is the shipped folder."""
+    """:class:`Materials`, read once."""
     return Materials(folder)
 
 
@@ -171,7 +173,16 @@ def mean_of(pixels: NDArray[np.uint8]) -> tuple[float, float, float]:
     return float(lightness), float(a), float(b)
 
 
-def _read(folder: Path) -> dict[str, Surface]:
+def _digest_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_table(folder: Path) -> dict[str, Surface]:
+    """Surfaces of one folder's table, by name.
+
+    Raises:
+        InvalidInput: no such table, or it breaks a rule.
+    """
     path = folder / TABLE
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8")).get("surface", {})
