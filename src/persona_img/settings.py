@@ -65,6 +65,7 @@ class Render(_Group):
             the framing's own.
         text: Side on which room for text is kept: ``left``, ``right``, ``top`` or ``bottom``.
         relight: Share of the backdrop's light put on the product; 0 keeps it as photographed.
+        relight_from: Side that this light comes from; None for the style's own.
         light_wrap: Share of the backdrop's light that wraps around the product's edge.
         workers: Products rendered at the same time.
     """
@@ -85,6 +86,7 @@ class Render(_Group):
     format: Literal["1:1", "4:5", "3:4", "16:9", "9:16"] | None = None
     text: Literal["left", "right", "top", "bottom"] | None = None
     relight: float = Field(0.0, ge=0, le=1)
+    relight_from: Literal["left", "right", "above", "upper-left", "upper-right"] | None = None
     light_wrap: float = Field(0.0, ge=0, le=1)
     workers: int = Field(2, ge=1, le=64)
 

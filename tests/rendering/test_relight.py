@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from examples import a_photo
 from persona_img.domain.style import Style
-from persona_img.errors import VerificationFailed
+from persona_img.errors import InvalidInput, VerificationFailed
 from persona_img.imaging.frame import Frame
 from persona_img.imaging.light import LIGHTS
 from persona_img.imaging.photo import png_bytes
@@ -96,13 +96,48 @@ def test_no_share_is_no_change_and_the_light_follows_the_backdrop(seed: int, lig
     plate = np.full((8, 9, 3), (0.8, 0.6, 0.4), dtype=np.float32)
     area = np.ones((8, 9), dtype=np.float32)
     none = Relight.of(0.0, plate, area, LIGHTS[light])
-    np.testing.assert_array_equal(none.on(picture, frame), picture)
+    np.testing.assert_array_equal(
+        none.on(picture, frame, np.full(picture.shape[:2], 255, np.uint8)), picture
+    )
     full = Relight.of(1.0, plate, area, LIGHTS[light])
     red, green, blue = full.tint
     assert red > green > blue
     assert sum(full.tint) == pytest.approx(3.0, abs=1e-3)
     grey = np.full((12, 15, 3), 128, dtype=np.uint8)
-    lit = full.on(grey, frame).astype(int)
+    lit = full.on(grey, frame, np.full(grey.shape[:2], 255, np.uint8)).astype(int)
     assert (lit[..., 0] > lit[..., 2]).all()
     assert lit[0, 0].sum() >= lit[-1, -1].sum()  # the light comes from the upper left
     assert Relight.from_dict(full.as_dict()) == full
+
+
+def test_the_side_that_faces_the_light_gains_and_the_other_loses() -> None:
+    alpha = np.zeros((120, 120), np.uint8)
+    yy, xx = np.mgrid[:120, :120]
+    alpha[np.hypot(xx - 60, yy - 60) < 40] = 255
+    grey = np.full((120, 120, 3), 120, np.uint8)
+    frame = Frame(120, 120, 0, 0)
+    white = np.ones((20, 20, 3), np.float32)
+    for side, brighter, darker in (
+        ("left", (60, 28), (60, 92)),
+        ("right", (60, 92), (60, 28)),
+        ("above", (28, 60), (92, 60)),
+    ):
+        light = Relight.of(1.0, white, white[..., 0], LIGHTS["soft"], side)
+        lit = light.on(grey, frame, alpha).astype(int)
+        assert lit[brighter][0] > lit[60, 60][0] > lit[darker][0]
+        again = Relight.from_dict(light.as_dict()).on(grey, frame, alpha)
+        assert np.array_equal(lit, again)
+
+
+def test_a_relit_variant_from_a_side_is_proved_the_same_way(tmp_path: Path) -> None:
+    renderer = BackdropRenderer(PlainBackdrops(), RenderSettings(relight=0.8, relight_from="right"))
+    variant = renderer.render(a_photo(), WARM, seed=3)
+    assert variant.certificate.relight is not None
+    assert variant.certificate.relight["across"] == [-1.0, 0.0]
+    report = verify(write_variant(variant, tmp_path, "shirt")["variant"], a_photo())
+    assert report.passed, str(report)
+
+
+def test_a_light_from_nowhere_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="choose from left"):
+        RenderSettings(relight_from="behind")

@@ -148,6 +148,10 @@ def render(
             min=0, max=1, help="Put so much of the backdrop's light on the product, 0..1; labelled."
         ),
     ] = None,
+    relight_from: Annotated[
+        str | None,
+        typer.Option(help="With --relight: left, right, above, upper-left or upper-right."),
+    ] = None,
     light_wrap: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="So much of it around the product's edge, 0..1."),
@@ -176,6 +180,7 @@ def render(
             "adapter": adapter,
             "text": text,
             "relight": relight,
+            "relight_from": relight_from,
             "light_wrap": light_wrap,
         },
         mask={"masker": masker_name, "model": masker_model},

@@ -10,6 +10,7 @@ from persona_img.imaging.frame import Frame
 from persona_img.masking.base import MIN_CONFIDENCE
 from persona_img.rendering.framing import Layout
 from persona_img.rendering.proof.gate import RULES, Rule
+from persona_img.rendering.relight import SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,11 +43,12 @@ class RenderSettings:
         layout: Format of an advertisement, and room for text.
         relight: Share, 0..1, of the backdrop's light that is put on the product; 0 keeps it exactly
             as photographed. Above, certificate and picture say so.
+        relight_from: One of ``relight.SIDES`` that this light comes from; None for the style's.
         light_wrap: Share, 0..1, of the backdrop's light that wraps around the product's edge.
         rules: What a variant must be; see :mod:`.gate`.
 
     Raises:
-        InvalidInput: a share outside 0..1.
+        InvalidInput: a share outside 0..1, or another side.
     """
 
     candidates: int = 1
@@ -57,6 +59,7 @@ class RenderSettings:
     materials: Path | None = None
     layout: Layout = field(default_factory=Layout)
     relight: float = 0.0
+    relight_from: str | None = None
     light_wrap: float = 0.0
     rules: tuple[Rule, ...] = RULES
 
@@ -65,6 +68,8 @@ class RenderSettings:
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:
                 raise InvalidInput(f"{name}={value}: give a share from 0 to 1")
+        if self.relight_from is not None and self.relight_from not in SIDES:
+            raise InvalidInput(f"relight_from={self.relight_from}: choose from {', '.join(SIDES)}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -345,9 +345,10 @@ class BackdropRenderer:
         if self.settings.relight == 0.0:
             return shot.photo.pixels, canvas.placed.product, None
         frame = canvas.placed.frame
-        relight = Relight.of(self.settings.relight, plate, area, built.plan.light)
-        product = relight.on(shot.product, frame)
-        return relight.on(shot.photo.pixels, frame), product, relight
+        side, alpha = self.settings.relight_from, shot.cut.alpha
+        relight = Relight.of(self.settings.relight, plate, area, built.plan.light, side)
+        product = relight.on(shot.product, frame, alpha)
+        return relight.on(shot.photo.pixels, frame, alpha), product, relight
 
     def _style_scores(
         self,
@@ -370,6 +371,7 @@ class BackdropRenderer:
         """Everything the pixels depend on; also written into the PNG, so bytes name the recipe."""
         mine = self.settings
         asked = asdict(mine.layout) | {"relight": mine.relight, "light_wrap": mine.light_wrap}
+        asked["relight_from"] = mine.relight_from
         unusual = {name: value for name, value in asked.items() if value}
         told = shot.photo.about.as_dict()
         return ({"settings": unusual} if unusual else {}) | {

@@ -117,6 +117,7 @@ def renderer(settings: Settings) -> BackdropRenderer:
         tries=chosen.tries,
         layout=Layout(chosen.format, chosen.text),
         relight=chosen.relight,
+        relight_from=chosen.relight_from,
         light_wrap=chosen.light_wrap,
         materials=chosen.materials,
         rules=RULES if chosen.adapter is None else OWN_RULES,

@@ -187,7 +187,7 @@ def _product_checks(
     expected, name, note = photo.pixels, "product unchanged", ""
     if claimed.relight is not None:
         light = Relight.from_dict(claimed.relight)
-        expected, name = light.on(photo.pixels, frame), "product only relit"
+        expected, name = light.on(photo.pixels, frame, alpha), "product only relit"
         note = f" besides the light: share {light.share:g}, tint {light.tint}, {light.gradient:g}"
     on_canvas = frame.place(expected, 127)
     placed = Placed(frame, on_canvas, frame.place(alpha, 0), on_canvas)
