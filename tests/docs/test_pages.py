@@ -19,6 +19,7 @@ pytestmark = pytest.mark.slow
 DATA = ROOT / "tests" / "data"
 DONE = {
     "photos.md": "photos",
+    "scenes.md": "photos",
     "your-shop.md": "shop",
     "serve.md": "shop",
     "results.md": "shop",
@@ -63,6 +64,13 @@ def test_photos(reader: Reader) -> None:
     assert "photo-" in said
     for folder in ("out", "one", "masks", "ads", "edits"):
         assert list(Path(folder).iterdir()), folder
+
+
+def test_scenes(reader: Reader) -> None:
+    said = reader.read("scenes.md")
+    assert "surface=our-counter" in said
+    for folder in ("fitting", "walnut", "summer", "counter"):
+        assert any(Path(folder).glob("*.png")), folder
 
 
 def test_your_shop(reader: Reader) -> None:

@@ -75,7 +75,7 @@ def materials_add(
     )
     tile = surface.tiles[-1]
     say(f"{out / tile.file}  surface={name}, {tile.cm:g} cm, Lab {surface.lab}")
-    say(f"to render with it: PERSONA_IMG_RENDER__MATERIALS={out}, or render.materials in a file")
+    say(f"to render with it: --materials {out}, or render.materials in the settings")
 
 
 def materials_list(

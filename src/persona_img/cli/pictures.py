@@ -162,6 +162,10 @@ def render(
             exists=True, file_okay=False, help="Your own backdrop, a folder of `fine-tune`."
         ),
     ] = None,
+    materials: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Your own, of `materials add`."),
+    ] = None,
     masker_name: MaskerName = None,
     masker_model: MaskerModel = None,
     as_json: Json = False,
@@ -178,6 +182,7 @@ def render(
             "backdrops": backdrops,
             "model": backdrop_model,
             "adapter": adapter,
+            "materials": materials,
             "text": text,
             "relight": relight,
             "relight_from": relight_from,

@@ -69,11 +69,11 @@ def chosen_for(space: StyleSpace, count: int, pose: str, seeds: Sequence[int]) -
     found: dict[Style, None] = {}
     for turn in range(_TRIES * count):
         # A whole turn through an attribute shifts it against the others.
-        values = {
+        drawn = {
             name: order[(turn + turn // len(order)) % len(order)] for name, order in orders.items()
         }
         try:
-            found[_shown(space.check(Style.of(values)))] = None
+            found[_shown(space.check(Style.of(drawn)))] = None
         except UnknownStyle:
             continue
         if len(found) == count:

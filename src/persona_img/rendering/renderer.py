@@ -100,7 +100,7 @@ class BackdropRenderer:
 
     def fingerprint(self) -> str:
         """Hex digest of sources, settings, judge and the version of the pixels' arithmetic."""
-        mine = [_VERSION, asdict(self.settings)]
+        mine = [_VERSION, asdict(replace(self.settings, materials=None))]
         theirs = [self.backdrops.name, self.backdrops.fingerprint(), self.masker.fingerprint()]
         if self.judge is not None:
             theirs.append(self.judge.fingerprint())

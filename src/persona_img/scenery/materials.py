@@ -20,13 +20,15 @@ from PIL import Image
 
 from persona_img.domain.digest import digest_of
 from persona_img.errors import InvalidInput, UnknownStyle
-from persona_img.imaging.colour import to_lab
+from persona_img.imaging.colour import lab_of, to_lab
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+Colour = tuple[float, float, float]
+"""CIE Lab."""
 TABLE = "materials.toml"
 REPEATS = ("quilt", "tile")
 """``quilt``: pieces of it are sewn together where more is seen than one tile; ``tile``: it is laid
@@ -145,6 +147,24 @@ def palettes() -> Mapping[str, tuple[float, float]]:
     text = (files("persona_img") / "assets" / "palettes.toml").read_text(encoding="utf-8")
     table = tomllib.loads(text)["palette"]
     return {name: (float(a), float(b)) for name, (a, b) in table.items()}
+
+
+def colour_asked(style: Mapping[str, str], materials: Materials) -> Colour:
+    """Mean Lab that a style asks of its surface: its own colour, or the surface's in its palette.
+
+    Raises:
+        UnknownStyle: no such surface or palette.
+        InvalidInput: the style names no surface.
+    """
+    if "surface" not in style:
+        raise InvalidInput(f"style {dict(style)}: it names no surface; add surface=…")
+    known = materials.surface(style["surface"])
+    if "colour" in style:
+        return lab_of(style["colour"])
+    palette = style.get("palette", "neutral")
+    if palette not in palettes():
+        raise UnknownStyle(f"palette={palette}: choose from {', '.join(palettes())}")
+    return known.colour(palettes()[palette])
 
 
 @lru_cache(maxsize=8)

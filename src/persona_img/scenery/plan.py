@@ -18,10 +18,9 @@ from persona_img.scenery.views import kinds
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from persona_img.scenery.materials import Materials
+    from persona_img.scenery.materials import Colour, Materials
     from persona_img.scenery.subject import Subject
 
-Colour = tuple[float, float, float]
 _WALL = "limewash"
 _RECEDES = 1.3  # more of a plane is seen where it recedes
 _PALEST, _APART = 91.0, 9.0  # L*: a wall is pale, and never as light as the table

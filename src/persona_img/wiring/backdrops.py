@@ -26,6 +26,7 @@ def _diffusion(settings: Settings) -> BackdropSource:
         guidance=chosen.guidance,
         strength=chosen.strength,
         adapter=chosen.adapter,
+        materials=chosen.materials,
     )
 
 

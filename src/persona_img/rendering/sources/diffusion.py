@@ -17,8 +17,9 @@ from persona_img.errors import InvalidInput, NotFound
 from persona_img.generator.adapter import Adapter
 from persona_img.generator.buckets import bucket_of
 from persona_img.generator.pipeline import BackdropPipeline
-from persona_img.imaging.colour import lab_of
+from persona_img.imaging.colour import from_lab
 from persona_img.imaging.copies import CopyIndex
+from persona_img.scenery.materials import colour_asked, materials_of
 from persona_img.threads import one_thread
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class DiffusionBackdrops:
             guidance; None as for ``steps``.
         strength: How far a plate may leave its start, in (0, 1]; 1 paints from noise alone.
         adapter: Folder written by ``fine-tune``: a shop's own backdrop in place of one surface.
+        materials: Folder of materials; None is the shipped one. A surface the checkpoint was not
+            taught is painted by its colour alone: its structure is the set's anyway.
 
     Raises:
         NotFound: the folder holds no pipeline, or that of the adapter none.
@@ -64,8 +67,9 @@ class DiffusionBackdrops:
         guidance: Guidance | None = None,
         strength: float = 0.6,
         adapter: str | Path | None = None,
+        materials: Path | None = None,
     ) -> None:
-        self.checkpoint = Path(checkpoint)
+        self.checkpoint, self.materials = Path(checkpoint), materials_of(materials)
         if not (self.checkpoint / "model_index.json").exists():
             raise NotFound(f"{self.checkpoint}: no checkpoint; train one with `train-generator`")
         if steps is not None and steps < 1:
@@ -94,7 +98,7 @@ class DiffusionBackdrops:
                 for p in found
                 if p.name not in _NOT_WEIGHTS
             }
-            mine = ["diffusion-2", parts, self.steps, self.guidance, self.strength]
+            mine = ["diffusion-3", parts, self.steps, self.guidance, self.strength]
             if self.adapter is not None:
                 mine.append(self.adapter.fingerprint())
             self._fingerprint = digest_of(mine)
@@ -105,20 +109,18 @@ class DiffusionBackdrops:
         return bucket_of(height, width)
 
     def colour(self, style: Mapping[str, str]) -> tuple[float, float, float]:
-        """Mean Lab: the style's colour, or what was taught for its surface and palette.
+        """Mean Lab: the style's colour, or its surface's in its palette.
 
         Raises:
-            UnknownStyle: the checkpoint knows no such surface or palette.
+            UnknownStyle: no such surface or palette.
             InvalidInput: the style names no surface.
         """
-        if "surface" not in style:
-            raise InvalidInput(f"style {dict(style)}: the checkpoint paints surfaces; name one")
-        if "colour" in style:
-            return lab_of(style["colour"])
-        asked = self._loaded().style_encoder.colour_of(
-            style["surface"], style.get("palette", "neutral")
-        )
-        return float(asked[0]), float(asked[1]), float(asked[2])
+        own = None if self.adapter is None else self.adapter.surface
+        if own is not None and style.get("surface") == own and "colour" not in style:
+            palette = style.get("palette", "neutral")
+            lightness, a, b = self._loaded().style_encoder.colour_of(own, palette)
+            return float(lightness), float(a), float(b)
+        return colour_asked(style, self.materials)
 
     def material(self, style: Mapping[str, str]) -> str | None:
         """The surface: its fine texture completes the plate. None for a shop's own backdrop."""
@@ -149,7 +151,7 @@ class DiffusionBackdrops:
                 made = self._loaded()(
                     picture,
                     silhouette,
-                    [style],
+                    [self._told(style)],
                     steps=self.steps,
                     guidance=self.guidance,
                     seeds=[seed],
@@ -159,6 +161,15 @@ class DiffusionBackdrops:
                 )
             plates.append(np.ascontiguousarray(made.images[0].permute(1, 2, 0).numpy()))
         return plates
+
+    def _told(self, style: Mapping[str, str]) -> dict[str, str]:
+        """The style as the checkpoint knows it: always its colour, its surface where taught."""
+        lab = np.array([[self.colour(style)]], dtype=np.float32)
+        red, green, blue = (round(float(v) * 255) for v in from_lab(lab)[0, 0])
+        told = dict(style) | {"colour": f"#{red:02x}{green:02x}{blue:02x}"}
+        if style["surface"] not in self._loaded().style_encoder.config.surfaces:
+            del told["surface"]
+        return told
 
     def _conditions(self, picture: torch.Tensor, silhouette: torch.Tensor) -> torch.Tensor:
         """The product encoded; all styles of one canvas share it."""

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from persona_img.domain.digest import digest_of
-from persona_img.errors import InvalidInput, UnknownStyle
-from persona_img.imaging.colour import lab_of
+from persona_img.errors import InvalidInput
 from persona_img.imaging.light import LIGHTS
 from persona_img.scenery.build import SceneSet
-from persona_img.scenery.materials import materials_of, palettes
+from persona_img.scenery.materials import colour_asked, materials_of, palettes
 from persona_img.scenery.plan import Plan
 from persona_img.scenery.subject import USUAL_CM, Subject
 
@@ -63,15 +62,7 @@ class LibraryBackdrops:
             UnknownStyle: no such surface or palette.
             InvalidInput: the style names no surface.
         """
-        surface, palette = style.get("surface"), style.get("palette", "neutral")
-        if surface is None:
-            raise InvalidInput(f"style {dict(style)}: there are tiles of surfaces; name one")
-        known = self.materials.surface(surface)
-        if "colour" in style:
-            return lab_of(style["colour"])
-        if palette not in palettes():
-            raise UnknownStyle(f"palette={palette}: choose from {', '.join(palettes())}")
-        return known.colour(palettes()[palette])
+        return colour_asked(style, self.materials)
 
     def material(self, style: Mapping[str, str]) -> str | None:
         """The surface."""
