@@ -357,8 +357,9 @@ class BackdropRenderer:
         style: Style,
         source: BackdropSource,
     ) -> dict[str, float]:
-        if self.judge is None:
-            return {}
+        surface = style.values.get("surface")
+        if self.judge is None or surface not in self.judge.values("surface"):
+            return {}  # of a material it was not taught it can say nothing
         seen = {name: value for name, value in style.values.items() if name in source.shows}
         if "colour" in style.values:  # the judge knows surfaces by their own colours
             seen = {name: value for name, value in seen.items() if name == "light"}

@@ -65,6 +65,11 @@ class StyleJudge:
             raise NotFound(f"{path}: no judge; train one with `train-judge`")
         self.path = path
 
+    def values(self, attribute: str) -> tuple[str, ...]:
+        """What it was taught of an attribute; nothing of one that it does not know."""
+        heads = self._parts[2]
+        return heads[attribute].values if attribute in heads else ()
+
     def chances(
         self, picture: NDArray[np.uint8], alpha: NDArray[np.uint8]
     ) -> dict[str, dict[str, float]]:
