@@ -167,6 +167,24 @@ def test_a_category_names_one_kind_or_says_nothing() -> None:
         assert kind_features(category).sum() == 0
 
 
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32), st.integers(40, 1500), st.integers(40, 1500), st.integers(1, 9))
+def test_any_mask_gets_a_pose_and_a_pitch_or_is_refused(
+    seed: int, height: int, width: int, thick: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((height, width), np.uint8)
+    ends = rng.integers(0, (width, height), size=(2, 2))
+    cv2.line(mask, ends[0].tolist(), ends[1].tolist(), 255, thick)
+    photo = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
+    if (mask > 0).mean() < 1e-4:
+        with pytest.raises(InvalidInput, match="no product"):
+            pose_of(photo, mask)
+        return
+    assert sum(pose_of(photo, mask, "necklace").chances.values()) == pytest.approx(1)
+    assert 6 <= pitch_of(mask) <= 35
+
+
 def test_what_cannot_be_judged_is_refused() -> None:
     photo, mask = example("polo-01")
     with pytest.raises(InvalidInput, match="no product"):

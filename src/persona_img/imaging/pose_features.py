@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from persona_img.imaging.colour import to_lab
+from persona_img.imaging.mask_size import product
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,12 +33,12 @@ def outline_features(alpha: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Numbers of the silhouette: proportions, symmetry, moments, contours, borders it touches.
 
     Args:
-        alpha: uint8 (H, W), 255 is product; some of it is at least 128.
+        alpha: uint8 (H, W), 255 is product, as :func:`.mask_size.check_mask` lets through.
 
     Returns:
         float32 (F,).
     """
-    mask = _small(alpha, cv2.INTER_AREA) >= 128
+    mask = product(_small(alpha, cv2.INTER_AREA))
     top, bottom, left, right = _box(mask)
     inside = mask[top:bottom, left:right]
     height, width = inside.shape
@@ -89,7 +90,7 @@ def gradient_features(photo: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDA
     """
     mask = _small(alpha, cv2.INTER_AREA)
     light = to_lab(_small(photo, cv2.INTER_AREA))[..., 0]
-    top, bottom, left, right = _box(mask >= 128)
+    top, bottom, left, right = _box(product(mask))
     scale = _FRAME / (_WIDER * max(bottom - top, right - left))
     across = _FRAME / 2 - scale * (left + right) / 2
     down = _FRAME / 2 - scale * (top + bottom) / 2
@@ -240,7 +241,7 @@ def _above(
     lab: NDArray[np.float32], mask: NDArray[np.uint8], base: NDArray[np.float32]
 ) -> NDArray[np.float64]:
     """What is seen over the middle of the product, where a hanger has its hook."""
-    top, _, left, right = _box(mask >= 128)
+    top, _, left, right = _box(product(mask))
     reach, middle = max(8, (right - left) // 5), (left + right) // 2
     y0, x0 = max(0, top - reach), max(0, middle - reach)
     part = lab[y0 : max(top + reach // 2, y0 + 4), x0 : middle + reach]
