@@ -15,81 +15,12 @@ from persona_img.imaging.pose import (
     UPRIGHT,
     Pose,
     kind_features,
-    pitch_of,
     pose_features,
     pose_of,
 )
+from vessels import cylinder
 
 PHOTOS = ASSETS / "catalog" / "photos"
-
-
-def cylinder(pitch: float, radius: int = 120, height: int = 200, flare: float = 1.0) -> np.ndarray:
-    """Mask of a beaker seen from ``pitch`` degrees above; its mouth ``flare`` times as wide."""
-    flat = radius * np.sin(np.radians(pitch))
-    tall = height * np.cos(np.radians(pitch))
-    wide = max(radius, radius * flare)
-    middle, base = wide + 40, flat * flare + tall + 40
-    mask = np.zeros((int(base + flat + 40), int(2 * middle)), np.uint8)
-    bits = 8  # of cv2's fixed point: a 256th of a pixel
-    at = [(middle, base, radius, flat), (middle, base - tall, radius * flare, flat * flare)]
-    for x, y, across, down in at:
-        centre, axes = (round(x * 256), round(y * 256)), (round(across * 256), round(down * 256))
-        cv2.ellipse(mask, centre, axes, 0, 0, 360, 255, -1, cv2.LINE_8, bits)
-    side = np.array(
-        [
-            [middle - radius, base],
-            [middle + radius, base],
-            [middle + radius * flare, base - tall],
-            [middle - radius * flare, base - tall],
-        ]
-    )
-    cv2.fillPoly(mask, [np.round(side).astype(np.int32)], 255)
-    return mask
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    st.floats(6, 35),
-    st.integers(60, 240),
-    st.integers(150, 400),
-    st.floats(0.8, 1.3),
-    st.booleans(),
-)
-def test_the_pitch_of_a_round_base_is_found(
-    pitch: float, radius: int, height: int, flare: float, mirrored: bool
-) -> None:
-    mask = cylinder(pitch, radius, height, flare)
-    found = pitch_of(np.ascontiguousarray(mask[:, ::-1]) if mirrored else mask)
-    assert abs(found - pitch) < 3.5
-
-
-def test_a_flat_bottom_says_nothing_and_gives_the_least() -> None:
-    box = np.zeros((300, 300), np.uint8)
-    box[60:240, 80:220] = 255
-    assert pitch_of(box) == 6.0
-    tilted = cv2.warpAffine(box, cv2.getRotationMatrix2D((150, 150), 8, 1), (300, 300))
-    assert pitch_of(tilted) < 10.0  # a tilt is no arch
-
-
-def test_a_pitch_is_never_more_than_a_table_can_have() -> None:
-    assert pitch_of(cylinder(80)) == 35.0
-
-
-def test_a_handle_does_not_change_the_pitch() -> None:
-    mug = cylinder(20, radius=100, height=200)
-    height, width = mug.shape
-    with_handle = cv2.copyMakeBorder(mug, 0, 0, 0, 120, cv2.BORDER_CONSTANT, value=0)
-    cv2.ellipse(with_handle, (width - 40, height // 2), (70, 60), 0, 0, 360, 255, 18)
-    assert abs(pitch_of(with_handle) - 20) < 3.5
-
-
-def test_each_piece_stands_for_itself() -> None:
-    one = cylinder(25)
-    other = np.roll(one, -30, axis=0)  # behind the first, so higher in the picture
-    assert abs(pitch_of(np.concatenate([one, other], axis=1)) - 25) < 3.5
-    speck = np.zeros_like(one)
-    speck[20:50, 20:50] = 255
-    assert pitch_of(np.concatenate([one, speck], axis=1)) == pytest.approx(pitch_of(one))
 
 
 def example(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -169,9 +100,7 @@ def test_a_category_names_one_kind_or_says_nothing() -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32), st.integers(40, 1500), st.integers(40, 1500), st.integers(1, 9))
-def test_any_mask_gets_a_pose_and_a_pitch_or_is_refused(
-    seed: int, height: int, width: int, thick: int
-) -> None:
+def test_any_mask_gets_a_pose_or_is_refused(seed: int, height: int, width: int, thick: int) -> None:
     rng = np.random.default_rng(seed)
     mask = np.zeros((height, width), np.uint8)
     ends = rng.integers(0, (width, height), size=(2, 2))
@@ -182,16 +111,11 @@ def test_any_mask_gets_a_pose_and_a_pitch_or_is_refused(
             pose_of(photo, mask)
         return
     assert sum(pose_of(photo, mask, "necklace").chances.values()) == pytest.approx(1)
-    assert 6 <= pitch_of(mask) <= 35
 
 
 def test_what_cannot_be_judged_is_refused() -> None:
     photo, mask = example("polo-01")
     with pytest.raises(InvalidInput, match="no product"):
         pose_of(photo, np.zeros_like(mask))
-    with pytest.raises(InvalidInput, match="no product"):
-        pitch_of(np.full((20, 20), 127, np.uint8))
     with pytest.raises(InvalidInput, match="as the mask is"):
         pose_of(photo[1:], mask)
-    with pytest.raises(InvalidInput, match="uint8"):
-        pitch_of(mask.astype(float))  # type: ignore[arg-type]

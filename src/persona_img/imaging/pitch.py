@@ -26,10 +26,10 @@ def pitch_of(alpha: NDArray[np.uint8]) -> float:
     """From how far above a standing product is seen, judged by what it stands on.
 
     A round base of radius r seen from p degrees above the plane has a lower contour that is half an
-    ellipse with the axes r and r · sin p. So an arch is fitted to the lower contour of each piece
-    (a tilt beside it, so that a pair seen from an angle is no arch), and p taken from its height
-    over half its width. A box's corner comes out about right, too; a flat bottom says nothing of
-    the viewpoint and gives the least.
+    ellipse with the axes r and r · sin p. So an arch is fitted to the lower contour of each piece,
+    and p taken from its height over half its width. What is tilted to one side only is no arch. A
+    box's corner comes out about right, too; a flat bottom says nothing of the viewpoint and gives
+    the least. Sides that open as wide as a bowl's are taken for base: then it says too much.
 
     Args:
         alpha: uint8 (H, W), 255 is product.
@@ -77,7 +77,7 @@ def _sine(piece: NDArray[np.bool_]) -> float:
     for _ in range(_FITS):  # an arch is steep before its end: half a width is found with its height
         half = run * np.hypot(_STEEP, sine) / _STEEP
         u = np.clip(x / half, -_INNER, _INNER)
-        table = np.stack([np.ones_like(u), u, np.sqrt(1 - u**2)], axis=1)
+        table = np.stack([np.ones_like(u), np.sqrt(1 - u**2)], axis=1)
         fitted, *_ = np.linalg.lstsq(table[u == x / half], y[u == x / half], rcond=None)
-        sine = max(0.0, float(fitted[2]) / half)
+        sine = max(0.0, float(fitted[1]) / half)
     return sine
