@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from persona_img.domain.pose import usual_category
-from persona_img.imaging.pose import KINDS, LEAST_PITCH, LEAST_SURE, MOST_PITCH, UPRIGHT
+from persona_img.imaging.pitch import LEAST_PITCH, MOST_PITCH
+from persona_img.imaging.pose import KINDS, LEAST_SURE, UPRIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

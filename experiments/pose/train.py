@@ -26,7 +26,8 @@ from tqdm import tqdm
 from persona_img.assets import ASSETS
 from persona_img.imaging.cutout import visible
 from persona_img.imaging.photo import load_photo
-from persona_img.imaging.pose import kind_features, pitch_of, pose_features, pose_odds
+from persona_img.imaging.pitch import pitch_of
+from persona_img.imaging.pose import kind_features, pose_features, pose_odds
 from persona_img.masking.learned import LearnedMasker
 
 if TYPE_CHECKING:
