@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from persona_img.domain.pose import usual_size
+from persona_img.imaging.pose import pitch_of, pose_of
 from persona_img.scenery.subject import USUAL_CM, Taken
 from persona_img.scenery.taken import taken_of
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
     from persona_img.imaging.photo import Photo
 
-_USUAL_PITCH = 12.0  # degrees
-
 
 @dataclass(frozen=True)
 class Stands:
@@ -25,7 +24,7 @@ class Stands:
     Attributes:
         pose: One of ``scenery.scenes.POSES``.
         cm: Its longest side, centimetres.
-        pitch: Degrees by which the camera looked down on it.
+        pitch: Degrees by which the camera looked down on what stands; 0 of what does not.
         taken: In what light.
     """
 
@@ -43,11 +42,12 @@ class Stands:
             alpha: uint8 (H, W), its product.
         """
         about = photo.about
-        pose = about.pose or "lying"
+        pose = about.pose or pose_of(photo.pixels, alpha, about.category).safe
         usual = None if about.category is None else usual_size(about.category)
         cm = about.size_cm or usual or USUAL_CM[pose]
         taken = taken_of(photo.pixels, alpha, cut_out=photo.cut_out)
-        return cls(pose, float(cm), _USUAL_PITCH, taken)
+        pitch = pitch_of(alpha) if pose == "standing" else 0.0
+        return cls(pose, float(cm), pitch, taken)
 
     def as_dict(self) -> dict[str, Any]:
         """What of it decides pixels, for a recipe."""
