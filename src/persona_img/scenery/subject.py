@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 USUAL_CM = {"lying": 60.0, "standing": 26.0, "hanging": 75.0, "worn": 160.0}
 """Longest side of a product of which nobody said how large it is, by pose."""
 _DEPTH = 0.45  # of its width: how deep what stands is
-_LEAST_PITCH, _MOST_PITCH = 5.0, 38.0
+_LEAST_PITCH, _MOST_PITCH = 9.0, 38.0
 
 
 @dataclass(frozen=True)
