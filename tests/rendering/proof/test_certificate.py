@@ -10,11 +10,15 @@ import pytest
 from PIL import Image
 
 from examples import a_photo
+from persona_img.domain.style import Style
 from persona_img.domain.variant import Certificate
 from persona_img.errors import NotFound, VerificationFailed
-from persona_img.imaging.photo import Photo, png_bytes
-from persona_img.rendering.base import Variant
+from persona_img.imaging.photo import About, Photo, png_bytes
+from persona_img.rendering.base import RenderSettings, Variant
 from persona_img.rendering.proof.certificate import load_certificate, mask_path, verify
+from persona_img.rendering.proof.gate import RULES
+from persona_img.rendering.renderer import BackdropRenderer
+from persona_img.rendering.sources.tiles import LibraryBackdrops
 from persona_img.variants.store import write_variant
 
 
@@ -33,6 +37,28 @@ def test_a_rendered_variant_verifies(path: Path, variant: Variant) -> None:
     assert failed(path) == set()
     assert "FAIL" not in str(verify(path, a_photo()))
     assert load_certificate(path.with_suffix(".json")) == variant.certificate
+
+
+@pytest.mark.parametrize(
+    ("pose", "scene", "grounded"),
+    [("standing", "tabletop", True), ("hanging", "outdoor", False), ("lying", "flat-lay", True)],
+)
+def test_what_stands_or_touches_nothing_is_measured_as_it_was(
+    pose: str, scene: str, grounded: bool, tmp_path: Path
+) -> None:
+    stands = dataclasses.replace(a_photo(), about=About(pose, 24.0))
+    lenient = tuple(rule for rule in RULES if rule.score != "grounding")
+    source = LibraryBackdrops(128)
+    renderer = BackdropRenderer(source, RenderSettings(rules=lenient))
+    style = Style.of({"surface": "linen", "light": "soft", "scene": scene})
+    variant = renderer.render(stands, style, seed=2)
+    path = write_variant(variant, tmp_path, "mug")["variant"]
+    assert failed(path) == set()
+    assert ("grounding" in variant.gate.scores) == grounded
+    # A recipe that says nothing of it is of a picture that lies.
+    recipe = {k: v for k, v in variant.certificate.recipe.items() if k != "stands"}
+    untold = dataclasses.replace(variant.certificate, recipe=recipe)
+    assert failed(path, untold) == (set() if pose == "lying" else {"gate grounding"})
 
 
 def test_one_changed_product_pixel_is_found(path: Path, variant: Variant) -> None:
