@@ -27,11 +27,11 @@ from persona_img.imaging.frame import Frame
 from persona_img.imaging.photo import Photo, pixel_digest
 from persona_img.rendering.framing import frame_of
 from persona_img.rendering.proof.certificate import verify
-from persona_img.rendering.sources.tiles import materials, palettes
+from persona_img.scenery.materials import materials_of, palettes
 from persona_img.variants.store import write_variant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -284,7 +284,7 @@ def references(
     asked: Sequence[Asked], renderer: BackdropRenderer, tiles: Path, turn: int
 ) -> list[list[NDArray[np.float32]]]:
     """Patches of the same products on real tiles in the same styles."""
-    surfaces = _surfaces(tiles)
+    surfaces = _surfaces(tiles, {one.style.values["surface"] for one in asked})
     found = []
     for photo, jobs in _by_photo(asked):
         cut = renderer.mask(photo)
@@ -310,9 +310,10 @@ def references(
     return found
 
 
-def _surfaces(tiles: Path) -> Mapping[str, Surface]:
+def _surfaces(tiles: Path, names: Iterable[str]) -> Mapping[str, Surface]:
     found = {}
-    for name, material in materials().items():
+    for name in sorted(names):
+        material = materials_of(None).surface(name)
         files = sorted((tiles / name).glob("*.jpg"))
         if not files:
             raise NotEnoughData(f"{tiles}: no tile of {name}; give a folder of them")
