@@ -77,13 +77,14 @@ class Laid:
         side = tile.shape[0]
         top, left = (round(share % 1.0 * side) for share in at)
         rows, columns = (int(np.ceil(n / scale)) + 4 for n in size)
-        piece = _wrapped(tile, top - 2, left - 2, rows, columns)
-        move = np.array([[1 / scale, 0, 2.0], [0, 1 / scale, 2.0]], dtype=np.float32)
         if scale < 0.999:
+            piece = _wrapped(tile, top, left, rows, columns)
             whole = (round(columns * scale), round(rows * scale))
             big = cv2.resize(piece, whole, interpolation=cv2.INTER_AREA)
             out = big[: size[0], : size[1]]
         else:
+            piece = _wrapped(tile, top - 2, left - 2, rows, columns)
+            move = np.array([[1 / scale, 0, 2.0], [0, 1 / scale, 2.0]], dtype=np.float32)
             out = cv2.warpAffine(
                 piece, move, (size[1], size[0]), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
             )

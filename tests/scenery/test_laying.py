@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from persona_img.imaging.colour import to_lab
+from persona_img.imaging.light import to_srgb
+from persona_img.scenery.layer import paper
+from persona_img.scenery.laying import LONGEST_STRETCH, Laid, laid, quilted
+from persona_img.scenery.materials import Surface, Tile, materials_of, palettes
+
+FROM_ABOVE = (0.0, 0.0)
+
+
+def grain(side: int, seed: int = 0, sigma: float = 1.5) -> np.ndarray:
+    """A seamless grey tile of spots, float32 0..1 (side, side, 3)."""
+    noise = np.random.default_rng(seed).standard_normal((side, side)).astype(np.float32)
+    around = np.pad(noise, side // 2, mode="wrap")
+    soft = cv2.GaussianBlur(around, (0, 0), sigma)[side // 2 :, side // 2 :][:side, :side]
+    return np.clip(0.5 + 0.12 * soft / soft.std(), 0, 1)[..., None].repeat(3, axis=2)
+
+
+def bare(tile: np.ndarray, cm: float) -> Laid:
+    levels = [tile]
+    while levels[-1].shape[0] > 8:
+        half = levels[-1].shape[0] // 2
+        levels.append(cv2.resize(levels[-1], (half, half), interpolation=cv2.INTER_AREA))
+    return Laid(tuple(levels), cm, np.zeros(tile.shape[:2], np.float32))
+
+
+# Quilting
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.integers(0, 99),
+    st.integers(20, 70),
+    st.integers(1, 150),
+    st.integers(1, 150),
+    st.sampled_from([np.uint8, np.float32]),
+)
+def test_a_quilt_has_its_size_and_kind_and_every_pixel_is_the_tiles(
+    seed: int, side: int, height: int, width: int, kind: type
+) -> None:
+    tile = np.random.default_rng(seed).integers(0, 2**20, (side, side, 3)).astype(kind)
+    made = quilted(tile, (height, width), np.random.default_rng(seed))
+    assert made.shape == (height, width, 3)
+    assert made.dtype == kind
+    colours = {one.tobytes() for one in tile.reshape(-1, 3)}
+    assert all(one.tobytes() in colours for one in made.reshape(-1, 3))
+    again = quilted(tile, (height, width), np.random.default_rng(seed))
+    np.testing.assert_array_equal(made, again)
+
+
+def test_away_from_its_cuts_a_quilt_is_the_tile_as_it_is() -> None:
+    """Nearly every pixel has the right and lower neighbours that it has in the tile."""
+    side = 160
+    number = np.arange(side * side, dtype=np.float32).reshape(side, side, 1).repeat(3, axis=2)
+    spots = 1e5 * grain(side)  # where it is cut is decided by grey
+    made = quilted((spots + number).astype(np.float32), (300, 300), np.random.default_rng(1))
+    place = {float(v): i for i, v in enumerate((spots + number).astype(np.float32)[..., 0].ravel())}
+    found = np.vectorize(place.get)(made[..., 0].astype(float))
+    row, column = found // side, found % side
+    beside = (row[:, 1:] == row[:, :-1]) & (column[:, 1:] == (column[:, :-1] + 1) % side)
+    below = (column[1:] == column[:-1]) & (row[1:] == (row[:-1] + 1) % side)
+    assert beside.mean() > 0.95
+    assert below.mean() > 0.95
+    assert beside.mean() < 1.0  # and yet it is sewn
+
+
+def test_a_quilt_does_not_repeat_where_tiling_does() -> None:
+    side = 64
+    tile = grain(side)
+    laid_out = np.tile(tile, (4, 4, 1))[..., 0]
+    sewn = quilted(tile, (4 * side, 4 * side), np.random.default_rng(2))[..., 0]
+
+    def likeness(picture: np.ndarray, move: tuple[int, int]) -> float:
+        down, across = move
+        here = picture[: picture.shape[0] - down, : picture.shape[1] - across]
+        there = picture[down:, across:]
+        return float(np.corrcoef(here.ravel(), there.ravel())[0, 1])
+
+    for move in ((side, 0), (0, side), (side, side)):
+        assert likeness(laid_out, move) > 0.999
+        assert likeness(sewn, move) < 0.3
+    # and is as lively as the tile
+    assert sewn.std() == pytest.approx(tile.std(), rel=0.1)
+
+
+# Colour and light
+
+
+def asked() -> list[tuple[Surface, tuple[float, float, float]]]:
+    """Every shipped surface in every palette whose colour a screen can show."""
+    found = []
+    for one in materials_of(None).surfaces.values():
+        for offset in palettes().values():
+            colour = one.colour(offset)
+            shown = to_lab(to_srgb(paper(1, 1, colour, None)))[0, 0]
+            if np.linalg.norm(shown - colour) < 1.0:
+                found.append((one, colour))
+    return found
+
+
+def test_every_surface_takes_every_palette() -> None:
+    found = asked()
+    assert len(found) > 0.95 * len(materials_of(None).surfaces) * len(palettes())
+    for one, colour in found:
+        made = laid(one, colour, FROM_ABOVE, np.random.default_rng(1), cm=10, per_cm=0.5)
+        mean = to_lab(to_srgb(made.levels[0])).reshape(-1, 3).mean(axis=0)
+        assert np.linalg.norm(mean - colour) < 2.0, (one.name, colour, mean)
+
+
+@pytest.mark.parametrize("surface", ["linen", "oak", "plaster", "dark-marble"])
+def test_raking_light_shows_relief_and_keeps_the_colour(surface: str) -> None:
+    known = materials_of(None).surface(surface)
+    relief = next((t for t in known.tiles if t.normal is not None), None)
+    one = known if relief is None else replace(known, tiles=(relief,))
+    sheets = {}
+    for toward in (FROM_ABOVE, (-0.5, 0.0), (0.5, 0.0)):
+        rng = np.random.default_rng(1)
+        made = laid(one, one.lab, toward, rng, cm=10, per_cm=3.0, turned=False)
+        sheets[toward] = made.levels[0]
+        mean = to_lab(to_srgb(made.levels[0])).reshape(-1, 3).mean(axis=0)
+        assert np.linalg.norm(mean - one.lab) < 2.0
+    flat = sheets[FROM_ABOVE].mean(axis=2)
+    left, right = (sheets[t].mean(axis=2) - flat for t in ((-0.5, 0.0), (0.5, 0.0)))
+    if relief is None:
+        assert np.abs(left).max() == 0
+    else:  # what is lit from the left is dark from the right
+        assert left.std() > 0.01 * flat.mean()
+        assert np.corrcoef(left.ravel(), right.ravel())[0, 1] < -0.5
+
+
+def test_white_marble_keeps_its_veins_and_black_is_never_nothing() -> None:
+    known = materials_of(None).surface("marble")
+    rng = np.random.default_rng(1)
+    white = laid(known, (96.0, 0.0, 1.0), FROM_ABOVE, rng, cm=10, per_cm=2).levels[0]
+    assert white.max() < 1.0
+    assert to_lab(to_srgb(white))[..., 0].std() > 0.3
+    black = laid(known, (6.0, 0.0, 0.0), FROM_ABOVE, rng, cm=10, per_cm=2).levels[0]
+    assert black.max(axis=2).min() > 0
+
+
+def test_the_draw_is_the_seeds() -> None:
+    one = materials_of(None).surface("concrete")
+
+    def draw(seed: int) -> np.ndarray:
+        made = laid(one, one.lab, FROM_ABOVE, np.random.default_rng(seed), cm=300, per_cm=0.4)
+        return made.levels[0]
+
+    np.testing.assert_array_equal(draw(4), draw(4))
+    others = [draw(seed) for seed in range(5, 9)]
+    assert any(o.shape != draw(4).shape or (o != draw(4)).any() for o in others)
+
+
+# Scale
+
+
+def test_a_tile_is_as_wide_as_it_is_and_no_more_of_it_is_worked_on_than_is_seen() -> None:
+    one = materials_of(None).surface("oak")
+    for per_cm in (0.5, 2.0, 1e3):
+        made = laid(one, one.lab, FROM_ABOVE, np.random.default_rng(1), cm=10, per_cm=per_cm)
+        assert made.cm in {tile.cm for tile in one.tiles}
+        assert made.per_cm == made.levels[0].shape[0] / made.cm
+        assert made.per_cm >= min(per_cm, 1024 / made.cm)
+    sewn = materials_of(None).surface("terrazzo")
+    made = laid(sewn, sewn.lab, FROM_ABOVE, np.random.default_rng(1), cm=1e4, per_cm=0.2)
+    assert made.cm == 4 * sewn.tiles[0].cm
+
+
+def stripes(tmp_path: Path) -> Surface:
+    """A material of 8 dark stripes on 40 cm: one every 5 cm."""
+    across = np.where(np.arange(512) % 64 < 32, 90, 200)
+    picture = np.broadcast_to(across[None, :, None], (512, 512, 3)).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / "stripes.jpg", quality=97)
+    tile = Tile("stripes.jpg", 40.0, turn=False)
+    return Surface("stripes", (60.0, 0.0, 0.0), 1.0, 0.0, "tile", (tile,), tmp_path)
+
+
+@pytest.mark.parametrize("per_cm", [1.7, 5.0, 12.8, 20.0])
+def test_a_material_is_seen_at_its_true_scale(tmp_path: Path, per_cm: float) -> None:
+    one = stripes(tmp_path)
+    made = laid(one, one.lab, FROM_ABOVE, np.random.default_rng(0), per_cm=per_cm)
+    sheet = made.flat((32, 512), per_cm, (0.0, 0.0)).mean(axis=(0, 2))
+    assert period(sheet) == pytest.approx(5 * per_cm, rel=0.06)
+
+
+def test_a_pixel_of_a_tile_is_never_stretched_further_than_allowed(tmp_path: Path) -> None:
+    one = stripes(tmp_path)
+    made = laid(one, one.lab, FROM_ABOVE, np.random.default_rng(0))
+    most = LONGEST_STRETCH * 512 / 40
+    for per_cm in (most, 4 * most):
+        flat = made.flat((16, 1536), per_cm, (0.0, 0.0)).mean(axis=(0, 2))
+        assert period(flat) == pytest.approx(64 * LONGEST_STRETCH, rel=0.03)
+        u = np.arange(1536, dtype=np.float32)[None].repeat(4, axis=0) / np.float32(per_cm)
+        v = np.zeros_like(u)
+        step = np.full((4, 1536, 2), 1 / per_cm, np.float32)
+        assert period(made.read(u, v, step).mean(axis=(0, 2))) == pytest.approx(192, rel=0.03)
+
+
+def period(line: np.ndarray) -> float:
+    """Pixels from one stripe to the next."""
+    ups = np.flatnonzero(np.diff((line > line.mean()).astype(int)) == 1)
+    return float(np.diff(ups).mean())
+
+
+@pytest.mark.parametrize("per_cm", [2.0, 4.0])
+def test_a_plane_that_faces_the_camera_reads_as_the_flat_one(per_cm: float) -> None:
+    made = bare(grain(128, sigma=4.0).astype(np.float32), cm=32.0)  # 4 pixels a centimetre
+    flat = made.flat((60, 80), per_cm, (0.0, 0.0))
+    v, u = np.mgrid[0:60, 0:80].astype(np.float32) / np.float32(per_cm)
+    step = np.full((60, 80, 2), 1 / per_cm, np.float32)
+    read = made.read(u, v, step)
+    inner = np.s_[4:-4, 4:-4]
+    # Half a small pixel lies between the two where they were shrunk.
+    assert np.abs(read - flat)[inner].mean() < 0.02
+    assert np.corrcoef(read[inner].ravel(), flat[inner].ravel())[0, 1] > 0.97
+
+
+@pytest.mark.parametrize("per_cm", [8.0, 3.0, 2.2, 1.7])
+def test_a_smaller_picture_shows_the_same_places(per_cm: float) -> None:
+    """What is judged at a plate's size and what is shown at the canvas's lie on each other."""
+    made = bare(grain(256, sigma=6.0).astype(np.float32), cm=64.0)
+    large = made.flat((240, 320), per_cm, (0.3, 0.6))
+    small = made.flat((120, 160), per_cm / 2, (0.3, 0.6))
+    shrunk = cv2.resize(large, (160, 120), interpolation=cv2.INTER_AREA)
+    inner = np.s_[4:-4, 4:-4]
+    assert np.abs(shrunk - small)[inner].mean() < 0.2 * small.std()
+
+
+def test_what_recedes_is_smooth_and_keeps_its_mean() -> None:
+    made = bare(grain(128, sigma=0.8).astype(np.float32), cm=32.0)
+    v, u = np.mgrid[0:40, 0:200].astype(np.float32)
+    near, far = (made.read(u * s, v * s, np.full((40, 200, 2), s, np.float32)) for s in (0.25, 4.0))
+    assert far.std() < 0.3 * near.std()
+    assert far.mean() == pytest.approx(near.mean(), abs=0.03)
