@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from persona_img.imaging.light import LIGHTS
+from persona_img.scenery.camera import Camera
+from persona_img.scenery.shade import LAMPS, Blocker, Lamp, contact, lit
+
+CAMERA = Camera(120, 120, x=60.0, y=80.0, per_cm=3.0, pitch=14.0)
+DEPTH = 8.0
+COLUMNS = slice(45, 76)  # the same to both sides of the camera's axis
+
+
+def box() -> np.ndarray:
+    alpha = np.zeros((120, 120), np.float32)
+    alpha[44:80, COLUMNS] = 1.0
+    return alpha
+
+
+def floor_light(lamp: Lamp, alpha: np.ndarray | None = None) -> np.ndarray:
+    x, z, _ = CAMERA.floor()
+    blocker = Blocker(box() if alpha is None else alpha, CAMERA, DEPTH)
+    return lit((x, 0 * x, z), False, blocker, lamp)
+
+
+def test_every_light_has_a_lamp_whose_direction_is_a_direction() -> None:
+    assert set(LAMPS) == set(LIGHTS)
+    for lamp in LAMPS.values():
+        assert np.linalg.norm(lamp.toward) == pytest.approx(1.0)
+        assert lamp.toward[1] > 0.3  # from above
+        assert lamp.toward[2] < 0  # from the camera's side
+        assert lamp.mirrored().toward[0] == -lamp.toward[0] > 0
+        assert lamp.mirrored().mirrored() == lamp
+
+
+@pytest.mark.parametrize("name", sorted(LAMPS))
+def test_open_floor_is_lit_whole_and_nothing_is_lit_more(name: str) -> None:
+    light = floor_light(LAMPS[name])
+    assert light.dtype == np.float32
+    assert light.min() >= 0
+    assert light.max() <= 1.0 + 1e-5
+    assert light[112:, :8].min() > 0.93  # before the box, to the lamp's side
+    empty = floor_light(LAMPS[name], np.zeros((120, 120), np.float32))
+    np.testing.assert_allclose(empty, 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(LAMPS))
+def test_the_shadow_falls_away_from_the_lamp(name: str) -> None:
+    light = floor_light(LAMPS[name])
+    base = light[72:90]
+    left, right = base[:, 28:43].mean(), base[:, 78:93].mean()
+    assert right < left - 0.02
+    if name != "soft":
+        assert base[:, 77:82].min() < 0.75
+
+
+@pytest.mark.parametrize("name", sorted(LAMPS))
+def test_a_mirrored_lamp_mirrors_the_picture(name: str) -> None:
+    here, there = floor_light(LAMPS[name]), floor_light(LAMPS[name].mirrored())
+    # The samples of the lamp's disc are not mirrored with it; what they add up to is.
+    assert np.abs(here[:, 1:] - there[:, :0:-1]).mean() < 0.01
+
+
+def test_a_small_lamp_throws_its_shadow_far_and_a_wide_one_dissolves_it() -> None:
+    sun, soft = (floor_light(LAMPS[name])[72] for name in ("sun", "soft"))
+    assert sun[85:94].max() < 0.65  # still whole
+    assert sun[103:].min() > 0.97  # and then at an end
+    assert soft[85:94].min() > 0.85
+    assert soft[76:79].max() < soft[85:94].min() - 0.02
+
+
+def test_a_wall_behind_is_in_the_shadow_too_and_a_far_one_is_not() -> None:
+    def on_wall(depth: float) -> np.ndarray:
+        x, y = CAMERA.wall(depth)
+        blocker = Blocker(box(), CAMERA, DEPTH)
+        return lit((x, y, 0 * x + np.float32(depth)), True, blocker, LAMPS["side"])
+
+    near, far = on_wall(DEPTH + 1), on_wall(600.0)
+    assert near[50:70, 78:90].min() < 0.7
+    assert far[:60].min() > 0.95
+
+
+@given(st.floats(0.0, 30.0), st.floats(-20, 20), st.floats(-10, 40))
+def test_what_is_hidden_is_a_share(y: float, x: float, z: float) -> None:
+    point = tuple(np.full((1, 1), v, np.float32) for v in (x, y, z))
+    blocker = Blocker(box(), CAMERA, DEPTH)
+    hidden = blocker.hides(point, LAMPS["sun"].toward, (0.1, 0.5, 0.9))
+    assert 0.0 <= float(hidden[0, 0]) <= 1.0
+    nothing = Blocker(0 * box(), CAMERA, DEPTH).hides(point, LAMPS["sun"].toward, (0.1, 0.9))
+    assert float(nothing[0, 0]) == 0.0
+
+
+# Contact
+
+
+def test_contact_is_darkest_at_the_base_and_nothing_far_away() -> None:
+    factor = contact(box(), CAMERA, DEPTH)
+    assert factor.shape == (120, 120)
+    assert factor.dtype == np.float32
+    assert 0 <= factor.min() < 0.5
+    row, column = np.unravel_index(factor.argmin(), factor.shape)
+    assert abs(int(row) - 80) <= 2  # half of the line is behind the product
+    assert factor[80, 50:70].max() < 0.65
+    assert 45 <= column <= 75
+    assert factor[:60].min() > 0.99
+    assert factor[95:].min() > 0.99
+    assert factor[:, :30].min() > 0.99
+    assert factor.max() <= 1.0
+
+
+def test_what_is_held_above_the_floor_does_not_touch_it() -> None:
+    """A handle far up casts no contact; feet of unlike length on one floor all do."""
+    alpha = box()
+    alpha[52:60, 76:95] = 1.0  # a handle
+    factor = contact(alpha, CAMERA, DEPTH)
+    assert factor[56:70, 82:95].min() > 0.99
+    alpha = box()
+    alpha[77:80, 45:60] = 0.0  # a foot that stands a little further back
+    factor = contact(alpha, CAMERA, DEPTH)
+    assert factor[76:79, 50].min() < 0.7
+    assert factor[79:82, 70].min() < 0.7
+
+
+def test_nothing_touches_nothing() -> None:
+    empty = np.zeros((40, 40), np.float32)
+    assert (contact(empty, Camera(40, 40, 20, 30, 2.0, 12.0), 3.0) == 1).all()

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from persona_img.imaging.light import LIGHTS
+from persona_img.scenery.build import SceneSet
+from persona_img.scenery.scenes import SCENES, fits
+from persona_img.scenery.standing import Stage, reflection
+from persona_img.scenery.subject import Taken
+from sets import BASE, SIZE, plan, silhouette
+
+ALPHA = silhouette()
+SMALL = (120, 96)
+STANDING = sorted(name for name in SCENES if fits(name, "standing"))
+
+
+@pytest.mark.parametrize("light", sorted(LIGHTS))
+@pytest.mark.parametrize("scene", STANDING)
+def test_every_scene_is_drawn_in_every_light(scene: str, light: str) -> None:
+    made = SceneSet(plan(scene, "concrete", light)).draw(*SMALL)
+    assert made.linear.shape == (*SMALL, 3)
+    assert made.linear.dtype == np.float32
+    assert np.isfinite(made.linear).all()
+    assert made.linear.min() >= 0
+    assert made.linear.max() < 2.0
+    assert 0.04 < made.linear.mean() < 0.9
+    together = made.surface + made.far
+    for mask in (made.surface, made.far, together):
+        assert mask.min() >= 0
+        assert mask.max() <= 1 + 1e-5
+    assert made.surface.max() > 0.99
+    assert (made.far.max() > 0.99) == (scene in ("room", "outdoor"))
+
+
+@pytest.mark.parametrize("scene", STANDING)
+def test_the_product_stands_on_its_surface(scene: str) -> None:
+    made = SceneSet(plan(scene)).draw(*SIZE)
+    under = made.surface[BASE - 2 : BASE, 56:72]
+    assert under.min() > 0.9
+    assert made.surface[:10].max() < 0.1  # a wall, or a view, is above
+
+
+@pytest.mark.parametrize("scene", STANDING)
+def test_a_shadow_lies_beside_it_away_from_the_light(scene: str) -> None:
+    made = {
+        side: SceneSet(plan(scene, None, "side", taken=Taken(side))).draw(*SIZE, even=True).linear
+        for side in (-1.0, 1.0)
+    }
+    beside = made[-1.0][BASE - 10 : BASE + 2].mean(axis=2)
+    left, right = beside[:, 34:42].mean(), beside[:, 86:94].mean()
+    if scene != "podium":  # on it there is hardly any room beside the product
+        assert right < 0.92 * left
+    # The lamp on the other side makes the mirrored picture.
+    mirrored = made[1.0][:, ::-1]
+    if scene not in ("room", "outdoor"):
+        assert np.abs(mirrored - made[-1.0]).mean() < 0.03
+
+
+def test_a_table_ends_below_the_top_and_a_floor_reaches_its_wall() -> None:
+    for scene in STANDING:
+        stage = Stage(plan(scene))
+        camera = stage.camera
+        assert camera.row_of(stage.end) > 0.15 * SIZE[0]
+        assert stage.end > stage.depth
+        assert stage.wall >= min(stage.end, stage.depth)
+        assert camera.row_of(stage.wall) < BASE
+
+
+def test_paper_of_another_colour_is_seen_on_the_surface_alone() -> None:
+    white = SceneSet(plan("tabletop", None)).draw(*SIZE, even=True)
+    blush = SceneSet(plan("tabletop", "plaster", palette="blush")).draw(*SIZE, even=True)
+    np.testing.assert_array_equal(white.surface, blush.surface)
+    table = white.surface > 0.99
+    hue = blush.linear[..., 0] / blush.linear[..., 1]
+    assert hue[table].mean() > 1.15
+    assert hue[white.surface < 0.01].mean() < 0.6 * (hue[table].mean() - 1) + 1
+
+
+# Reflection
+
+GREY = np.full((*SIZE, 3), 0.4, np.float32)
+RED = np.full((*SIZE, 3), (230, 20, 20), np.uint8)
+
+
+def test_a_reflection_is_below_the_base_faint_and_fades() -> None:
+    made = plan("tabletop", "dark-marble")
+    camera = made.subject.camera()
+    out = reflection(GREY, RED, ALPHA, camera, made)
+    assert (GREY == 0.4).all()  # not changed in place
+    np.testing.assert_array_equal(out[:BASE], GREY[:BASE])
+    change = np.abs(out - GREY).max(axis=2)
+    assert change[BASE : BASE + 4, 55:75].min() > 0.01
+    assert change.max() < 0.6 * made.gloss
+    assert change[BASE + 20, 64] < change[BASE + 2, 64]
+    assert change[BASE:, :30].max() < 1e-4
+    redder = out[BASE + 1, 64]
+    assert redder[0] > redder[1]
+
+
+def test_more_gloss_mirrors_more_and_none_nothing() -> None:
+    camera = plan().subject.camera()
+    changes = []
+    for surface in ("dark-marble", "oak", "paper"):
+        made = plan("tabletop", surface)
+        changes.append(
+            (made.gloss, float(np.abs(reflection(GREY, RED, ALPHA, camera, made) - GREY).sum()))
+        )
+    assert changes[0][0] > changes[1][0] > changes[2][0] == 0
+    assert changes[0][1] > changes[1][1] > changes[2][1] == 0
+
+
+def test_where_the_picture_ends_at_the_base_nothing_is_mirrored() -> None:
+    made = plan("tabletop", "dark-marble")
+    alpha = np.zeros(SIZE, np.uint8)
+    alpha[60:, 40:80] = 255
+    low = type(made.subject)(alpha, "standing", 24.0).camera()
+    assert reflection(GREY, RED, alpha, low, made) is GREY

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from persona_img.assets import ASSETS
+from persona_img.errors import UnknownStyle
+from persona_img.imaging.light import to_linear
+from persona_img.scenery.scenes import SCENES
+from persona_img.scenery.seasons import SEASONS
+from persona_img.scenery.views import kinds, view_of
+
+SIZE = (96, 72)
+
+
+def rng(seed: int = 1) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def test_every_scene_and_season_has_views_and_each_file_is_a_small_wide_picture() -> None:
+    assert set(SEASONS) <= set(kinds())
+    assert {s.far for s in SCENES.values()} - {None, "wall"} <= set(kinds())
+    files = sorted((ASSETS / "views").rglob("*.*"))
+    assert len({path.name for path in files}) >= 30
+    for path in files:
+        assert path.stat().st_size <= 120_000, path
+        with Image.open(path) as image:
+            assert image.format == "JPEG"
+            assert image.width > image.height >= 400, path
+            image.load()
+    for kind in ("room", "outdoor"):
+        assert len(list((ASSETS / "views" / kind).glob("*.jpg"))) >= 10
+    for season in SEASONS:
+        assert len(list((ASSETS / "views" / season).glob("*.jpg"))) >= 2
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_every_view_is_well_exposed_and_out_of_focus(kind: str) -> None:
+    seen = set()
+    for seed in range(12):
+        view = view_of(kind, SIZE, 40.0, 2.5, rng(seed))
+        assert view.shape == (*SIZE, 3)
+        assert view.dtype == np.float32
+        assert view.min() >= 0
+        assert view.max() <= 0.97 + 1e-5
+        assert 0.04 < view.mean() < 0.62  # the darkest is a bridge in autumn, under trees
+        grey = view.mean(axis=2)
+        fine = grey - cv2.GaussianBlur(grey, (0, 0), 1.0)
+        assert fine.std() < 0.25 * grey.std()
+        seen.add(round(float(view.mean()), 5))
+    assert len(seen) > 3
+
+
+def test_the_draw_is_the_seeds_and_the_same_at_every_size() -> None:
+    first = view_of("room", SIZE, 40.0, 2.0, rng(5))
+    np.testing.assert_array_equal(first, view_of("room", SIZE, 40.0, 2.0, rng(5)))
+    twice = view_of("room", (192, 144), 80.0, 4.0, rng(5))
+    small = cv2.resize(twice, SIZE[::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(small - first).mean() < 0.02
+
+
+def test_the_horizon_of_the_view_lies_where_the_camera_has_it() -> None:
+    """The view moves with the horizon by as many rows, as long as there is more of it."""
+    low, high = (view_of("outdoor", (120, 100), h, 1.0, rng(2)) for h in (64.0, 50.0))
+    errors = [np.abs(high[: 120 - d] - low[d:]).mean() for d in range(0, 30)]
+    assert abs(int(np.argmin(errors)) - 14) <= 1
+
+
+def test_what_a_photograph_clipped_is_brighter_than_white() -> None:
+    """A window out of focus stays bright where a Gaussian fog would have made it grey."""
+    bright = 0.0
+    for seed in range(8):
+        soft = view_of("room", SIZE, 40.0, 4.0, rng(seed))
+        bright = max(bright, float(soft.max()))
+    assert bright > 0.75
+
+
+def test_an_unknown_kind_names_the_known_ones() -> None:
+    with pytest.raises(UnknownStyle, match=r"view 'moon': there are .*outdoor"):
+        view_of("moon", SIZE, 40.0, 1.0, rng())
+    assert to_linear(np.ones((1, 1, 3), np.float32)).max() == pytest.approx(1.0)
