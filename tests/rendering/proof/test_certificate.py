@@ -56,7 +56,7 @@ def test_what_stands_or_touches_nothing_is_measured_as_it_was(
     assert failed(path) == set()
     assert ("grounding" in variant.gate.scores) == grounded
     # A recipe that says nothing of it is of a picture that lies.
-    recipe = {k: v for k, v in variant.certificate.recipe.items() if k != "stands"}
+    recipe = {k: v for k, v in variant.certificate.recipe.items() if k != "rests"}
     untold = dataclasses.replace(variant.certificate, recipe=recipe)
     assert failed(path, untold) == (set() if pose == "lying" else {"gate grounding"})
 
