@@ -103,7 +103,9 @@ class BackdropContract:
             dx, dy = certificate.offset
             ys, xs = np.nonzero(variant.mask.alpha == 255)
             assert (variant.pixels[ys + dy, xs + dx] == photo.pixels[ys, xs]).all()
-            assert set(variant.seconds) == {"mask", "plate", "enlarge", "compose", "gate", "encode"}
+            assert set(variant.seconds) == {
+                "mask", "set", "plate", "enlarge", "compose", "gate", "encode",
+            }  # fmt: skip
             assert variant.gate.passed
 
     def test_the_file_shows_the_pixels_and_tells_its_recipe(

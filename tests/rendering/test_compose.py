@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persona_img.imaging.light import LIGHTS
+from persona_img.imaging.light import LIGHTS, contact_on
 from persona_img.imaging.matting import foreground
 from persona_img.rendering.compose import Placed, compose
 from persona_img.rendering.framing import FRAMINGS, frame_of
@@ -37,9 +37,8 @@ def test_the_core_is_exactly_the_photos_pixels(
     frame = frame_of(alpha, framing)
     shape = (frame.height, frame.width, 3)
     plate = np.random.default_rng(seed).random(shape, dtype=np.float32)
-    made = compose(
-        plate, Placed.of(frame, photo, alpha, foreground(photo, alpha)), LIGHTS[light], wrap
-    )
+    placed = Placed.of(frame, photo, alpha, foreground(photo, alpha))
+    made = compose(plate, placed, contact_on(placed.alpha, LIGHTS[light]), wrap)
     assert made.dtype == np.uint8
     assert made.shape == shape
     ys, xs = np.nonzero(alpha == 255)
@@ -54,9 +53,17 @@ def test_away_from_the_product_only_the_plate_is_seen(light: str) -> None:
     alpha[40:80, 30:70] = 255
     frame = frame_of(alpha, "centred")
     plate = np.full((120, 100, 3), 0.8, dtype=np.float32)
-    made = compose(plate, Placed.of(frame, photo, alpha, foreground(photo, alpha)), LIGHTS[light])
+    placed = Placed.of(frame, photo, alpha, foreground(photo, alpha))
+    contact = contact_on(placed.alpha, LIGHTS[light])
+    made = compose(plate.copy(), placed, contact)
     assert (made[:20] == 204).all()
     assert made[80, 40:60].max() < 200  # the contact shadow
+    # A plate that has its shadow already gets none besides.
+    bare = compose(plate.copy(), placed)
+    assert (bare[alpha == 0] == 204).all()
+    # It is a factor on linear light: half of it is seen as three quarters.
+    half = compose(plate.copy(), placed, np.full(alpha.shape, 0.5, np.float32))
+    assert half[0, 0] == pytest.approx(204 * 0.5 ** (1 / 2.2), abs=1)
 
 
 def test_what_a_source_sees_is_the_product_on_mid_grey() -> None:
@@ -77,13 +84,13 @@ def test_a_bright_backdrop_wraps_its_light_around_the_edge_and_nowhere_else() ->
     alpha[22:38, 22:38] = 255
     placed = Placed.of(frame_of(alpha, "centred"), photo, alpha, photo)
     bright = np.full((60, 60, 3), 0.9, dtype=np.float32)
-    plain = compose(bright.copy(), placed, LIGHTS["soft"]).astype(int)
-    wrapped = compose(bright.copy(), placed, LIGHTS["soft"], 1.0).astype(int)
+    contact = contact_on(placed.alpha, LIGHTS["soft"])
+    plain = compose(bright.copy(), placed, contact).astype(int)
+    wrapped = compose(bright.copy(), placed, contact, 1.0).astype(int)
     edge = (alpha > 0) & (alpha < 255)
     assert (wrapped[edge] > plain[edge] + 10).all()
     np.testing.assert_array_equal(wrapped[~edge], plain[~edge])
     dark = np.full((60, 60, 3), 0.05, dtype=np.float32)
     np.testing.assert_array_equal(
-        compose(dark.copy(), placed, LIGHTS["soft"], 1.0),
-        compose(dark.copy(), placed, LIGHTS["soft"]),
+        compose(dark.copy(), placed, contact, 1.0), compose(dark.copy(), placed, contact)
     )
