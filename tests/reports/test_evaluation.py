@@ -30,8 +30,17 @@ from persona_img.reports.evaluation import (
 )
 from pictures import disc_cut_out
 
-SPACE = StyleSpace.load(ASSETS / "styles.toml")
 TILES = ASSETS / "textures"
+SHIPPED = StyleSpace.load(ASSETS / "styles.toml").attributes
+SPACE = StyleSpace(
+    {
+        "surface": ("light-wood", "dark-wood", "marble", "linen", "concrete", "plaster"),
+        **{name: SHIPPED[name] for name in ("palette", "light")},
+        "framing": ("centred", "airy"),  # a disc has no backdrop left where it is shown close
+    },
+    ({"surface": "dark-wood", "palette": "blush"}, {"surface": "light-wood", "palette": "sage"}),
+)
+"""What lies, on surfaces of which there are tiles that nothing is painted with."""
 
 
 def photos() -> list[Photo]:
@@ -57,14 +66,15 @@ def measured() -> dict[str, dict[str, float]]:
 
 
 @pytest.mark.slow
-def test_real_tiles_are_recognised_and_near_and_a_bare_sheet_is_not(
+def test_materials_are_recognised_and_a_bare_sheet_is_not(
     measured: dict[str, dict[str, float]],
 ) -> None:
     real, bare = measured["library"], measured["plain"]
     assert real["adherence"] > 0.75
     assert bare["adherence_surface"] < 0.7
     assert bare["adherence_surface"] < real["adherence_surface"]
-    assert max(real["distance"], real["distance_floor"]) < 0.7 * bare["distance"]
+    for figures in measured.values():  # of real pictures from one another
+        assert 0 < figures["distance_floor"] == real["distance_floor"] < figures["distance"]
 
 
 @pytest.mark.slow
@@ -83,7 +93,7 @@ def test_what_the_gate_refuses_is_counted_with_its_reason() -> None:
     rule = Rule("colour_error", "wrong colour", most=1.0)
     wood = [a for a in asked if "wood" in a.style.values["surface"]]
     others = [a for a in asked if a not in wood]
-    split = Rule("plate_spread", "too flat", least=5.0)
+    split = Rule("plate_spread", "too flat", least=7.5)
     settings = RenderSettings(rules=(split,), tries=1)
     figures, shown = evaluate_source(
         BackdropRenderer(LibraryBackdrops(160), settings), wood + others, StyleJudge(), TILES

@@ -38,7 +38,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Codec(8, (16, 16, 32)).eval(),
         new_denoiser(8, 32, (32, 32)).eval(),
         StyleEncoder(
-            {"linen": [80, 1, 4, 1.0], "wood": [70, 6, 20, 0.4]},
+            {"linen": [80, 1, 4, 1.0], "oak": [70, 6, 20, 0.4]},
             ["soft", "sun"],
             {"neutral": [0, 0], "sage": [-8, 7]},
             width=32,
@@ -65,7 +65,7 @@ class TestDiffusion(BackdropContract):
     def styles(self) -> list[Style]:
         return [
             Style.of({"surface": "linen", "light": "soft", "framing": "centred"}),
-            Style.of({"surface": "wood", "palette": "sage", "light": "sun", "framing": "close"}),
+            Style.of({"surface": "oak", "palette": "sage", "light": "sun", "framing": "close"}),
             Style.of({"surface": "linen", "palette": "sage", "light": "sun"}),
         ]
 
@@ -83,7 +83,7 @@ def test_a_canvas_gets_the_nearest_training_size(
 
 def test_it_asks_for_the_colour_the_checkpoint_was_taught(checkpoint: Path) -> None:
     source = DiffusionBackdrops(checkpoint)
-    asked = source.colour({"surface": "wood", "palette": "sage"})
+    asked = source.colour({"surface": "oak", "palette": "sage"})
     assert asked == pytest.approx((70, 6 - 0.4 * 8, 20 + 0.4 * 7))
     with pytest.raises(InvalidInput, match="name one"):
         source.colour({"palette": "sage"})
@@ -130,7 +130,7 @@ def test_no_checkpoint_and_no_step_are_errors(checkpoint: Path, tmp_path: Path) 
 def test_plates_follow_style_and_product(checkpoint: Path) -> None:
     source = DiffusionBackdrops(checkpoint, steps=2)
     product, mask = canvas(256, 256)
-    linen, wood = ({"surface": s, "light": "soft"} for s in ("linen", "wood"))
+    linen, wood = ({"surface": s, "light": "soft"} for s in ("linen", "oak"))
     first, second = source.plates(product, mask, [linen, wood], [1, 1])
     assert (first != second).any()
     other = source.plates(255 - product, mask, [linen], [1])[0]
@@ -255,10 +255,10 @@ def test_with_an_adapter_the_shops_own_backdrop_is_painted(
     folder = shops_own(checkpoint, tmp_path / "a", (50.0, 30.0, 20.0))
     plain = DiffusionBackdrops(checkpoint, steps=2)
     source = DiffusionBackdrops(checkpoint, steps=2, adapter=folder)
-    linen, wood = ({"surface": s, "light": "soft"} for s in ("linen", "wood"))
+    linen, wood = ({"surface": s, "light": "soft"} for s in ("linen", "oak"))
     assert source.colour(linen) == (50.0, 30.0, 20.0)
     assert source.colour(wood) == plain.colour(wood)
-    assert (source.material(linen), source.material(wood)) == (None, "wood")
+    assert (source.material(linen), source.material(wood)) == (None, "oak")
     assert source.shows == ()
     product, mask = canvas(256, 256)
     here, there = (s.plates(product, mask, [linen], [1])[0] for s in (source, plain))
