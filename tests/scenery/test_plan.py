@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from persona_img.domain.pose import POSES
 from persona_img.errors import UnknownStyle
 from persona_img.imaging.light import LIGHTS
 from persona_img.scenery.materials import materials_of
 from persona_img.scenery.plan import Plan
-from persona_img.scenery.scenes import APART, LIES, POSES, SCENES, STANDS, fits
+from persona_img.scenery.scenes import APART, LIES, SCENES, STANDS, fits
 from persona_img.scenery.seasons import SEASONS
 from persona_img.scenery.shade import LAMPS
 from persona_img.scenery.subject import Taken

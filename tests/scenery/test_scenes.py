@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from persona_img.domain.pose import POSES
 from persona_img.errors import UnknownStyle
-from persona_img.scenery.scenes import PLAINEST, POSES, SCENES, fits, scene_of
+from persona_img.scenery.scenes import PLAINEST, SCENES, fits, scene_of
 from persona_img.scenery.views import kinds
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from persona_img.domain.pose import POSES
 from persona_img.errors import InvalidInput
-from persona_img.scenery.scenes import POSES
 from persona_img.scenery.subject import USUAL_CM, Subject, Taken
 from sets import BASE, SIZE, silhouette, subject
 
