@@ -34,6 +34,7 @@ def tiles() -> list[Tile]:
 def test_every_tile_that_is_named_is_there_and_none_lies_there_for_nothing() -> None:
     named = {n for tile in tiles() for n in (tile.file, tile.normal) if n is not None}
     assert named == {path.name for path in shipped().glob("*.jpg")}
+    assert "CC0" in (shipped() / "LICENCE.md").read_text(encoding="utf-8")
     assert 40 <= len({tile.file for tile in tiles()}) <= 80
     assert set(WANTED) <= set(materials_of(None).surfaces)
     space = StyleSpace.load(ASSETS / "styles.toml").attributes

@@ -22,7 +22,8 @@ def rng(seed: int = 1) -> np.random.Generator:
 def test_every_scene_and_season_has_views_and_each_file_is_a_small_wide_picture() -> None:
     assert set(SEASONS) <= set(kinds())
     assert {s.far for s in SCENES.values()} - {None, "wall"} <= set(kinds())
-    files = sorted((ASSETS / "views").rglob("*.*"))
+    files = sorted((ASSETS / "views").rglob("*.jpg"))
+    assert "CC0" in (ASSETS / "views" / "LICENCE.md").read_text(encoding="utf-8")
     assert len({path.name for path in files}) >= 30
     for path in files:
         assert path.stat().st_size <= 120_000, path

@@ -23,10 +23,12 @@ from persona_img.generator.adapter import Adapter, fingerprint_of
 from persona_img.generator.codec import Codec
 from persona_img.generator.pipeline import BackdropPipeline, new_denoiser
 from persona_img.generator.style_encoder import StyleEncoder
+from persona_img.imaging.colour import lab_of
 from persona_img.imaging.copies import CopyIndex
 from persona_img.rendering.base import BackdropSource
 from persona_img.rendering.proof.gate import RULES
 from persona_img.rendering.sources.diffusion import DiffusionBackdrops
+from persona_img.scenery.materials import materials_of, palettes
 from persona_img.settings import Settings
 from persona_img.wiring import renderer
 
@@ -81,12 +83,25 @@ def test_a_canvas_gets_the_nearest_training_size(
     assert DiffusionBackdrops(checkpoint).size(*canvas_shape) == plate
 
 
-def test_it_asks_for_the_colour_the_checkpoint_was_taught(checkpoint: Path) -> None:
+def test_it_asks_for_the_colour_of_the_material_that_is_shown(checkpoint: Path) -> None:
     source = DiffusionBackdrops(checkpoint)
     asked = source.colour({"surface": "oak", "palette": "sage"})
-    assert asked == pytest.approx((70, 6 - 0.4 * 8, 20 + 0.4 * 7))
-    with pytest.raises(InvalidInput, match="name one"):
+    assert asked == materials_of(None).surface("oak").colour(palettes()["sage"])
+    assert source.colour({"surface": "oak", "colour": "#2e6f8e"}) == lab_of("#2e6f8e")
+    with pytest.raises(InvalidInput, match="names no surface"):
         source.colour({"palette": "sage"})
+
+
+def test_a_material_it_was_not_taught_is_painted_by_its_colour(checkpoint: Path) -> None:
+    source = DiffusionBackdrops(checkpoint, steps=2)
+    product, mask = canvas(256, 256)
+    slate, felt = (
+        source.plates(product, mask, [{"surface": s, "light": "soft"}], [1])[0]
+        for s in ("slate", "felt")
+    )
+    assert np.isfinite(slate).all()
+    assert (slate != felt).any()
+    assert source.material({"surface": "slate"}) == "slate"
 
 
 def test_the_fingerprint_is_of_weights_and_sampling(checkpoint: Path, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_sizes_follow_the_canvas_and_are_bounded() -> None:
 
 
 def test_a_style_must_name_a_surface_and_a_side_must_be_a_picture(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="name one"):
+    with pytest.raises(InvalidInput, match="names no surface"):
         LibraryBackdrops().colour({"palette": "warm"})
     with pytest.raises(UnknownStyle, match="linen"):
         LibraryBackdrops().colour({"surface": "velvet"})
