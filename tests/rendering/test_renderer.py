@@ -379,3 +379,13 @@ def test_what_a_painter_changes_is_light_and_the_detail_stays_the_materials(pain
     assert after.mean() / before.mean() == pytest.approx(1.1 if painted else 1.0, abs=0.02)
     fine = [x - cv2.GaussianBlur(x, (0, 0), 2) for x in (before, after)]
     assert np.corrcoef(fine[0].ravel(), fine[1].ravel())[0, 1] > 0.97
+
+
+def test_of_a_material_the_judge_was_not_taught_it_says_nothing(photo: Photo) -> None:
+    renderer = BackdropRenderer(LibraryBackdrops(128), RenderSettings(rules=()), judge=StyleJudge())
+    known, other = (
+        renderer.render(photo, Style.of({"surface": s, "light": "soft"}), seed=1)
+        for s in ("linen", "slate")
+    )
+    assert "adherence" in known.gate.scores
+    assert "adherence" not in other.gate.scores

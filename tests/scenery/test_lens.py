@@ -54,3 +54,10 @@ def test_each_row_is_as_soft_as_it_is_asked_to_be() -> None:
     spread = made.std(axis=(1, 2))
     assert spread[30:34].mean() > 1.5 * spread[45:51].mean()
     assert spread[45:51].mean() > 1.2 * spread[66:80].mean()
+
+
+def test_a_row_gets_the_light_of_its_sharper_neighbours_too() -> None:
+    picture = np.random.default_rng(3).random((60, 40, 3), np.float32)
+    radius = np.r_[np.zeros(30), np.full(30, 2.312)].astype(np.float32)
+    made = focused_at(picture, radius)
+    np.testing.assert_allclose(made[30:], defocused(picture, 2.312)[30:], atol=1e-4)

@@ -54,6 +54,11 @@ def test_every_view_is_well_exposed_and_out_of_focus(kind: str) -> None:
     assert len(seen) > 3
 
 
+def test_what_is_dark_under_trees_is_not_forced_as_bright_as_a_field() -> None:
+    means = [float(view_of("autumn", SIZE, 40.0, 2.5, rng(seed)).mean()) for seed in range(10)]
+    assert min(means) < 0.5 * max(means)
+
+
 def test_the_draw_is_the_seeds_and_the_same_at_every_size() -> None:
     first = view_of("room", SIZE, 40.0, 2.0, rng(5))
     np.testing.assert_array_equal(first, view_of("room", SIZE, 40.0, 2.0, rng(5)))
