@@ -242,3 +242,26 @@ def test_what_recedes_is_smooth_and_keeps_its_mean() -> None:
     near, far = (made.read(u * s, v * s, np.full((40, 200, 2), s, np.float32)) for s in (0.25, 4.0))
     assert far.std() < 0.3 * near.std()
     assert far.mean() == pytest.approx(near.mean(), abs=0.03)
+
+
+def test_where_a_tile_is_stretched_its_finest_detail_goes_on() -> None:
+    """Flat and in perspective: pixels of a canvas are not softer than those of the tile."""
+    tile = grain(128, sigma=0.7).astype(np.float32)
+    plain = bare(tile, cm=32.0)
+    fine = np.log(tile[..., 0]) - np.log(cv2.GaussianBlur(tile[..., 0], (0, 0), 3.0))
+    rich = replace(plain, detail=(fine - fine.mean()).astype(np.float32))
+    v, u = np.mgrid[0:80, 0:90].astype(np.float32) / np.float32(12.0)
+    step = np.full((80, 90, 2), 1 / 12.0, np.float32)
+
+    def sharp(picture: np.ndarray) -> float:
+        return float((picture - cv2.GaussianBlur(picture, (0, 0), 0.8)).std())
+
+    for before, after in (
+        (plain.read(u, v, step), rich.read(u, v, step)),
+        (plain.flat((80, 90), 12.0, (0, 0)), rich.flat((80, 90), 12.0, (0, 0))),
+    ):
+        assert sharp(after) > 1.5 * sharp(before)
+        assert after.mean() == pytest.approx(before.mean(), rel=0.02)
+    # Where it is shrunk there is nothing to add.
+    far = np.full((80, 90, 2), 0.5, np.float32)
+    np.testing.assert_array_equal(plain.read(u * 6, v * 6, far), rich.read(u * 6, v * 6, far))
