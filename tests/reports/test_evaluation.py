@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from examples import a_photo
 from persona_img.assets import ASSETS
 from persona_img.domain.style import StyleSpace
 from persona_img.errors import NotEnoughData
-from persona_img.imaging.photo import Photo
+from persona_img.imaging.photo import About, Photo
 from persona_img.rendering.base import RenderSettings
 from persona_img.rendering.proof.adherence import StyleJudge
 from persona_img.rendering.proof.gate import Rule
@@ -136,9 +137,8 @@ def test_pictures_with_an_exact_mask_are_the_variants_own() -> None:
     photo = a_photo(160)
     alpha = np.zeros((160, 160), np.uint8)
     alpha[60:120, 50:110] = 255
-    found = pictures_of(
-        BackdropRenderer(LibraryBackdrops(160)), [photo.with_alpha(alpha)], SPACE, each=2
-    )
+    lying = replace(photo.with_alpha(alpha), about=About("lying"))
+    found = pictures_of(BackdropRenderer(LibraryBackdrops(160)), [lying], SPACE, each=2)
     assert len(found) == 2
     for picture, mask in found:
         assert picture.shape[:2] == mask.shape
