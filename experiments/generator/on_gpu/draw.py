@@ -1,6 +1,6 @@
 """Worker processes that draw plates without end: the CPU's part of the training.
 
-Drawing a set is dear for its materials and its lights, so plates come in runs: some silhouettes, each
+Sets are dear for their materials and lights, so plates come in runs: some silhouettes, each
 in one scene and light, each on the run's two surfaces. What a run shares is drawn once.
 """
 
@@ -141,7 +141,10 @@ def placed(
     source = np.ascontiguousarray(np.dstack([rgb, alpha]))
     if scale < 0.7:  # else thin things would sparkle
         small = cv2.resize(source, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        move = np.array([[wide * scale / small.shape[1], 0, left], [0, high * scale / small.shape[0], top]], np.float32)
+        move = np.array(
+            [[wide * scale / small.shape[1], 0, left], [0, high * scale / small.shape[0], top]],
+            np.float32,
+        )
         source = small
     out = cv2.warpAffine(source, move, (width, height), flags=cv2.INTER_LINEAR)
     return np.ascontiguousarray(out[..., :3]), out[..., 3].astype(np.float32) / np.float32(255)
@@ -167,7 +170,11 @@ def run_of(
         }
         if rng.random() < _SEASON:
             style["season"] = str(rng.choice(list(SEASONS)))
-        state, pitch, shared = int(rng.integers(2**31)), float(np.clip(rng.normal(14, 6), 5, 34)), None
+        state, pitch, shared = (
+            int(rng.integers(2**31)),
+            float(np.clip(rng.normal(14, 6), 5, 34)),
+            None,
+        )
         for which in pair:
             asked = style | {"surface": names[which]}
             a, b = chromas[int(rng.integers(len(chromas)))]
@@ -232,8 +239,8 @@ def quickly() -> None:
         return []  # of the first colour, whose levels and detail are then tinted
 
     def baked(
-        folder: Path, tile: Any, colour: Any, toward: Any, quarter: bool, halvings: int, pieces: int,
-        seed: int,
+        folder: Path, tile: Any, colour: Any, toward: Any, quarter: bool, halvings: int,
+        pieces: int, seed: int,
     ) -> tuple[Any, NDArray[np.float32]]:  # fmt: skip
         lit = (0.0, 0.0)
         if tile.normal is not None:
@@ -250,7 +257,9 @@ def quickly() -> None:
 class _Tinted:
     """Levels of another colour, each made when it is read."""
 
-    def __init__(self, levels: tuple[NDArray[np.float32], ...], factor: NDArray[np.float32]) -> None:
+    def __init__(
+        self, levels: tuple[NDArray[np.float32], ...], factor: NDArray[np.float32]
+    ) -> None:
         self.levels, self.factor = levels, factor
         self.made: dict[int, NDArray[np.float32]] = {}
 

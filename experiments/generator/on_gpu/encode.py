@@ -1,13 +1,12 @@
 """The process that turns drawn plates into latents, on the GPU; and the pool of them.
 
-It hands them on by files in memory, so that the process that trains copies little and waits for none.
+It hands them on by files in memory, so that the process that trains copies little and never waits.
 """
 
 from __future__ import annotations
 
 import queue as queues
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +20,8 @@ from persona_img.generator.learning.training_settings import signed
 from persona_img.generator.pipeline import mask_cells
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
 Size = tuple[int, int]

@@ -53,7 +53,9 @@ def read_parts(out: Path, name: str) -> tuple[dict[str, Tensor], StyleEncoder]:
     weights = load(data)
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     style = StyleEncoder(**json.loads(header["__metadata__"]["style"]))
-    own = {k.removeprefix("style."): v.float() for k, v in weights.items() if k.startswith("style.")}
+    own = {
+        k.removeprefix("style."): v.float() for k, v in weights.items() if k.startswith("style.")
+    }
     style.load_state_dict(own)
     whole = {
         key.removeprefix("denoiser."): value.float()

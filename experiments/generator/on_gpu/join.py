@@ -18,7 +18,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="what train.py wrote")
     parser.add_argument("name", choices=("teacher", "student"))
-    parser.add_argument("--base", type=Path, default=BASE, help="whose codec and scheduler it keeps")
+    parser.add_argument(
+        "--base", type=Path, default=BASE, help="whose codec and scheduler it keeps"
+    )
     parser.add_argument("-o", "--out", type=Path, required=True)
     given = parser.parse_args()
     base = BackdropPipeline.from_pretrained(given.base, dtype=torch.float32, local_files_only=True)

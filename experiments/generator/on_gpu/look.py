@@ -21,7 +21,12 @@ SHOWN = 5  # plates of a size to look at
 
 @torch.no_grad()
 def painted(
-    net: nn.Module, batch: dict[str, Tensor], noise: Tensor, strength: float, steps: int, guidance: float
+    net: nn.Module,
+    batch: dict[str, Tensor],
+    noise: Tensor,
+    strength: float,
+    steps: int,
+    guidance: float,
 ) -> Tensor:
     """Latents sampled from the batch's own plates as starts, or from noise alone (strength 1)."""
     latents = (1 - strength) * batch["target"].float() + strength * noise
@@ -42,12 +47,16 @@ def painted(
 
 
 def compared(
-    nets: dict[str, nn.Module], held: dict[str, dict[str, Tensor]], codec: Any, guidance: float, each: int
+    nets: dict[str, nn.Module],
+    held: dict[str, dict[str, Tensor]],
+    codec: Any,
+    guidance: float,
+    each: int,
 ) -> tuple[dict[str, Any], list[list[np.ndarray]]]:
     """Figures by network, and rows of pictures: drawn, then painted by each.
 
-    ``tone``: mean absolute difference, in 8-bit levels, of picture and drawn plate at a sixteenth of
-    their size; ``noise``: the same where it is painted from noise alone.
+    ``tone``: mean absolute difference, in 8-bit levels, of picture and drawn plate at a sixteenth
+    of their size; ``noise``: the same where it is painted from noise alone.
     """
     figures: dict[str, Any] = {name: {} for name in nets}
     rows: list[list[np.ndarray]] = []

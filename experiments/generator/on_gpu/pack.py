@@ -1,7 +1,7 @@
 """What the training of the painter on a GPU needs, in one folder that fits a small budget.
 
-``pack.py --data DATA --cut CUT --wheels WHEELS -o pack/``: the package's source, materials and views
-made smaller, the codec, the denoiser it begins with (in 8 bits: it is only a beginning), wheels, and
+``pack.py --data DATA --cut CUT --wheels WHEELS -o pack/``: the package's source, materials made
+smaller, views, the codec, the denoiser it begins with (in 8 bits: it is only a beginning), wheels, and
 silhouettes: of photos of senders who are not held out, and of cut-outs, which stand.
 """
 
@@ -154,7 +154,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder of open data")
     parser.add_argument("--cut", type=Path, required=True, help="cut-out photos of the training")
     parser.add_argument("--wheels", type=Path, help="folder of what is missing there")
-    parser.add_argument("--checkpoint", type=Path, default=ROOT / "src/persona_img/assets/checkpoint")
+    parser.add_argument(
+        "--checkpoint", type=Path, default=ROOT / "src/persona_img/assets/checkpoint"
+    )
     parser.add_argument("--photos", type=float, default=14, help="MiB of photos")
     parser.add_argument("--quality", type=int, default=78, help="of the photos")
     parser.add_argument("-o", "--out", type=Path, default=Path("pack"))

@@ -83,9 +83,15 @@ def _cup(rng: np.random.Generator) -> Drawn:
         side = rng.choice((-1, 1))
         angle = np.linspace(-1.35, 1.35, 24)
         centre, radius = (0.5 + side * 0.92 * top, 0.95 - 0.52 * high), 0.28 * high
-        outer = np.stack([centre[0] + side * radius * np.cos(angle), centre[1] + radius * np.sin(angle)], 1)
+        outer = np.stack(
+            [centre[0] + side * radius * np.cos(angle), centre[1] + radius * np.sin(angle)], 1
+        )
         inner = np.stack(
-            [centre[0] + side * 0.68 * radius * np.cos(angle), centre[1] + 0.68 * radius * np.sin(angle)], 1
+            [
+                centre[0] + side * 0.68 * radius * np.cos(angle),
+                centre[1] + 0.68 * radius * np.sin(angle),
+            ],
+            1,
         )[::-1]
         parts.append(np.concatenate([outer, inner]) * _SIDE)
     return parts, float(rng.uniform(8, 14)), 1.0
@@ -94,7 +100,9 @@ def _cup(rng: np.random.Generator) -> Drawn:
 def _bag(rng: np.random.Generator) -> Drawn:
     """A bag with two handles, seen as one."""
     top, foot, high = rng.uniform(0.2, 0.36), rng.uniform(0.24, 0.4), rng.uniform(0.35, 0.55)
-    body = np.array([(top, 0.95 - high), (0.5 * (top + foot) + 0.02, 0.95 - high / 2), (foot, 0.95)])
+    body = np.array(
+        [(top, 0.95 - high), (0.5 * (top + foot) + 0.02, 0.95 - high / 2), (foot, 0.95)]
+    )
     angle = np.linspace(np.pi, 2 * np.pi, 30)
     wide, tall = 0.6 * top, rng.uniform(0.12, 0.3)
     arcs = [
@@ -109,7 +117,20 @@ def _shoe(rng: np.random.Generator) -> Drawn:
     """A shoe from its side."""
     ankle, toe = rng.uniform(0.18, 0.5), rng.uniform(0.10, 0.16)
     xs = np.array([0.05, 0.06, 0.10, 0.33, 0.45, 0.75, 0.93, 0.96, 0.95, 0.05])
-    ys = np.array([0.88, 0.88 - ankle, 0.86 - ankle, 0.87 - ankle, 0.78, 0.85 - toe, 0.88 - toe / 2, 0.93, 0.95, 0.95])
+    ys = np.array(
+        [
+            0.88,
+            0.88 - ankle,
+            0.86 - ankle,
+            0.87 - ankle,
+            0.78,
+            0.85 - toe,
+            0.88 - toe / 2,
+            0.93,
+            0.95,
+            0.95,
+        ]
+    )
     outline = np.stack([xs, ys], 1)
     if rng.random() < 0.5:
         outline[:, 0] = 1 - outline[:, 0]

@@ -135,9 +135,11 @@ class Training:
         pool = self.source.pool
         sizes = pool.sizes("made")
         large = [s for s in sizes if max(s) > 288]
-        chosen = large if large and torch.rand(()) < self.given.large else [
-            s for s in sizes if s not in large
-        ] or large
+        chosen = (
+            large
+            if large and torch.rand(()) < self.given.large
+            else [s for s in sizes if s not in large] or large
+        )
         many = torch.tensor([float(pool.size_of("made", s)) for s in chosen])
         size = chosen[int(torch.multinomial(many, 1))]
         count = max(1, count // 4) if size in large else count
@@ -195,8 +197,10 @@ class Training:
                 mean = torch.stack(losses).mean().item()
                 if not math.isfinite(mean):
                     raise SystemExit("the loss is not finite")
-                log(f"step {step} {100 * gone:.0f}% loss {mean:.4f} held {self.held():.4f}",
-                    f"{since / (now - told):.0f} samples/s; drawn {self.source.pool.total('made')}")
+                log(
+                    f"step {step} {100 * gone:.0f}% loss {mean:.4f} held {self.held():.4f}",
+                    f"{since / (now - told):.0f} samples/s; drawn {self.source.pool.total('made')}",
+                )
                 told, since, losses = time.monotonic(), 0, []
             if now - self.saved > given.save_every:
                 self.save("teacher", self.averaged)

@@ -60,9 +60,7 @@ class Silhouette:
         return rgb, alpha.astype(np.float32) / np.float32(255)
 
 
-def silhouettes(
-    cut: list[Path], standing: Path | None, count: int, seed: int
-) -> list[Silhouette]:
+def silhouettes(cut: list[Path], standing: Path | None, count: int, seed: int) -> list[Silhouette]:
     """Those of so many made plates.
 
     Args:

@@ -53,9 +53,7 @@ def begin_as(known: StyleEncoder, fresh: StyleEncoder) -> None:
             _rows(known.scene, list(known.config.scenes), fresh.scene, list(fresh.config.scenes))
 
 
-def _rows(
-    known: nn.Embedding, old: Sequence[str], fresh: nn.Embedding, new: Sequence[str]
-) -> None:
+def _rows(known: nn.Embedding, old: Sequence[str], fresh: nn.Embedding, new: Sequence[str]) -> None:
     fresh.weight[1:] = known.weight[1:].mean(dim=0)
     fresh.weight[UNKNOWN] = known.weight[UNKNOWN]
     for row, name in enumerate(new, start=1):
