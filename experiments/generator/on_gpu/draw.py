@@ -20,7 +20,7 @@ from persona_img.generator.buckets import BUCKETS
 from persona_img.generator.learning.made_plates import made_plan, plate_of
 from persona_img.imaging.light import LIGHTS
 from persona_img.scenery import laying, standing
-from persona_img.scenery.build import SceneSet, linear_of
+from persona_img.scenery.build import SceneSet
 from persona_img.scenery.materials import materials_of, palettes
 from persona_img.scenery.plan import Plan
 from persona_img.scenery.scenes import PLAINEST, SCENES
@@ -170,11 +170,8 @@ def run_of(
         }
         if rng.random() < _SEASON:
             style["season"] = str(rng.choice(list(SEASONS)))
-        state, pitch, shared = (
-            int(rng.integers(2**31)),
-            float(np.clip(rng.normal(14, 6), 5, 34)),
-            None,
-        )
+        state, pitch = int(rng.integers(2**31)), float(np.clip(rng.normal(14, 6), 5, 34))
+        shared: dict[str, NDArray[np.float32]] = {}
         for which in pair:
             asked = style | {"surface": names[which]}
             a, b = chromas[int(rng.integers(len(chromas)))]
@@ -185,9 +182,7 @@ def run_of(
             known = {field.name: getattr(plan, field.name) for field in fields(plan)}
             built = SceneSet(RunPlan(**known, run=run))
             if built._stage is not None:
-                if shared is None:
-                    shared = built._stage._lights
-                built._stage.__dict__["_lights"] = shared
+                built._stage._lights = shared  # worked out once for the pair
             plate = plate_of(built.plan, asked, built, rgb, mask)
             rows.append(replace(plate, surface=names[which]))
     return {
@@ -229,7 +224,6 @@ def quickly() -> None:
     """Materials kept between plates and tinted anew, smaller lights: this process alone."""
     laying.pixels_of = functools.lru_cache(256)(laying.pixels_of.__wrapped__)
     laying._lab = functools.lru_cache(256)(laying._lab.__wrapped__)
-    laying._cut = cheapest_cut
     laying._MOST_PIECES = 3
     standing._LIGHT_SIDE = _LIGHT_SIDE
     bake = laying._baked.__wrapped__
@@ -249,9 +243,14 @@ def quickly() -> None:
         if not first:
             first += [colour, *bake(folder, tile, colour, lit, quarter, halvings, pieces, seed)]
         known, levels, detail = first
-        return _Tinted(levels, linear_of(colour) / np.maximum(linear_of(known), 1e-3)), detail
+        return _Tinted(levels, _linear(colour) / np.maximum(_linear(known), 1e-3)), detail
 
     laying._baked = baked
+
+
+def _linear(lab: tuple[float, ...]) -> NDArray[np.float32]:
+    one = np.array([[lab]], dtype=np.float32)
+    return np.clip(np.asarray(cv2.cvtColor(one, cv2.COLOR_LAB2LRGB))[0, 0], 0, 1)
 
 
 class _Tinted:
@@ -270,24 +269,3 @@ class _Tinted:
         if i not in self.made:
             self.made[i] = np.minimum(self.levels[i] * self.factor.astype(np.float32), 1.0)
         return self.made[i]
-
-
-def cheapest_cut(cost: NDArray[np.float32]) -> NDArray[np.float32]:
-    """As ``laying._cut``, without an array for every row."""
-    height, width = cost.shape
-    total = np.full((height, width + 2), np.inf, dtype=np.float32)
-    total[:, 1:-1] = cost
-    least = np.empty(width, dtype=np.float32)
-    for row in range(1, height):
-        above = total[row - 1]
-        np.minimum(above[:-2], above[1:-1], out=least)
-        np.minimum(least, above[2:], out=least)
-        total[row, 1:-1] += least
-    keep = np.zeros(cost.shape, dtype=np.float32)
-    at = int(total[-1, 1:-1].argmin())
-    for row in range(height - 1, -1, -1):
-        keep[row, :at] = 1.0
-        if row:
-            low, high = max(0, at - 1), min(width, at + 2)
-            at = low + int(total[row - 1, 1 + low : 1 + high].argmin())
-    return keep

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 
 from persona_img.generator.codec import Codec
 from persona_img.generator.learning.plates import on_grey, photo_plate
-from persona_img.generator.learning.training_settings import signed
 from persona_img.generator.pipeline import mask_cells
 
 if TYPE_CHECKING:
@@ -44,48 +43,47 @@ class Encoder:
         self.codec = codec.to(memory_format=torch.channels_last).eval()
 
     @torch.no_grad()
-    def latents(self, rgb: Any, product: Any, mask: Any, known: Any | None) -> dict[str, Tensor]:
-        """Of uint8 arrays: (N, H, W, 3) twice, (N, H, W), and what counts of it, 0 or 1."""
-        cells = mask_cells(torch.from_numpy(mask)[:, None].to(self.device).float() / 255).half()
-        shown = self._encoded(product)
-        if known is None:
-            count, _, high, wide = shown.shape
-            counts = torch.ones(count, 1, high, wide, dtype=torch.half, device=self.device)
-        else:
-            whole = torch.from_numpy(known)[:, None].to(self.device).float()
-            counts = (-F.max_pool2d(-whole, 16)).half()
-        return {
-            "target": self._encoded(rgb),
-            "conditions": torch.cat([shown, cells], dim=1),
-            "known": counts,
-        }
-
-    def _encoded(self, rgb: Any) -> Tensor:
-        parts = [
-            self.codec.encode(signed(rgb[i : i + 64]).to(self.device, self.kind))
-            for i in range(0, len(rgb), 64)
-        ]
-        return torch.cat(parts).half()
-
-    def both(self, made: dict[str, Any], *, photo: bool = False) -> dict[str, Tensor]:
+    def both(self, made: dict[str, Any]) -> dict[str, Tensor]:
         """Latents of plates and of their mirror images, with their labels.
 
-        A photo's light comes from where it comes: nothing is known of it either way.
+        Args:
+            made: uint8 ``rgb``, ``product`` (N, H, W, 3) and ``mask`` (N, H, W); ``known`` like the
+                mask, 1 where ``rgb`` counts, where not all of it does; labels (N, ...).
         """
+        there = {name: torch.from_numpy(value).to(self.device) for name, value in made.items()}
+        labels = {name: there[name] for name in ("surface", "light", "scene", "colour")}
         found = []
         for mirrored in (False, True):
-            turn = (lambda x: np.ascontiguousarray(x[:, :, ::-1])) if mirrored else (lambda x: x)
-            arrays = [turn(made[name]) for name in ("rgb", "product", "mask")]
-            known = turn(made["known"]) if photo else None
-            one = self.latents(*arrays, known)
-            for name in ("surface", "light", "scene", "colour"):
-                one[name] = torch.from_numpy(made[name]).to(self.device)
-            found.append(one)
+            seen = {n: v.flip(2) if mirrored else v for n, v in there.items() if v.ndim > 2}
+            shown = self._encoded(seen["product"])
+            if "known" in seen:
+                counts = -F.max_pool2d(-seen["known"][:, None].float(), 16)
+            else:
+                counts = torch.ones_like(shown[:, :1])
+            one = {
+                "target": self._encoded(seen["rgb"]),
+                "conditions": torch.cat(
+                    [shown, mask_cells(seen["mask"][:, None].float() / 255).half()], dim=1
+                ),
+                "known": counts.half(),
+            }
+            found.append(one | labels)
         return {name: torch.cat([one[name] for one in found]) for name in found[0]}
+
+    def _encoded(self, pictures: Tensor) -> Tensor:
+        parts = []
+        for some in pictures.split(64):
+            signed = some.permute(0, 3, 1, 2).to(self.kind) / 127.5 - 1
+            signed = signed.contiguous(memory_format=torch.channels_last)
+            parts.append(self.codec.encode(signed))
+        return torch.cat(parts).half()
 
 
 def photos_of(things: Things, most: int) -> dict[Size, dict[str, Any]]:
-    """Merchants' own photos as plates, stacked by size; their backdrop counts, and its colour."""
+    """Merchants' own photos as plates, stacked by size; their backdrop counts, and its colour.
+
+    Where their light comes from nobody knows, so their mirror images teach as well.
+    """
     stacks: dict[Size, list[Any]] = {}
     for i in things.photos[False][:most]:
         rgb, alpha = things.photo(i)
@@ -121,7 +119,7 @@ def encoding(
         count += 1
 
     for size, made in photos_of(Things(pack), most).items():
-        put("photo", size, encoder.both(made, photo=True))
+        put("photo", size, encoder.both(made))
     while not stop.is_set():
         try:
             made = drawn.get(timeout=0.5)

@@ -1,7 +1,7 @@
 """What the training of the painter on a GPU needs, in one folder that fits a small budget.
 
 ``pack.py --data DATA --cut CUT --wheels WHEELS -o pack/``: the package's source, materials made
-smaller, views, the codec, the denoiser it begins with (in 8 bits: it is only a beginning), wheels, and
+smaller, views, codec, the denoiser it begins with (in 8 bits: it is only a beginning), wheels, and
 silhouettes: of photos of senders who are not held out, and of cut-outs, which stand.
 """
 
@@ -143,7 +143,7 @@ def source(out: Path) -> None:
                 with Image.open(path) as image:
                     picture = image.convert("RGB")
                 picture.thumbnail((TILE, TILE), Image.Resampling.LANCZOS)
-                picture.save(target, quality=90)
+                picture.save(target, quality=87)
             else:
                 shutil.copy(path, target)
 
@@ -157,7 +157,7 @@ def main() -> None:
     parser.add_argument(
         "--checkpoint", type=Path, default=ROOT / "src/persona_img/assets/checkpoint"
     )
-    parser.add_argument("--photos", type=float, default=14, help="MiB of photos")
+    parser.add_argument("--photos", type=float, default=11.5, help="MiB of photos")
     parser.add_argument("--quality", type=int, default=78, help="of the photos")
     parser.add_argument("-o", "--out", type=Path, default=Path("pack"))
     given = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Things that stand, drawn by chance: bottles, vases, boxes, cups, bags, shoes; for variety alone."""
+"""Things that stand, drawn by chance: bottles, vases, boxes, cups, bags, shoes; for variety."""
 
 from __future__ import annotations
 

@@ -76,13 +76,14 @@ class StyleEncoder(ModelMixin, ConfigMixin):
     def indices(self, styles: Sequence[Mapping[str, str]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Ids of surfaces, lights (B,), colours (B, 3; NaN = not asked) and ids of scenes (B,).
 
-        A style that names no scene means the plainest, that of what lies flat.
+        A style that names no scene means the plainest, that of what lies flat. Where no scenes were
+        taught, they are disregarded.
 
         Raises:
             UnknownStyle: a value this checkpoint was not trained on.
         """
         surfaces, lights, colours, scenes = [], [], [], []
-        scene_names = list(self.config.scenes) or [PLAINEST]
+        scene_names = list(self.config.scenes)
         surface_names, light_names = self.surface_names(), list(self.config.lights)
         for style in styles:
             surface, light = style.get("surface"), style.get("light")
@@ -91,8 +92,9 @@ class StyleEncoder(ModelMixin, ConfigMixin):
             if light is not None:
                 self._known("light", light, dict.fromkeys(light_names))
             scene = style.get("scene", PLAINEST)
-            self._known("scene", scene, dict.fromkeys(scene_names))
-            scenes.append(1 + scene_names.index(scene))
+            if scene_names:
+                self._known("scene", scene, dict.fromkeys(scene_names))
+            scenes.append(1 + scene_names.index(scene) if scene_names else UNKNOWN)
             surfaces.append(1 + surface_names.index(surface) if surface else UNKNOWN)
             lights.append(1 + light_names.index(light) if light else UNKNOWN)
             palette = style.get("palette", "neutral")
