@@ -36,6 +36,12 @@ from persona_img.scenery.materials import materials_of, palettes
 BEGUN = time.monotonic()
 
 
+def follow(slow: list[Tensor], fast: list[Tensor], decay: float) -> None:
+    """Averaged weights take a step."""
+    with torch.no_grad():
+        torch._foreach_lerp_(slow, fast, 1 - decay)
+
+
 class Log:
     """What is printed, also into a file."""
 
@@ -191,7 +197,7 @@ class Training:
             nn.utils.clip_grad_norm_(weights, 1.0, foreach=True)
             optimiser.step()
             decay = min(given.ema, (1 + step) / (10 + step))
-            torch._foreach_lerp_(theirs, weights, 1 - decay)
+            follow(theirs, weights, decay)
             step, seen, since = step + 1, seen + len(batch["target"]), since + len(batch["target"])
             losses.append(loss.detach())
             now = time.monotonic()
@@ -251,7 +257,7 @@ class Training:
             nn.utils.clip_grad_norm_(weights, 1.0, foreach=True)
             optimiser.step()
             decay = min(given.student_ema, (1 + step) / (10 + step))
-            torch._foreach_lerp_(theirs, weights, 1 - decay)
+            follow(theirs, weights, decay)
             step, seen = step + 1, seen + len(batch["target"])
             losses.append(loss.detach())
             now = time.monotonic()
@@ -320,7 +326,7 @@ def main() -> None:
     if given.smoke:
         small = {
             "device": "cpu", "workers": 1, "first": 24, "room": 240, "photos": 12, "batch": 4,
-            "student_batch": 2, "max_steps": 3, "say_every": 9.0, "double": 0.3, "look": 2,
+            "student_batch": 2, "max_steps": 2, "say_every": 5.0, "double": 0.3, "look": 1,
         }  # fmt: skip
         vars(given).update(small)
     given.out.mkdir(parents=True, exist_ok=True)

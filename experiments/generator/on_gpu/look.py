@@ -46,6 +46,7 @@ def painted(
     return latents
 
 
+@torch.no_grad()
 def compared(
     nets: dict[str, nn.Module],
     held: dict[str, dict[str, Tensor]],

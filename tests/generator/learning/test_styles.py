@@ -16,7 +16,7 @@ def test_it_knows_every_surface_light_and_scene(corpus_settings: CorpusSettings)
     assert set(encoder.surface_names()) == set(materials_of(None).surfaces)
     assert list(encoder.config.lights) == list(LIGHTS)
     assert list(encoder.config.scenes) == list(SCENES)
-    assert encoder.colour_of("linen", "sage") == (80, 0.5 - 8, 4 + 7)
+    assert encoder.colour_of("linen", "sage") == (80, 0.5 - 8, 5 + 7)
 
 
 def test_what_an_older_one_knew_is_kept_by_name() -> None:

@@ -151,7 +151,7 @@ def student_loss(
     """Mean squared distance of the student's velocity from the teacher's over one long step."""
     target, conditions = batch["target"].float(), batch["conditions"].float()
     high = _times(len(target), settings).to(target.device)
-    length = torch.where(high > settings.whole, torch.full_like(high, 1.0 / settings.steps), high)
+    length = torch.where(high > settings.whole, high.clamp(max=1.0 / settings.steps), high)
     mix, way = high.view(-1, 1, 1, 1), length.view(-1, 1, 1, 1)
     begun = (1 - mix) * target + mix * torch.randn_like(target)
     with torch.no_grad():
