@@ -41,7 +41,7 @@ def write_parts(out: Path, name: str, net: nn.Module) -> None:
     config = {k: v for k, v in net.style.config.items() if not k.startswith("_")}
     data = save(weights, {"style": json.dumps(config)})
     for i, start in enumerate(range(0, len(data), PIECE)):
-        partial = out.parent / f".{out.name}-{name}.{i}"  # not where unfinished files are fetched
+        partial = out / f"{name}.part"
         partial.write_bytes(data[start : start + PIECE])
         partial.replace(out / f"{name}.{i}")
 
