@@ -209,8 +209,12 @@ def worker(pack: Path, number: int, seed: int, double: float, queue: Any, stop: 
         times, held = 2 if rng.random() < double else 1, number < HELD and count < len(BUCKETS)
         if held:
             (height, width), times = BUCKETS[count], 2 if number == HELD - 1 else 1
-        made = run_of(things, (times * height, times * width), held, rng)
         count += 1
+        try:
+            made = run_of(things, (times * height, times * width), held, rng)
+        except Exception as error:  # one run in thousands must not end a machine's hour
+            print(f"worker {number} run {count - 1}: {error!r}", flush=True)
+            continue
         while not stop.is_set():
             try:
                 queue.put(made, timeout=1.0)

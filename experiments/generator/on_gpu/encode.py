@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]
 SHARD = 96  # plates that are handed on together
-EARLY = 40  # seconds in which nobody waits for so many
+LONGEST = 2.0  # seconds that plates wait for others
 
 
 class Encoder:
@@ -108,8 +108,9 @@ def encoding(
 ) -> None:
     """Take plates from the queue ``drawn``; put (kind, size, file) of latents into ``done``."""
     torch.set_num_threads(1)
-    encoder, count, begun = Encoder(pack / "checkpoint", device), 0, time.monotonic()
+    encoder, count = Encoder(pack / "checkpoint", device), 0
     waiting: dict[tuple[str, Size], list[dict[str, Any]]] = {}
+    since: dict[tuple[str, Size], float] = {}
 
     def put(kind: str, size: Size, latents: dict[str, Tensor]) -> None:
         nonlocal count
@@ -128,13 +129,14 @@ def encoding(
         kind, size = ("held" if made["held"] else "made"), made["size"]
         some = waiting.setdefault((kind, size), [])
         some.append(made)
-        early = kind == "held" or time.monotonic() - begun < EARLY
-        enough = 1 if early else SHARD
-        if sum(len(one["rgb"]) for one in some) >= enough:
+        since.setdefault((kind, size), time.monotonic())
+        late = time.monotonic() - since[kind, size] > LONGEST
+        if late or kind == "held" or sum(len(one["rgb"]) for one in some) >= SHARD:
             names = ("rgb", "product", "mask", "surface", "light", "scene", "colour")
             whole = {name: np.concatenate([one[name] for one in some]) for name in names}
             put(kind, size, encoder.both(whole))
             some.clear()
+            del since[kind, size]
 
 
 class Pool:
