@@ -15,39 +15,43 @@ from persona_img.generator.learning.training_settings import TrainingSettings
 
 SURFACES = """
 [surface.linen]
-lightness = 80
-scale = [0.6, 0.9]
-natural = [1, 4]
-tiles = ["Fabric_001"]
+lab = [80, 1, 4]
+[[surface.linen.tile]]
+file = "linen.jpg"
+cm = 20
 
 [surface.dark-wood]
-lightness = 35
-scale = [0.8, 1.2]
-natural = [8, 15]
+lab = [35, 8, 15]
 dye = 0.4
-tiles = ["Wood_001"]
+gloss = 0.1
+repeat = "tile"
+[[surface.dark-wood.tile]]
+file = "wood.jpg"
+cm = 40
 """
 
 
 def write_tiles(folder: Path) -> None:
     rng = np.random.default_rng(1)
-    for stem in ("Fabric_001", "Wood_001"):
-        tile = folder / "textures" / stem.split("_")[0] / f"{stem}.jpg"
-        tile.parent.mkdir(parents=True)
+    for stem in ("linen", "wood"):
         noise = rng.integers(90, 160, (64, 64, 3)).astype(np.uint8)
-        Image.fromarray(noise).save(tile, quality=90)
-    (folder / "surfaces.toml").write_text(SURFACES)
+        Image.fromarray(noise).save(folder / f"{stem}.jpg", quality=90)
+    (folder / "materials.toml").write_text(SURFACES)
+    alone = np.zeros((90, 50, 4), np.uint8)
+    alone[10:80, 10:40] = (150, 60, 40, 255)
+    (folder / "standing").mkdir()
+    Image.fromarray(alone).save(folder / "standing" / "box.png")
 
 
 @pytest.fixture(scope="session")
 def corpus_settings(made_once: Callable[..., Path]) -> CorpusSettings:
-    """Shipped photos and two made-up tiles: small enough to train on in seconds."""
+    """Shipped photos, two made-up tiles and a box that stands: trained on in seconds."""
     folder = made_once("tiles", write_tiles)
     return CorpusSettings(
         photos=ASSETS / "catalog" / "photos",
-        textures=folder / "textures",
-        surfaces=folder / "surfaces.toml",
         palettes={"neutral": (0.0, 0.0), "sage": (-8.0, 7.0)},
+        materials=folder,
+        standing=folder / "standing",
         max_photos=12,
         made=20,
         seed=3,

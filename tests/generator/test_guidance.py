@@ -62,7 +62,7 @@ def test_attributes_are_told_in_order_and_hidden_behind_the_null_tokens(
         full = encoder(*indices)
     nulls = torch.stack([encoder.surface.weight[0], encoder.light.weight[0], encoder.no_colour])
     assert (whole == full).all()
-    assert (nothing == nulls).all()
+    assert (nothing == nulls).all(), "the scene is told with the surface"
     for variant, hidden in ((without_light, [1]), (surface_only, [1, 2])):
         for slot in range(3):
             expected = nulls[slot].expand(2, -1) if slot in hidden else full[:, slot]

@@ -123,3 +123,34 @@ def test_from_a_start_a_checkpoint_may_need_fewer_steps(pipeline: BackdropPipeli
     assert (painted(once, start) != painted(many, start)).any()
     assert (painted(once, start, steps=4) == painted(many, start)).all(), "who asks is obeyed"
     assert (painted(once, None) == painted(many, None)).all(), "from noise all of them are made"
+
+
+def test_a_scene_is_told_with_its_surface() -> None:
+    encoder = tiny_pipeline().style_encoder
+    assert encoder.scene is not None
+    torch.nn.init.normal_(encoder.scene.weight)
+    style = {"surface": "linen", "light": "sun", "palette": "sage"}
+    flat, said, table = (
+        encoder(*encoder.indices([style | more]))[0]
+        for more in ({}, {"scene": "flat-lay"}, {"scene": "tabletop"})
+    )
+    assert torch.equal(flat, said), "a style without a scene lies flat"
+    changed = (said != table).any(dim=1)
+    assert changed.tolist() == [True, False, False]
+    added = encoder.scene.weight[2] - encoder.scene.weight[1]
+    torch.testing.assert_close(table[0] - said[0], added)
+
+
+def test_a_scene_that_was_not_taught_is_refused() -> None:
+    encoder = tiny_pipeline().style_encoder
+    with pytest.raises(UnknownStyle, match="flat-lay, tabletop"):
+        encoder.indices([{"surface": "linen", "scene": "podium"}])
+
+
+def test_scenes_are_disregarded_where_none_were_taught() -> None:
+    old = StyleEncoder({"linen": [80, 1, 4, 1.0]}, ["soft"], {"neutral": [0, 0]}, width=8)
+    flat, table = (
+        old(*old.indices([{"surface": "linen", "light": "soft", "scene": scene}]))
+        for scene in ("flat-lay", "tabletop")
+    )
+    assert torch.equal(flat, table)

@@ -17,6 +17,7 @@ def tiny_pipeline(seed: int = 0) -> BackdropPipeline:
         ["soft", "sun"],
         {"neutral": [0, 0], "sage": [-8, 7]},
         width=32,
+        scenes=["flat-lay", "tabletop"],
     )
     made = BackdropPipeline(
         Codec(8, (16, 16, 32)).eval(),

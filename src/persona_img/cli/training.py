@@ -64,8 +64,8 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(
         "train-generator",
-        epilog="Example: `persona-img train-generator --photos photos/ --textures textures/ "
-        "--surfaces experiments/generator/surfaces.toml --work work/ -o checkpoint/`",
+        epilog="Example: `persona-img train-generator --photos photos/ --standing cut-outs/ "
+        "--work work/ -o checkpoint/`",
     )(train_generator)
     app.command(
         "distill-generator",
@@ -280,8 +280,20 @@ def train_judge(
 
 def train_generator(
     photos: Photos,
-    textures: Textures,
-    surfaces: Surfaces,
+    materials: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Folder of materials; None: the shipped ones."
+        ),
+    ] = None,
+    standing: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Folder of cut-outs with alpha, of products that stand; None: everything lies.",
+        ),
+    ] = None,
     scenes: Scenes = None,
     groups: Groups = None,
     names: Annotated[
@@ -332,9 +344,9 @@ def train_generator(
 
     corpus = CorpusSettings(
         photos=photos,
-        textures=textures,
-        surfaces=surfaces,
         palettes=dict(palettes()),
+        materials=materials,
+        standing=standing,
         scenes=tuple(scenes or ()),
         groups=groups,
         names=names,

@@ -1,6 +1,7 @@
 """Classifier-free guidance for each attribute of a style, or one for all.
 
-A style is told attribute by attribute: nothing, its surface, the palette on it, the light over all.
+A style is told attribute by attribute: nothing, its surface in its scene, the palette on it, the
+light over all.
 Each step of that chain is one velocity less the one before, and has a weight of its own.
 
 References:
@@ -78,9 +79,17 @@ class Chain:
         return cls(tuple(told), tuple(weights[1:]))
 
     def tokens(
-        self, style_encoder: StyleEncoder, surface: Tensor, light: Tensor, colour: Tensor
+        self,
+        style_encoder: StyleEncoder,
+        surface: Tensor,
+        light: Tensor,
+        colour: Tensor,
+        scene: Tensor,
     ) -> Tensor:
-        """Tokens for one call of the denoiser, (len(told) * B, 3, width), the whole style first."""
+        """Tokens for one call of the denoiser, (len(told) * B, 3, width), the whole style first.
+
+        The scene is told with the surface: it says how that lies.
+        """
         variants = []
         for count in reversed(self.told):
             variants.append(
@@ -88,6 +97,7 @@ class Chain:
                     surface if count >= 1 else torch.full_like(surface, UNKNOWN),
                     light if count >= 3 else torch.full_like(light, UNKNOWN),
                     colour if count >= 2 else torch.full_like(colour, torch.nan),
+                    scene if count >= 1 else torch.full_like(scene, UNKNOWN),
                 )
             )
         return torch.cat(variants)

@@ -20,7 +20,7 @@ from skimage.metrics import mean_squared_error, structural_similarity
 from tqdm import tqdm
 
 from persona_img.errors import NotEnoughData, RenderRejected
-from persona_img.generator.learning.plates import Surface, make_plate
+from persona_img.generator.learning.plates import Surface, tile_plate
 from persona_img.imaging.cutout import scaled
 from persona_img.imaging.distance import backdrop_patches, sliced_wasserstein
 from persona_img.imaging.frame import Frame
@@ -298,7 +298,7 @@ def references(
             alpha = cv2.resize(frame.place(cut.alpha, 0), size, interpolation=area)
             rng = np.random.default_rng([one.seed, 9, turn])
             mask = alpha.astype(np.float32) / np.float32(255)
-            plate = make_plate(
+            plate = tile_plate(
                 style["surface"],
                 surfaces[style["surface"]],
                 style["light"],

@@ -39,9 +39,8 @@ def main(
     torch.set_num_threads(1)
     corpus = CorpusSettings(
         photos=ASSETS / "catalog" / "photos",
-        textures=folder / "textures",
-        surfaces=folder / "surfaces.toml",
         palettes={"neutral": (0.0, 0.0), "sage": (-8.0, 7.0)},
+        materials=folder / "materials",
         max_photos=12,
         made=20,
         seed=3,

@@ -84,7 +84,7 @@ def test_a_teacher_of_one_unguided_step_has_nothing_left_to_teach_itself(
     pipeline = load(teacher)
     denoiser, style = pipeline.denoiser.eval(), pipeline.style_encoder.eval()
     some = batch(work_folder, training_settings)
-    plain = dataclasses.replace(SETTINGS, teacher_steps=1, guidance=1.0)
+    plain = dataclasses.replace(SETTINGS, teacher_steps=1, guidance=1.0, whole=0.5)
     with torch.no_grad():
         assert student_loss(denoiser, denoiser, style, some, plain).item() < 1e-8
         several = dataclasses.replace(plain, teacher_steps=3)
@@ -98,3 +98,32 @@ def test_without_latents_or_steps_it_says_so(teacher: Path, tmp_path: Path) -> N
         distill(teacher, tmp_path, tmp_path / "student", SETTINGS)
     with pytest.raises(InvalidInput, match="at least 1"):
         distill(teacher, tmp_path, tmp_path / "x", dataclasses.replace(SETTINGS, steps=0))
+
+
+def test_from_a_start_it_goes_all_the_way(
+    teacher: Path,
+    work_folder: Path,
+    training_settings: TrainingSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pipeline = load(teacher)
+    some = batch(work_folder, dataclasses.replace(training_settings, denoiser_batch=64))
+    times: list[torch.Tensor] = []
+    real = distillation.predict
+
+    def watched(net: torch.nn.Module, noisy: torch.Tensor, *given: torch.Tensor) -> torch.Tensor:
+        times.append(given[1][: len(some["target"])] / 1000)
+        return real(net, noisy, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(distillation, "predict", watched)
+    settings = dataclasses.replace(SETTINGS, steps=4, teacher_steps=2, whole=0.75)
+    with torch.no_grad():
+        student_loss(pipeline.denoiser, pipeline.denoiser, pipeline.style_encoder, some, settings)
+    *taught, asked = times
+    assert torch.equal(taught[0], asked)
+    assert len(taught) == 6, "as fine as two of the teacher's steps for each of four"
+    end = taught[-1] - (taught[0] - taught[1])
+    near = asked <= 0.75
+    assert 0.3 < near.float().mean() < 0.9
+    torch.testing.assert_close(end[near], torch.zeros_like(end[near]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(end[~near], asked[~near] - 0.25, atol=1e-5, rtol=0)

@@ -50,8 +50,8 @@ def joint(
 ) -> dict[str, dict[str, Any]]:
     """What the processes of one training saw, ``first`` and, where there were two, ``other``."""
     begun(prepared, folder / "work")
-    for name in ("textures", "surfaces.toml"):
-        (folder / name).symlink_to(corpus.textures.parent / name)
+    assert corpus.materials is not None
+    (folder / "materials").symlink_to(corpus.materials)
     given = [folder, folder / "out", folder / "record", STEPS, accumulate, precision]
     done = subprocess.run(
         [sys.executable, *launcher, str(PROGRAM), *map(str, given)],

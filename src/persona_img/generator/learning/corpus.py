@@ -15,18 +15,17 @@ from tqdm import tqdm
 
 from persona_img.errors import NotEnoughData
 from persona_img.generator.buckets import BUCKETS, bucket_of
-from persona_img.generator.learning.plates import (
-    Plate,
-    load_rgb,
-    load_surfaces,
-    make_plate,
-    photo_plate,
-)
+from persona_img.generator.learning.made_plates import make_plate
+from persona_img.generator.learning.plates import Plate, load_rgb, photo_plate
+from persona_img.generator.learning.silhouettes import Silhouette, silhouettes
 from persona_img.imaging.folder import leave_out, result_names, why_unreadable
 from persona_img.imaging.folder import list_photos as photos_in
 from persona_img.imaging.holdout import split_photos
 from persona_img.imaging.light import LIGHTS
 from persona_img.masking.classic import ClassicSettings, cut_out
+from persona_img.scenery.materials import materials_of
+from persona_img.scenery.scenes import PLAINEST, SCENES
+from persona_img.scenery.seasons import SEASONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
 _MIN_CONFIDENCE = 0.75
 _LEAST_PHOTOS = 8
+_SEASONAL = 0.25  # share of made plates in a season's look
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class CorpusSettings:
 
     Attributes:
         photos: Folder of product photos.
-        textures: Folder of material tile folders.
-        surfaces: TOML of materials.
         palettes: Name to (a*, b*) offset.
+        materials: Folder of materials; None is the shipped one.
+        standing: Folder of pictures with alpha, of products that stand; None: everything lies.
         scenes: Folders of further pictures, for the codec only.
         groups: CSV with ``image`` and ``sender_id``; whole groups are held out. None: by file.
         names: CSV of photos' surfaces and lights, of ``label-photos``. None: they have no names.
@@ -57,9 +57,9 @@ class CorpusSettings:
     """
 
     photos: Path
-    textures: Path
-    surfaces: Path
     palettes: dict[str, tuple[float, float]]
+    materials: Path | None = None
+    standing: Path | None = None
     scenes: tuple[Path, ...] = ()
     groups: Path | None = None
     names: Path | None = None
@@ -120,7 +120,7 @@ def _cut_one(job: tuple[Path, Path]) -> str | None:
 class Corpus:
     """Plates in memory-mapped arrays, one set per bucket."""
 
-    _FIELDS = ("rgb", "mask", "product", "known", "surface", "light", "colour")
+    _FIELDS = ("rgb", "mask", "product", "known", "surface", "light", "scene", "colour")
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -132,7 +132,9 @@ class Corpus:
                 self.buckets[size] = {f: np.load(p, mmap_mode="r") for f, p in files.items()}
 
     @classmethod
-    def build(cls, settings: CorpusSettings, folder: Path, cut: list[Path]) -> Corpus:
+    def build(
+        cls, settings: CorpusSettings, folder: Path, cut: list[Path], *, workers: int = 2
+    ) -> Corpus:
         """Make all plates and write them; does nothing where they are already written.
 
         Raises:
@@ -145,12 +147,17 @@ class Corpus:
                 f"{len(cut)} products could be cut out; training needs {_LEAST_PHOTOS}: add photos"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        surfaces = load_surfaces(settings.surfaces, settings.textures)
-        index = {"surfaces": sorted(surfaces), "lights": list(LIGHTS)}
-        sizes = _sizes(settings, cut)
+        index = {
+            "surfaces": sorted(materials_of(settings.materials).surfaces),
+            "lights": list(LIGHTS),
+            "scenes": list(SCENES),
+        }
+        chosen = silhouettes(cut, settings.standing, settings.made, settings.seed)
+        sizes = Counter([one.size for one in chosen] + [_size_of(path) for path in cut])
         writers = {size: _Writer(folder, size, count, index) for size, count in sizes.items()}
         total = settings.made + len(cut)
-        for plate in tqdm(_plates(settings, cut), total=total, desc="make plates"):
+        plates = _plates(settings, chosen, cut, workers)
+        for plate in tqdm(plates, total=total, desc="make plates"):
             writers[plate.mask.shape].add(plate)
         for writer in writers.values():
             writer.close()
@@ -158,45 +165,49 @@ class Corpus:
         return cls(folder)
 
 
-def _draws(settings: CorpusSettings, cut: list[Path]) -> NDArray[np.int64]:
-    """Whose silhouette each made plate has."""
-    rng = np.random.default_rng([settings.seed, 1])
-    return np.asarray(rng.integers(len(cut), size=settings.made), dtype=np.int64)
+def _size_of(path: Path) -> tuple[int, int]:
+    with np.load(path) as one:
+        return one["alpha"].shape[0], one["alpha"].shape[1]
 
 
-def _sizes(settings: CorpusSettings, cut: list[Path]) -> Counter[tuple[int, int]]:
-    """How many plates each bucket will hold."""
-    own: list[tuple[int, int]] = []
-    for path in cut:
-        with np.load(path) as one:
-            own.append((one["alpha"].shape[0], one["alpha"].shape[1]))
-    return Counter(own) + Counter(own[i] for i in _draws(settings, cut))
-
-
-def _plates(settings: CorpusSettings, cut: list[Path]) -> Iterator[Plate]:
+def _plates(
+    settings: CorpusSettings, chosen: list[Silhouette], cut: list[Path], workers: int
+) -> Iterator[Plate]:
     # Here, for it loads scikit-learn, and the processes that cut photos load this module.
     from persona_img.generator.learning.photo_labels import names_of
 
-    surfaces = load_surfaces(settings.surfaces, settings.textures)
-    names, lights, palettes = list(surfaces), list(LIGHTS), list(settings.palettes.values())
-    rng = np.random.default_rng(settings.seed)
-    for i, whose in enumerate(_draws(settings, cut)):
-        with np.load(cut[whose]) as one:
-            rgb, mask = one["rgb"], one["alpha"].astype(np.float32) / 255
-        name = names[i % len(names)]
-        light = lights[(i // len(names)) % len(lights)]
-        a, b = palettes[int(rng.integers(len(palettes)))]
-        # Between the named palettes too, so that any colour asked for is near one learned.
-        spread = rng.normal(0, 2.5, 2)
-        if rng.random() < 0.5:
-            rgb, mask = np.ascontiguousarray(rgb[:, ::-1]), np.ascontiguousarray(mask[:, ::-1])
-        chroma = (a + float(spread[0]), b + float(spread[1]))
-        yield make_plate(name, surfaces[name], light, chroma, (rgb, mask), rng)
+    jobs = [(settings, i, one) for i, one in enumerate(chosen)]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(_make_one, jobs, chunksize=8)
     known = {} if settings.names is None else names_of(settings.names)
     for path in cut:
         surface, falls = known.get(path.stem, (None, None))
         with np.load(path) as one:
             yield photo_plate(one["rgb"], one["alpha"].astype(np.float32) / 255, surface, falls)
+
+
+def _make_one(job: tuple[CorpusSettings, int, Silhouette]) -> Plate:
+    """The i-th made plate: surfaces and lights in turn, all else by chance."""
+    settings, i, whose = job
+    cv2.setNumThreads(1)
+    materials = materials_of(settings.materials)
+    names, lights, palettes = sorted(materials.surfaces), list(LIGHTS), list(settings.palettes)
+    rng = np.random.default_rng([settings.seed, 2, i])
+    style = {
+        "surface": names[i % len(names)],
+        "light": lights[(i // len(names)) % len(lights)],
+        "scene": PLAINEST,
+    }
+    if whose.stands:
+        style["scene"] = str(rng.choice([name for name in SCENES if name != PLAINEST]))
+    if rng.random() < _SEASONAL:
+        style["season"] = str(rng.choice(list(SEASONS)))
+    a, b = settings.palettes[palettes[int(rng.integers(len(palettes)))]]
+    # Between the named palettes too, so that any colour asked for is near one learned.
+    spread = rng.normal(0, 2.5, 2)
+    chroma = a + float(spread[0]), b + float(spread[1])
+    pitch = float(np.clip(rng.normal(14, 6), 5, 34))
+    return make_plate(style, chroma, whose.load(), materials, rng, cm=whose.cm, pitch=pitch)
 
 
 class _Writer:
@@ -213,6 +224,7 @@ class _Writer:
             "known": (np.uint8, size),
             "surface": (np.int64, ()),
             "light": (np.int64, ()),
+            "scene": (np.int64, ()),
             "colour": (np.float32, (3,)),
         }
         self.arrays = {
@@ -231,6 +243,7 @@ class _Writer:
             "known": (plate.known > 0.5).astype(np.uint8),
             "surface": _code(self.index["surfaces"], plate.surface),
             "light": _code(self.index["lights"], plate.light),
+            "scene": _code(self.index["scenes"], plate.scene),
             "colour": plate.colour,
         }
         for name, value in values.items():

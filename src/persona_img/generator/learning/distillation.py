@@ -12,6 +12,7 @@ References:
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,13 +23,15 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from persona_img.errors import InvalidInput, NotFound
-from persona_img.generator.learning.training import batch_of
+from persona_img.generator.learning.training import batch_of, tokens_of
 from persona_img.generator.learning.training_settings import TrainingSettings
 from persona_img.generator.pipeline import BackdropPipeline, predict
 from persona_img.training_state import SavedState, follow, set_rate
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_STARTS = (0.45, 0.75)  # strengths with which starts are painted over
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,9 @@ class DistillationSettings:
 
     Attributes:
         steps: Steps the student will take from noise.
-        teacher_steps: Steps of the teacher for each of the student's.
+        teacher_steps: Steps of the teacher for each of the student's from noise.
+        whole: Times up to which the student goes all the way to the picture, so that one step
+            suffices from a start; it takes such a time in many more shorter steps as well.
         guidance: Of the teacher; the student has it built in.
         updates: Optimiser steps.
         batch: Pictures an optimiser step.
@@ -50,6 +55,7 @@ class DistillationSettings:
 
     steps: int = 4
     teacher_steps: int = 2
+    whole: float = 0.75
     guidance: float = 2.0
     updates: int = 1600
     batch: int = 16
@@ -144,26 +150,41 @@ def student_loss(
 ) -> Tensor:
     """Mean squared distance of the student's velocity from the teacher's over one long step."""
     target, conditions = batch["target"].float(), batch["conditions"].float()
-    length = 1.0 / settings.steps
-    high = length + (1.0 - length) * torch.rand(len(target), device=target.device)
-    # Every fourth starts from noise alone: the first step decides what the picture will be.
-    high = torch.where(torch.rand_like(high) < 0.25, torch.ones_like(high), high)
-    mix = high.view(-1, 1, 1, 1)
+    high = _times(len(target), settings).to(target.device)
+    length = torch.where(high > settings.whole, high.clamp(max=1.0 / settings.steps), high)
+    mix, way = high.view(-1, 1, 1, 1), length.view(-1, 1, 1, 1)
     begun = (1 - mix) * target + mix * torch.randn_like(target)
     with torch.no_grad():
-        asked = style(batch["surface"], batch["light"], batch["colour"])
+        asked = tokens_of(style, batch)
         null = style(
             torch.zeros_like(batch["surface"]),
             torch.zeros_like(batch["light"]),
             torch.full_like(batch["colour"], torch.nan),
+            torch.zeros_like(batch["scene"]),
         )
         tokens, both = torch.cat([asked, null]), torch.cat([conditions] * 2)
-        stride, latents = length / settings.teacher_steps, begun
-        for i in range(settings.teacher_steps):
-            time = (1000 * (high - i * stride)).repeat(2)
+        # As fine as its steps from noise are, however long the way.
+        longest = max(settings.whole * settings.steps, 1.0)
+        count, latents = math.ceil(longest * settings.teacher_steps), begun
+        for i in range(count):
+            time = (1000 * (high - i * length / count)).repeat(2)
             with_style, without = predict(
                 teacher, torch.cat([latents] * 2), both, time, tokens
             ).chunk(2)
-            latents = latents - stride * (without + settings.guidance * (with_style - without))
-        wanted = (begun - latents) / length
+            guided = without + settings.guidance * (with_style - without)
+            latents = latents - way / count * guided
+        wanted = (begun - latents) / way
     return F.mse_loss(predict(student, begun, conditions, 1000 * high, asked), wanted)
+
+
+def _times(count: int, settings: DistillationSettings) -> Tensor:
+    """Times (B,) at which the student's steps begin.
+
+    Every fourth is noise alone: the first step decides what the picture will be. Half of them are
+    those at which starts are taken up.
+    """
+    low, high = _STARTS
+    shortest = 1.0 / settings.steps
+    every = shortest + (1.0 - shortest) * torch.rand(count)
+    times = torch.where(torch.rand(count) < 0.5, low + (high - low) * torch.rand(count), every)
+    return torch.where(torch.rand(count) < 0.25, torch.ones(count), times)

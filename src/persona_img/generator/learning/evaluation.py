@@ -15,12 +15,14 @@ from tqdm import tqdm
 
 from persona_img.generator.buckets import bucket_of
 from persona_img.generator.learning.corpus import CorpusSettings, list_photos
-from persona_img.generator.learning.plates import load_rgb, load_surfaces, make_plate, on_grey
+from persona_img.generator.learning.made_plates import make_plate
+from persona_img.generator.learning.plates import load_rgb, on_grey
 from persona_img.generator.pipeline import BackdropPipeline
 from persona_img.imaging.colour import mean_lab
 from persona_img.imaging.copies import CopyIndex
 from persona_img.imaging.folder import leave_out, why_unreadable
 from persona_img.masking.classic import ClassicSettings, cut_out
+from persona_img.scenery.materials import materials_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _COPY = 0.95
+_CM = 65.0  # longest side of a garment as it lies
 
 
 def index_training(work: Path, checkpoint: Path) -> CopyIndex:
@@ -158,13 +161,13 @@ def _codec_psnr(
     products: list[tuple[NDArray[np.uint8], NDArray[np.float32]]],
     seed: int,
 ) -> float:
-    surfaces = load_surfaces(corpus.surfaces, corpus.textures)
+    materials = materials_of(corpus.materials)
     rng = np.random.default_rng(seed)
-    names, lights = list(surfaces), list(pipeline.style_encoder.config.lights)
+    names, lights = sorted(materials.surfaces), list(pipeline.style_encoder.config.lights)
     errors = []
     for i, product in enumerate(products):
-        name, light = names[i % len(names)], lights[i % len(lights)]
-        plate = make_plate(name, surfaces[name], light, (0.0, 0.0), product, rng).rgb
+        style = {"surface": names[i % len(names)], "light": lights[i % len(lights)]}
+        plate = make_plate(style, (0.0, 0.0), product, materials, rng, cm=_CM).rgb
         signed = torch.from_numpy(plate).permute(2, 0, 1)[None].float() / 127.5 - 1
         with torch.no_grad():
             back = pipeline.codec.decode(pipeline.codec.encode(signed)).clamp(-1, 1)

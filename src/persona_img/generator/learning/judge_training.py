@@ -20,7 +20,7 @@ from sklearn.neural_network import MLPClassifier
 from tqdm import tqdm
 
 from persona_img.errors import InvalidInput, NotEnoughData
-from persona_img.generator.learning.plates import load_surfaces, make_plate
+from persona_img.generator.learning.plates import load_surfaces, tile_plate
 from persona_img.imaging.backdrop import backdrop_features
 from persona_img.imaging.light import LIGHTS, contact_shadow
 
@@ -187,7 +187,7 @@ def _make_one(index: int) -> tuple[NDArray[np.float32], tuple[str, str, str]]:
         rgb, alpha = one["rgb"], one["alpha"]
     rgb, alpha = _placed(rgb, alpha, rng)
     mask = alpha.astype(np.float32) / np.float32(255)
-    plate = make_plate(
+    plate = tile_plate(
         surface, parts.surfaces[surface], light, parts.settings.palettes[palette], (rgb, mask), rng
     )
     shade = contact_shadow(mask, LIGHTS[light])[..., None] ** rng.uniform(0, 1)

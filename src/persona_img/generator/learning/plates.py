@@ -1,9 +1,8 @@
 """Pictures the generator learns from: a plate is a backdrop with the product's shadow, without it.
 
-Two sources. *Made* plates lay real material tiles under real product silhouettes and light them;
-style labels are exact. *Photo* plates are merchants' own photographs; their colour is measured,
-surface and light are unknown (null) unless ``photo_labels`` names them, and the product's area does
-not count in the loss.
+Two sources. *Made* plates are sets around real silhouettes (:mod:`.made_plates`); style labels are
+exact. *Photo* plates are merchants' own photographs; their colour is measured, surface and light are
+unknown (null) unless ``photo_labels`` names them, and the product's area does not count in the loss.
 """
 
 from __future__ import annotations
@@ -62,6 +61,7 @@ class Plate:
         light: Name, or None where unknown.
         colour: Mean Lab of the unshadowed backdrop, float32 (3,).
         known: float32 (H, W), 1 where ``rgb`` is backdrop and counts in the loss.
+        scene: Name, or None where unknown.
     """
 
     rgb: NDArray[np.uint8]
@@ -71,6 +71,7 @@ class Plate:
     light: str | None
     colour: NDArray[np.float32]
     known: NDArray[np.float32]
+    scene: str | None = None
 
 
 def surface_names(spec: Path) -> tuple[str, ...]:
@@ -121,7 +122,7 @@ def load_surfaces(spec: Path, textures: Path) -> dict[str, Surface]:
     return surfaces
 
 
-def make_plate(
+def tile_plate(
     surface_name: str,
     surface: Surface,
     light_name: str,
@@ -129,7 +130,10 @@ def make_plate(
     product: tuple[NDArray[np.uint8], NDArray[np.float32]],
     rng: np.random.Generator,
 ) -> Plate:
-    """A plate of known style under a real product's silhouette.
+    """A tile of known style under a real product's silhouette, laid flat.
+
+    What the judge of styles learns from and distances are measured to; the generator learns from
+    :mod:`.made_plates`.
 
     Args:
         surface_name: Its label.

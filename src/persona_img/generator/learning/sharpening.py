@@ -31,7 +31,7 @@ from persona_img.generator.learning.discriminator import (
     adaptive_weight,
     hinge_loss,
 )
-from persona_img.generator.learning.training import cache_latents, of_photos
+from persona_img.generator.learning.training import cache_latents, of_photos, tokens_of
 from persona_img.generator.learning.training_settings import TrainingSettings, signed
 from persona_img.generator.pipeline import BackdropPipeline, predict
 from persona_img.training_state import SavedState, follow, set_rate
@@ -242,7 +242,7 @@ class _Crops:
         noisy = (1 - strength) * target + strength * torch.randn_like(target)
         time = torch.full((len(target),), 1000 * strength, device=target.device)
         with torch.no_grad():
-            tokens = self.pipeline.style_encoder(some["surface"], some["light"], some["colour"])
+            tokens = tokens_of(self.pipeline.style_encoder, some)
             velocity = predict(self.denoiser, noisy, some["conditions"].float(), time, tokens)
         return noisy - strength * velocity
 

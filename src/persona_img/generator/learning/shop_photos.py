@@ -120,7 +120,7 @@ def latents_of(
         some = [plate for plate in plates if plate.mask.shape == size]
         labels = [{"surface": p.surface, "light": p.light} for p in some]
         named = [{k: v for k, v in one.items() if v is not None} for one in labels]
-        surface, light, _ = style_encoder.indices(named)
+        surface, light, _, _ = style_encoder.indices(named)
         known = np.stack([p.known > 0.5 for p in some])
         batch = encode_plates(
             codec,
@@ -130,7 +130,8 @@ def latents_of(
             known.astype(np.float32),
         )
         colour = torch.from_numpy(np.stack([p.colour for p in some]))
-        batches.append(batch | {"surface": surface, "light": light, "colour": colour})
+        labelled = {"surface": surface, "light": light, "colour": colour}
+        batches.append(batch | labelled | {"scene": torch.zeros_like(surface)})
     return batches
 
 

@@ -16,15 +16,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from persona_img.errors import InvalidInput
 from persona_img.generator.learning.codec_training import train_codec
 from persona_img.generator.learning.corpus import Corpus, CorpusSettings, cut_photos
-from persona_img.generator.learning.plates import load_surfaces
 from persona_img.generator.learning.processes import device_of, join_processes
+from persona_img.generator.learning.styles import begin_as, style_encoder_of
 from persona_img.generator.learning.training_settings import TrainingSettings, copy_weights, signed
 from persona_img.generator.pipeline import BackdropPipeline, mask_cells, new_denoiser, predict
 from persona_img.generator.style_encoder import StyleEncoder
-from persona_img.imaging.light import LIGHTS
+from persona_img.scenery.materials import materials_of
 from persona_img.training_state import Best, SavedState, follow, set_rate, write_whole
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def train(
         work: Caches and state.
         out: Where the checkpoint is written.
         start: Checkpoint whose weights training begins with, where ``work`` holds none; it must
-            have this shape and know these styles in this order.
+            have this shape. What it knows of the same names is kept.
 
     Returns:
         ``out``, the folder of the checkpoint in diffusers format, float16 safetensors.
@@ -67,13 +66,8 @@ def train(
         cache_latents(corpus, codec, settings, work)
     processes.wait_for_everyone()
     latents = load_latents(work)
-    surfaces = load_surfaces(corpus_settings.surfaces, corpus_settings.textures)
-    style_encoder = StyleEncoder(
-        surfaces={n: [float(v) for v in s.colour((0, 0))] + [s.dye] for n, s in surfaces.items()},
-        lights=list(LIGHTS),
-        palettes={n: list(c) for n, c in corpus_settings.palettes.items()},
-        width=settings.token_width,
-    )
+    materials = materials_of(corpus_settings.materials)
+    style_encoder = style_encoder_of(materials, corpus_settings.palettes, settings.token_width)
     train_denoiser(latents, codec, style_encoder, settings, processes, work, out, start)
     processes.wait_for_everyone()
     processes.end_training()
@@ -87,7 +81,7 @@ def cache_latents(
 
     Returns:
         Per bucket: ``target`` and ``conditions`` float16 (N, C, h, w), ``known`` (N, 1, h, w),
-        ``surface``, ``light`` int64 (N,), ``colour`` float32 (N, 3).
+        ``surface``, ``light``, ``scene`` int64 (N,), ``colour`` float32 (N, 3).
     """
     if (work / _LATENTS).exists():
         return load_latents(work)
@@ -104,7 +98,7 @@ def cache_latents(
             name: torch.cat([part[name] for part in parts]) for name in parts[0]
         } | {
             name: torch.from_numpy(np.array(arrays[name]))
-            for name in ("surface", "light", "colour")
+            for name in ("surface", "light", "colour", "scene")
         }
     write_whole(work / _LATENTS, result)
     return result
@@ -193,10 +187,7 @@ def train_denoiser(
         known = UNet2DConditionModel.from_pretrained(start, subfolder="denoiser")
         copy_weights(known, net.denoiser, start)
         encoder = StyleEncoder.from_pretrained(start, subfolder="style_encoder")
-        names = [*encoder.surface_names(), *encoder.config.lights]
-        if names != [*style_encoder.surface_names(), *style_encoder.config.lights]:
-            raise InvalidInput(f"{start}: knows other surfaces or lights; train from the beginning")
-        copy_weights(encoder, net.style, start)
+        begin_as(encoder, net.style)
     cast("Any", net).to(memory_format=torch.channels_last)
     averaged = copy.deepcopy(net).eval().requires_grad_(False)
     net.train()
@@ -312,11 +303,17 @@ def flow_loss(
     noise = torch.randn_like(target)
     mix = t.view(-1, 1, 1, 1)
     noisy = (1 - mix) * target + mix * noise
-    tokens = style(batch["surface"], batch["light"], batch["colour"])
+    tokens = tokens_of(style, batch)
     velocity = predict(denoiser, noisy, batch["conditions"].float(), 1000 * t, tokens)
     known = batch["known"].float()
     error = (velocity - (noise - target)).square().mean(1, keepdim=True)
     return (error * known).sum() / known.sum().clamp_min(1.0)
+
+
+def tokens_of(style: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    """What a batch's styles mean, (B, 3, width)."""
+    ids = (batch["surface"], batch["light"], batch["colour"], batch["scene"])
+    return cast("Tensor", style(*ids))
 
 
 def of_photos(known: Tensor) -> Tensor:
@@ -338,7 +335,7 @@ def batch_of(
     rows = rng.choice(len(weight), settings.denoiser_batch, p=weight / weight.sum())
     batch = {name: values[rows].clone() for name, values in some.items()}
     everything = rng.random(len(rows)) < settings.drop_style
-    for name, null in (("surface", 0), ("light", 0), ("colour", float("nan"))):
+    for name, null in (("surface", 0), ("light", 0), ("colour", float("nan")), ("scene", 0)):
         gone = everything | (rng.random(len(rows)) < settings.drop_attribute)
         batch[name][torch.from_numpy(gone)] = null
     return batch
