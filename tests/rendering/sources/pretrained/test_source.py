@@ -301,6 +301,8 @@ def test_guidance_and_what_is_not_wanted_are_heard(model: Models, name: str, lea
 def test_a_model_that_knows_no_negative_prompt_says_so(model: Models) -> None:
     with pytest.raises(InvalidInput, match=r"FLUX\.1 Fill knows no negative prompt"):
         source_of(model("flux-fill"), negative="roses")
+    with pytest.raises(InvalidInput, match="at guidance 0 Z-Image hears no negative prompt"):
+        source_of(model("z-image"), negative="roses", guidance=0.0)
     made = [
         source_of(model("z-image"), negative=words).plates(*canvas(64, 64), [STYLE], [1])[0]
         for words in ("", "roses")
@@ -345,6 +347,31 @@ def test_what_cannot_be_is_an_error(model: Models, tmp_path: Path) -> None:
         source_of(model("flux-fill"), controlnet="x").size(64, 64)
     with pytest.raises(InvalidInput, match="takes over no picture's look"):
         source_of(model("sd"), look=tmp_path / "x.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("lora", "LoRA"), ("controlnet", "ControlNet"), ("ip_adapter", "IP-Adapter")]
+)
+def test_what_it_is_to_wear_and_is_not_there_is_named(
+    model: Models, tmp_path: Path, name: str, what: str
+) -> None:
+    away, look = str(tmp_path / "away"), tmp_path / "look.png"
+    Image.new("RGB", (40, 40)).save(look)
+    more = {"ip_adapter": (away, "a", "b.safetensors"), "look": look}
+    asked: dict[str, Any] = more if name == "ip_adapter" else {name: away}
+    with pytest.raises(NotFound, match=f"away.*: no such {what} for Stable Diffusion 1 and 2"):
+        source_of(model("sd"), **asked).plates(*canvas(64, 64), [STYLE], [1])
+
+
+def test_a_full_gpu_says_what_helps(model: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = source_of(model("sd"))
+
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(source._painter.pipeline.unet, "forward", full)
+    with pytest.raises(InvalidInput, match="memory=auto, batch=1, 64 x 64 pixels: the GPU's mem"):
+        source.plates(*canvas(64, 64), [STYLE], [1])
 
 
 def test_a_non_commercial_licence_must_be_accepted(model: Models) -> None:

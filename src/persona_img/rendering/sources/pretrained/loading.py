@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import torch
 from persona_img.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from persona_img.rendering.sources.pretrained.family import Family
     from persona_img.rendering.sources.pretrained.settings import PretrainedSettings
@@ -77,20 +78,21 @@ def load(model: str, family: Family, settings: PretrainedSettings) -> Any:
     if family.seeing:
         options |= _reader(model, settings.revision)
     kind = pipeline_class(family, settings)
-    try:
-        if settings.controlnet is not None:
+    if settings.controlnet is not None:
+        with _found(settings.controlnet, "ControlNet", family):
             options["controlnet"] = _controlnet(family, settings)
+    with _found(model, "pipeline", family):
         pipeline = kind.from_pretrained(model, **options)
-    except (OSError, ValueError) as error:
-        raise NotFound(f"{model}: no such pipeline of diffusers: {error}") from error
     if settings.lora is not None:
-        pipeline.load_lora_weights(settings.lora, adapter_name="worn")
-        pipeline.set_adapters(["worn"], adapter_weights=[settings.lora_scale])
+        with _found(settings.lora, "LoRA", family):
+            pipeline.load_lora_weights(settings.lora, adapter_name="worn")
+            pipeline.set_adapters(["worn"], adapter_weights=[settings.lora_scale])
     if settings.ip_adapter is not None:
         repository, subfolder, weight, *eyes = settings.ip_adapter
         own = {"image_encoder_folder": eyes[0]} if eyes else {}
-        pipeline.load_ip_adapter(repository, subfolder=subfolder, weight_name=weight, **own)
-        pipeline.set_ip_adapter_scale(settings.ip_scale)
+        with _found("/".join(settings.ip_adapter[:3]), "IP-Adapter", family):
+            pipeline.load_ip_adapter(repository, subfolder=subfolder, weight_name=weight, **own)
+            pipeline.set_ip_adapter_scale(settings.ip_scale)
     pipeline.set_progress_bar_config(disable=True)
     return place(pipeline, device, settings.memory, settings.batch)
 
@@ -214,6 +216,15 @@ def sizes_of(pipeline: Any) -> dict[str, int]:
         name: sum(p.numel() * p.element_size() for p in module.parameters())
         for name, module in modules.items()
     }
+
+
+@contextmanager
+def _found(name: str, what: str, family: Family) -> Iterator[None]:
+    """What diffusers and the hub raise, in our words."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise NotFound(f"{name}: no such {what} for {family.name}: {error}") from error
 
 
 def _whence(model: str, revision: str | None) -> dict[str, Any]:

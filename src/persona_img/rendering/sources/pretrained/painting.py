@@ -13,6 +13,7 @@ import torch
 from diffusers.utils import logging
 from PIL import Image
 
+from persona_img.errors import InvalidInput
 from persona_img.rendering.sources.pretrained.families import OTHER
 from persona_img.rendering.sources.pretrained.kept import keeping
 
@@ -86,6 +87,9 @@ class Painter:
 
         Returns:
             float32 sRGB 0..1 (h, w, 3), one per picture.
+
+        Raises:
+            InvalidInput: the GPU's memory does not hold that.
         """
         height, width = free.shape
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
@@ -119,7 +123,14 @@ class Painter:
         # What a pipeline draws without a generator follows from the seed too.
         with _quiet(), torch.random.fork_rng(range(torch.cuda.device_count())):
             torch.manual_seed(seeds[0])
-            made = self.pipeline(**wishes).images
+            try:
+                made = self.pipeline(**wishes).images
+            except torch.OutOfMemoryError as error:
+                raise InvalidInput(
+                    f"memory={self.settings.memory}, batch={len(seeds)}, {height} x {width} "
+                    "pixels: the GPU's memory is full; take memory=model or sequential, a "
+                    "smaller batch or side, or quantise the weights"
+                ) from error
         return [_sized(np.asarray(one, dtype=np.float32), height, width) for one in made]
 
     def _at_least_one_step(self, strength: float) -> float:

@@ -10,6 +10,8 @@ from persona_img.errors import InvalidInput
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from persona_img.rendering.sources.pretrained.family import Family
+
 MEMORY = ("auto", "whole", "model", "sequential")
 """How a model lies in the GPU's memory; see :func:`.loading.plan`."""
 QUANTISED = ("int8", "int4", "torchao-int8")
@@ -115,3 +117,34 @@ class PretrainedSettings:
         if self.strength is not None:
             return self.strength
         return 1.0 if self.mode == "inpaint" else 0.9
+
+    def check_heard(self, family: Family, usual: float) -> None:
+        """Refuse what a family does not hear.
+
+        Args:
+            family: Of the model.
+            usual: Guidance of the model where these settings say none.
+
+        Raises:
+            InvalidInput: a negative prompt, an IP-Adapter or a look that would change nothing.
+        """
+        guidance = usual if self.guidance is None else self.guidance
+        if self.negative and not family.negative:
+            raise InvalidInput(
+                f"negative={self.negative}: {family.name} knows no negative prompt; leave it out, "
+                "or say in the prompt what is wanted instead"
+            )
+        if self.negative and family.steps and guidance <= family.least:
+            raise InvalidInput(
+                f"negative={self.negative}: at guidance {guidance:g} {family.name} hears no "
+                f"negative prompt; give a guidance above {family.least:g}, or leave it out"
+            )
+        if self.ip_adapter is not None and not family.adapter:
+            raise InvalidInput(
+                f"ip_adapter={'/'.join(self.ip_adapter)}: {family.name} takes none; leave it out"
+            )
+        if self.look is not None and self.ip_adapter is None and family.look is None:
+            raise InvalidInput(
+                f"look={self.look}: {family.name} takes over no picture's look by itself; "
+                + ("give an IP-Adapter too" if family.adapter else "leave it out")
+            )

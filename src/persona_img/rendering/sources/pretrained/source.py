@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persona_img.domain.digest import digest_of
-from persona_img.errors import InvalidInput, UnknownStyle
+from persona_img.errors import UnknownStyle
 from persona_img.imaging.backdrop import without_product
 from persona_img.imaging.colour import lab_of
 from persona_img.imaging.cutout import as_shown
@@ -179,42 +179,47 @@ class PretrainedBackdrops:
         A start holds the product's shadow, so it is used only where it is wanted, at a strength
         below 1; a new backdrop begins with bare ground of its own.
         """
-        mine = self.settings
+        mine, size = self.settings, self.family.fit(mask.shape[0], mask.shape[1], self._side)
         begin = starts if starts is not None and mine.share < 1.0 else [None] * len(styles)
-        prompts = [
-            prompt_of(
-                s,
-                product=mine.product,
-                extra=mine.prompt,
-                form=self.family.form,
-                materials=self.materials.surfaces,
-            )
-            for s in styles
-        ]
-        grounds = [
-            bare_ground(self.materials, mask, style, seed, self.colour(style))
-            if start is None
-            else start
-            for style, seed, start in zip(styles, seeds, begin, strict=True)
-        ]
-        if not styles:
-            return []
-        size = self.family.fit(mask.shape[0], mask.shape[1], self._side)
+        prompts = [self._prompt(style) for style in styles]
         large = resized(product.astype(np.float32) / np.float32(255), size)
         cut = resized(mask, size)
-        shown = [pasted(resized(ground, size), large, cut) for ground in grounds]
         each = mine.batch if self.family.batch else 1
         plates: list[NDArray[np.float32]] = []
         for i in range(0, len(styles), each):
             part = slice(i, i + each)
+            shown = [
+                pasted(resized(self._begun(mask, style, seed, start), size), large, cut)
+                for style, seed, start in zip(styles[part], seeds[part], begin[part], strict=True)
+            ]
             with self._painting:  # a pipeline keeps its place in the schedule: one at a time
-                made = self._painted(shown[part], large, cut, prompts[part], seeds[part])
+                made = self._painted(shown, large, cut, prompts[part], seeds[part])
             plates += [self._finished(one, mask) for one in made]
         return plates
 
     def training_pictures(self) -> CopyIndex | None:
         """None: what it learned from is not at hand."""
         return None
+
+    def _prompt(self, style: Mapping[str, str]) -> str:
+        return prompt_of(
+            style,
+            product=self.settings.product,
+            extra=self.settings.prompt,
+            form=self.family.form,
+            materials=self.materials.surfaces,
+        )
+
+    def _begun(
+        self,
+        mask: NDArray[np.float32],
+        style: Mapping[str, str],
+        seed: int,
+        start: NDArray[np.float32] | None,
+    ) -> NDArray[np.float32]:
+        if start is not None:
+            return start
+        return bare_ground(self.materials, mask, style, seed, self.colour(style))
 
     def _painted(
         self,
@@ -277,24 +282,7 @@ class PretrainedBackdrops:
         return picture
 
     def _check(self) -> None:
-        """Refuse what the model may not do, or does not know.
-
-        Raises:
-            InvalidInput: see the class.
-        """
-        family, mine = self.family, self.settings
-        check_accepted(self.model, self.licence, accepted=mine.accept_licence)
-        if mine.negative and not family.negative:
-            raise InvalidInput(
-                f"negative={mine.negative}: {family.name} knows no negative prompt; leave it out, "
-                "or say in the prompt what is wanted instead"
-            )
-        if mine.ip_adapter is not None and not family.adapter:
-            raise InvalidInput(
-                f"ip_adapter={'/'.join(mine.ip_adapter)}: {family.name} takes none; leave it out"
-            )
-        if mine.look is not None and mine.ip_adapter is None and family.look is None:
-            raise InvalidInput(
-                f"look={mine.look}: {family.name} takes over no picture's look by itself; "
-                + ("give an IP-Adapter too" if family.adapter else "leave it out")
-            )
+        """Refuse what the model may not do, or what its family does not hear."""
+        check_accepted(self.model, self.licence, accepted=self.settings.accept_licence)
+        quick = is_distilled(self.model, self.index)
+        self.settings.check_heard(self.family, self.family.usual(distilled=quick)[1])
