@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from persona_img.rendering.sources.pretrained.family import Family
 
 MEMORY = ("auto", "whole", "model", "sequential")
-"""How a model lies in the GPU's memory; see :func:`.loading.plan`."""
+"""How a model lies in the GPU's memory; see :func:`.memory.plan`."""
 QUANTISED = ("int8", "int4", "torchao-int8")
 """How weights may be made smaller: bitsandbytes' eight and four bits, torchao's eight."""
 LEAST_SIDE = 64
