@@ -83,6 +83,7 @@ def test_every_family_paints_with_its_own_pipeline(model: Models, name: str) -> 
 
 @pytest.mark.usefixtures("small_pictures")
 @pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.slow
 def test_the_words_reach_every_family(model: Models, name: str) -> None:
     # In the middle of a prompt, where no tokenizer of 77 letters has cut it off yet.
     made = [
@@ -255,6 +256,7 @@ def test_the_outline_is_kept_with_a_band_and_the_band_is_painted_after(model: Mo
 
 
 @pytest.mark.parametrize("name", ["sdxl", "sd3", "flux-fill", "flux-kontext", "klein", "z-image"])
+@pytest.mark.slow
 def test_styles_are_painted_together_where_that_is_asked(model: Models, name: str) -> None:
     styles = [STYLE, STYLE | {"surface": "marble"}, STYLE | {"surface": "plaster"}]
     alone = source_of(model(name)).plates(*canvas(64, 64), styles, [1, 2, 3])
@@ -416,6 +418,7 @@ def test_some_take_over_a_look_by_themselves(model: Models, name: str, tmp_path:
 
 
 @pytest.mark.parametrize("name", ["sd", "sdxl"])
+@pytest.mark.slow
 def test_an_ip_adapter_takes_over_a_look(model: Models, name: str, tmp_path: Path) -> None:
     adapter = (_ip_adapter(model(name), tmp_path), "adapter", "ip.safetensors", "eyes")
     drawn, made = canvas(64, 64), []
