@@ -27,7 +27,12 @@ from persona_img.assets import ASSETS
 from persona_img.errors import InvalidInput
 
 FILE = "persona-img.toml"
-_NOT_KEPT: Any = {"home": True, "serve": {"host", "port", "tokens"}, "render": {"workers"}}
+_NOT_KEPT: Any = {
+    "home": True,
+    "serve": {"host", "port", "tokens"},
+    "render": {"workers"},
+    "pretrained": {"memory"},
+}
 """A shop's file is about the shop, not about where it runs; and secrets are not written down."""
 
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
@@ -51,10 +56,6 @@ class Render(_Group):
         backdrops: Who paints plates, a name of :data:`persona_img.wiring.backdrops.BACKDROPS`.
         checkpoint: Diffusion checkpoint in diffusers format.
         adapter: Folder written by ``fine-tune``, of this checkpoint: the shop's own backdrop.
-        model: For ``pretrained``: id or folder of a pipeline.
-        mode: For ``pretrained``: ``inpaint`` around the product or ``image`` to image.
-        lora: For ``pretrained``: weights for it to wear.
-        controlnet: For ``pretrained``: an edge ControlNet.
         steps: Sampling steps of the diffusion model; None for what suits the checkpoint.
         guidance: How strongly the style is followed, 1 is without guidance; None as for ``steps``.
         strength: How far a painter may leave the set it begins with; 1 paints from noise alone.
@@ -73,10 +74,6 @@ class Render(_Group):
     backdrops: str = "diffusion"
     checkpoint: UserPath = ASSETS / "checkpoint"
     adapter: UserPath | None = None
-    model: str | None = None
-    mode: Literal["inpaint", "image"] = "inpaint"
-    lora: str | None = None
-    controlnet: str | None = None
     steps: int | None = Field(None, ge=1, le=200)
     guidance: float | None = Field(None, ge=1, le=20)
     strength: float = Field(0.6, gt=0, le=1)
@@ -89,6 +86,62 @@ class Render(_Group):
     relight_from: Literal["left", "right", "above", "upper-left", "upper-right"] | None = None
     light_wrap: float = Field(0.0, ge=0, le=1)
     workers: int = Field(2, ge=1, le=64)
+
+
+class Pretrained(_Group):
+    """Any model of diffusers, for the backdrops ``pretrained``; None is what suits its family.
+
+    Attributes:
+        model: Id or folder of a pipeline.
+        mode: ``inpaint`` around the product, or ``image`` to image.
+        steps: Sampling steps.
+        guidance: How strongly the prompt is followed.
+        strength: How far it may leave the picture it begins with.
+        side: Side of the square whose area it paints at, pixels.
+        band: Share of the short side that is kept around the product while the backdrop is
+            painted; then it is painted alone. 0 paints once, up to the outline.
+        batch: Styles painted at once; above 1 the last bits of a picture depend on the others.
+        product: The product's own words, as in ``ceramic mug``.
+        prompt: Free text added to every prompt.
+        negative: Free text added to what is not wanted.
+        lora: Folder or id of weights for it to wear.
+        lora_scale: How much of them.
+        controlnet: Folder or id of a ControlNet of its family.
+        control_scale: How strongly it steers.
+        look: A picture whose look is taken over.
+        ip_adapter: Folder or id, subfolder and file of the IP-Adapter that takes it over, and the
+            folder of its image encoder where that is not ``image_encoder`` in the subfolder.
+        ip_scale: How strongly.
+        revision: Commit of the hub's repository.
+        accept_licence: You have the right to use a model whose licence is non-commercial.
+        memory: ``whole`` on the GPU, by ``model``, ``sequential`` layer by layer, or ``auto``.
+        quantise: ``int8`` or ``int4`` (bitsandbytes), or ``torchao-int8``.
+        dtype: Name of a torch dtype; None is bfloat16 on a GPU and float32 elsewhere.
+    """
+
+    model: str | None = None
+    mode: Literal["inpaint", "image"] = "inpaint"
+    steps: int | None = Field(None, ge=1, le=200)
+    guidance: float | None = Field(None, ge=0, le=50)
+    strength: float | None = Field(None, gt=0, le=1)
+    side: int | None = Field(None, ge=64, le=4096)
+    band: float = Field(0.015, ge=0, le=0.1)
+    batch: int = Field(1, ge=1, le=64)
+    product: str = ""
+    prompt: str = ""
+    negative: str = ""
+    lora: str | None = None
+    lora_scale: float = Field(1.0, ge=0, le=4)
+    controlnet: str | None = None
+    control_scale: float | None = Field(None, ge=0, le=2)
+    look: UserPath | None = None
+    ip_adapter: tuple[str, ...] | None = Field(None, min_length=3, max_length=4)
+    ip_scale: float = Field(0.6, ge=0, le=2)
+    revision: str | None = None
+    accept_licence: bool = False
+    memory: Literal["auto", "whole", "model", "sequential"] = "auto"
+    quantise: Literal["int8", "int4", "torchao-int8"] | None = None
+    dtype: str | None = None
 
 
 class Mask(_Group):
@@ -207,6 +260,7 @@ class Settings(_Group):
         styles: The style space.
         seed: Of everything random.
         render: How variants are made.
+        pretrained: Which model of diffusers paints, where one does.
         mask: How products are cut out.
         learn: How shoppers are grouped and styles are chosen.
         test: The A/B test.
@@ -218,6 +272,7 @@ class Settings(_Group):
     styles: UserPath = ASSETS / "styles.toml"
     seed: int = Field(7, ge=0, lt=2**32)
     render: Render = Render()
+    pretrained: Pretrained = Pretrained()
     mask: Mask = Mask()
     learn: Learn = Learn()
     test: Test = Test()

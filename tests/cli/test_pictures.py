@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from persona_img import wiring
+from persona_img.errors import InvalidInput
+from persona_img.settings import Pretrained, Settings
 from program import run, run_apart
 
 PHOTO = Path(__file__).parents[1] / "data" / "photos" / "dress-01.jpg"
@@ -122,6 +125,51 @@ def test_a_model_that_is_not_named_is_asked_for(
     done = run(command[0], PHOTO, *command[1:], "-o", tmp_path / "out")
     assert done.returncode == 2, done.stderr
     assert option in done.stderr
+
+
+def test_what_a_model_is_told_reaches_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def renderer(settings: Settings) -> None:
+        asked.append(settings.pretrained)
+        raise InvalidInput("enough is known")
+
+    monkeypatch.setattr(wiring, "renderer", renderer)
+    done = run("render", PHOTO, "--backdrops", "pretrained", "--backdrop-model", "here/z-image",
+               "--words", "ceramic mug", "--prompt", "a lemon", "--negative", "roses",
+               "--look", PHOTO, "--ip-adapter", "here/adapters, models ,ip.safetensors",
+               "--ip-scale", "0.4", "--lora", "here/lora", "--lora-scale", "0.7",
+               "--controlnet", "here/edges", "--control-scale", "0.5", "--steps", "9",
+               "--guidance", "0", "--model-batch", "4", "--memory", "model", "--quantise", "int8",
+               "--revision", "abc", "--accept-licence", "-o", tmp_path)  # fmt: skip
+    assert "enough is known" in done.stderr
+    assert asked == [
+        Pretrained(
+            model="here/z-image", product="ceramic mug", prompt="a lemon", negative="roses",
+            look=PHOTO, ip_adapter=("here/adapters", "models", "ip.safetensors"), ip_scale=0.4,
+            lora="here/lora", lora_scale=0.7, controlnet="here/edges", control_scale=0.5, steps=9,
+            guidance=0.0, batch=4, memory="model", quantise="int8", revision="abc",
+            accept_licence=True,
+        )
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--words", "mug"), "--words: only a pretrained model hears that"),
+        (("--backdrops", "pretrained", "--backdrop-model", "here/x", "--ip-adapter", "a,b"),
+         "ID-OR-FOLDER,SUBFOLDER,FILE[,ENCODER]"),
+        (("--backdrops", "pretrained", "--backdrop-model", "black-forest-labs/FLUX.1-Fill-dev"),
+         "--accept-licence"),
+    ],
+)  # fmt: skip
+def test_what_a_model_cannot_be_told_is_an_error(
+    tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    done = run("render", PHOTO, *options, "-o", tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
 
 
 def test_a_sheet_has_a_cell_for_every_style_also_for_a_refused_one(tmp_path: Path) -> None:

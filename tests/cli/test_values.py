@@ -29,7 +29,8 @@ HARDLY = ("-1", "0", "1000000000000", "9" * 40)
 """What few options take."""
 ALSO = {"seed": ("0",), "threads": ("0",), "margin": ("0",), "strength": ("0",), "relight": ("0",),
         "light_wrap": ("0",), "painted": ("0",), "weight": ("0",), "precision": ("0",),
-        "fold": ("0",), "photos": ("0",)}  # fmt: skip
+        "fold": ("0",), "photos": ("0",), "ip_scale": ("0",), "lora_scale": ("0",),
+        "control_scale": ("0",), "guidance": ("0",)}  # fmt: skip
 """Options that take one of these."""
 OTHERS = ("serve", "analyze", "push", "report", "retrain", "promote", "rollback", "tracking-ui",
           "simulate", "rank", "profile", "prepare", "demo", "catalog", "test")  # fmt: skip

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from persona_img import wiring
+from persona_img.cli import model_options as of_model
 from persona_img.cli.batch import FOLDERS, Batch, say, tell
 from persona_img.cli.options import (
     OUT,
@@ -114,9 +115,6 @@ def render(
             "--backdrop-model."
         ),
     ] = None,
-    backdrop_model: Annotated[
-        str | None, typer.Option(help="A diffusers pipeline's id or folder, e.g. for SDXL.")
-    ] = None,
     shape: Annotated[
         list[str] | None,
         typer.Option("--format", help="1:1, 4:5, 3:4, 16:9 or 9:16; again for more formats."),
@@ -168,6 +166,24 @@ def render(
     ] = None,
     masker_name: MaskerName = None,
     masker_model: MaskerModel = None,
+    backdrop_model: of_model.Model = None,
+    words: of_model.Words = None,
+    prompt: of_model.Prompt = None,
+    negative: of_model.Negative = None,
+    look: of_model.Look = None,
+    ip_adapter: of_model.IpAdapter = None,
+    ip_scale: of_model.IpScale = None,
+    lora: of_model.Lora = None,
+    lora_scale: of_model.LoraScale = None,
+    controlnet: of_model.ControlNet = None,
+    control_scale: of_model.ControlScale = None,
+    steps: of_model.Steps = None,
+    guidance: of_model.Guidance = None,
+    model_batch: of_model.Batch = None,
+    memory: of_model.Memory = None,
+    quantise: of_model.Quantise = None,
+    revision: of_model.Revision = None,
+    accept_licence: of_model.AcceptLicence = False,
     as_json: Json = False,
 ) -> None:
     """Render variants of photos; each comes with its mask and its certificate."""
@@ -177,10 +193,30 @@ def render(
     from persona_img.rendering.framing import Layout
     from persona_img.variants.store import write_variant
 
+    model = of_model.model_settings(
+        model=backdrop_model,
+        product=words,
+        prompt=prompt,
+        negative=negative,
+        look=look,
+        ip_adapter=ip_adapter,
+        ip_scale=ip_scale,
+        lora=lora,
+        lora_scale=lora_scale,
+        controlnet=controlnet,
+        control_scale=control_scale,
+        steps=steps,
+        guidance=guidance,
+        batch=model_batch,
+        memory=memory,
+        quantise=quantise,
+        revision=revision,
+        accept_licence=accept_licence,
+    )
     settings = checked(
+        pretrained=model,
         render={
             "backdrops": backdrops,
-            "model": backdrop_model,
             "adapter": adapter,
             "materials": materials,
             "text": text,
@@ -190,6 +226,7 @@ def render(
         },
         mask={"masker": masker_name, "model": masker_model},
     )
+    of_model.check_used(settings, model)
     space = wiring.render_space(settings)
     colour = _backdrop_colour(colour, reference)
     for text in style or ():
@@ -343,7 +380,10 @@ def _repeated(variant: Path, photo: Photo) -> VerifyReport:
 
     recipe = load_certificate(certificate_path(variant)).recipe
     photo = replace(photo, about=About(**recipe.get("told", {})))
-    settings = checked(render={**recipe.get("settings", {}), "backdrops": recipe.get("backdrops")})
+    settings = checked(
+        render={**recipe.get("settings", {}), "backdrops": recipe.get("backdrops")},
+        pretrained=recipe.get("pretrained", {}),
+    )
     renderer = wiring.renderer(settings)
     if recipe.get("mask") == "supplied":  # also where it narrowed a cut-out's own
         photo = photo.with_alpha(load_mask(mask_path(variant)))

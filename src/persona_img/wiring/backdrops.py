@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from persona_img.errors import InvalidInput
@@ -43,24 +44,17 @@ def _plain(_: Settings) -> BackdropSource:
 
 
 def _pretrained(settings: Settings) -> BackdropSource:
-    chosen = settings.render
+    chosen = settings.pretrained
     if chosen.model is None:
         raise InvalidInput("backdrops pretrained: say which model: --backdrop-model ID-OR-FOLDER")
-    try:
-        from persona_img.rendering.sources.pretrained import PretrainedBackdrops
-    except ImportError as error:
+    if find_spec("transformers") is None:
         raise InvalidInput(
-            f"backdrops pretrained: {error}; pip install 'persona-img[pretrained]'"
-        ) from error
-    return PretrainedBackdrops(
-        chosen.model,
-        mode=chosen.mode,
-        steps=chosen.steps,
-        guidance=chosen.guidance,
-        strength=chosen.strength,
-        lora=chosen.lora,
-        controlnet=chosen.controlnet,
-    )
+            "backdrops pretrained: transformers is missing; pip install 'persona-img[pretrained]'"
+        )
+    from persona_img.rendering.sources.pretrained import PretrainedBackdrops, PretrainedSettings
+
+    how = PretrainedSettings(**chosen.model_dump(exclude={"model"}))
+    return PretrainedBackdrops(chosen.model, how, settings.render.materials)
 
 
 LEARNED: Mapping[str, Callable[[Settings], BackdropSource]] = {
