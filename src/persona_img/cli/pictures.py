@@ -39,10 +39,11 @@ Styles = Annotated[
     typer.Option("--style", help="attribute=value,…; again for more styles. None: a selection."),
 ]
 MaskerName = Annotated[
-    str | None, typer.Option("--masker", help="learned (default), classic or transformers.")
+    str | None, typer.Option("--masker", help="learned (default), classic, transformers or onnx.")
 ]
 MaskerModel = Annotated[
-    str | None, typer.Option(help="With --masker transformers: a model's id or folder.")
+    str | None,
+    typer.Option(help="With --masker transformers: a model's id or folder; with onnx its file."),
 ]
 
 
