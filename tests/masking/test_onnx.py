@@ -50,13 +50,13 @@ def export(
     free: bool = False,
     half: bool = False,
 ) -> Path:
-    net = Redness(weights, copies=outputs - 1, logits=logits, classes=classes).eval()
+    net = Redness(weights, outputs - 1, logits, classes).eval()
     picture = torch.zeros(1, 3, side, side)
     if half:
         net, picture = net.half(), picture.half()
     named = [names[1], *(f"side{i}" for i in range(1, outputs))]
     free_axes = {2: "height", 3: "width"}
-    axes = {name: free_axes for name in (names[0], *named)} if free else None
+    axes = dict.fromkeys((names[0], *named), free_axes) if free else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
@@ -188,9 +188,9 @@ def test_files_that_are_no_such_network_are_refused_by_name(tmp_path: Path) -> N
         OnnxMasker(tmp_path / "text.onnx")
     with pytest.raises(InvalidInput, match="a network with classes"):
         OnnxMasker(export(tmp_path / "cloth.onnx", side=768, outputs=7, classes=4))
+    four = OnnxMasker(export(tmp_path / "four.onnx", side=64, classes=4), family="u2net")
     with pytest.raises(InvalidInput, match=r"gave \(1, 4, 64, 64\)"):
-        said = OnnxMasker(export(tmp_path / "four.onnx", side=64, classes=4), family="u2net")
-        said.cut(boxed(64, 64))
+        four.cut(boxed(64, 64))
 
 
 def test_two_inputs_are_refused(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_two_inputs_are_refused(tmp_path: Path) -> None:
             Prompted().eval(), given, str(tmp_path / "sam.onnx"), input_names=["image", "points"],
             dynamo=False,
         )  # fmt: skip
-    with pytest.raises(InvalidInput, match="one picture .* is what can be given"):
+    with pytest.raises(InvalidInput, match=r"one picture .* is what can be given"):
         OnnxMasker(tmp_path / "sam.onnx")
 
 
@@ -223,5 +223,5 @@ def test_settings_name_file_and_family(files: dict[str, Path]) -> None:
     found = chosen(settings)
     assert isinstance(found, OnnxMasker)
     assert found.family == "birefnet"
-    with pytest.raises(InvalidInput, match="--masker-model FILE.onnx"):
+    with pytest.raises(InvalidInput, match=r"--masker-model FILE\.onnx"):
         chosen(Settings.load(mask={"masker": "onnx"}))
