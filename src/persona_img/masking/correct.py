@@ -32,10 +32,12 @@ _SIDE = 320  # longest side of the window in which colours are compared
 _COLOURS = 4  # clusters of what a stroke covers, and of what it competes with
 _LEAST_SPREAD = 4.0  # of a cluster, Lab: a printed area is not of one colour to the last bit
 _UNLIKE = 2.5  # spreads from every rival colour: no backdrop, or no product, that is known here
+_ALIKE = 2.0  # spreads from the stroke's own colours: of the same thing, where it is connected
+_MOST = 0.25  # of all that could be wrong: what looks the same and is more is no thing of its own
 _SURE = 1.0  # spreads by which a colour is nearer to one side, so that no cut has to decide
 _RIVALS = 30  # fewest pixels that tell what the other side looks like
 _ITERATIONS = 3
-_SPECK = 0.02  # of what changed: smaller gaps in it change with it
+_SPECK = {True: 0.02, False: 0.25}  # of what is kept, dropped: smaller gaps in it go with it
 _BAND = 4  # pixels of the window beside what changed, where the edge is drawn anew
 _MARGIN = 0.08  # around a box: what is cut needs some backdrop to be told from
 
@@ -168,17 +170,18 @@ def _distance(line: Sequence[tuple[int, int]], point: tuple[int, int]) -> float:
 def _covered(strokes: Sequence[Stroke], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """How much of each pixel the strokes cover, 0..255."""
     covered = np.zeros_like(alpha)
-    for stroke in strokes:
-        _draw(covered, stroke, stroke.radius)
+    for stroke in strokes:  # apart, for a soft rim drawn over another depends on their order
+        covered = np.maximum(covered, _drawn(stroke, stroke.radius, alpha))
     return covered
 
 
-def _draw(on: NDArray[np.uint8], stroke: Stroke, radius: int) -> None:
-    rim = cv2.LINE_AA if radius else cv2.LINE_8
+def _drawn(stroke: Stroke, radius: int, like: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    on, rim = np.zeros_like(like), cv2.LINE_AA if radius else cv2.LINE_8
     line = np.array(stroke.points, np.int32)
     cv2.polylines(on, [line.reshape(-1, 1, 2)], False, 255, 2 * radius + 1, rim)
     for x, y in (stroke.points[0], stroke.points[-1]):
         cv2.circle(on, (x, y), radius, 255, cv2.FILLED, rim)
+    return on
 
 
 def _spread(
@@ -189,8 +192,7 @@ def _spread(
     forbidden: NDArray[np.bool_],
 ) -> None:
     """Into ``found``, what belongs to a stroke: connected with it, within its reach."""
-    zone = np.zeros_like(alpha)
-    _draw(zone, stroke, stroke.radius + stroke.reach)
+    zone = _drawn(stroke, stroke.radius + stroke.reach, alpha)
     rows, columns = _window(stroke, alpha.shape)
     view = np.ascontiguousarray(photo[rows, columns])
     shrink = min(1.0, _SIDE / max(view.shape[:2]))
@@ -201,13 +203,15 @@ def _spread(
         return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA))
 
     colours = np.asarray(cv2.resize(view, size, interpolation=cv2.INTER_AREA))
-    covered = small(_covered([stroke], alpha)) > 0
+    covered = small(_drawn(stroke, stroke.radius, alpha)) > 0
     product = small(alpha) > 127
     free = (small(zone) > 127) & ~(small(forbidden.astype(np.uint8) * 255) > 0)
     seed = covered & (product != stroke.keep) & free
     if not seed.any():  # it is as they say already, but for what the stroke itself covers
         return
-    changed = _belonging(colours, product != stroke.keep, seed, free, keep=stroke.keep)
+    middle = (small(_drawn(stroke, stroke.radius // 2, alpha)) > 127) & seed
+    core = middle if middle.any() else seed
+    changed = _belonging(colours, product != stroke.keep, seed, core, free, keep=stroke.keep)
     binary = np.where(changed, stroke.keep, product).astype(np.uint8)
     edge = refine(view, binary)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _BAND + 1, 2 * _BAND + 1))
@@ -232,6 +236,7 @@ def _belonging(
     colours: NDArray[np.uint8],
     wrong: NDArray[np.bool_],
     seed: NDArray[np.bool_],
+    core: NDArray[np.bool_],
     free: NDArray[np.bool_],
     *,
     keep: bool,
@@ -242,6 +247,7 @@ def _belonging(
         colours: uint8 (h, w, 3).
         wrong: bool (h, w), where the mask says the opposite of the stroke.
         seed: bool (h, w), the wrong pixels under the stroke.
+        core: bool (h, w), those under its middle, whose colours count: its rim may lie beside.
         free: bool (h, w), where the mask may change.
         keep: Whether what is wrong was taken for backdrop.
     """
@@ -252,13 +258,17 @@ def _belonging(
     if rivals.sum() < _RIVALS:
         away = cv2.distanceTransform((~seed).astype(np.uint8), cv2.DIST_L2, 5)
         rivals = wrong & (away >= np.percentile(away[wrong], 67)) & ~seed
-    mine = _unlike(lab, seed)
+    mine = _unlike(lab, core)
     theirs = _unlike(lab, rivals) if rivals.sum() >= _RIVALS else np.full_like(mine, np.inf)
     likely = mine < theirs
     if _whole(piece, wrong, free, keep=keep):  # what is like nothing around it goes as well
         likely |= (mine <= theirs + _SURE) | (theirs > _UNLIKE)
-    elif np.median((theirs - mine)[seed]) < _SURE:
-        return seed  # nothing tells how far it goes
+    elif np.median((theirs - mine)[core]) < _SURE:
+        # What looks so is elsewhere, too: a thing of its own goes, as a hanger; of a floor that
+        # is like the product nothing tells how far it comes in, and the stroke alone counts.
+        alike = _connected(wrong & (mine < _ALIKE), seed, wrong, keep=keep)
+        much = (alike & ~free).any() and alike.sum() > _MOST * wrong.sum()
+        return seed if much else alike & free
     sure = np.abs(np.nan_to_num(theirs - mine, posinf=99.0)) > _SURE
     labels = np.full(wrong.shape, cv2.GC_FGD, np.uint8)  # foreground is the stroke's side
     labels[wrong] = cv2.GC_BGD
@@ -273,7 +283,7 @@ def _belonging(
         bgr = cv2.cvtColor(colours, cv2.COLOR_RGB2BGR)
         cv2.grabCut(bgr, labels, None, *models, _ITERATIONS, cv2.GC_INIT_WITH_MASK)
     gained = asked & np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
-    return _connected(gained, seed, asked)
+    return _connected(gained, seed, wrong, keep=keep) & free
 
 
 def _whole(
@@ -306,7 +316,7 @@ def _unlike(lab: NDArray[np.float32], sample: NDArray[np.bool_]) -> NDArray[np.f
 
 
 def _connected(
-    gained: NDArray[np.bool_], seed: NDArray[np.bool_], asked: NDArray[np.bool_]
+    gained: NDArray[np.bool_], seed: NDArray[np.bool_], wrong: NDArray[np.bool_], *, keep: bool
 ) -> NDArray[np.bool_]:
     """The part that hangs together with the seed by more than a thread, its small gaps filled."""
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
@@ -314,9 +324,9 @@ def _connected(
     pieces = cv2.connectedComponents((firm | seed).astype(np.uint8), connectivity=4)[1]
     held = np.isin(pieces, np.unique(pieces[seed]))
     held = (cv2.dilate(held.astype(np.uint8), cross) > 0) & gained | seed
-    rest = asked & ~held
+    rest = wrong & ~held
     count, gaps, stats, _ = cv2.connectedComponentsWithStats(rest.astype(np.uint8), connectivity=4)
     beside = set(np.unique(gaps[cv2.dilate(held.astype(np.uint8), cross) > 0]))
-    most = _SPECK * held.sum()
+    most = _SPECK[keep] * held.sum()
     filled = [i for i in range(1, count) if i in beside and stats[i, cv2.CC_STAT_AREA] <= most]
     return np.asarray(held | np.isin(gaps, filled))
