@@ -112,6 +112,29 @@ def cut_within(
         InvalidInput: a box that is not on the photo, or under 16 pixels wide or high.
     """
     height, width = photo.shape[:2]
+    inside = _inside(box, (height, width))
+    left, top, right, bottom = box
+    more = round(_MARGIN * max(right - left, bottom - top))
+    rows = slice(max(0, top - more), min(height, bottom + more))
+    columns = slice(max(0, left - more), min(width, right + more))
+    part = masker.cut(np.ascontiguousarray(photo[rows, columns]))
+    whole = np.zeros((height, width), np.uint8)
+    whole[rows, columns] = part.alpha
+    return replace(part, alpha=np.minimum(whole, inside))
+
+
+def only_within(alpha: NDArray[np.uint8], box: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    """A mask without what lies outside a box, given as for :func:`cut_within`.
+
+    Raises:
+        InvalidInput: as there.
+    """
+    return np.minimum(alpha, _inside(box, alpha.shape))
+
+
+def _inside(box: tuple[int, int, int, int], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """255 in the box and 0 around it."""
+    height, width = shape
     left, top, right, bottom = box
     if not (0 <= left < right <= width and 0 <= top < bottom <= height):
         raise InvalidInput(
@@ -123,15 +146,9 @@ def cut_within(
             f"box {left},{top},{right},{bottom}: {right - left} x {bottom - top} pixels; "
             f"16 each are the least"
         )
-    more = round(_MARGIN * max(right - left, bottom - top))
-    rows = slice(max(0, top - more), min(height, bottom + more))
-    columns = slice(max(0, left - more), min(width, right + more))
-    part = masker.cut(np.ascontiguousarray(photo[rows, columns]))
-    whole = np.zeros((height, width), np.uint8)
-    whole[rows, columns] = part.alpha
-    inside = np.zeros_like(whole)
+    inside = np.zeros((height, width), np.uint8)
     inside[top:bottom, left:right] = 255
-    return replace(part, alpha=np.minimum(whole, inside))
+    return inside
 
 
 def _check(strokes: Sequence[Stroke], alpha: NDArray[np.uint8]) -> None:

@@ -139,7 +139,9 @@ class Shelf:
             updated=updated,
             unchanged=tuple(unchanged),
             retired=tuple(n for n in (*updated, *unchanged) if not products[n].on_offer),
-            masked=tuple(n for n in told if products[n].mask and _mask(before, n) != products[n].mask),
+            masked=tuple(
+                n for n in told if products[n].mask and _mask(before, n) != products[n].mask
+            ),
             unmasked=tuple(n for n in updated if _mask(before, n) and not products[n].mask),
             total=len(products),
         )
