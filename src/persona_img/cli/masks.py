@@ -163,15 +163,14 @@ class _Asked:
             for kept, places in ((True, self.keep), (False, self.drop))
             for place in places
         ]
+        alpha = _usable(photo, correct(photo.pixels, found.alpha, strokes))
         for place in self.keep:
             x, y = place.point(width, height)
-            clear = photo.cut_out and photo.alpha is not None
-            if clear and x < width and y < height and photo.alpha[y, x] == 0:
+            if alpha[y, x] < 255:  # a cut-out has nothing to bring back
                 raise InvalidInput(
                     f"--keep {place.text}: the photo is transparent there; nothing can be kept"
                 )
-        alpha = correct(photo.pixels, found.alpha, strokes)
-        return supplied(_usable(photo, alpha))
+        return supplied(alpha)
 
 
 def _usable(photo: Photo, alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:

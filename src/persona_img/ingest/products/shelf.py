@@ -167,7 +167,7 @@ class Shelf:
             path = self._mask_path(known.photo, hashlib.sha256(data).hexdigest())
             product = replace(known, mask=path, photo_digest=photo.digest)
             write_whole(path, data)
-        if product != known:
+        if (product.mask, product.photo_digest) != (known.mask, known.photo_digest):
             self._write([product if p.product == name else p for p in self.catalog], {})
         return product
 
