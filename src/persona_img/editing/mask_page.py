@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from persona_img.imaging.photo import Photo
 
 _SIDE = 2048  # of what the page shows, pixels; strokes are applied to the whole photo
-_REACH = 4.0  # of the brush's radius: a fine brush changes little around it
+_REACH = 4.0  # of the brush's radius: a fine brush changes little around it,
+_LEAST_REACH = 0.05  # but so much, as a share of the longer side
 _MOST_POINTS = 5000  # of one stroke
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -104,7 +105,7 @@ class MaskPage:
         height, width = self._photo.pixels.shape[:2]
         longest = max(height, width)
         radius = round(drawn.radius * longest)
-        least = max(12, round(0.02 * longest))
+        least = round(_LEAST_REACH * longest)
         stroke = Stroke(
             keep=drawn.keep,
             points=tuple(

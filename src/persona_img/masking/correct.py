@@ -28,6 +28,7 @@ REACH = 0.2
 """How far around a point a mask may change, as a share of the photo's longer side."""
 DAB = 0.006
 """Radius of a point, as a share of the photo's longer side."""
+_WHOLE_SIDE = 640  # longest side at which a whole mask is looked at for holes and pieces
 _SIDE = 320  # longest side of the window in which colours are compared
 _COLOURS = 4  # clusters of what a stroke covers, and of what it competes with
 _LEAST_SPREAD = 4.0  # of a cluster, Lab: a printed area is not of one colour to the last bit
@@ -228,7 +229,8 @@ def _spread(
         return
     middle = (small(_drawn(stroke, stroke.radius // 2, alpha)) > 127) & seed
     core = middle if middle.any() else seed
-    changed = _belonging(colours, product != stroke.keep, seed, core, free, keep=stroke.keep)
+    wrong, own = product != stroke.keep, _own(alpha, stroke)
+    changed = _belonging(colours, wrong, seed, core, free, keep=stroke.keep, own=own)
     binary = np.where(changed, stroke.keep, product).astype(np.uint8)
     edge = refine(view, binary)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _BAND + 1, 2 * _BAND + 1))
@@ -257,6 +259,7 @@ def _belonging(
     free: NDArray[np.bool_],
     *,
     keep: bool,
+    own: bool,
 ) -> NDArray[np.bool_]:
     """What is as wrong as the seed.
 
@@ -267,18 +270,19 @@ def _belonging(
         core: bool (h, w), those under its middle, whose colours count: its rim may lie beside.
         free: bool (h, w), where the mask may change.
         keep: Whether what is wrong was taken for backdrop.
+        own: Whether it is one thing, see :func:`_own`.
     """
     lab = to_lab(cv2.GaussianBlur(colours, (0, 0), 0.8))
     pieces = cv2.connectedComponents(wrong.astype(np.uint8), connectivity=4)[1]
     piece = np.isin(pieces, np.unique(pieces[seed])) & wrong
-    rivals = wrong & ~free
-    if rivals.sum() < _RIVALS:
+    rivals = wrong & ~(piece if own else free)
+    if rivals.sum() < _RIVALS and not own:
         away = cv2.distanceTransform((~seed).astype(np.uint8), cv2.DIST_L2, 5)
         rivals = wrong & (away >= np.percentile(away[wrong], 67)) & ~seed
     mine = _unlike(lab, core)
     theirs = _unlike(lab, rivals) if rivals.sum() >= _RIVALS else np.full_like(mine, np.inf)
     likely = mine < theirs
-    if _whole(piece, wrong, free, keep=keep):  # what is like nothing around it goes as well
+    if own:  # what is like nothing around it goes as well
         likely |= (mine <= theirs + _SURE) | (theirs > _UNLIKE)
     elif np.median((theirs - mine)[core]) < _SURE:
         # What looks so is elsewhere, too: a thing of its own goes, as a hanger; of a floor that
@@ -303,15 +307,20 @@ def _belonging(
     return _connected(gained, seed, wrong, keep=keep) & free
 
 
-def _whole(
-    piece: NDArray[np.bool_], wrong: NDArray[np.bool_], free: NDArray[np.bool_], *, keep: bool
-) -> bool:
-    """Whether a piece is one thing within reach: a hole, or what lies beside the product."""
-    frame = np.ones_like(piece)
-    frame[1:-1, 1:-1] = False
-    if (piece & (~free | frame)).any():
-        return False
-    return keep or bool(piece.sum() < 0.5 * wrong.sum())
+def _own(alpha: NDArray[np.uint8], stroke: Stroke) -> bool:
+    """Whether what a stroke lies on is one thing: a hole, or a piece beside the product."""
+    shrink = min(1.0, _WHOLE_SIDE / max(alpha.shape))
+    size = (max(1, round(alpha.shape[1] * shrink)), max(1, round(alpha.shape[0] * shrink)))
+    wrong = (cv2.resize(alpha, size, interpolation=cv2.INTER_AREA) > 127) != stroke.keep
+    covered = _drawn(stroke, stroke.radius, alpha)
+    under = (cv2.resize(covered, size, interpolation=cv2.INTER_AREA) > 0) & wrong
+    pieces = cv2.connectedComponents(wrong.astype(np.uint8), connectivity=4)[1]
+    piece = np.isin(pieces, np.unique(pieces[under]))
+    if stroke.keep:
+        frame = np.ones_like(piece)
+        frame[1:-1, 1:-1] = False
+        return bool(piece.any() and not (piece & frame).any())
+    return bool(0 < piece.sum() < 0.5 * wrong.sum())
 
 
 def _unlike(lab: NDArray[np.float32], sample: NDArray[np.bool_]) -> NDArray[np.float32]:
