@@ -252,7 +252,7 @@ def render(
 
 
 def photo_of(product: Product) -> Photo:
-    """A product's photograph, with a person's mask and what the catalogue tells of what is on it."""
+    """A product's photograph, with a person's mask and what the catalogue tells of it."""
     about = About(product.pose or None, product.size_cm, product.category)
     return replace(product_photo(product), about=about)
 

@@ -50,7 +50,7 @@ def export(
     free: bool = False,
     half: bool = False,
 ) -> Path:
-    net = Redness(weights, outputs - 1, logits, classes).eval()
+    net = Redness(weights, copies=outputs - 1, logits=logits, classes=classes).eval()
     picture = torch.zeros(1, 3, side, side)
     if half:
         net, picture = net.half(), picture.half()

@@ -79,15 +79,15 @@ class Goods(Stores):
         return shelf.add(batch.entries, self.settings.render.workers, on_copied)
 
     def photo(self, product: str) -> Photo:
-        """A product's photograph, with the mask that a person gave it.
+        """A product's photograph, with the mask that a person gave it and what is told of it.
 
         Raises:
             NotFound: it is not in the catalogue.
             BadPhoto: the photo or its mask cannot be used.
         """
-        from persona_img.imaging.drawn import product_photo
+        from persona_img.loop import photo_of
 
-        return product_photo(self.catalog[product])
+        return photo_of(self.catalog[product])
 
     def give_mask(self, product: str, alpha: NDArray[np.uint8] | None) -> Product:
         """Keep the mask that a person drew of a product's photo, for good; None forgets it.
