@@ -318,9 +318,9 @@ def test_a_finger_paints_and_two_fingers_zoom(page: Page, made: MaskPage) -> Non
     still(page)
     assert made.alpha[88, 77] == 255
     before, zoom = made.alpha, page.evaluate("zoom")
-    send("touchStart", (0.4, 0.5))
-    send("touchStart", (0.4, 0.5), (0.6, 0.5))
-    send("touchMove", (0.3, 0.5), (0.7, 0.5))
+    send("touchStart", (0.9, 0.9))
+    send("touchStart", (0.9, 0.9), (0.7, 0.9))
+    send("touchMove", (0.95, 0.9), (0.55, 0.9))
     send("touchEnd")
     still(page)
     assert page.evaluate("zoom") > 1.4 * zoom

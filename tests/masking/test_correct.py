@@ -170,6 +170,14 @@ def test_keeping_only_adds_and_dropping_only_takes(
     assert (found >= alpha).all() if keep else (found <= alpha).all()
 
 
+def test_a_line_drawn_over_a_point_of_the_other_kind_leaves_the_point() -> None:
+    photo, alpha = scene(1)
+    line = Stroke(False, ((20, 50), (80, 50)), 4, 0)
+    found = correct(photo, alpha, [dab(50, 50, keep=True, reach=0), line])
+    assert found[50, 50] == 255
+    assert (found[50, [20, 80]] == 0).all()
+
+
 def test_a_point_is_one_thing_and_on_the_photo() -> None:
     photo, alpha = scene(1)
     with pytest.raises(InvalidInput, match="point 5,6: is both kept and dropped"):
@@ -190,6 +198,9 @@ def test_a_box_holds_all_of_the_product() -> None:
     assert iou(found.alpha, truth) > 0.97
     assert (found.alpha[:, 200:] == 0).all()
     assert found.confidence == min(found.checks.values())
+    through = cut_within(ClassicMasker(), photo, (40, 40, 176, 200)).alpha
+    assert through[120, 170] == 255
+    assert not through[:, 176:].any()  # though the masker saw a little more
 
 
 @pytest.mark.parametrize(
