@@ -223,5 +223,8 @@ def test_settings_name_file_and_family(files: dict[str, Path]) -> None:
     found = chosen(settings)
     assert isinstance(found, OnnxMasker)
     assert found.family == "birefnet"
+    given = {"masker": "onnx", "model": str(files["isnet"]), "confidence": "no.json"}
+    with pytest.raises(InvalidInput, match=r"mask\.confidence=no\.json: cannot be read"):
+        chosen(Settings.load(mask=given))
     with pytest.raises(InvalidInput, match=r"--masker-model FILE\.onnx"):
         chosen(Settings.load(mask={"masker": "onnx"}))

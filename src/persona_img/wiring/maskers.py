@@ -71,7 +71,15 @@ def onnx_masker(settings: Settings) -> OnnxMasker:
 
 def _confidence(settings: Settings) -> Any:
     chosen = settings.mask.confidence
-    return None if chosen is None else json.loads(chosen.read_text(encoding="utf-8"))
+    if chosen is None:
+        return None
+    try:
+        return json.loads(chosen.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInput(
+            f"mask.confidence={chosen}: cannot be read ({error}); name a file that "
+            f"`persona-img calibrate-masker` wrote"
+        ) from error
 
 
 MASKERS: Mapping[str, Callable[[Settings], Masker]] = {
