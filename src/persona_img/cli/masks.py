@@ -136,7 +136,7 @@ class _Asked:
         """The mask before any point: a person's own, or a masker's."""
         from persona_img.imaging.mask_file import load_mask
         from persona_img.masking.base import supplied
-        from persona_img.masking.correct import cut_within, only_within
+        from persona_img.masking.within import cut_within, only_within
 
         height, width = photo.pixels.shape[:2]
         box = None if self.box is None else self.box.box(width, height)
