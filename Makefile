@@ -84,5 +84,5 @@ $(VENV)/core: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/dev: $(VENV)/core
-	$(PIP) -e '.[dev,dashboard,docs,pretrained,evaluation]'
+	$(PIP) -e '.[dev,dashboard,docs,pretrained,onnx,evaluation]'
 	@touch $@

@@ -13,7 +13,8 @@ from persona_img.domain.decision import Arms, DecisionTable, uniform
 from persona_img.domain.style import Style, StyleSpace
 from persona_img.domain.variant import VariantRecord
 from persona_img.errors import LowMaskConfidence, NotEnoughData, RenderRejected
-from persona_img.imaging.photo import About, load_photo, pixel_digest
+from persona_img.imaging.drawn import product_photo
+from persona_img.imaging.photo import About, pixel_digest
 from persona_img.profiles.base import interactions_checked
 from persona_img.profiles.factors import fit_factors
 from persona_img.profiles.features import product_features, segment_features
@@ -251,9 +252,9 @@ def render(
 
 
 def photo_of(product: Product) -> Photo:
-    """A product's photograph, with what the catalogue tells of what is on it."""
+    """A product's photograph, with a person's mask and what the catalogue tells of it."""
     about = About(product.pose or None, product.size_cm, product.category)
-    return replace(load_photo(product.photo), about=about)
+    return replace(product_photo(product), about=about)
 
 
 def variant_seed(seed: int, product: str, style: Style) -> int:

@@ -150,7 +150,8 @@ class Mask(_Group):
     Attributes:
         masker: A name of :data:`persona_img.wiring.maskers.MASKERS`.
         checkpoint: The learned masker, a folder written by ``train-masker``.
-        model: For ``transformers``: id or folder of a segmentation model.
+        model: For ``transformers``: id or folder of a segmentation model; for ``onnx`` its file.
+        family: For ``onnx``: ``u2net``, ``isnet`` or ``birefnet``; None tells it from the file.
         labels: Its classes that are product; none for all but the background.
         confidence: File of ``calibrate-masker``; without it every mask asks for a person.
         trust_remote_code: Whether code that comes with a model may run.
@@ -159,6 +160,7 @@ class Mask(_Group):
     masker: str = "learned"
     checkpoint: UserPath = ASSETS / "masker"
     model: str | None = None
+    family: Literal["u2net", "isnet", "birefnet"] | None = None
     labels: tuple[str, ...] = ()
     confidence: UserPath | None = None
     trust_remote_code: bool = False

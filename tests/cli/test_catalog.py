@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from examples import PHOTOS
@@ -157,3 +158,23 @@ def test_an_option_that_cannot_work_is_named(
     home: Path, table: Path, options: tuple[str, str], says: str
 ) -> None:
     assert says in run(home, "add", table, *options, fails=True)
+
+
+def test_a_mask_comes_with_a_photo_and_its_loss_is_told(home: Path, tmp_path: Path) -> None:
+    photo, mask = tmp_path / "hat.jpg", tmp_path / "drawn.png"
+    shutil.copyfile(PHOTOS / "dress-01.jpg", photo)
+    with Image.open(photo) as image:
+        drawn = Image.new("L", image.size, 0)
+    drawn.paste(255, (100, 100, 300, 400))
+    drawn.save(mask)
+    said = run(home, "add", photo, *OWN, "--mask", mask)
+    assert "1 with a mask drawn by a person (hat)" in said
+    assert run(home, "add", photo, *OWN).count("1 unchanged") == 1
+    shown = json.loads(run(home, "show", "hat", "--json"))
+    assert Path(shown["mask"]).is_file()
+    shutil.copyfile(PHOTOS / "shirt-01.jpg", photo)
+    said = run(home, "add", photo, *OWN)
+    assert "warning: 1 lost the mask" in said
+    assert json.loads(run(home, "show", "hat", "--json"))["mask"] is None
+    said = run(home, "add", tmp_path, *OWN, "--mask", mask, fails=True)
+    assert "a mask is of one" in said

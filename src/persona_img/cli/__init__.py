@@ -17,6 +17,7 @@ from persona_img.cli import (
     interactions,
     live,
     maskers,
+    masks,
     materials,
     pictures,
     shop,
@@ -36,6 +37,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 _GROUPS = (
+    masks,
     pictures,
     editing,
     materials,

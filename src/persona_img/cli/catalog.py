@@ -74,6 +74,14 @@ def catalog_add(
     check: Annotated[
         bool, typer.Option("--check", help="Only check columns, rows and photos; add nothing.")
     ] = False,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Of one photo, drawn by a person: white is product, or what can be seen.",
+        ),
+    ] = None,
     home: Home = None,
 ) -> None:
     """Add products, or update those that are known, from a table or from photos.
@@ -83,6 +91,8 @@ def catalog_add(
     attr_...). Photo paths start at the table. From photos, each is a product
     named after its file. All rows are checked and all photos opened before anything is written;
     photos are copied beside the shop's own table. What a table has no column for stays as it is.
+    A mask that a person put beside a photo, NAME.mask.png, comes with it and stays while the
+    photo does; a masker's own is not taken, for it is cut anew.
     """
     from tqdm import tqdm
 
@@ -132,6 +142,7 @@ def catalog_add(
             source,
             reading,
             skip_bad=skip_bad,
+            mask=mask,
             on_columns=lambda columns: print(columns, flush=True),
             on_photo=to(opening),
             on_copied=to(copying),
@@ -155,6 +166,13 @@ def _tell(added: Added, table: Path) -> None:
         print(
             f"  {len(added.new_photos):,} have another photo: it is shown as it is until "
             f"`persona-img prepare` has made its variants ({_some(added.new_photos)})"
+        )
+    if added.masked:
+        print(f"  {len(added.masked):,} with a mask drawn by a person ({_some(added.masked)})")
+    if added.unmasked:
+        print(
+            f"  warning: {len(added.unmasked):,} lost the mask of the photo they had before; draw "
+            f"it anew: `persona-img mask --product ID --fix` ({_some(added.unmasked)})"
         )
     if added.retired:
         print(
@@ -258,6 +276,7 @@ def _plain(product: Product) -> dict[str, Any]:
         "currency": product.currency,
         "photo": str(product.photo),
         "photo_digest": product.photo_digest,
+        "mask": None if product.mask is None else str(product.mask),
         "licence": product.licence,
         "credit": product.credit,
         "pose": product.pose,

@@ -129,7 +129,9 @@ def train_masker(
 
 
 def calibrate_masker(
-    model: Annotated[str, typer.Option(help="Id or folder of a segmentation model.")],
+    model: Annotated[
+        str, typer.Option(help="Id or folder of a segmentation model, or an .onnx file.")
+    ],
     photos: Photos,
     verified: Annotated[
         Path,
@@ -149,23 +151,23 @@ def calibrate_masker(
         Path, typer.Option("-o", "--out", dir_okay=False, help="The confidence, a JSON file.")
     ] = Path("masker-confidence.json"),
 ) -> None:
-    """Learn what the confidence of a model from transformers is worth, for mask.confidence."""
+    """Learn what the confidence of somebody else's model is worth, for mask.confidence."""
     from persona_img import wiring
     from persona_img.imaging.photo import write_whole
     from persona_img.masking.learning.evaluation import calibration_of, verified_photos
     from persona_img.settings import Settings
 
     writable_file(out, (".json",))
-    masker = wiring.transformers_masker(
-        Settings.load(
-            mask={
-                "masker": "transformers",
-                "model": model,
-                "labels": tuple(label or ()),
-                "trust_remote_code": trust_remote_code,
-            }
-        )
+    in_file = model.lower().endswith(".onnx")
+    settings = Settings.load(
+        mask={
+            "masker": "onnx" if in_file else "transformers",
+            "model": model,
+            "labels": tuple(label or ()),
+            "trust_remote_code": trust_remote_code,
+        }
     )
+    masker = wiring.onnx_masker(settings) if in_file else wiring.transformers_masker(settings)
     with unreadable_told():
         confidence, report = calibration_of(masker, [], verified_photos(verified, photos))
         write_whole(out, (json.dumps(confidence, indent=1) + "\n").encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,13 @@ MaskFile = Annotated[
         dir_okay=False,
         help="Your own, of one photo: white is product, or what is not transparent.",
     ),
+]
+MaskerName = Annotated[
+    str | None, typer.Option("--masker", help="learned (default), classic, transformers or onnx.")
+]
+MaskerModel = Annotated[
+    str | None,
+    typer.Option(help="With --masker transformers: a model's id or folder; with onnx its file."),
 ]
 Reference = Annotated[
     Path | None,
@@ -63,6 +71,59 @@ def ratio_of(text: str) -> float:
     if not 1 / _MOST_RATIO <= ratio <= _MOST_RATIO:
         raise InvalidInput(f"ratio {text}: no longer than {_MOST_RATIO:.0f} to 1")
     return ratio
+
+
+@dataclass(frozen=True)
+class Place:
+    """Numbers that say where on a photo, in whole pixels or as shares of its sides.
+
+    Attributes:
+        text: As it was written.
+        values: Along and down, along and down, …
+        shares: Whether they are shares, 0..1.
+    """
+
+    text: str
+    values: tuple[float, ...]
+    shares: bool
+
+    @classmethod
+    def of(cls, option: str, text: str, parts: str) -> Place:
+        """What was written: ``310,220`` are pixels of the upright photo, ``0.42,0.31`` shares.
+
+        Args:
+            option: Where it was written, for the message.
+            text: What was written.
+            parts: What its numbers are, ``x,y``.
+
+        Raises:
+            InvalidInput: written otherwise, both mixed, or a share over 1.
+        """
+        given = [part.strip() for part in text.split(",")]
+        count = parts.count(",") + 1
+        shares = all(re.fullmatch(r"\d*\.\d{1,9}", part, re.ASCII) for part in given)
+        pixels = all(re.fullmatch(r"\d{1,9}", part, re.ASCII) for part in given)
+        values = tuple(map(float, given)) if shares or pixels else ()
+        if len(values) != count or (shares and max(values) > 1):
+            raise InvalidInput(
+                f"{option} {text}: write {parts} as {count} whole pixels of the upright photo "
+                f"(310,220…), or each as a share of its width or height with a decimal point "
+                f"(0.42,0.31…, 1.0 at most)"
+            )
+        return cls(text, values, shares)
+
+    def point(self, width: int, height: int) -> tuple[int, int]:
+        """The pixel (x, y) of a photo of this size; pixels are as they were written."""
+        x, y = self.values
+        if not self.shares:
+            return int(x), int(y)
+        return min(width - 1, int(x * width)), min(height - 1, int(y * height))
+
+    def box(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom in pixels of a photo of this size."""
+        sides = (width, height, width, height) if self.shares else (1, 1, 1, 1)
+        left, top, right, bottom = (round(v * s) for v, s in zip(self.values, sides, strict=True))
+        return left, top, right, bottom
 
 
 def box_of(text: str) -> tuple[int, int, int, int]:

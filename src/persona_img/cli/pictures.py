@@ -16,6 +16,8 @@ from persona_img.cli.batch import FOLDERS, Batch, say, tell
 from persona_img.cli.options import (
     OUT,
     Json,
+    MaskerModel,
+    MaskerName,
     MaskFile,
     Out,
     Reference,
@@ -39,12 +41,6 @@ Styles = Annotated[
     list[str] | None,
     typer.Option("--style", help="attribute=value,…; again for more styles. None: a selection."),
 ]
-MaskerName = Annotated[
-    str | None, typer.Option("--masker", help="learned (default), classic or transformers.")
-]
-MaskerModel = Annotated[
-    str | None, typer.Option(help="With --masker transformers: a model's id or folder.")
-]
 
 
 _CAPTION_LINES = 2
@@ -53,7 +49,6 @@ _CAPTION_LINES = 2
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     examples: dict[Callable[..., None], str] = {
-        mask: "photo.jpg -o out/",
         render: "photo.jpg --style surface=light-wood,light=soft --seed 7 -o out/ --json",
         sheet: "photos/ --style surface=linen --style surface=marble -o sheet.jpg",
     }
@@ -64,39 +59,6 @@ def register(app: typer.Typer) -> None:
             epilog=f"Example: `persona-img {command.__name__} {example}`",
         )(command)
     app.command(epilog="Example: `persona-img verify out/x.png --against photo.jpg`")(verify)
-
-
-def mask(
-    source: Source,
-    out: Out = OUT,
-    masker_name: MaskerName = None,
-    masker_model: MaskerModel = None,
-    as_json: Json = False,
-) -> None:
-    """Cut the product out: an 8-bit alpha mask of the photo's size."""
-    from persona_img.imaging.folder import MASK_KEY, free_for_result
-    from persona_img.imaging.photo import load_photo, png_bytes, write_whole
-    from persona_img.masking.base import supplied
-
-    settings = checked(mask={"masker": masker_name, "model": masker_model})
-    batch = Batch(source)
-    folder = writable_folder(out)
-    masker = wiring.masker(settings)
-
-    def make(path: Path, name: str) -> None:
-        target = free_for_result(folder / f"{name}.mask.png")
-        photo = load_photo(path)
-        found = masker.cut(photo.pixels) if photo.alpha is None else supplied(photo.alpha)
-        write_whole(target, png_bytes(found.alpha, {MASK_KEY: path.name}))
-        if as_json:
-            line = {"photo": str(path), "mask": str(target), "confidence": found.confidence}
-            say(json.dumps(line | {"masker": found.source, "checks": found.checks}))
-        else:
-            note = "" if found.trusted else "  low: please look, or draw the mask"
-            say(f"{target}  confidence {found.confidence:.2f}{note}")
-
-    batch.each(make, "masks")
-    batch.finish()
 
 
 def render(

@@ -81,6 +81,8 @@ class Product:
             the table does not say.
         pose: How the photograph shows it, of :data:`.pose.POSES`; empty where nobody told it.
         size_cm: Centimetres of its longest side, above 0 and at most 1,000; None where unknown.
+        mask: Path of the mask that a person drew or put right of this photograph; None where the
+            masker cuts it out.
 
     Example:
         >>> from pathlib import Path
@@ -102,6 +104,7 @@ class Product:
     photo_digest: str = ""
     pose: str = ""
     size_cm: float | None = None
+    mask: Path | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "product", product_id(self.product))

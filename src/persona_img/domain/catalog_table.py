@@ -20,7 +20,7 @@ ATTRIBUTE = "attr_"
 
 _COLUMNS = (
     "product", "category", "title", "photo", "licence", "credit", "price", "currency", "retired",
-    "photo_digest", "pose", "size_cm",
+    "photo_digest", "pose", "size_cm", "mask",
 )  # fmt: skip
 _NEEDED = ("product", "category", "photo", "licence")
 _SHOWN_PROBLEMS = 20
@@ -76,16 +76,21 @@ def write_catalog(products: Iterable[Product], path: str | Path) -> None:
         writer = csv.writer(out)
         writer.writerow([*_COLUMNS, *(ATTRIBUTE + name for name in attributes)])
         for p in products:
-            photo = p.photo.resolve()
-            shown = photo.relative_to(below).as_posix() if photo.is_relative_to(below) else photo
+            shown, mask = _written(p.photo, below), p.mask and _written(p.mask, below)
             price = "" if p.price != p.price else p.price
             fixed = (p.product, p.category, p.title, shown, p.licence, p.credit, price, p.currency)
             more = (p.attributes.get(name, "") for name in attributes)
             size = "" if p.size_cm is None else p.size_cm
-            writer.writerow([*fixed, p.retired, p.photo_digest, p.pose, size, *more])
+            writer.writerow([*fixed, p.retired, p.photo_digest, p.pose, size, mask or "", *more])
         out.flush()
         os.fsync(out.fileno())
     partial.replace(path)
+
+
+def _written(path: Path, below: Path) -> str:
+    """Relative where it lies below the table, so that the shop's folder may move."""
+    whole = path.resolve()
+    return whole.relative_to(below).as_posix() if whole.is_relative_to(below) else str(whole)
 
 
 def _row(names: list[str], cells: list[str]) -> dict[str, str]:
@@ -127,4 +132,5 @@ def _product(row: dict[str, str], folder: Path) -> Product:
         photo_digest=row.get("photo_digest", ""),
         pose=checked_pose(row.get("pose", "")),
         size_cm=checked_size(row.get("size_cm", "")),
+        mask=folder / row["mask"] if row.get("mask") else None,
     )

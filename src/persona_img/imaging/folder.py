@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from persona_img.errors import BadPhoto, InvalidInput, NotFound, UnreadablePhoto
+from persona_img.imaging.mask_file import load_mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,6 +33,8 @@ MARK = b"persona-img"
 """Every picture of ours holds this near its beginning: a PNG's text, or a JPEG's comment."""
 VARIANT_KEY, EDITS_KEY, MASK_KEY = "persona-img", "persona-img-edits", "persona-img-mask"
 """Keywords of PNG texts: of a variant, of an edited picture, of a mask."""
+MASK_BY_KEY = "persona-img-mask-by"
+"""Keyword of what made a mask, and of the values that it gave (:mod:`.drawn`)."""
 SHEET_MARK = "persona-img-sheet"
 """Keyword of a contact sheet's PNG text, and the comment of its JPEG."""
 
@@ -171,7 +174,7 @@ def result_name(photo: Path) -> str:
 
 def made_by_us(path: Path) -> bool:
     """Whether a file is a picture that persona-img wrote."""
-    return bool(_marks(path))
+    return bool(marks_of(path))
 
 
 def free_for_result(path: Path) -> Path:
@@ -199,7 +202,7 @@ class _Beside:
 
     def own(self, path: Path) -> str | None:
         """Why a file is a result and not a photo; None for a photo."""
-        marks = _marks(path)
+        marks = marks_of(path)
         if MASK_KEY in marks:
             return "a mask made by persona-img"
         if SHEET_MARK in marks:
@@ -226,13 +229,13 @@ class _Beside:
         photo = self.by_name.get(_alike(path.name[: -len(".mask.png")]))
         if photo is None or photo == path:
             return None
-        if VARIANT_KEY in _marks(photo):
+        if VARIANT_KEY in marks_of(photo):
             return f"the mask of {photo.name}, which lies beside it"
         try:
             with Image.open(path) as mask, Image.open(photo) as picture:
                 # A photo may be turned by its EXIF, and its mask not.
                 same = sorted(mask.size) == sorted(picture.size)
-                if mask.mode in _GREY and same:
+                if same and (mask.mode in _GREY or _is_mask(path)):
                     return f"a mask of {photo.name}, which lies beside it"
         except Exception:  # damaged: it is named when it is read
             return None
@@ -277,7 +280,16 @@ def _looks_like_a_picture(head: bytes) -> bool:
     return head.startswith(_FIRST_BYTES) or boxed or iso
 
 
-def _marks(path: Path) -> dict[str, str]:
+def _is_mask(path: Path) -> bool:
+    """Whether a picture in colours, or a transparent one, tells of shares and not of a product."""
+    try:
+        load_mask(path)
+    except BadPhoto:
+        return False
+    return True
+
+
+def marks_of(path: Path) -> dict[str, str]:
     """Our texts in a picture, by keyword; empty where there are none."""
     if not path.is_file() or MARK not in _head(path):
         return {}
@@ -288,7 +300,7 @@ def _marks(path: Path) -> dict[str, str]:
         return {}
     if info.get("comment") == SHEET_MARK.encode():
         info[SHEET_MARK] = ""
-    ours = (VARIANT_KEY, EDITS_KEY, MASK_KEY, SHEET_MARK)
+    ours = (VARIANT_KEY, EDITS_KEY, MASK_KEY, MASK_BY_KEY, SHEET_MARK)
     return {key: str(info[key]) for key in ours if key in info}
 
 

@@ -172,7 +172,8 @@ class BackdropRenderer:
                 weakest = min(cut.checks, key=lambda name: cut.checks[name])
                 raise LowMaskConfidence(
                     f"{photo.source or photo.digest[:12]}: mask confidence {cut.confidence:.2f} "
-                    f"({weakest}) is below {least:.2f}; supply a mask or another photo"
+                    f"({weakest}) is below {least:.2f}; supply a mask "
+                    f"(`persona-img mask --fix` puts it right) or another photo"
                 )
             product = product_of(photo, cut.alpha)
             stands = Stands.of(photo, cut.alpha)

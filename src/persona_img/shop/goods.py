@@ -10,7 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from persona_img.domain.catalog import Product
+    from persona_img.imaging.photo import Photo
     from persona_img.ingest.products.columns import ColumnCheck
     from persona_img.ingest.products.reading import Batch
     from persona_img.ingest.products.rows import Reading
@@ -26,6 +30,7 @@ class Goods(Stores):
         reading: Reading | None = None,
         *,
         skip_bad: bool = False,
+        mask: Path | None = None,
         on_columns: Callable[[ColumnCheck], None] = lambda _: None,
         on_photo: Callable[[int, int], None] = lambda done, of: None,
         on_copied: Callable[[int, int], None] = lambda done, of: None,
@@ -41,6 +46,8 @@ class Goods(Stores):
                 photos, each a product named after its file; or products.
             reading: How to read a table, and what is the same for all.
             skip_bad: Add the other rows where some are wrong.
+            mask: Of the one photo that there is, drawn by a person. A mask beside a photo,
+                ``NAME.mask.png``, comes with it unasked.
             on_columns: Told what the columns are taken for, before a row is read.
             on_photo: Told how many photos of how many were opened.
             on_copied: Told how many photos of how many were copied.
@@ -64,11 +71,40 @@ class Goods(Stores):
             workers=self.settings.render.workers,
             on_columns=on_columns,
             on_photo=on_photo,
+            mask=mask,
         )
         on_checked(batch)
         if not skip_bad:
             batch.refuse()
         return shelf.add(batch.entries, self.settings.render.workers, on_copied)
+
+    def photo(self, product: str) -> Photo:
+        """A product's photograph, with the mask that a person gave it and what is told of it.
+
+        Raises:
+            NotFound: it is not in the catalogue.
+            BadPhoto: the photo or its mask cannot be used.
+        """
+        from persona_img.loop import photo_of
+
+        return photo_of(self.catalog[product])
+
+    def give_mask(self, product: str, alpha: NDArray[np.uint8] | None) -> Product:
+        """Keep the mask that a person drew of a product's photo, for good; None forgets it.
+
+        It stays while the photo does; rendering uses it in place of a masker's.
+
+        Args:
+            product: Its identifier.
+            alpha: uint8 (H, W) of the photo's size, 255 is product.
+
+        Raises:
+            NotFound: it is not in the catalogue.
+            BadPhoto: the mask does not fit the photo, or holds no product.
+        """
+        from persona_img.ingest.products.shelf import Shelf
+
+        return Shelf(self.workspace.catalog).give_mask(product, alpha)
 
     def retire_products(self, products: Iterable[str], reason: str) -> list[Product]:
         """Take products off offer: they are shown as photographed and no longer planned.

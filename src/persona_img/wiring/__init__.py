@@ -10,7 +10,7 @@ from persona_img.domain.decision import Arms
 from persona_img.domain.style import StyleSpace
 from persona_img.settings import Settings
 from persona_img.wiring.backdrops import COMPARED, backdrops, check_backdrops, renderer
-from persona_img.wiring.maskers import MASKERS, masker, transformers_masker
+from persona_img.wiring.maskers import MASKERS, masker, onnx_masker, transformers_masker
 from persona_img.wiring.policies import POLICIES, policy
 from persona_img.wiring.rankers import RANKERS, cold_ranker, load_ranker, new_ranker
 from persona_img.wiring.registry import named
@@ -35,6 +35,7 @@ __all__ = [
     "load_ranker",
     "masker",
     "new_ranker",
+    "onnx_masker",
     "policy",
     "render_space",
     "renderer",

@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persona_img.domain.catalog import product_id
-from persona_img.errors import BadCatalog
+from persona_img.errors import BadCatalog, InvalidInput
+from persona_img.imaging.drawn import mask_beside
 from persona_img.imaging.photo import list_photos
 from persona_img.ingest.products.columns import ColumnCheck, check_columns
+from persona_img.ingest.products.mask_files import open_mask
 from persona_img.ingest.products.photo_files import is_photo, open_photo
 from persona_img.ingest.products.rows import NEEDED, Entry, Reading, read_rows
 from persona_img.ingest.tables import Problem, read_table
 
 if TYPE_CHECKING:
     from persona_img.domain.catalog import Product
-    from persona_img.ingest.products.photo_files import PhotoFile
     from persona_img.ingest.tables import Table
 
 KnownPhoto = Callable[[str, str], str | None]
@@ -84,8 +85,11 @@ def read_products(
     workers: int = 4,
     on_columns: Callable[[ColumnCheck], None] = lambda _: None,
     on_photo: Callable[[int, int], None] = lambda done, of: None,
+    mask: Path | None = None,
 ) -> Batch:
     """Products of a table, a photo or a folder of photos; every photo is opened.
+
+    A mask that a person put beside a photo (:func:`.drawn.mask_beside`) comes with it.
 
     Args:
         source: A table's rows are products; a photo is one product, named after its file. Or
@@ -97,9 +101,11 @@ def read_products(
         workers: Photos opened at the same time.
         on_columns: Told what the columns are taken for before a row is read.
         on_photo: Told how many photos of how many were opened.
+        mask: Of the one photo that there is.
 
     Raises:
-        InvalidInput: the source cannot be read, or the mapping does not fit it.
+        InvalidInput: the source cannot be read, the mapping does not fit it, or there is a mask
+            and more than one photo.
         BadCatalog: a column that every row needs is not there.
     """
     columns = None
@@ -117,6 +123,13 @@ def read_products(
         on_columns(columns)
         _require(table, columns, reading, known)
         entries, problems = read_rows(table, columns, reading, known)
+    if mask is not None:
+        if len(entries) + len(problems) != 1:
+            raise InvalidInput(
+                f"mask {mask}: {source} has {len(entries) + len(problems)} photos; a mask is of "
+                f"one, or lies beside its photo as NAME.mask.png"
+            )
+        entries = [replace(entry, drawn=mask) for entry in entries]
     opened, unusable = _opened(entries, columns, known_photo, workers, on_photo)
     everything = sorted([*problems, *unusable], key=lambda problem: problem.row)
     return Batch(source, columns, tuple(opened), tuple(everything))
@@ -134,6 +147,7 @@ def _given(products: Iterable[Product]) -> list[Entry]:
             p.attributes,
             every_attribute=True,
             source=p.photo,
+            drawn=p.mask,
         )
         for number, p in enumerate(products, start=1)
     ]
@@ -191,13 +205,16 @@ def _opened(
     total = sum(entry.source is not None for entry in entries)
     done, opened, problems = 0, [], []
 
-    def photo(entry: Entry) -> PhotoFile | Problem | None:
+    def photo(entry: Entry) -> Entry | Problem:
         if entry.source is None:
-            return None
+            return entry
         try:
-            return open_photo(entry.source, lambda digest: known_photo(entry.product, digest))
+            found = open_photo(entry.source, lambda digest: known_photo(entry.product, digest))
+            drawn = entry.drawn or mask_beside(entry.source)
+            mask = None if drawn is None else open_mask(drawn, entry.source)
         except ValueError as error:
             return Problem(entry.row, column, str(entry.source), str(error))
+        return replace(entry, photo=found, mask=mask)
 
     pool = ThreadPoolExecutor(workers)
     try:
@@ -205,7 +222,7 @@ def _opened(
             if isinstance(found, Problem):
                 problems.append(found)
             else:
-                opened.append(replace(entry, photo=found))
+                opened.append(found)
             if entry.source is not None:
                 done += 1
                 on_photo(done, total)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from persona_img.ingest.products.columns import ColumnCheck
+    from persona_img.ingest.products.mask_files import MaskFile
     from persona_img.ingest.products.photo_files import PhotoFile
     from persona_img.ingest.tables import Row, Table
 
@@ -82,6 +83,8 @@ class Entry:
         every_attribute: Whether an attribute that the row is silent on gets lost, too.
         source: Where the photograph lies; None where the table has no column for it.
         photo: The photograph, once it was opened.
+        drawn: Where the mask lies that a person gave the photograph; None for none.
+        mask: That mask, once it was opened.
     """
 
     row: int
@@ -91,6 +94,8 @@ class Entry:
     every_attribute: bool = False
     source: Path | None = None
     photo: PhotoFile | None = None
+    drawn: Path | None = None
+    mask: MaskFile | None = None
 
 
 def read_rows(

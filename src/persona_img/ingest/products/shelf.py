@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persona_img.domain.catalog import Catalog, Product, product_key
-from persona_img.errors import InvalidInput, NotFound, StoreConflict
+from persona_img.errors import BadPhoto, InvalidInput, NotFound, StoreConflict
+from persona_img.imaging.drawn import PERSON, mask_png
 from persona_img.imaging.formats import NOT_SHOWN
+from persona_img.imaging.mask_file import load_mask
 from persona_img.imaging.photo import load_photo, png_bytes, write_whole
+from persona_img.ingest.products.mask_files import MaskFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from persona_img.ingest.products.photo_files import PhotoFile
     from persona_img.ingest.products.rows import Entry
@@ -38,6 +43,8 @@ class Added:
         updated: Known products that changed, each with the names of its changed fields.
         unchanged: Known products of which the table says nothing new.
         retired: Those of the table's products that are retired; they stay so.
+        masked: Those whose mask a person drew, as it came now.
+        unmasked: Known products whose mask is gone, for it was of an earlier photo.
         total: Products in the catalogue now.
     """
 
@@ -45,6 +52,8 @@ class Added:
     updated: dict[str, tuple[str, ...]]
     unchanged: tuple[str, ...]
     retired: tuple[str, ...]
+    masked: tuple[str, ...]
+    unmasked: tuple[str, ...]
     total: int
 
     @property
@@ -57,7 +66,8 @@ class Shelf:
     """The catalogue's table with the photos beside it, changed whole or not at all.
 
     Photos are kept under their product's key and the digest of their bytes and never overwritten:
-    whoever reads the earlier table finds the earlier photo.
+    whoever reads the earlier table finds the earlier photo. So are the masks that people drew of
+    them, which stay with the product as long as its photo does.
 
     Args:
         table: The catalogue's CSV; need not be there yet.
@@ -103,13 +113,15 @@ class Shelf:
         added: list[str] = []
         updated: dict[str, tuple[str, ...]] = {}
         unchanged: list[str] = []
-        copies: dict[Path, PhotoFile] = {}
+        copies: dict[Path, PhotoFile | MaskFile] = {}
         touched = False
         for entry in entries:
             known = products.get(entry.product)
             product = self._product(entry, known)
             if entry.photo is not None and not product.photo.is_file():
                 copies[product.photo] = entry.photo
+            if entry.mask is not None and product.mask and not product.mask.is_file():
+                copies[product.mask] = entry.mask
             products[entry.product] = product
             if known is None:
                 added.append(entry.product)
@@ -118,10 +130,49 @@ class Shelf:
             else:
                 unchanged.append(entry.product)
                 touched |= known.photo_digest != product.photo_digest
+        before = self.catalog
         if added or updated or copies or touched:
             self._write(products.values(), copies, workers, on_copied)
-        retired = [n for n in (*updated, *unchanged) if not products[n].on_offer]
-        return Added(tuple(added), updated, tuple(unchanged), tuple(retired), len(products))
+        told = [*added, *updated, *unchanged]
+        return Added(
+            added=tuple(added),
+            updated=updated,
+            unchanged=tuple(unchanged),
+            retired=tuple(n for n in (*updated, *unchanged) if not products[n].on_offer),
+            masked=tuple(
+                n for n in told if products[n].mask and _mask(before, n) != products[n].mask
+            ),
+            unmasked=tuple(n for n in updated if _mask(before, n) and not products[n].mask),
+            total=len(products),
+        )
+
+    def give_mask(self, name: str, alpha: NDArray[np.uint8] | None) -> Product:
+        """Keep the mask that a person drew of a product's photo, or forget it.
+
+        Args:
+            name: The product.
+            alpha: uint8 (H, W), 255 is product; None forgets the mask.
+
+        Raises:
+            NotFound: it is not in the catalogue.
+            BadPhoto: it does not fit the photo, or holds no product.
+            StoreConflict: the table was changed since it was read.
+        """
+        known = self.catalog[name]
+        if alpha is None:
+            product = replace(known, mask=None)
+        else:
+            photo = load_photo(known.photo).with_alpha(alpha)
+            data = mask_png(alpha, known.photo.name, PERSON)
+            path = self._mask_path(known.photo, hashlib.sha256(data).hexdigest())
+            product = replace(known, mask=path, photo_digest=photo.digest)
+            write_whole(path, data)
+        if (product.mask, product.photo_digest) != (known.mask, known.photo_digest):
+            self._write([product if p.product == name else p for p in self.catalog], {})
+        return product
+
+    def _mask_path(self, photo: Path, digest: str) -> Path:
+        return self.table.parent / "photos" / f"{photo.stem}-{digest[:_DIGITS]}.mask.png"
 
     def retire(self, names: Iterable[str], reason: str) -> list[Product]:
         """Take products off offer; what was shown and counted of them stays.
@@ -180,19 +231,23 @@ class Shelf:
             if known is None or self.known_photo(entry.product, photo.digest) is None:
                 name = _stem(entry.product, photo.digest) + photo.suffix
                 values["photo"] = self.table.parent / "photos" / name
+            if known is not None and known.mask is not None and not _same_pixels(known, photo):
+                values["mask"] = None
+            if entry.mask is not None:
+                values["mask"] = self._mask_path(values["photo"], entry.mask.digest)
         return Product(**(values | {"product": entry.product}))
 
     def _write(
         self,
         products: Iterable[Product],
-        copies: dict[Path, PhotoFile],
+        copies: Mapping[Path, PhotoFile | MaskFile],
         workers: int = 1,
         on_copied: Callable[[int, int], None] = lambda done, of: None,
     ) -> None:
         made: list[Path] = []
         pool = ThreadPoolExecutor(workers)
 
-        def copy(item: tuple[Path, PhotoFile]) -> None:
+        def copy(item: tuple[Path, PhotoFile | MaskFile]) -> None:
             _copy(item[1], item[0])
             made.append(item[0])
 
@@ -219,11 +274,25 @@ def _stem(product: str, digest: str) -> str:
     return f"{product_key(product)}-{digest[:_DIGITS]}"
 
 
-def _copy(photo: PhotoFile, to: Path) -> None:
+def _same_pixels(known: Product, photo: PhotoFile) -> bool:
+    """Whether a photo, in whatever file, is the one that the product has: then its mask fits."""
+    try:
+        return photo.pixels == (known.photo_digest or load_photo(known.photo).digest)
+    except BadPhoto:
+        return False
+
+
+def _mask(catalog: Catalog, name: str) -> Path | None:
+    return catalog[name].mask if name in catalog else None
+
+
+def _copy(photo: PhotoFile | MaskFile, to: Path) -> None:
     data = photo.path.read_bytes()
     if hashlib.sha256(data).hexdigest() != photo.digest:
         raise StoreConflict(f"{photo.path}: was changed while it was added; run the command again")
-    if photo.kind in NOT_SHOWN:
+    if isinstance(photo, MaskFile):
+        data = mask_png(load_mask(data), to.name, PERSON)
+    elif photo.kind in NOT_SHOWN:
         opened = load_photo(data)
         whole = (
             [opened.pixels] if opened.alpha is None else [opened.pixels, opened.alpha[..., None]]
@@ -244,4 +313,6 @@ def _changed(old: Product, new: Product) -> tuple[str, ...]:
         names.append("retired")
     if old.photo != new.photo:
         names.append("photo")
+    if old.mask != new.mask:
+        names.append("mask")
     return tuple(names)
