@@ -21,57 +21,176 @@ from persona_img.scenery.laying import quilted
 SIDE, QUALITY = 1024, 84
 # name: (lab, dye, gloss, repeat, [(file, cm, turn)])
 SURFACES = {
-    "light-wood": ((74, 6, 22), 0.4, 0.10, "tile", [
-        ("wood_light/WoodFloor039", 110, True), ("wood_light/WoodFloor040", 110, True),
-        ("wood_light/plywood", 90, True)]),
-    "oak": ((62, 8, 24), 0.35, 0.10, "tile", [
-        ("wood_light/oak_veneer_01", 60, True), ("wood_light/Wood083A", 150, True),
-        ("wood_light/WoodFloor012", 130, True)]),
-    "walnut": ((40, 13, 22), 0.3, 0.14, "tile", [
-        ("wood_dark/Wood066", 70, True), ("wood_dark/Wood062", 70, True),
-        ("wood_light/wood_floor", 160, True)]),
-    "dark-wood": ((33, 8, 15), 0.35, 0.12, "tile", [
-        ("wood_dark/Wood067", 80, True), ("wood_dark/WoodFloor008", 140, True),
-        ("wood_dark/Planks011", 110, True), ("wood_dark/WoodFloor005", 130, True)]),
-    "planks": ((45, 10, 20), 0.5, 0.04, "tile", [
-        ("wood_medium/wood_planks", 120, True), ("wood_medium/WoodFloor043", 110, True),
-        ("wood_dark/dark_wooden_planks", 140, True)]),
-    "butcher-block": ((63, 12, 28), 0.3, 0.10, "tile", [("wood_butcher_block/WoodFloor024", 60, True)]),
-    "marble": ((90, 0, 1), 0.7, 0.30, "quilt", [
-        ("marble/Marble021", 90, True)]),
+    "light-wood": (
+        (74, 6, 22),
+        0.4,
+        0.10,
+        "tile",
+        [
+            ("wood_light/WoodFloor039", 110, True),
+            ("wood_light/WoodFloor040", 110, True),
+            ("wood_light/plywood", 90, True),
+        ],
+    ),
+    "oak": (
+        (62, 8, 24),
+        0.35,
+        0.10,
+        "tile",
+        [
+            ("wood_light/oak_veneer_01", 60, True),
+            ("wood_light/Wood083A", 150, True),
+            ("wood_light/WoodFloor012", 130, True),
+        ],
+    ),
+    "walnut": (
+        (40, 13, 22),
+        0.3,
+        0.14,
+        "tile",
+        [
+            ("wood_dark/Wood066", 70, True),
+            ("wood_dark/Wood062", 70, True),
+            ("wood_light/wood_floor", 160, True),
+        ],
+    ),
+    "dark-wood": (
+        (33, 8, 15),
+        0.35,
+        0.12,
+        "tile",
+        [
+            ("wood_dark/Wood067", 80, True),
+            ("wood_dark/WoodFloor008", 140, True),
+            ("wood_dark/Planks011", 110, True),
+            ("wood_dark/WoodFloor005", 130, True),
+        ],
+    ),
+    "planks": (
+        (45, 10, 20),
+        0.5,
+        0.04,
+        "tile",
+        [
+            ("wood_medium/wood_planks", 120, True),
+            ("wood_medium/WoodFloor043", 110, True),
+            ("wood_dark/dark_wooden_planks", 140, True),
+        ],
+    ),
+    "butcher-block": (
+        (63, 12, 28),
+        0.3,
+        0.10,
+        "tile",
+        [("wood_butcher_block/WoodFloor024", 60, True)],
+    ),
+    "marble": ((90, 0, 1), 0.7, 0.30, "quilt", [("marble/Marble021", 90, True)]),
     "grey-marble": ((74, 1, -2), 0.6, 0.28, "quilt", [("marble/Marble012", 110, True)]),
     "rose-marble": ((72, 6, 8), 0.4, 0.28, "quilt", [("marble/Marble020", 100, True)]),
-    "dark-marble": ((24, 0, -1), 0.4, 0.34, "quilt", [
-        ("marble/Marble016", 100, True), ("marble/Marble006", 90, True), ("marble/Marble023", 100, True)]),
+    "dark-marble": (
+        (24, 0, -1),
+        0.4,
+        0.34,
+        "quilt",
+        [
+            ("marble/Marble016", 100, True),
+            ("marble/Marble006", 90, True),
+            ("marble/Marble023", 100, True),
+        ],
+    ),
     "onyx": ((66, 7, 22), 0.2, 0.34, "tile", [("marble/Onyx003", 90, True)]),
     "travertine": ((80, 3, 13), 0.5, 0.14, "tile", [("marble_tiles/marble_01", 130, True)]),
     "terrazzo": ((86, 1, 5), 0.5, 0.24, "quilt", [("terrazzo/Terrazzo009", 46, True)]),
-    "slate": ((32, -1, -2), 0.3, 0.06, "quilt", [
-        ("stone/Rock030", 120, True), ("stone/plastered_stone_wall", 120, True),
-        ("stone/Rock035", 110, True)]),
-    "paving": ((46, 0, 0), 0.4, 0.03, "tile", [
-        ("stone/PavingStones037", 110, True), ("tile/Tiles093", 160, True)]),
+    "slate": (
+        (32, -1, -2),
+        0.3,
+        0.06,
+        "quilt",
+        [
+            ("stone/Rock030", 120, True),
+            ("stone/plastered_stone_wall", 120, True),
+            ("stone/Rock035", 110, True),
+        ],
+    ),
+    "paving": (
+        (46, 0, 0),
+        0.4,
+        0.03,
+        "tile",
+        [("stone/PavingStones037", 110, True), ("tile/Tiles093", 160, True)],
+    ),
     "stone-wall": ((54, 0, 4), 0.4, 0.02, "tile", [("stone/japanese_stone_wall", 180, False)]),
-    "concrete": ((64, 0, 1), 0.8, 0.04, "quilt", [
-        ("concrete/Concrete034", 150, True), ("concrete/concrete_floor", 140, True),
-        ("plaster/plastered_wall_04", 160, True)]),
-    "board-concrete": ((58, 0, 3), 0.6, 0.03, "tile", [
-        ("concrete/concrete_wall_001", 200, False), ("concrete/Concrete048", 150, False)]),
-    "plaster": ((86, 0.5, 3), 1.0, 0.0, "quilt", [
-        ("plaster/Plaster003", 110, True), ("plaster/Plaster001", 160, True),
-        ("plaster/PaintedPlaster017", 150, True), ("plaster/Plaster002", 160, True)]),
-    "limewash": ((74, 2, 6), 1.0, 0.0, "quilt", [
-        ("plaster/painted_plaster_wall", 180, True), ("plaster/plastered_wall_03", 180, True),
-        ("plaster/white_plaster_02", 180, True), ("plaster/plastered_wall_02", 220, False)]),
-    "tile": ((88, 0, 1), 0.9, 0.26, "tile", [
-        ("tile/Tiles036", 90, True), ("tile/long_white_tiles", 80, True)]),
+    "concrete": (
+        (64, 0, 1),
+        0.8,
+        0.04,
+        "quilt",
+        [
+            ("concrete/Concrete034", 150, True),
+            ("concrete/concrete_floor", 140, True),
+            ("plaster/plastered_wall_04", 160, True),
+        ],
+    ),
+    "board-concrete": (
+        (58, 0, 3),
+        0.6,
+        0.03,
+        "tile",
+        [("concrete/concrete_wall_001", 200, False), ("concrete/Concrete048", 150, False)],
+    ),
+    "plaster": (
+        (86, 0.5, 3),
+        1.0,
+        0.0,
+        "quilt",
+        [
+            ("plaster/Plaster003", 110, True),
+            ("plaster/Plaster001", 160, True),
+            ("plaster/PaintedPlaster017", 150, True),
+            ("plaster/Plaster002", 160, True),
+        ],
+    ),
+    "limewash": (
+        (74, 2, 6),
+        1.0,
+        0.0,
+        "quilt",
+        [
+            ("plaster/painted_plaster_wall", 180, True),
+            ("plaster/plastered_wall_03", 180, True),
+            ("plaster/white_plaster_02", 180, True),
+            ("plaster/plastered_wall_02", 220, False),
+        ],
+    ),
+    "tile": (
+        (88, 0, 1),
+        0.9,
+        0.26,
+        "tile",
+        [("tile/Tiles036", 90, True), ("tile/long_white_tiles", 80, True)],
+    ),
     "terracotta": ((66, 16, 28), 0.3, 0.05, "tile", [("tile/Tiles074", 120, True)]),
-    "brick": ((52, 18, 20), 0.4, 0.0, "tile", [
-        ("brick/Bricks090", 130, False), ("brick/Bricks097", 190, False)]),
-    "grey-brick": ((56, 0, 0), 0.9, 0.0, "tile", [
-        ("brick/Bricks066", 130, False), ("brick/brick_wall_08", 170, False)]),
-    "linen": ((80, 0.5, 5), 1.0, 0.0, "quilt", [
-        ("fabric/Fabric066", 34, True), ("fabric/Fabric045", 42, True)]),
+    "brick": (
+        (52, 18, 20),
+        0.4,
+        0.0,
+        "tile",
+        [("brick/Bricks090", 130, False), ("brick/Bricks097", 190, False)],
+    ),
+    "grey-brick": (
+        (56, 0, 0),
+        0.9,
+        0.0,
+        "tile",
+        [("brick/Bricks066", 130, False), ("brick/brick_wall_08", 170, False)],
+    ),
+    "linen": (
+        (80, 0.5, 5),
+        1.0,
+        0.0,
+        "quilt",
+        [("fabric/Fabric066", 34, True), ("fabric/Fabric045", 42, True)],
+    ),
     "cotton": ((92, 0, 1), 1.0, 0.0, "quilt", [("fabric/Fabric060", 40, True)]),
     "felt": ((60, 0, 1), 1.0, 0.0, "quilt", [("fabric/Fabric030", 46, True)]),
     "tweed": ((50, 1, 4), 0.8, 0.0, "tile", [("fabric/Fabric061", 30, True)]),
@@ -80,30 +199,77 @@ SURFACES = {
     "leather": ((60, 12, 24), 0.9, 0.12, "quilt", [("leather/Leather012", 46, True)]),
     "paper": ((93, 0, 2), 1.0, 0.0, "quilt", [("paper/Paper001", 60, True)]),
     "sand": ((72, 4, 18), 0.3, 0.0, "quilt", [("sand_ground/sand_01", 120, True)]),
-    "gravel": ((54, 1, 6), 0.3, 0.0, "quilt", [
-        ("sand_ground/bicolour_gravel", 120, True), ("sand_ground/gravel", 150, True)]),
-    "grass": ((44, -18, 28), 0.15, 0.0, "quilt", [
-        ("grass_moss/Grass001", 130, True), ("grass_moss/Grass004", 120, True)]),
+    "gravel": (
+        (54, 1, 6),
+        0.3,
+        0.0,
+        "quilt",
+        [("sand_ground/bicolour_gravel", 120, True), ("sand_ground/gravel", 150, True)],
+    ),
+    "grass": (
+        (44, -18, 28),
+        0.15,
+        0.0,
+        "quilt",
+        [("grass_moss/Grass001", 130, True), ("grass_moss/Grass004", 120, True)],
+    ),
     "cork": ((62, 10, 26), 0.3, 0.0, "quilt", []),
 }
 NORMALS = {"marble_tiles/marble_01": "marble_01", "concrete/concrete_floor": "concrete_floor"}
 VIEWS = {
-    "room": ["interior/lythwood_lounge_000", "interior/lythwood_lounge_045", "interior/lythwood_lounge_090",
-             "interior/kiara_interior_315", "interior/cayley_interior_270", "interior/photo_studio_loft_hall_000",
-             "interior/photo_studio_loft_hall_315", "interior/relax_inn_seaview_suite_045",
-             "interior_soft/lebombo_045", "studio_soft/brown_photostudio_02_250",
-             "studio_soft/brown_photostudio_02_045", "studio_soft/blue_photo_studio_305"],
-    "outdoor": ["garden/chinese_garden_225", "garden/meadow_2_000", "garden/medieval_cafe_000",
-                "garden/pine_picnic_090", "garden/symmetrical_garden_02_090", "garden/studio_garden_315",
-                "landscape/golden_gate_hills_045", "landscape/spruit_sunrise_270", "outdoor_soft/forest_slope_000",
-                "outdoor_soft/rainforest_trail_290", "water_beach/lakeside_sunrise_315",
-                "water_beach/signal_hill_dawn_000"],
-    "spring": ["garden/symmetrical_garden_02_180", "outdoor_soft/rooitou_park_270", "landscape/horn_koppe_spring_270"],
-    "summer": ["outdoor_soft/noon_grass_000", "outdoor_soft/venice_sunset_000", "garden/sunny_country_road_090"],
-    "autumn": ["garden/ballawley_park_000", "city/of_steel_bridge_nederlands_270", "landscape/spruit_sunrise_045"],
-    "winter": ["snow/passendorf_snow_270", "snow/stierberg_sunrise_000", "snow/stierberg_sunrise_090"],
-    "festive": ["studio_soft/christmas_photo_studio_07_250", "studio_soft/christmas_photo_studio_07_325",
-                "interior/lythwood_lounge_270"],
+    "room": [
+        "interior/lythwood_lounge_000",
+        "interior/lythwood_lounge_045",
+        "interior/lythwood_lounge_090",
+        "interior/kiara_interior_315",
+        "interior/cayley_interior_270",
+        "interior/photo_studio_loft_hall_000",
+        "interior/photo_studio_loft_hall_315",
+        "interior/relax_inn_seaview_suite_045",
+        "interior_soft/lebombo_045",
+        "studio_soft/brown_photostudio_02_250",
+        "studio_soft/brown_photostudio_02_045",
+        "studio_soft/blue_photo_studio_305",
+    ],
+    "outdoor": [
+        "garden/chinese_garden_225",
+        "garden/meadow_2_000",
+        "garden/medieval_cafe_000",
+        "garden/pine_picnic_090",
+        "garden/symmetrical_garden_02_090",
+        "garden/studio_garden_315",
+        "landscape/golden_gate_hills_045",
+        "landscape/spruit_sunrise_270",
+        "outdoor_soft/forest_slope_000",
+        "outdoor_soft/rainforest_trail_290",
+        "water_beach/lakeside_sunrise_315",
+        "water_beach/signal_hill_dawn_000",
+    ],
+    "spring": [
+        "garden/symmetrical_garden_02_180",
+        "outdoor_soft/rooitou_park_270",
+        "landscape/horn_koppe_spring_270",
+    ],
+    "summer": [
+        "outdoor_soft/noon_grass_000",
+        "outdoor_soft/venice_sunset_000",
+        "garden/sunny_country_road_090",
+    ],
+    "autumn": [
+        "garden/ballawley_park_000",
+        "city/of_steel_bridge_nederlands_270",
+        "landscape/spruit_sunrise_045",
+    ],
+    "winter": [
+        "snow/passendorf_snow_270",
+        "snow/stierberg_sunrise_000",
+        "snow/stierberg_sunrise_090",
+    ],
+    "festive": [
+        "studio_soft/christmas_photo_studio_07_250",
+        "studio_soft/christmas_photo_studio_07_325",
+        "interior/lythwood_lounge_270",
+    ],
     "valentine": ["interior_soft/vestibule_000", "studio_soft/brown_photostudio_01_100"],
 }
 
@@ -118,8 +284,14 @@ def ship(data: Path, assets: Path) -> None:
         "# Written by experiments/materials/ship.py.",
     ]
     for name, (lab, dye, gloss, repeat, tiles) in SURFACES.items():
-        lines += ["", f"[surface.{name}]", f"lab = {list(lab)}", f"dye = {dye}", f"gloss = {gloss}",
-                  f'repeat = "{repeat}"']
+        lines += [
+            "",
+            f"[surface.{name}]",
+            f"lab = {list(lab)}",
+            f"dye = {dye}",
+            f"gloss = {gloss}",
+            f'repeat = "{repeat}"',
+        ]
         if name == "cork":
             _save(_cork(data), materials / "cork.jpg", SIDE, QUALITY)
             lines += _entry(name, "cork.jpg", 110, True, None, "ambientCG Cork001..003, quilted")
@@ -133,7 +305,9 @@ def ship(data: Path, assets: Path) -> None:
             with_normal = None
             if normal.exists():
                 with_normal = f"{file}.normal.jpg"
-                _save(np.asarray(Image.open(normal).convert("RGB")), materials / with_normal, 512, 88)
+                _save(
+                    np.asarray(Image.open(normal).convert("RGB")), materials / with_normal, 512, 88
+                )
             house = "ambientCG" if file[0].isupper() else "Poly Haven"
             lines += _entry(name, f"{file}.jpg", cm, turn, with_normal, f"{house} {file}")
     (materials / "materials.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -141,13 +315,23 @@ def ship(data: Path, assets: Path) -> None:
         for stem in stems:
             target = assets / "views" / kind / f"{stem.split('/')[1]}.jpg"
             target.parent.mkdir(parents=True, exist_ok=True)
-            found = [p for p in (data / "scenes").rglob("*.jpg") if p.stem.endswith(target.stem.split("of_", 1)[-1])]
+            found = [
+                p
+                for p in (data / "scenes").rglob("*.jpg")
+                if p.stem.endswith(target.stem.split("of_", 1)[-1])
+            ]
             picture = np.asarray(Image.open(found[0]).convert("RGB"))
-            small = cv2.resize(picture, (720, round(720 * picture.shape[0] / picture.shape[1])), interpolation=cv2.INTER_AREA)
+            small = cv2.resize(
+                picture,
+                (720, round(720 * picture.shape[0] / picture.shape[1])),
+                interpolation=cv2.INTER_AREA,
+            )
             Image.fromarray(small).save(target, quality=86)
 
 
-def _entry(name: str, file: str, cm: float, turn: bool, normal: str | None, source: str) -> list[str]:
+def _entry(
+    name: str, file: str, cm: float, turn: bool, normal: str | None, source: str
+) -> list[str]:
     lines = [f"[[surface.{name}.tile]]", f'file = "{file}"', f"cm = {cm}"]
     if not turn:
         lines.append("turn = false")
