@@ -38,7 +38,7 @@ from persona_img.rendering.tone import FARTHEST_PULL, MOST_PULL, light_of, pulle
 from persona_img.scenery.build import SceneSet
 from persona_img.scenery.materials import materials_of
 from persona_img.scenery.plan import Plan
-from persona_img.scenery.scenes import PLAINEST, SCENES, fits, scene_of
+from persona_img.scenery.scenes import LIES, SCENES, fits, scene_for
 from persona_img.scenery.subject import Taken
 from persona_img.version import __version__
 
@@ -151,7 +151,7 @@ class BackdropRenderer:
             if style.is_original:
                 raise UnknownStyle("original is the photograph itself: nothing to render")
             light_of(style.values.get("light", "soft"))
-            scene_of(style.values.get("scene", PLAINEST))
+            scene_for(style.values, "lying")
         if not styles:
             return
         shot = self._shot(photo)
@@ -181,7 +181,8 @@ class BackdropRenderer:
 
     def _best_of(self, shot: Shot, style: Style, seed: int) -> Variant:
         """The best candidate that passes the gate, or what the fallback makes."""
-        scene, pose = style.values.get("scene", PLAINEST), shot.stands.pose
+        pose = shot.stands.pose
+        scene = scene_for(style.values, pose)
         if not fits(scene, pose):
             fitting = ", ".join(name for name in SCENES if fits(name, pose))
             raise RenderRejected(
@@ -236,7 +237,8 @@ class BackdropRenderer:
             area = built.area(spot.height, spot.width)
         with clock("plate"):
             begin = spot.around(start.srgb, canvas.size)
-            plate = source.plates(canvas.product, canvas.mask, [style.values], [drawn], [begin])[0]
+            told = {**style.values, "scene": built.plan.scene.name}
+            plate = source.plates(canvas.product, canvas.mask, [told], [drawn], [begin])[0]
         with clock("enlarge"):
             size = placed.frame.height, placed.frame.width
             whole = plate is begin  # the set itself
@@ -244,7 +246,9 @@ class BackdropRenderer:
             share, most = self.settings.colour_pull, MOST_PULL
             if "colour" in style.values:
                 share, most = 1.0, FARTHEST_PULL
-            if not whole:
+            # Who paints all by itself has its surfaces where it likes, but for a flat lay.
+            laid = whole or own is not None or built.plan.rests == LIES
+            if not whole and laid:
                 small = pulled(small, built.expected, area, share, most)
             large = self._large(built, small, start, size, whole=whole, own=own)
             kept, product, relight = self._lit(shot, canvas, small, area, built)
@@ -274,7 +278,9 @@ class BackdropRenderer:
             scores |= {} if text is None else {"text_contrast": text.contrast}
             known = source.training_pictures()
             scores |= plate_scores(small, start.srgb, built.expected, area, known)
-            scores |= sharpness_scores(pixels, placed.alpha, built)
+            if not laid:
+                scores.pop("colour_error")
+            scores |= sharpness_scores(pixels, placed.alpha, built) if laid else {}
             scores |= self._style_scores(pixels, placed.alpha, style, source)
             gate = judge(scores, self.settings.rules)
         with clock("encode"):
@@ -385,6 +391,7 @@ class BackdropRenderer:
             "backdrops": source.name,
             "checkpoint": source.fingerprint(),
             "mask": shot.cut.source,
+            **getattr(source, "recipe", {}),
             "stands": shot.stands.as_dict(),
             **({"told": told} if told else {}),
             "version": __version__,

@@ -22,7 +22,7 @@ class Stands:
     """What a scene has to know of a product.
 
     Attributes:
-        pose: One of ``scenery.scenes.POSES``.
+        pose: One of ``domain.pose.POSES``.
         cm: Its longest side, centimetres.
         pitch: Degrees by which the camera looked down on what stands; 0 of what does not.
         taken: In what light.

@@ -10,7 +10,7 @@ import numpy as np
 from persona_img.errors import UnknownStyle
 from persona_img.imaging.light import LIGHTS, Light
 from persona_img.scenery.laying import Laid, laid
-from persona_img.scenery.scenes import APART, LIES, PLAINEST, STANDS, Scene, scene_of
+from persona_img.scenery.scenes import APART, LIES, STANDS, Scene, scene_for, scene_of
 from persona_img.scenery.seasons import Season, season_of
 from persona_img.scenery.shade import LAMPS, Lamp
 from persona_img.scenery.views import kinds
@@ -81,7 +81,7 @@ class Plan:
         Raises:
             UnknownStyle: a scene, light or season that there is not.
         """
-        scene = scene_of(style.get("scene", PLAINEST))
+        scene = scene_of(scene_for(style, subject.pose))
         name = style.get("light", "soft")
         if name not in LIGHTS:
             raise UnknownStyle(f"light={name}: choose from {', '.join(LIGHTS)}")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from persona_img.errors import UnknownStyle
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
@@ -27,21 +30,22 @@ class Scene:
     blur: float = 0.0
 
 
+# The plainest first: what a style means that names none.
 _ALL = (
     Scene("flat-lay", ("lying", "hanging", "worn"), None, "flat"),
     Scene("tabletop", ("standing",), "wall", "table", 0.010),
     Scene("podium", ("standing",), "wall", "podium", 0.004),
     Scene("shelf", ("standing",), "wall", "shelf", 0.0025),
     Scene("wall-floor", ("standing", "hanging"), "wall", "floor", 0.004),
-    Scene("room", ("standing", "hanging", "worn"), "room", "table", 0.022),
-    Scene("outdoor", ("standing", "hanging", "worn"), "outdoor", "table", 0.024),
+    Scene("room", ("standing", "worn"), "room", "table", 0.022),
+    Scene("outdoor", ("standing", "worn"), "outdoor", "table", 0.024),
 )
+PLAINEST = _ALL[0].name
+"""What a generator is told of a style that names none."""
 SCENES = {scene.name: scene for scene in _ALL}
 """By name."""
 LIES, STANDS, APART = "lies", "stands", "apart"
 """How a product rests: on a plane seen from above or a wall, on a floor, or before what is far."""
-PLAINEST = "flat-lay"
-"""What a style that names no scene means."""
 
 
 def scene_of(name: str) -> Scene:
@@ -53,6 +57,13 @@ def scene_of(name: str) -> Scene:
     if name not in SCENES:
         raise UnknownStyle(f"scene={name}: choose from {', '.join(SCENES)}")
     return SCENES[name]
+
+
+def scene_for(style: Mapping[str, str], pose: str) -> str:
+    """The scene a style names; where it names none, the first that fits the pose."""
+    if "scene" in style:
+        return scene_of(style["scene"]).name
+    return next(scene.name for scene in _ALL if pose in scene.poses)
 
 
 def fits(scene: str, pose: str) -> bool:

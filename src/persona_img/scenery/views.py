@@ -22,7 +22,7 @@ _SHARE = 0.72  # of a view's height that a canvas shows
 _BURNT = 0.85  # linear: what a photograph clipped was brighter than it can say
 _BRIGHTER = 1.8
 _MEAN = 0.34  # linear, of a view as it stands behind a product
-_MOST_GAIN = 1.8
+_MOST_GAIN = 3.0
 _SHOULDER = 0.70  # linear: brighter light rolls off, as on film, so that skies are not holes
 
 

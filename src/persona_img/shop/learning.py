@@ -171,10 +171,9 @@ class Learning(Results):
 
         What the merchant did not tell is seen once for each photograph, and kept.
         """
-        from persona_img.scenery.scenes import PLAINEST, fits
+        from persona_img.scenery.scenes import fits
 
-        scenes = self.space.attributes.get("scene", (PLAINEST,))
-        if len(scenes) == 1:
+        if "scene" not in self.space.attributes:
             return lambda _, style: True
         known = self.workspace.json("poses") if self.workspace.has_json("poses") else {}
         poses, seen = {}, {}
@@ -185,7 +184,9 @@ class Learning(Results):
                 seen[photo.digest] = known.get(photo.digest) or renderer.stands(photo).pose
                 poses[product.product] = seen[photo.digest]
         self.workspace.save_json("poses", seen)
-        return lambda product, style: fits(style.values.get("scene", PLAINEST), poses[product])
+        return lambda product, style: (
+            style.is_original or fits(style.values["scene"], poses[product])
+        )
 
     def push(self, *, since: datetime | None = None) -> int:
         """Clicks and purchases that came back reach the feature store at once.

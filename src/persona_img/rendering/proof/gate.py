@@ -85,7 +85,7 @@ RULES = (
     Rule("plate_noise", "the backdrop is noise", most=2.0),
     Rule("sharpness", "the backdrop is softer than the product", least=0.35, optional=True),
     Rule("plate_mottle", "the backdrop is blotched", most=2.5),
-    Rule("colour_error", "the backdrop has not the colour asked for", most=6.0),
+    Rule("colour_error", "the backdrop has not the colour asked for", most=6.0, optional=True),
     Rule("adherence", "the picture does not show the style", least=0.1, optional=True),
     Rule("text_contrast", "text could not be read in its room", least=4.5, optional=True),
     Rule("copy", "the backdrop is nearly a training picture", most=0.95),

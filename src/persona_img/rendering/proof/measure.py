@@ -238,8 +238,9 @@ def sharpness(
     one, two = cv2.GaussianBlur(grey, (0, 0), 0.8), cv2.GaussianBlur(grey, (0, 0), 1.6)
     four = cv2.GaussianBlur(grey, (0, 0), 3.2)
     finest, next_ = np.square(grey - one), np.square(two - four)
-    mine = _fineness(finest, next_, alpha == 255)
     kernel = np.ones((9, 9), np.uint8)
+    inner = cv2.erode((alpha == 255).astype(np.uint8), kernel) == 1  # its outline is not its detail
+    mine = _fineness(finest, next_, inner)
     clear = cv2.dilate((alpha > 0).astype(np.uint8), kernel) == 0
     theirs = _fineness(finest, next_, clear & focus)
     return theirs / mine if mine > 0 else float("nan")
