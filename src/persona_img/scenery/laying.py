@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-LONGEST_STRETCH = 3.0
+LONGEST_STRETCH = 1.6
 """A tile's pixel covers at most so many of the canvas. Closer than that the material would be soft,
 so its true scale gives way; what is still missing is the tile's own finest detail again."""
 _OWN_HUE = 0.6  # share of a tile's own variation of hue that a dyed material keeps
@@ -35,7 +35,7 @@ _MOST_HALVINGS = 4
 _QUILTS = 4  # of one tile that are kept apart: more would only cost time
 _PIECE, _OVERLAP = 0.5, 0.14  # of the tile's side
 _TAPS = 6  # readings along a receding plane for each pixel, at most
-_DETAIL = 0.55  # of the finest contrast, where a tile is stretched
+_DETAIL = 0.7  # of the finest contrast, where a tile is stretched
 
 
 @dataclass(frozen=True, eq=False)

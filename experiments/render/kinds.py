@@ -1,0 +1,110 @@
+"""The sheets of the docs: kinds of products in scenes, and crops at full size.
+
+    python experiments/render/kinds.py -o docs/
+
+``kinds.jpg``: nine kinds by eight scenes; ``full-size.jpg``: six crops, a pixel of the variant each.
+Nothing is chosen: seeds are counted, and what the gate refuses stays empty.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from persona_img import wiring
+from persona_img.assets import ASSETS
+from persona_img.domain.style import Style
+from persona_img.errors import PersonaImgError
+from persona_img.imaging.photo import About, Photo, load_photo
+from persona_img.rendering.framing import Layout
+from persona_img.settings import Settings
+
+HERE = Path(__file__).parent
+CATALOG = ASSETS / "catalog" / "photos"
+KINDS = (
+    (HERE / "products/solidus_solidus_mug_set.png", "standing", 24.0),
+    (HERE / "products/saleor_saleor-banana-drink.png", "standing", 18.0),
+    (HERE / "products/saleor_saleor-dash-force-1.png", "standing", 30.0),
+    (HERE / "products/solidus_solidus_cap_red_1.png", "standing", 26.0),
+    (HERE / "products/saleor_saleor-cushion-blue.png", "standing", 45.0),
+    (HERE / "products/saleor_saleor-battle-tested-book.png", "standing", 23.0),
+    (CATALOG / "bottle-02.webp", "standing", 18.0),
+    (CATALOG / "dress-03.jpg", "lying", 95.0),
+    (CATALOG / "knitwear-02.jpg", "lying", 66.0),
+)
+STANDS = (
+    "scene=tabletop,surface=oak,palette=neutral,light=soft",
+    "scene=podium,surface=travertine,palette=neutral,light=sun",
+    "scene=shelf,surface=walnut,palette=neutral,light=side",
+    "scene=wall-floor,surface=light-wood,palette=neutral,light=window",
+    "scene=room,surface=butcher-block,palette=neutral,light=soft",
+    "scene=outdoor,surface=planks,palette=neutral,light=sun",
+    "scene=tabletop,surface=linen,palette=warm,light=side,season=autumn",
+    "scene=room,surface=dark-marble,palette=neutral,light=soft,season=festive",
+)
+LIES = (
+    "scene=flat-lay,surface=oak,palette=neutral,light=soft",
+    "scene=flat-lay,surface=travertine,palette=neutral,light=sun",
+    "scene=flat-lay,surface=walnut,palette=neutral,light=side",
+    "scene=flat-lay,surface=light-wood,palette=neutral,light=window",
+    "scene=flat-lay,surface=terrazzo,palette=neutral,light=soft",
+    "scene=flat-lay,surface=concrete,palette=neutral,light=sun",
+    "scene=flat-lay,surface=linen,palette=sage,light=window,season=autumn",
+    "scene=flat-lay,surface=plaster,palette=blush,light=sun,season=summer",
+)
+CROPS = ((0, 0), (1, 5), (2, 1), (3, 7), (7, 2), (8, 4))  # kind, scene
+
+
+def taller(photo: Photo, side: int) -> Photo:
+    """The photo with its long side at ``side`` pixels."""
+    from persona_img.reports.evaluation import resized
+
+    return replace(resized(photo, side), about=photo.about)
+
+
+def main() -> None:
+    """Write both."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backdrops", default="diffusion")
+    parser.add_argument("--side", type=int, default=280, help="of a picture of kinds.jpg")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    given = parser.parse_args()
+    settings = Settings.fresh(render={"backdrops": given.backdrops})
+    renderer = wiring.renderer(settings).laid_out(Layout("1:1"))
+    side, gap = given.side, 6
+    sheet = Image.new("RGB", (8 * (side + gap) - gap, len(KINDS) * (side + gap) - gap), "white")
+    made: dict[tuple[int, int], np.ndarray] = {}
+    for row, (path, pose, cm) in enumerate(KINDS):
+        photo = replace(load_photo(path), about=About(pose, cm))
+        for column, text in enumerate(STANDS if pose == "standing" else LIES):
+            style = Style.read(f"{text},framing=airy")
+            try:
+                variant = renderer.render(photo, style, seed=7 + 8 * row + column)
+            except PersonaImgError as error:
+                print(path.stem, style, error)
+                continue
+            made[row, column] = variant.pixels
+            small = Image.fromarray(variant.pixels).resize((side, side), Image.Resampling.LANCZOS)
+            sheet.paste(small, (column * (side + gap), row * (side + gap)))
+    sheet.save(given.out / "kinds.jpg", quality=88)
+    crops = Image.new("RGB", (3 * 560 + 2 * gap, 2 * 560 + gap), "white")
+    for i, (row, column) in enumerate(CROPS):
+        path, pose, cm = KINDS[row]
+        photo = taller(replace(load_photo(path), about=About(pose, cm)), 1600)
+        style = Style.read(f"{(STANDS if pose == 'standing' else LIES)[column]},framing=airy")
+        variant = renderer.render(photo, style, seed=7 + 8 * row + column)
+        ys, xs = np.nonzero(variant.alpha >= 128)
+        bottom, middle = int(ys.max()), int(np.median(xs[ys > ys.max() - 40]))
+        top = min(max(0, bottom - 400), variant.pixels.shape[0] - 560)
+        left = min(max(0, middle - 180), variant.pixels.shape[1] - 560)
+        crop = Image.fromarray(variant.pixels[top : top + 560, left : left + 560])
+        crops.paste(crop, (i % 3 * (560 + gap), i // 3 * (560 + gap)))
+    crops.save(given.out / "full-size.jpg", quality=90)
+
+
+if __name__ == "__main__":
+    main()
