@@ -31,8 +31,13 @@ _ROWS = {
     "adherence_surface": "  surface",
     "adherence_palette": "  palette",
     "adherence_light": "  light",
-    "distance": "distance from real tiles",
+    "adherence_scene": "  scene",
+    "sharpness": "backdrop's detail by product's",
+    "soft": "  refused as too soft",
+    "distance": "distance from real, 256 px",
     "distance_floor": "  of real from real",
+    "distance_full": "distance from real, 1:1",
+    "distance_full_floor": "  of real from real",
     "copies": "copies of training pictures",
     "nearest": "  nearest, correlation",
     "changed": "product pixels changed",
@@ -41,6 +46,17 @@ _ROWS = {
     "edge_ssim": "product and edge, SSIM",
     "seconds": "seconds each",
 }
+_BY_SCENE = (
+    "asked",
+    "shown",
+    "adherence",
+    "adherence_surface",
+    "adherence_scene",
+    "sharpness",
+    "soft",
+    "distance",
+    "distance_full",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +64,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         "eval-render",
         epilog="Example: `persona-img eval-render --products experiments/render/products "
-        "--tiles experiments/render/tiles --judge experiments/render/judge.npz -o out/`",
+        "--materials experiments/render/materials --judge experiments/render/judge.npz -o out/`",
     )(eval_render)
 
 
@@ -59,15 +75,17 @@ def eval_render(
             exists=True, file_okay=False, help="Folder of cut-out products nobody trained on."
         ),
     ],
-    tiles: Annotated[
+    materials: Annotated[
         Path,
         typer.Option(
-            exists=True, file_okay=False, help="Folder of real tiles that no source paints with."
+            exists=True,
+            file_okay=False,
+            help="Folder of materials of which no source paints with any piece.",
         ),
     ],
     judge: Annotated[
         Path,
-        typer.Option(exists=True, dir_okay=False, help="Judge of styles, of `train-judge --fold`."),
+        typer.Option(exists=True, dir_okay=False, help="Judge of styles, taught on other pieces."),
     ],
     labels: Annotated[
         Path | None,
@@ -107,19 +125,25 @@ def eval_render(
     photos: Annotated[
         int, typer.Option(min=0, max=1000, help="Of the demo's photos, at most.")
     ] = 16,
-    each: Annotated[int, typer.Option(min=1, max=1000, help="Styles for each product.")] = 8,
+    each: Annotated[int, typer.Option(min=1, max=1000, help="Styles for each product.")] = 4,
     seed: Annotated[int, typer.Option(min=0, max=MOST, help="Of styles and variants.")] = 7,
     out: Annotated[
         Path, typer.Option("-o", "--out", file_okay=False, help="Folder of report and sheets.")
     ] = Path("eval-render"),
 ) -> None:
-    """Measure masks, styles, proof, defects and speed of every source of backdrops."""
+    """Measure masks, styles, scenes, proof, defects and speed of every source of backdrops."""
     from rich.console import Console
 
     from persona_img.imaging.folder import list_photos
     from persona_img.imaging.photo import load_photo, write_whole
     from persona_img.rendering.proof.adherence import StyleJudge
-    from persona_img.reports.evaluation import evaluate_source, no_defect_rate, speed, spread
+    from persona_img.reports.evaluation import (
+        evaluate_source,
+        no_defect_rate,
+        references,
+        speed,
+        spread,
+    )
     from persona_img.reports.sheet import save_sheet
 
     names = list(dict.fromkeys(source or wiring.COMPARED))
@@ -137,11 +161,13 @@ def eval_render(
             shots.append(photo)
     cut_out = cut_outs.load()
     shots += cut_out
-    asked = spread(shots, space, each, seed=seed)
+    first = wiring.renderer(sources[names[0]])
+    asked = spread(shots, space, each, seed=seed, renderer=first)
+    real, seen_by = references(asked, first, materials), StyleJudge(judge)
     report: dict[str, Any] = {"products": len(shots), "sources": {}, "speed": {}}
     for name in names:
-        renderer = wiring.renderer(sources[name])
-        figures, shown = evaluate_source(renderer, asked, StyleJudge(judge), tiles)
+        renderer = first if name == names[0] else wiring.renderer(sources[name])
+        figures, shown = evaluate_source(renderer, asked, seen_by, real)
         report["sources"][name] = figures
         styles = [a.style for a in asked[:each]]
         report["speed"][name] = speed(renderer, shots[0], styles, (512, 1600))
@@ -171,7 +197,7 @@ def _masks(
     maskers = [ClassicMasker(), wiring.masker(settings)]
     renderer = wiring.renderer(checked(render={"backdrops": "library"}))
     pictures = pictures_of(renderer, cut_outs, wiring.style_space(settings))
-    tables = {"cut-outs on real tiles": compare(maskers, [Example(*p) for p in pictures])}
+    tables = {"cut-outs on real material": compare(maskers, [Example(*p) for p in pictures])}
     if composites is not None and families is not None:
         share = MaskCorpusSettings.held_out_families
         examples = held_out_composites(composites, families, share)
@@ -187,15 +213,26 @@ def _sheet(shown: list[Shown]) -> Any:
     rows: dict[str, list[tuple[str, Any]]] = {}
     for one in shown:
         values = one.asked.style.values
-        caption = f"{values['surface']} {values['palette']}\n{values['light']} {values['framing']}"
+        scene = values.get("scene", "")
+        caption = f"{values['surface']} {values['palette']}\n{scene} {values['light']}"
         rows.setdefault(one.asked.product, []).append((caption, Image.fromarray(one.picture)))
     return contact_sheet([("", cells) for cells in rows.values()], side=300)
 
 
 def _list(shown: list[Shown], path: Path) -> None:
-    lines = ["product,style,digest,defect"]
-    lines += [f'{s.asked.product},"{s.asked.style.key}",{s.digest},' for s in shown]
+    from persona_img.reports.evaluation import scene_in
+
+    lines = ["product,style,scene,digest,defect"]
+    lines += [
+        f'{s.asked.product},"{s.asked.style.key}",{scene_in(s.asked.style)},{s.digest},'
+        for s in shown
+    ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _number(value: float | None) -> str:
+    """A dash where it is not known."""
+    return "–" if value is None or value != value else f"{value:.4g}"
 
 
 def _print(report: Mapping[str, Any], console: Console) -> None:
@@ -208,11 +245,18 @@ def _print(report: Mapping[str, Any], console: Console) -> None:
         table.add_column(name, justify="right")
     for key, title in _ROWS.items():
         values = [figures.get(key) for figures in report["sources"].values()]
-        table.add_row(title, *("–" if v is None else f"{v:.4g}" for v in values))
+        table.add_row(title, *map(_number, values))
     for side in ("512", "1600"):
         values = [by_side[side]["each"] for by_side in report["speed"].values()]
         table.add_row(f"seconds at {side} px, batch", *(f"{v:.3g}" for v in values))
     console.print(table)
+    scenes = Table(title="by source and scene")
+    for head in ("source", "scene", *_BY_SCENE):
+        scenes.add_column(head, justify="left" if head in ("source", "scene") else "right")
+    for name, figures in report["sources"].items():
+        for scene, row in figures["scenes"].items():
+            scenes.add_row(name, scene, *(_number(row.get(key)) for key in _BY_SCENE))
+    console.print(scenes)
     masks = Table(title="masks")
     for name in ("pictures", "masker", "IoU", "boundary F", "hole error", "shown", "good of shown"):
         masks.add_column(name)
