@@ -2,8 +2,8 @@
 
     python experiments/materials/held_out.py --data DATA -o experiments/render/materials
 
-Distance is measured from sets of these, and the judge of reports was taught on them. Colour, dye and
-gloss are the shipped surface's; of surfaces of which DATA has a single piece there is none here.
+Distance is measured from sets of these, and the judge of reports was taught on them. Colour, dye
+and gloss are the shipped surface's; of surfaces of which DATA has a single piece there is none.
 """
 
 from __future__ import annotations

@@ -16,11 +16,13 @@ from persona_img.cli.options import checked
 from persona_img.workspace import writable_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
+    from persona_img.domain.catalog import Product
     from persona_img.imaging.photo import Photo
+    from persona_img.masking.base import Masker
     from persona_img.reports.evaluation import Shown
     from persona_img.settings import Settings
 
@@ -134,8 +136,7 @@ def eval_render(
     """Measure masks, styles, scenes, proof, defects and speed of every source of backdrops."""
     from rich.console import Console
 
-    from persona_img.imaging.folder import list_photos
-    from persona_img.imaging.photo import load_photo, write_whole
+    from persona_img.imaging.photo import write_whole
     from persona_img.rendering.proof.adherence import StyleJudge
     from persona_img.reports.evaluation import (
         evaluate_source,
@@ -153,12 +154,7 @@ def eval_render(
     folder, console = writable_folder(out), Console(highlight=False)
     settings = checked()
     space = wiring.style_space(settings)
-    masker = wiring.masker(settings)
-    shots: list[Photo] = []
-    for path in list_photos(ASSETS / "catalog" / "photos"):
-        photo = load_photo(path)
-        if len(shots) < photos and masker.cut(photo.pixels).trusted:
-            shots.append(photo)
+    shots = _demo_photos(wiring.masker(settings), photos)
     cut_out = cut_outs.load()
     shots += cut_out
     first = wiring.renderer(sources[names[0]])
@@ -183,6 +179,38 @@ def eval_render(
     cut_outs.finish()
     if others is not None:
         others.finish()
+
+
+def _demo_photos(masker: Masker, most: int) -> list[Photo]:
+    """Of the demo's photographs those with a mask that nobody has to look at, evenly chosen.
+
+    Its cut-outs stand, its photographs do not: every scene has products.
+    """
+    from dataclasses import replace
+
+    from persona_img.domain.catalog_table import read_catalog
+    from persona_img.imaging.photo import About, load_photo
+
+    products = read_catalog(ASSETS / "catalog" / "products.csv")
+    found: list[Photo] = []
+    for product in _apart(products):
+        if len(found) >= most:
+            break
+        about = About(product.pose or None, product.size_cm, product.category)
+        photo = replace(load_photo(product.photo), about=about)
+        if photo.cut_out or masker.cut(photo.pixels).trusted:
+            found.append(photo)
+    return found
+
+
+def _apart(products: Sequence[Product]) -> list[Product]:
+    """One of each category, then the next of each."""
+    seen: dict[str, int] = {}
+    turns = []
+    for product in products:
+        turns.append(seen.setdefault(product.category, 0))
+        seen[product.category] += 1
+    return [products[i] for i in sorted(range(len(products)), key=lambda i: (turns[i], i))]
 
 
 def _masks(
