@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FAMILIES: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "surface": (("plaster", "limewash", "paper", "concrete"),),
+    "surface": (
+        ("plaster", "limewash", "paper", "cotton"),  # even, pale and fine
+        ("light-wood", "oak"),
+        ("walnut", "dark-wood"),
+    ),
 }
 """By attribute, values that nobody tells apart by eye on a picture: one of them shown for another
 is still what was asked for. This is the only place where they are named."""
