@@ -48,17 +48,17 @@ _ROWS = {
     "edge_ssim": "product and edge, SSIM",
     "seconds": "seconds each",
 }
-_BY_SCENE = (
-    "asked",
-    "shown",
-    "adherence",
-    "adherence_surface",
-    "adherence_scene",
-    "sharpness",
-    "soft",
-    "distance",
-    "distance_full",
-)
+_BY_SCENE = {
+    "asked": "asked",
+    "shown": "shown",
+    "adherence": "style",
+    "adherence_surface": "surface",
+    "adherence_scene": "scene",
+    "sharpness": "detail",
+    "soft": "soft",
+    "distance": "256 px",
+    "distance_full": "1:1",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -126,7 +126,7 @@ def eval_render(
     ] = None,
     photos: Annotated[
         int, typer.Option(min=0, max=1000, help="Of the demo's photos, at most.")
-    ] = 16,
+    ] = 12,
     each: Annotated[int, typer.Option(min=1, max=1000, help="Styles for each product.")] = 4,
     seed: Annotated[int, typer.Option(min=0, max=MOST, help="Of styles and variants.")] = 7,
     out: Annotated[
@@ -279,8 +279,8 @@ def _print(report: Mapping[str, Any], console: Console) -> None:
         table.add_row(f"seconds at {side} px, batch", *(f"{v:.3g}" for v in values))
     console.print(table)
     scenes = Table(title="by source and scene")
-    for head in ("source", "scene", *_BY_SCENE):
-        scenes.add_column(head, justify="left" if head in ("source", "scene") else "right")
+    for head in ("source", "in", *_BY_SCENE.values()):
+        scenes.add_column(head, justify="left" if head in ("source", "in") else "right")
     for name, figures in report["sources"].items():
         for scene, row in figures["scenes"].items():
             scenes.add_row(name, scene, *(_number(row.get(key)) for key in _BY_SCENE))

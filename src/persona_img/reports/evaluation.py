@@ -236,7 +236,7 @@ def _row(variant: Variant, judge: StyleJudge, real: Reference | None) -> _Row:
         right,
         variant.gate.scores.get("sharpness"),
         _patches(variant.pixels, variant.alpha, [variant.seed, 5]),
-        real,
+        real if "surface" in told else None,
     )
 
 
