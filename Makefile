@@ -48,7 +48,7 @@ docs: $(VENV)/dev         ## the site, in site/; dead links and broken reference
 
 eval-render: $(VENV)/dev  ## masks, styles, proof, defects, speed of every source of backdrops
 	$(BIN)/persona-img eval-render --products experiments/render/products \
-		--tiles experiments/render/tiles --judge experiments/render/judge.npz \
+		--materials experiments/render/materials --judge experiments/render/judge.npz \
 		--labels experiments/render/labels.csv --cutouts experiments/render/unseen --families experiments/masker/families.csv \
 		$(if $(DATA),--composites $(DATA)/masks/composites) -o eval-render
 

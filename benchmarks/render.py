@@ -33,7 +33,7 @@ from persona_img.imaging.photo import Photo, load_photo, png_bytes
 from persona_img.rendering.compose import Placed
 from persona_img.rendering.enhance import Spot
 from persona_img.rendering.framing import frame_of
-from persona_img.rendering.proof.adherence import StyleJudge
+from persona_img.rendering.proof.adherence import StyleJudge, alike
 from persona_img.reports.evaluation import Asked, references, resized, spread
 from persona_img.settings import Settings
 
@@ -98,17 +98,20 @@ def ours(renderer: BackdropRenderer, asked: Sequence[Asked], workers: int) -> li
 def quality(
     made: Sequence[Made], judge: StyleJudge, renderer: BackdropRenderer
 ) -> tuple[float, float, int]:
-    """Share of attributes recognised, distance from real tiles, product pixels changed."""
+    """Share of attributes recognised, distance from real material, product pixels changed."""
     right, patches, changed = [], [], 0
     for one, picture, alpha in made:
-        seen = judge.recognised(picture, alpha)
-        right += [value == one.style.values[name] for name, value in seen.items()]
+        for name, value in judge.recognised(picture, alpha).items():
+            asked = one.style.values[name]
+            if asked in judge.values(name):  # of what it was not taught it can say nothing
+                right.append(alike(name, asked, value))
         patches.append(backdrop_patches(picture, alpha, 48, np.random.default_rng(one.seed)))
         cut = renderer.mask(one.photo)
         frame: Frame = frame_of(cut.alpha, one.style.values["framing"])
         core = frame.place(cut.alpha, 0) == 255
         changed += int((frame.place(one.photo.pixels, 0) != picture).any(axis=2)[core].sum())
-    real = references([one for one, _, _ in made], renderer, HERE / "tiles", 0)
+    laid = references([one for one, _, _ in made], renderer, HERE / "materials")
+    real = [one.turns[0][0] for one in laid.values()]
     return float(np.mean(right)), sliced_wasserstein(patches, real), changed
 
 
@@ -134,7 +137,7 @@ def main() -> None:
             resized(load_photo(ASSETS / "catalog" / "photos" / f"{name}.jpg"), side)
             for name in PHOTOS
         ]
-        asked = spread(photos, space, given.styles, seed=5)
+        asked = spread(photos, space, given.styles, seed=5, renderer=renderer)
         ours(renderer, asked[:1], 1)  # both warm
         stock(pipeline, renderer, asked[0], GUIDANCE)
         some = asked[:: max(1, len(asked) // given.stock)]

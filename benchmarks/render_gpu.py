@@ -242,7 +242,7 @@ def variant_ceiling(side: int, given: Namespace) -> Row:
     folder, names = ASSETS / "catalog" / "photos", PHOTOS[:1] if given.tiny else PHOTOS
     photos = [resized(load_photo(folder / f"{name}.jpg"), side) for name in names]
     each = 2 if given.tiny else 8
-    asked = spread(photos, wiring.style_space(settings), each, seed=5)
+    asked = spread(photos, wiring.style_space(settings), each, seed=5, renderer=renderer)
     stages_of(renderer, source, asked[:1])  # everything is read
     made = [
         one

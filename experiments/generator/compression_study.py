@@ -252,11 +252,12 @@ def main() -> None:
     photos, others = (
         [load_photo(path) for path in list_photos(RENDER / name)] for name in ("products", "unseen")
     )
-    asked = spread(photos, space, given.styles, seed=5)
     renderer = wiring.renderer(settings)
-    real, again = (references(asked, renderer, RENDER / "tiles", turn) for turn in (0, 1))
+    asked = spread(photos, space, given.styles, seed=5, renderer=renderer)
+    laid = references(asked, renderer, RENDER / "materials").values()
+    real, again = ([one.turns[turn][0] for one in laid] for turn in (0, 1))
     jobs = [Job.of(one, source) for one in asked]
-    learn = [Job.of(one, source) for one in spread(others, space, 1, seed=6)]
+    learn = [Job.of(one, source) for one in spread(others, space, 1, seed=6, renderer=renderer)]
     study = Study(settings.render.checkpoint, jobs, learn, real, given.styles)
     cost, plates = [], []
     # Compiled code is kept in a folder of its own, or the second run would not compile.
@@ -267,7 +268,7 @@ def main() -> None:
             cost.append([row.name, *line])
             plates.append([row.name, *figures])
     floor = sliced_wasserstein(again, real)
-    print(f"{len(jobs)} plates of {len(photos)} products; real tiles from real: {floor:.3f}\n")
+    print(f"{len(jobs)} plates of {len(photos)} products; real material from real: {floor:.3f}\n")
     print(markdown(COSTS, cost), markdown(PLATES, plates), sep="\n\n")
 
 

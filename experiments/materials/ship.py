@@ -40,7 +40,6 @@ SURFACES = {
         [
             ("wood_light/oak_veneer_01", 60, True),
             ("wood_light/Wood083A", 150, True),
-            ("wood_light/WoodFloor012", 130, True),
         ],
     ),
     "walnut": (
@@ -95,7 +94,6 @@ SURFACES = {
         [
             ("marble/Marble016", 100, True),
             ("marble/Marble006", 90, True),
-            ("marble/Marble023", 100, True),
         ],
     ),
     "onyx": ((66, 7, 22), 0.2, 0.34, "tile", [("marble/Onyx003", 90, True)]),
@@ -147,7 +145,6 @@ SURFACES = {
             ("plaster/Plaster003", 110, True),
             ("plaster/Plaster001", 160, True),
             ("plaster/PaintedPlaster017", 150, True),
-            ("plaster/Plaster002", 160, True),
         ],
     ),
     "limewash": (
@@ -158,7 +155,6 @@ SURFACES = {
         [
             ("plaster/painted_plaster_wall", 180, True),
             ("plaster/plastered_wall_03", 180, True),
-            ("plaster/white_plaster_02", 180, True),
             ("plaster/plastered_wall_02", 220, False),
         ],
     ),

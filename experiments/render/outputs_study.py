@@ -51,7 +51,7 @@ def make(photos: Path, groups: Path, count: int, each: int, side: int, sheets: P
     order = np.random.default_rng(21).permutation(len(unseen))[:count]
     chosen = [resized(load_photo(unseen[i]), side) for i in sorted(order)]
     rows, cells = [], []
-    for one in track(spread(chosen, space, each, seed=21), "rendered"):
+    for one in track(spread(chosen, space, each, seed=21, renderer=renderer), "rendered"):
         variant = renderer.render(one.photo, one.style, seed=one.seed)
         scores = variant.gate.scores
         values = {name: f"{scores[name]:.5g}" for name in SCORES if name in scores}

@@ -22,8 +22,8 @@ def test_every_figure_is_printed_and_kept(tmp_path: Path) -> None:
     common = (
         "--products",
         products,
-        "--tiles",
-        HERE / "tiles",
+        "--materials",
+        HERE / "materials",
         "--judge",
         HERE / "judge.npz",
         "--source",
@@ -43,7 +43,7 @@ def test_every_figure_is_printed_and_kept(tmp_path: Path) -> None:
     assert figures["changed"] == 0
     assert figures["verified"] == 1
     assert set(report["speed"]["library"]) == {"512", "1600"}
-    assert report["masks"]["cut-outs on real tiles"]["learned"]["iou"] > 0.8
+    assert report["masks"]["cut-outs on real material"]["learned"]["iou"] > 0.8
     assert (tmp_path / "out" / "shown-library.jpg").exists()
     assert "product pixels changed" in first.stdout
     assert "no defect" not in first.stdout, "nobody has looked yet"

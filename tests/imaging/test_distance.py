@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -35,6 +36,24 @@ def test_other_colours_and_other_grain_are_further_than_another_draw() -> None:
     assert again < 0.15
     assert sliced_wasserstein([levels(GREEN, 6, s) for s in range(4)], real) > 5 * again
     assert sliced_wasserstein([levels(BEIGE, 1, s) for s in range(4)], real) > 3 * again
+
+
+def test_what_a_small_picture_cannot_show_is_seen_at_full_size() -> None:
+    alpha = np.zeros((1200, 1000), np.uint8)
+    alpha[400:800, 300:700] = 255
+    noise = np.random.default_rng(0).normal(0, 12, (1200, 1000, 1)).astype(np.float32)
+    sharp = np.clip(np.array(BEIGE) + noise, 0, 255).astype(np.uint8)
+    third = cv2.resize(sharp, None, fx=1 / 3, fy=1 / 3, interpolation=cv2.INTER_AREA)
+    soft = cv2.resize(third, (1000, 1200), interpolation=cv2.INTER_CUBIC)
+    apart = {}
+    for side in (256, None):
+        one, two, other = (
+            [backdrop_patches(x, alpha, 200, np.random.default_rng(seed), side=side)]
+            for x, seed in ((sharp, 1), (sharp, 2), (soft, 3))
+        )
+        apart[side] = sliced_wasserstein(other, one) / sliced_wasserstein(two, one)
+    assert apart[None] > 3
+    assert apart[256] < 2
 
 
 def test_without_backdrop_there_is_no_distance() -> None:

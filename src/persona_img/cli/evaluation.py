@@ -16,11 +16,13 @@ from persona_img.cli.options import checked
 from persona_img.workspace import writable_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
+    from persona_img.domain.catalog import Product
     from persona_img.imaging.photo import Photo
+    from persona_img.masking.base import Masker
     from persona_img.reports.evaluation import Shown
     from persona_img.settings import Settings
 
@@ -31,8 +33,13 @@ _ROWS = {
     "adherence_surface": "  surface",
     "adherence_palette": "  palette",
     "adherence_light": "  light",
-    "distance": "distance from real tiles",
+    "adherence_scene": "  scene",
+    "sharpness": "backdrop's detail by product's",
+    "soft": "  refused as too soft",
+    "distance": "distance from real, 256 px",
     "distance_floor": "  of real from real",
+    "distance_full": "distance from real, 1:1",
+    "distance_full_floor": "  of real from real",
     "copies": "copies of training pictures",
     "nearest": "  nearest, correlation",
     "changed": "product pixels changed",
@@ -41,6 +48,17 @@ _ROWS = {
     "edge_ssim": "product and edge, SSIM",
     "seconds": "seconds each",
 }
+_BY_SCENE = {
+    "asked": "asked",
+    "shown": "shown",
+    "adherence": "style",
+    "adherence_surface": "surface",
+    "adherence_scene": "scene",
+    "sharpness": "detail",
+    "soft": "soft",
+    "distance": "256 px",
+    "distance_full": "1:1",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +66,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         "eval-render",
         epilog="Example: `persona-img eval-render --products experiments/render/products "
-        "--tiles experiments/render/tiles --judge experiments/render/judge.npz -o out/`",
+        "--materials experiments/render/materials --judge experiments/render/judge.npz -o out/`",
     )(eval_render)
 
 
@@ -59,15 +77,17 @@ def eval_render(
             exists=True, file_okay=False, help="Folder of cut-out products nobody trained on."
         ),
     ],
-    tiles: Annotated[
+    materials: Annotated[
         Path,
         typer.Option(
-            exists=True, file_okay=False, help="Folder of real tiles that no source paints with."
+            exists=True,
+            file_okay=False,
+            help="Folder of materials of which no source paints with any piece.",
         ),
     ],
     judge: Annotated[
         Path,
-        typer.Option(exists=True, dir_okay=False, help="Judge of styles, of `train-judge --fold`."),
+        typer.Option(exists=True, dir_okay=False, help="Judge of styles, taught on other pieces."),
     ],
     labels: Annotated[
         Path | None,
@@ -106,20 +126,25 @@ def eval_render(
     ] = None,
     photos: Annotated[
         int, typer.Option(min=0, max=1000, help="Of the demo's photos, at most.")
-    ] = 16,
-    each: Annotated[int, typer.Option(min=1, max=1000, help="Styles for each product.")] = 8,
+    ] = 12,
+    each: Annotated[int, typer.Option(min=1, max=1000, help="Styles for each product.")] = 4,
     seed: Annotated[int, typer.Option(min=0, max=MOST, help="Of styles and variants.")] = 7,
     out: Annotated[
         Path, typer.Option("-o", "--out", file_okay=False, help="Folder of report and sheets.")
     ] = Path("eval-render"),
 ) -> None:
-    """Measure masks, styles, proof, defects and speed of every source of backdrops."""
+    """Measure masks, styles, scenes, proof, defects and speed of every source of backdrops."""
     from rich.console import Console
 
-    from persona_img.imaging.folder import list_photos
-    from persona_img.imaging.photo import load_photo, write_whole
+    from persona_img.imaging.photo import write_whole
     from persona_img.rendering.proof.adherence import StyleJudge
-    from persona_img.reports.evaluation import evaluate_source, no_defect_rate, speed, spread
+    from persona_img.reports.evaluation import (
+        evaluate_source,
+        no_defect_rate,
+        references,
+        speed,
+        spread,
+    )
     from persona_img.reports.sheet import save_sheet
 
     names = list(dict.fromkeys(source or wiring.COMPARED))
@@ -129,19 +154,16 @@ def eval_render(
     folder, console = writable_folder(out), Console(highlight=False)
     settings = checked()
     space = wiring.style_space(settings)
-    masker = wiring.masker(settings)
-    shots: list[Photo] = []
-    for path in list_photos(ASSETS / "catalog" / "photos"):
-        photo = load_photo(path)
-        if len(shots) < photos and masker.cut(photo.pixels).trusted:
-            shots.append(photo)
+    shots = _demo_photos(wiring.masker(settings), photos)
     cut_out = cut_outs.load()
     shots += cut_out
-    asked = spread(shots, space, each, seed=seed)
+    first = wiring.renderer(sources[names[0]])
+    asked = spread(shots, space, each, seed=seed, renderer=first)
+    real, seen_by = references(asked, first, materials), StyleJudge(judge)
     report: dict[str, Any] = {"products": len(shots), "sources": {}, "speed": {}}
     for name in names:
-        renderer = wiring.renderer(sources[name])
-        figures, shown = evaluate_source(renderer, asked, StyleJudge(judge), tiles)
+        renderer = first if name == names[0] else wiring.renderer(sources[name])
+        figures, shown = evaluate_source(renderer, asked, seen_by, real)
         report["sources"][name] = figures
         styles = [a.style for a in asked[:each]]
         report["speed"][name] = speed(renderer, shots[0], styles, (512, 1600))
@@ -159,6 +181,38 @@ def eval_render(
         others.finish()
 
 
+def _demo_photos(masker: Masker, most: int) -> list[Photo]:
+    """Of the demo's photographs those with a mask that nobody has to look at, evenly chosen.
+
+    Its cut-outs stand, its photographs do not: every scene has products.
+    """
+    from dataclasses import replace
+
+    from persona_img.domain.catalog_table import read_catalog
+    from persona_img.imaging.photo import About, load_photo
+
+    products = read_catalog(ASSETS / "catalog" / "products.csv")
+    found: list[Photo] = []
+    for product in _apart(products):
+        if len(found) >= most:
+            break
+        about = About(product.pose or None, product.size_cm, product.category)
+        photo = replace(load_photo(product.photo), about=about)
+        if photo.cut_out or masker.cut(photo.pixels).trusted:
+            found.append(photo)
+    return found
+
+
+def _apart(products: Sequence[Product]) -> list[Product]:
+    """One of each category, then the next of each."""
+    seen: dict[str, int] = {}
+    turns = []
+    for product in products:
+        turns.append(seen.setdefault(product.category, 0))
+        seen[product.category] += 1
+    return [products[i] for i in sorted(range(len(products)), key=lambda i: (turns[i], i))]
+
+
 def _masks(
     settings: Settings, cut_outs: list[Photo], composites: Path | None, families: Path | None
 ) -> dict[str, Any]:
@@ -171,7 +225,7 @@ def _masks(
     maskers = [ClassicMasker(), wiring.masker(settings)]
     renderer = wiring.renderer(checked(render={"backdrops": "library"}))
     pictures = pictures_of(renderer, cut_outs, wiring.style_space(settings))
-    tables = {"cut-outs on real tiles": compare(maskers, [Example(*p) for p in pictures])}
+    tables = {"cut-outs on real material": compare(maskers, [Example(*p) for p in pictures])}
     if composites is not None and families is not None:
         share = MaskCorpusSettings.held_out_families
         examples = held_out_composites(composites, families, share)
@@ -187,15 +241,26 @@ def _sheet(shown: list[Shown]) -> Any:
     rows: dict[str, list[tuple[str, Any]]] = {}
     for one in shown:
         values = one.asked.style.values
-        caption = f"{values['surface']} {values['palette']}\n{values['light']} {values['framing']}"
+        scene = values.get("scene", "")
+        caption = f"{values['surface']} {values['palette']}\n{scene} {values['light']}"
         rows.setdefault(one.asked.product, []).append((caption, Image.fromarray(one.picture)))
     return contact_sheet([("", cells) for cells in rows.values()], side=300)
 
 
 def _list(shown: list[Shown], path: Path) -> None:
-    lines = ["product,style,digest,defect"]
-    lines += [f'{s.asked.product},"{s.asked.style.key}",{s.digest},' for s in shown]
+    from persona_img.reports.evaluation import scene_in
+
+    lines = ["product,style,scene,digest,defect"]
+    lines += [
+        f'{s.asked.product},"{s.asked.style.key}",{scene_in(s.asked.style)},{s.digest},'
+        for s in shown
+    ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _number(value: float | None) -> str:
+    """A dash where it is not known."""
+    return "–" if value is None or value != value else f"{value:.4g}"
 
 
 def _print(report: Mapping[str, Any], console: Console) -> None:
@@ -208,11 +273,18 @@ def _print(report: Mapping[str, Any], console: Console) -> None:
         table.add_column(name, justify="right")
     for key, title in _ROWS.items():
         values = [figures.get(key) for figures in report["sources"].values()]
-        table.add_row(title, *("–" if v is None else f"{v:.4g}" for v in values))
+        table.add_row(title, *map(_number, values))
     for side in ("512", "1600"):
         values = [by_side[side]["each"] for by_side in report["speed"].values()]
         table.add_row(f"seconds at {side} px, batch", *(f"{v:.3g}" for v in values))
     console.print(table)
+    scenes = Table(title="by source and scene")
+    for head in ("source", "in", *_BY_SCENE.values()):
+        scenes.add_column(head, justify="left" if head in ("source", "in") else "right")
+    for name, figures in report["sources"].items():
+        for scene, row in figures["scenes"].items():
+            scenes.add_row(name, scene, *(_number(row.get(key)) for key in _BY_SCENE))
+    console.print(scenes)
     masks = Table(title="masks")
     for name in ("pictures", "masker", "IoU", "boundary F", "hole error", "shown", "good of shown"):
         masks.add_column(name)

@@ -89,8 +89,8 @@ def register(app: typer.Typer) -> None:
     )(fine_tune)
     app.command(
         "train-judge",
-        epilog="Example: `persona-img train-judge --textures textures/ "
-        "--surfaces experiments/generator/surfaces.toml --work work/ -o judge.npz`",
+        epilog="Example: `persona-img train-judge --products cut-outs/ "
+        "--unseen experiments/render/materials -o judge.npz`",
     )(train_judge)
 
 
@@ -245,35 +245,42 @@ def fine_tune(
 
 
 def train_judge(
-    textures: Textures,
-    surfaces: Surfaces,
-    work: Worked = WORKED,
+    products: Annotated[
+        Path,
+        typer.Option(
+            exists=True, file_okay=False, help="Folder of cut-out products, with transparency."
+        ),
+    ],
+    materials: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Folder of materials to teach. None: the shipped ones.",
+        ),
+    ] = None,
+    unseen: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Folder of materials to test on. None: the same."
+        ),
+    ] = None,
     out: Annotated[
         Path, typer.Option("-o", "--out", dir_okay=False, help="The judge, a file.")
     ] = Path("judge.npz"),
-    made: Made = 6000,
-    fold: Annotated[
-        int, typer.Option(min=0, max=4, help="Which fifth of tiles and products to hold out.")
-    ] = 0,
+    made: Annotated[
+        int, typer.Option(min=8, max=10_000_000, help="Sets drawn; each is seen three times.")
+    ] = 1500,
     seed: Seed = 7,
 ) -> None:
     """Teach the judge that says whether a picture shows the style asked for."""
     from persona_img.domain.style import StyleSpace
     from persona_img.generator.learning.judge_training import JudgeSettings
     from persona_img.generator.learning.judge_training import train_judge as train
-    from persona_img.scenery.materials import palettes
 
     writable_file(out, (".npz",))
-    settings = JudgeSettings(
-        cut=work / "cut",
-        textures=textures,
-        surfaces=surfaces,
-        styles=StyleSpace.load(ASSETS / "styles.toml"),
-        palettes=dict(palettes()),
-        made=made,
-        fold=fold,
-        seed=seed,
-    )
+    styles = StyleSpace.load(ASSETS / "styles.toml")
+    settings = JudgeSettings(products, styles, materials, unseen, made, seed)
     json.dump(train(settings, out), sys.stdout, indent=1)
     print()
 

@@ -27,7 +27,7 @@ def backdrop_patches(
     count: int,
     rng: np.random.Generator,
     *,
-    side: int = 256,
+    side: int | None = 256,
 ) -> list[NDArray[np.float32]]:
     """Patches of a picture's backdrop in three octaves of detail.
 
@@ -36,17 +36,21 @@ def backdrop_patches(
         alpha: uint8 (H, W), the product, where no patch is taken.
         count: Patches in each octave.
         rng: Of the places.
-        side: Long side at which the first octave is looked at, pixels.
+        side: Long side at which the first octave is looked at, pixels; None looks at the picture
+            as large as it is.
 
     Returns:
         Per level of the Laplacian pyramid, the coarsest being the picture itself at a quarter of
         ``side``, float32 (count, 147) in Lab; fewer rows, or none, where there is too little
         backdrop.
     """
-    scale = side / max(alpha.shape)
-    size = (max(32, round(alpha.shape[1] * scale)), max(32, round(alpha.shape[0] * scale)))
-    lab = to_lab(cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8))
-    mask = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
+    if side is not None:
+        scale = side / max(alpha.shape)
+        size = max(32, round(alpha.shape[1] * scale)), max(32, round(alpha.shape[0] * scale))
+        picture, alpha = (
+            cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (picture, alpha)
+        )
+    lab, mask = to_lab(picture.astype(np.uint8)), alpha
     found = []
     for level in range(_LEVELS):
         last = level == _LEVELS - 1

@@ -281,7 +281,7 @@ class BackdropRenderer:
             if not laid:
                 scores.pop("colour_error")
             scores |= sharpness_scores(pixels, placed.alpha, built) if laid else {}
-            scores |= self._style_scores(pixels, placed.alpha, style, source)
+            scores |= self._style_scores(pixels, placed.alpha, style, source, built.plan.tells)
             gate = judge(scores, self.settings.rules)
         with clock("encode"):
             recipe = self._recipe(shot, style, seed, attempt, source)
@@ -363,11 +363,13 @@ class BackdropRenderer:
         alpha: NDArray[np.uint8],
         style: Style,
         source: BackdropSource,
+        tells: tuple[str, ...],
     ) -> dict[str, float]:
         surface = style.values.get("surface")
         if self.judge is None or surface not in self.judge.values("surface"):
             return {}  # of a material it was not taught it can say nothing
-        seen = {name: value for name, value in style.values.items() if name in source.shows}
+        shows = {name for name in source.shows if name in tells}
+        seen = {name: value for name, value in style.values.items() if name in shows}
         if "colour" in style.values:  # the judge knows surfaces by their own colours
             seen = {name: value for name, value in seen.items() if name == "light"}
         adherence = self.judge.adherence(pixels, alpha, seen)

@@ -1,7 +1,8 @@
 """What variants are worth, in figures: style, distance from real material, proof, defects, speed.
 
-The judge is another than the gate's, the tiles that count as real are not those that sources paint
-with, the products were never trained on: what is measured here should not steer what is shown.
+The judge is another than the gate's, the pieces of material that count as real are not those that
+are shipped, the products were never trained on: what is measured here should not steer what is
+shown.
 """
 
 from __future__ import annotations
@@ -15,23 +16,28 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from PIL import Image
 from skimage.metrics import mean_squared_error, structural_similarity
 from tqdm import tqdm
 
 from persona_img.errors import NotEnoughData, RenderRejected
-from persona_img.generator.learning.plates import Surface, tile_plate
 from persona_img.imaging.cutout import scaled
 from persona_img.imaging.distance import backdrop_patches, sliced_wasserstein
 from persona_img.imaging.frame import Frame
+from persona_img.imaging.light import to_srgb
 from persona_img.imaging.photo import Photo, pixel_digest
+from persona_img.rendering.choice import chosen_for
 from persona_img.rendering.framing import frame_of
+from persona_img.rendering.proof.adherence import alike
 from persona_img.rendering.proof.certificate import verify
-from persona_img.scenery.materials import materials_of, palettes
+from persona_img.scenery.build import SceneSet
+from persona_img.scenery.materials import Materials, colour_asked, read_table
+from persona_img.scenery.plan import Plan
+from persona_img.scenery.scenes import PLAINEST, tells
+from persona_img.scenery.subject import Subject
 from persona_img.variants.store import write_variant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -40,9 +46,9 @@ if TYPE_CHECKING:
     from persona_img.rendering.proof.adherence import StyleJudge
     from persona_img.rendering.renderer import BackdropRenderer
 
+Patches = list[np.ndarray[Any, np.dtype[np.float32]]]
+"""Of one picture, by octave."""
 _PATCHES = 48
-_SIDE = 256
-_SCALES = (0.8, 1.2)
 _CLOSE_LOOK = 8  # one in so many variants: similarity of pictures takes longer than the rest
 
 
@@ -53,6 +59,11 @@ class Asked:
     photo: Photo
     style: Style
     seed: int
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """Photograph's digest, style and seed."""
+        return self.photo.digest, self.style.key, self.seed
 
     @property
     def product(self) -> str:
@@ -77,23 +88,39 @@ class Shown:
     picture: NDArray[np.uint8]
 
 
-def spread(photos: Sequence[Photo], space: StyleSpace, each: int, *, seed: int) -> list[Asked]:
-    """Styles for photographs: drawn, each surface as often as the others.
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What one style looks like on real material of which nothing is shipped.
+
+    Attributes:
+        turns: Of two draws, patches at 256 px and at 1:1.
+    """
+
+    turns: tuple[tuple[Patches, Patches], tuple[Patches, Patches]]
+
+
+def spread(
+    photos: Sequence[Photo],
+    space: StyleSpace,
+    each: int,
+    *,
+    seed: int,
+    renderer: BackdropRenderer | None = None,
+) -> list[Asked]:
+    """Styles for photographs: drawn, as unlike each other as can be, in scenes that they fit.
 
     Args:
         photos: Photographs.
         space: Of the styles.
-        each: Styles for each photograph.
+        each: Styles for each photograph; fewer where the space has fewer that fit.
         seed: Of the draw and of the variants.
+        renderer: Sees how a product stands; None believes what was told, and that the others lie.
     """
-    surfaces = space.attributes["surface"]
     asked: list[Asked] = []
     for i, photo in enumerate(photos):
-        rng = np.random.default_rng([seed, i])
-        for k in range(each):
-            surface = surfaces[(i * each + k) % len(surfaces)]
-            fitting = [s for s in space.styles()[1:] if s.values["surface"] == surface]
-            style = fitting[int(rng.integers(len(fitting)))]
+        told = photo.about.pose or "lying"
+        pose = told if renderer is None else renderer.stands(photo).pose
+        for style in chosen_for(space, each, pose, [seed, i]):
             asked.append(Asked(photo, style, seed * 1000 + len(asked)))
     return asked
 
@@ -102,7 +129,7 @@ def evaluate_source(
     renderer: BackdropRenderer,
     asked: Sequence[Asked],
     judge: StyleJudge,
-    tiles: Path,
+    real: Mapping[tuple[str, str, int], Reference],
 ) -> tuple[dict[str, Any], list[Shown]]:
     """Figures of one source of backdrops.
 
@@ -110,30 +137,36 @@ def evaluate_source(
         renderer: Renders from it.
         asked: What to make, photographs one after the other.
         judge: Of styles; another than the renderer's own.
-        tiles: Folder of a folder of tiles for each surface; the source must not paint with them.
+        real: What :func:`references` made of the same.
 
     Returns:
         What was shown, and: ``asked``; ``shown``, share of them that passed the gate;
         ``fell_back``, share of the shown that another source painted; ``adherence``, share of
-        attributes of the shown that the judge recognises, also by attribute; ``distance``, sliced
-        Wasserstein distance from pictures on real tiles of the same products and styles, and
-        ``distance_floor``, of two sets of such pictures from each other; ``copies`` of training
-        pictures and the largest correlation with one, ``nearest``; ``changed``, product pixels that
-        differ from the photographs; ``verified``, share whose files pass verification;
-        ``edge_psnr`` (dB, of the mean error) and ``edge_ssim`` of the product with its edge;
-        ``seconds`` for each variant.
+        attributes of the shown that the judge recognises (a value of the same family counts), also
+        by attribute; ``distance``, sliced Wasserstein distance from sets of real material that is
+        not shipped, of the same products and styles, seen at 256 px, and ``distance_full`` the same
+        at 1:1, each with its ``_floor``, of two such sets from each other, and ``compared``, of how
+        many shown variants; ``sharpness``, how fine the backdrop is beside the product, median, and
+        ``soft``, share of the asked that the gate refused for it; ``copies`` of training pictures
+        and the largest correlation with one, ``nearest``; ``changed``, product pixels that differ
+        from the photographs; ``verified``, share whose files pass verification; ``edge_psnr`` (dB,
+        of the mean error) and ``edge_ssim`` of the product with its edge; ``seconds`` for each
+        variant; ``refused``, counts by reason; ``scenes``, the figures that have a meaning there by
+        scene.
 
     Raises:
         NotEnoughData: nothing was shown.
     """
     shown: list[Shown] = []
-    right: dict[str, list[bool]] = {}
-    patches, edges, nearest, changed, verified = [], [], [], 0, 0
+    rows: list[_Row] = []
+    edges, nearest, changed, verified = [], [], 0, 0
     reasons: dict[str, int] = {}
+    soft: dict[str, int] = {}
 
     def refused(style: Style, error: RenderRejected) -> None:
         text = str(error).split("passed the gate: ")[-1].split(" (")[0]
         reasons[text] = reasons.get(text, 0) + 1
+        soft[scene_in(style)] = soft.get(scene_in(style), 0) + ("(sharpness " in str(error))
 
     started, aside = time.perf_counter(), 0.0
     with tempfile.TemporaryDirectory() as folder:
@@ -143,11 +176,7 @@ def evaluate_source(
             for variant in renderer.render_many(photo, styles, seeds, on_rejected=refused):
                 pause = time.perf_counter()
                 one = waiting[variant.style.key, variant.seed]
-                alpha = variant.alpha
-                for name, value in judge.recognised(variant.pixels, alpha).items():
-                    right.setdefault(name, []).append(value == variant.style.values[name])
-                rng = np.random.default_rng([len(shown), 5])
-                patches.append(backdrop_patches(variant.pixels, alpha, _PATCHES, rng))
+                rows.append(_row(variant, judge, real.get(one.key)))
                 if len(shown) % _CLOSE_LOOK == 0:
                     edges.append(_edge(variant, photo))
                 nearest.append(variant.gate.scores["copy"])
@@ -162,16 +191,14 @@ def evaluate_source(
     if not shown:
         raise NotEnoughData(f"{renderer.backdrops.name}: none of {len(asked)} variants was shown")
     seconds = (time.perf_counter() - started - aside) / len(asked)
-    real = [[*references(asked, renderer, tiles, turn)] for turn in (0, 1)]
-    every = [x for values in right.values() for x in values]
+    scenes = {
+        name: _figures([a for a in asked if scene_in(a.style) == name],
+                       [r for r in rows if r.scene == name], soft.get(name, 0))
+        for name in dict.fromkeys(scene_in(a.style) for a in asked)
+    }  # fmt: skip
     return {
-        "asked": len(asked),
-        "shown": len(shown) / len(asked),
+        **_figures(asked, rows, sum(soft.values())),
         "fell_back": sum(s.source != renderer.backdrops.name for s in shown) / len(shown),
-        "adherence": float(np.mean(every)) if every else float("nan"),
-        **{f"adherence_{name}": float(np.mean(values)) for name, values in right.items()},
-        "distance": sliced_wasserstein(patches, real[0]),
-        "distance_floor": sliced_wasserstein(real[1], real[0]),
         "copies": int((np.array(nearest) > 0.95).sum()),
         "nearest": float(np.max(nearest)),
         "changed": changed,
@@ -180,7 +207,83 @@ def evaluate_source(
         "edge_ssim": float(np.mean([ssim for _, ssim in edges])),
         "seconds": seconds,
         "refused": dict(sorted(reasons.items(), key=lambda item: -item[1])),
+        "scenes": scenes,
     }, shown
+
+
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """What counts of one shown variant."""
+
+    scene: str
+    right: Mapping[str, bool]
+    sharpness: float | None
+    patches: tuple[Patches, Patches]
+    real: Reference | None
+
+
+def _row(variant: Variant, judge: StyleJudge, real: Reference | None) -> _Row:
+    scene, values = scene_in(variant.style), {"scene": PLAINEST} | dict(variant.style.values)
+    told = tells(scene, str(variant.certificate.recipe["rests"]))
+    right = {
+        name: alike(name, values[name], value)
+        for name, value in judge.recognised(variant.pixels, variant.alpha).items()
+        # Of what it was not taught it can say nothing.
+        if name in told and values.get(name) in judge.values(name)
+    }
+    return _Row(
+        scene,
+        right,
+        variant.gate.scores.get("sharpness"),
+        _patches(variant.pixels, variant.alpha, [variant.seed, 5]),
+        real if "surface" in told else None,
+    )
+
+
+def _figures(asked: Sequence[Asked], rows: Sequence[_Row], soft: int) -> dict[str, Any]:
+    """Figures that have a meaning for any part of what was asked."""
+    every = [x for row in rows for x in row.right.values()]
+    names = list(dict.fromkeys(name for row in rows for name in row.right))
+    by_name = {n: [row.right[n] for row in rows if n in row.right] for n in names}
+    sharp = [row.sharpness for row in rows if row.sharpness is not None]
+    compared = [(row.patches, row.real) for row in rows if row.real is not None]
+    found: dict[str, Any] = {
+        "asked": len(asked),
+        "shown": len(rows) / len(asked),
+        "adherence": float(np.mean(every)) if every else float("nan"),
+        **{f"adherence_{name}": float(np.mean(values)) for name, values in by_name.items()},
+        "sharpness": float(np.median(sharp)) if sharp else float("nan"),
+        "soft": soft / len(asked),
+        "compared": len(compared),
+    }
+    for at, name in enumerate(("distance", "distance_full")):
+        here = [ours[at] for ours, _ in compared]
+        one, two = ([real.turns[turn][at] for _, real in compared] for turn in (0, 1))
+        found[name] = _distance(here, one)
+        found[f"{name}_floor"] = _distance(two, one)
+    return found
+
+
+def _distance(these: list[Patches], those: list[Patches]) -> float:
+    """NaN where there is nothing to compare."""
+    try:
+        return sliced_wasserstein(these, those)
+    except NotEnoughData:
+        return float("nan")
+
+
+def _patches(
+    pixels: NDArray[np.uint8], alpha: NDArray[np.uint8], seeds: list[int]
+) -> tuple[Patches, Patches]:
+    """Patches at 256 px and at 1:1."""
+    rng = np.random.default_rng(seeds)
+    small = backdrop_patches(pixels, alpha, _PATCHES, rng)
+    return small, backdrop_patches(pixels, alpha, _PATCHES, rng, side=None)
+
+
+def scene_in(style: Style) -> str:
+    """The scene that a style asks for, named or not."""
+    return style.values.get("scene", PLAINEST)
 
 
 def speed(
@@ -216,7 +319,7 @@ def pictures_of(
         uint8 (H, W, 3) and uint8 (H, W) of each.
     """
     found = []
-    for one in spread(photos, space, each, seed=3):
+    for one in spread(photos, space, each, seed=3, renderer=renderer):
         for variant in renderer.render_many(
             one.photo, [one.style], [one.seed], on_rejected=_ignore
         ):
@@ -281,45 +384,43 @@ def _psnr(error: float) -> float:
 
 
 def references(
-    asked: Sequence[Asked], renderer: BackdropRenderer, tiles: Path, turn: int
-) -> list[list[NDArray[np.float32]]]:
-    """Patches of the same products on real tiles in the same styles."""
-    surfaces = _surfaces(tiles, {one.style.values["surface"] for one in asked})
-    found = []
-    for photo, jobs in _by_photo(asked):
-        cut = renderer.mask(photo)
+    asked: Sequence[Asked], renderer: BackdropRenderer, materials: Path
+) -> dict[tuple[str, str, int], Reference]:
+    """The same products on other pieces of the same surfaces, by :attr:`Asked.key`.
+
+    They are laid by the camera, in the light and in the colour of the variants.
+
+    Args:
+        asked: What is to be compared.
+        renderer: Cuts the products out, and knows how they stand.
+        materials: Folder with a ``materials.toml`` of pieces that no source paints with. A style of
+            another surface has no reference.
+
+    Raises:
+        NotEnoughData: no surface that was asked for is there.
+    """
+    there, own = Materials(materials), read_table(materials)
+    wanted = [a for a in asked if a.style.values["surface"] in own]
+    if not wanted:
+        names = ", ".join(sorted({a.style.values["surface"] for a in asked}))
+        raise NotEnoughData(f"{materials}: none of {names}; give a folder with pieces of them")
+    found = {}
+    for photo, jobs in tqdm(_by_photo(wanted), desc="real material"):
+        cut, stands = renderer.mask(photo), renderer.stands(photo)
         for one in jobs:
             style = one.style.values
             frame = frame_of(cut.alpha, style.get("framing", "centred"))
-            scale = _SIDE / max(frame.width, frame.height)
-            size = (max(32, round(frame.width * scale)), max(32, round(frame.height * scale)))
-            area = cv2.INTER_AREA
-            rgb = cv2.resize(frame.place(photo.pixels, 127), size, interpolation=area)
-            alpha = cv2.resize(frame.place(cut.alpha, 0), size, interpolation=area)
-            rng = np.random.default_rng([one.seed, 9, turn])
-            mask = alpha.astype(np.float32) / np.float32(255)
-            plate = tile_plate(
-                style["surface"],
-                surfaces[style["surface"]],
-                style["light"],
-                palettes()[style["palette"]],
-                (np.asarray(rgb, dtype=np.uint8), mask),
-                rng,
-            )
-            found.append(backdrop_patches(plate.rgb, np.asarray(alpha, np.uint8), _PATCHES, rng))
-    return found
-
-
-def _surfaces(tiles: Path, names: Iterable[str]) -> Mapping[str, Surface]:
-    found = {}
-    for name in sorted(names):
-        material = materials_of(None).surface(name)
-        files = sorted((tiles / name).glob("*.jpg"))
-        if not files:
-            raise NotEnoughData(f"{tiles}: no tile of {name}; give a folder of them")
-        lightness, a, b = material.lab
-        pixels = tuple(np.asarray(Image.open(f).convert("RGB")) for f in files)
-        found[name] = Surface(pixels, lightness, _SCALES, (a, b), material.dye)
+            alpha = frame.place(cut.alpha, 0)
+            subject = Subject(alpha, stands.pose, stands.cm, stands.pitch, stands.taken)
+            colour, surface = colour_asked(style, there), style["surface"]
+            turns = []
+            for turn in (0, 1):
+                plan = Plan.of(subject, style, there, colour, surface, 2 * one.seed + turn)
+                built = SceneSet(plan)
+                linear = built.draw(*alpha.shape).linear * built.contact(alpha)[..., None]
+                pixels = np.round(to_srgb(linear) * 255).astype(np.uint8)
+                turns.append(_patches(pixels, alpha, [one.seed, 9, turn]))
+            found[one.key] = Reference((turns[0], turns[1]))
     return found
 
 

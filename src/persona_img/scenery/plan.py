@@ -10,7 +10,15 @@ import numpy as np
 from persona_img.errors import UnknownStyle
 from persona_img.imaging.light import LIGHTS, Light
 from persona_img.scenery.laying import Laid, laid
-from persona_img.scenery.scenes import APART, LIES, STANDS, Scene, scene_for, scene_of
+from persona_img.scenery.scenes import (
+    APART,
+    LIES,
+    STANDS,
+    Scene,
+    scene_for,
+    scene_of,
+    tells,
+)
 from persona_img.scenery.seasons import Season, season_of
 from persona_img.scenery.shade import LAMPS, Lamp
 from persona_img.scenery.views import kinds
@@ -122,6 +130,11 @@ class Plan:
     def far_only(self) -> bool:
         """Whether nothing but what is far behind is seen."""
         return self.flat and self.view is not None
+
+    @property
+    def tells(self) -> tuple[str, ...]:
+        """Attributes of the style that can be seen; see :func:`.scenes.tells`."""
+        return tells(self.scene.name, self.rests)
 
     def chance(self, what: int) -> np.random.Generator:
         """Chance of one part of the set, the same at every size."""

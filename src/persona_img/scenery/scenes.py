@@ -69,3 +69,14 @@ def scene_for(style: Mapping[str, str], pose: str) -> str:
 def fits(scene: str, pose: str) -> bool:
     """Whether a product in a pose can be in a scene."""
     return pose in scene_of(scene).poses
+
+
+def tells(scene: str, rests: str) -> tuple[str, ...]:
+    """Attributes of a style that can be seen in a scene, by how the product rests in it.
+
+    Before a far view there is no surface; what hangs on a wall could as well lie.
+    """
+    if rests == APART:
+        return ("scene",)
+    seen = ("surface", "palette", "light")
+    return seen if rests == LIES and scene_of(scene).table != "flat" else (*seen, "scene")

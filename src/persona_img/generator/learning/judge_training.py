@@ -1,14 +1,15 @@
-"""The judge of styles, taught on real tiles under real products; tiles and products are held out.
+"""The judge of styles, taught on sets drawn around real silhouettes; some products are held out.
 
-Which tile is which surface somebody said by looking (``surfaces.toml``); palette and light are
-exact, for the plates are made.
+Style and picture are exact, for the sets are made: every surface in every palette that is not
+forbidden, in every light, lying flat and standing in scenes, of many sizes. What a painter adds is
+smooth light and colour; so two of three pictures get some of that, too.
 """
 
 from __future__ import annotations
 
 import warnings
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
@@ -19,23 +20,36 @@ from sklearn.metrics import accuracy_score
 from sklearn.neural_network import MLPClassifier
 from tqdm import tqdm
 
-from persona_img.errors import InvalidInput, NotEnoughData
-from persona_img.generator.learning.plates import load_surfaces, tile_plate
-from persona_img.imaging.backdrop import backdrop_features
-from persona_img.imaging.light import LIGHTS, contact_shadow
+from persona_img.errors import NotEnoughData
+from persona_img.imaging.closeup import closeup_features
+from persona_img.imaging.cutout import scaled
+from persona_img.imaging.folder import list_photos
+from persona_img.imaging.light import LIGHTS, to_srgb
+from persona_img.imaging.photo import load_photo
+from persona_img.scenery.build import SceneSet
+from persona_img.scenery.materials import Materials, colour_asked, palettes, read_table
+from persona_img.scenery.plan import Plan
+from persona_img.scenery.scenes import SCENES, fits
+from persona_img.scenery.seasons import SEASONS
+from persona_img.scenery.subject import Subject, Taken
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from persona_img.domain.style import Style, StyleSpace
-    from persona_img.generator.learning.plates import Surface
+    from persona_img.domain.style import StyleSpace
 
-_FOLDS = 5
+ATTRIBUTES = ("surface", "palette", "light", "scene")
+_FIFTH = 5  # one product in five is held out
 _LEAST_PRODUCTS = 10
-_UNITS = 64
-ATTRIBUTES = ("surface", "palette", "light")
+_UNITS, _DECAY, _EPOCHS = 96, 3.0, 60  # with less decay it is sure of what it never saw
+_SIDES = (300, 760)  # long side of a canvas, pixels
+_SHARE = (0.35, 0.8)  # of the canvas's side that the product takes
+_CM = {"lying": (25, 110), "standing": (9, 45), "hanging": (40, 110), "worn": (120, 175)}
+_PITCH = (5.0, 38.0)
+_USUAL, _SEASONAL = 0.8, 0.12  # how often it lies or stands, how often there is a season
+_UNKNOWN = ""
 
 
 @dataclass(frozen=True)
@@ -43,23 +57,20 @@ class JudgeSettings:
     """What the judge learns from.
 
     Attributes:
-        cut: Folder of cut-out products (``rgb``, ``alpha``), as train-generator keeps them.
-        textures: Folder of material tile folders.
-        surfaces: TOML of materials.
-        styles: What may be asked for; only such pictures are made.
-        palettes: Name to (a*, b*) offset.
-        made: Pictures to learn from; a quarter as many are made to test on.
-        fold: Which fifth of the tiles of each surface, and of the products, is held out, 0 to 4.
+        products: Folder of cut-out products, pictures with transparency.
+        styles: What is forbidden in it is not made.
+        materials: Folder with a ``materials.toml``, whose surfaces are taught; None teaches the
+            shipped ones.
+        unseen: Such a folder of other pieces, to test on; None tests on those that were taught.
+        made: Sets to learn from, each seen three times; a quarter as many are made to test on.
         seed: Of everything random here.
     """
 
-    cut: Path
-    textures: Path
-    surfaces: Path
+    products: Path
     styles: StyleSpace
-    palettes: dict[str, tuple[float, float]]
-    made: int = 6000
-    fold: int = 0
+    materials: Path | None = None
+    unseen: Path | None = None
+    made: int = 1500
     seed: int = 7
 
 
@@ -67,15 +78,12 @@ def train_judge(settings: JudgeSettings, out: Path, *, workers: int = 2) -> dict
     """Make pictures, fit one classifier for each attribute, write them to ``out``.
 
     Returns:
-        ``accuracy`` by attribute on pictures of held-out tiles and products, and ``confused``: by
-        attribute the pairs that are mistaken most, with their share.
+        ``accuracy`` by attribute on pictures of held-out products, and ``confused``: by attribute
+        the pairs that are mistaken most, with their share.
 
     Raises:
-        NotEnoughData: fewer than ten products, or a surface with fewer than five tiles.
-        InvalidInput: no such fold.
+        NotEnoughData: fewer than ten products.
     """
-    if not 0 <= settings.fold < _FOLDS:
-        raise InvalidInput(f"fold {settings.fold}: there are 0 to {_FOLDS - 1}")
     features, labels = _pictures(settings, settings.made, False, workers)
     unseen, truths = _pictures(settings, settings.made // 4, True, workers)
     mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
@@ -88,15 +96,14 @@ def train_judge(settings: JudgeSettings, out: Path, *, workers: int = 2) -> dict
     report["confused"] = {}
     known, new = (np.clip((x - mean) / spread, -6, 6) for x in (features, unseen))
     for i, name in enumerate(ATTRIBUTES):
-        net = MLPClassifier(
-            (_UNITS,), alpha=1e-2, max_iter=120, early_stopping=True, random_state=settings.seed
-        )
+        taught, asked = labels[:, i] != _UNKNOWN, truths[:, i] != _UNKNOWN
+        net = MLPClassifier((_UNITS,), alpha=_DECAY, max_iter=_EPOCHS, random_state=settings.seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            net.fit(known, labels[:, i])
-        guessed = net.predict(new)
-        report["accuracy"][name] = float(accuracy_score(truths[:, i], guessed))
-        report["confused"][name] = _confused(truths[:, i], guessed)
+            net.fit(known[taught], labels[taught, i])
+        guessed = net.predict(new[asked])
+        report["accuracy"][name] = float(accuracy_score(truths[asked, i], guessed))
+        report["confused"][name] = _confused(truths[asked, i], guessed)
         out_weights, out_bias = net.coefs_[1], net.intercepts_[1]
         if len(net.classes_) == 2:  # scikit-learn keeps one logit then: the second's
             out_weights = np.column_stack([np.zeros_like(out_weights), out_weights])
@@ -121,7 +128,7 @@ def _confused(truth: NDArray[np.str_], guess: NDArray[np.str_]) -> dict[str, flo
     for asked, got in zip(truth, guess, strict=True):
         if asked != got:
             pairs[f"{asked} taken for {got}"] = pairs.get(f"{asked} taken for {got}", 0) + 1
-    worst = sorted(pairs.items(), key=lambda item: -item[1])[:4]
+    worst = sorted(pairs.items(), key=lambda item: -item[1])[:12]
     return {name: round(count / len(truth), 4) for name, count in worst}
 
 
@@ -133,11 +140,12 @@ def _pictures(
     with ProcessPoolExecutor(
         workers, get_context("spawn"), _load_parts, (settings, held_out)
     ) as pool:
-        made = pool.map(_make_one, range(count), chunksize=16)
+        made = pool.map(_make_one, range(count), chunksize=8)
         for values, style in tqdm(made, total=count, desc="test" if held_out else "learn"):
-            if np.isfinite(values).all():
-                features.append(values)
-                labels.append(style)
+            for one in values:
+                if np.isfinite(one).all():
+                    features.append(one)
+                    labels.append(style)
     return np.stack(features), np.array(labels)
 
 
@@ -146,8 +154,8 @@ class _Parts:
     settings: JudgeSettings
     held_out: bool
     products: list[Path]
-    surfaces: dict[str, Surface]
-    asked: list[tuple[str, str, str]]
+    materials: Materials
+    surfaces: list[str]
 
 
 _PARTS: list[_Parts] = []
@@ -159,61 +167,113 @@ def _load_parts(settings: JudgeSettings, held_out: bool) -> None:
 
 
 def _parts(settings: JudgeSettings, held_out: bool) -> _Parts:
-    every = [p for p in sorted(settings.cut.glob("*.npz")) if p.stat().st_size > 1024]
-    fold = settings.fold
-    products = [p for i, p in enumerate(every) if (i % _FOLDS == fold) == held_out]
+    every = list_photos(settings.products)
+    products = [p for i, p in enumerate(every) if (i % _FIFTH == 0) == held_out]
     if len(every) < _LEAST_PRODUCTS:
         raise NotEnoughData(
-            f"{settings.cut}: {len(every)} cut-out products; a judge needs {_LEAST_PRODUCTS}"
+            f"{settings.products}: {len(every)} cut-out products; a judge needs {_LEAST_PRODUCTS}"
         )
-    surfaces = {}
-    for name, surface in load_surfaces(settings.surfaces, settings.textures).items():
-        tiles = [t for i, t in enumerate(surface.tiles) if (i % _FOLDS == fold) == held_out]
-        if len(surface.tiles) < _FOLDS:
-            raise NotEnoughData(
-                f"surface {name}: {len(surface.tiles)} tiles; a judge needs {_FOLDS}"
-            )
-        surfaces[name] = replace(surface, tiles=tuple(tiles))
-    every_style = settings.styles.styles()[1:]
-    asked = sorted({_asked(s) for s in every_style})
-    return _Parts(settings, held_out, products, surfaces, asked)
+    folder = settings.unseen if held_out and settings.unseen is not None else settings.materials
+    materials = Materials(folder)
+    own = materials.surfaces if folder is None else read_table(folder)
+    return _Parts(settings, held_out, products, materials, sorted(own))
 
 
-def _make_one(index: int) -> tuple[NDArray[np.float32], tuple[str, str, str]]:
+def _make_one(index: int) -> tuple[list[NDArray[np.float32]], tuple[str, ...]]:
     parts = _PARTS[0]
     rng = np.random.default_rng([parts.settings.seed, index, parts.held_out])
-    surface, palette, light = parts.asked[int(rng.integers(len(parts.asked)))]
-    with np.load(parts.products[int(rng.integers(len(parts.products)))]) as one:
-        rgb, alpha = one["rgb"], one["alpha"]
-    rgb, alpha = _placed(rgb, alpha, rng)
-    mask = alpha.astype(np.float32) / np.float32(255)
-    plate = tile_plate(
-        surface, parts.surfaces[surface], light, parts.settings.palettes[palette], (rgb, mask), rng
+    # Surfaces in turn: chance alone would teach some of them half as often as others.
+    style = _style(parts, parts.surfaces[index % len(parts.surfaces)], rng)
+    poses = [pose for pose in _CM if fits(style["scene"], pose)]
+    pose = poses[0] if rng.random() < _USUAL else str(rng.choice(poses))
+    product, alpha = _placed(parts.products[int(rng.integers(len(parts.products)))], rng)
+    light = rng.normal(1, 0.02, 3)
+    taken = Taken(
+        float(rng.choice([-1, 0, 0, 1])),
+        float(rng.uniform(0.72, 1.05)),
+        tuple(light / light.mean()),
     )
-    shade = contact_shadow(mask, LIGHTS[light])[..., None] ** rng.uniform(0, 1)
-    picture = plate.rgb * shade * (1 - mask[..., None]) + rgb * mask[..., None]
-    if rng.random() < 0.5:
-        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 1.1))
-    picture = picture * rng.normal(1, 0.02) + rng.normal(0, rng.uniform(0, 2), (*mask.shape, 1))
-    shown = np.clip(np.round(picture), 0, 255).astype(np.uint8)
-    return backdrop_features(shown, alpha), (surface, palette, light)
+    cm, pitch = float(rng.uniform(*_CM[pose])), float(rng.uniform(*_PITCH))
+    subject = Subject(alpha, pose, cm, pitch, taken)
+    colour = colour_asked(style, parts.materials)
+    seed = int(rng.integers(2**31))
+    built = SceneSet(Plan.of(subject, style, parts.materials, colour, style["surface"], seed))
+    linear = built.mirrored(built.draw(*alpha.shape).linear, product, alpha)
+    plate = to_srgb(linear * built.contact(alpha)[..., None]) * np.float32(255)
+    mask = alpha.astype(np.float32)[..., None] / np.float32(255)
+    plates = (plate, _painted(plate, rng), _painted(plate, rng))
+    views = [_seen(one, product, mask, rng) for one in plates]
+    told = built.plan.tells
+    label = tuple(style[name] if name in told else _UNKNOWN for name in ATTRIBUTES)
+    return [closeup_features(*view) for view in views], label
 
 
-def _placed(
-    rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The product at another size, mirrored half of the time."""
-    height, width = alpha.shape
-    scale = rng.uniform(0.6, 1.05)
-    move = np.array(
-        [[scale, 0, (1 - scale) * width / 2], [0, scale, (1 - scale) * height / 2]], np.float32
-    )
-    rgb = cv2.warpAffine(rgb, move, (width, height), flags=cv2.INTER_AREA)
-    alpha = cv2.warpAffine(alpha, move, (width, height), flags=cv2.INTER_AREA)
+def _style(parts: _Parts, surface: str, rng: np.random.Generator) -> dict[str, str]:
+    """Values drawn until nothing of them is forbidden."""
+    flat, standing = [next(iter(SCENES))], [*SCENES][1:]
+    while True:
+        scenes = flat if rng.random() < 1 / 3 else standing
+        style = {
+            "surface": surface,
+            "palette": str(rng.choice(list(palettes()))),
+            "light": str(rng.choice(list(LIGHTS))),
+            "scene": str(rng.choice(scenes)),
+        }
+        if not any(rule.items() <= style.items() for rule in parts.settings.styles.forbidden):
+            if rng.random() < _SEASONAL:
+                style["season"] = str(rng.choice(sorted(SEASONS)))
+            return style
+
+
+def _placed(path: Path, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A product on a canvas of some size, mirrored half of the time."""
+    photo = load_photo(path)
+    alpha = photo.alpha
+    if alpha is None or not (alpha >= 128).any():
+        raise NotEnoughData(f"{path}: no transparency; give cut-out products only")
+    rows, columns = (np.flatnonzero((alpha >= 128).any(axis=axis)) for axis in (1, 0))
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    rgb, alpha = photo.pixels[box], np.ascontiguousarray(alpha[box])
     if rng.random() < 0.5:
         rgb, alpha = rgb[:, ::-1], alpha[:, ::-1]
-    return np.ascontiguousarray(rgb), np.ascontiguousarray(alpha)
+    longest = float(np.exp(rng.uniform(*np.log(_SIDES))))
+    shape = rng.uniform(0.7, 1.0)
+    height, width = (longest, longest * shape) if rng.random() < 0.7 else (longest * shape, longest)
+    fit = rng.uniform(*_SHARE) * min(height / alpha.shape[0], width / alpha.shape[1])
+    size = max(8, round(fit * alpha.shape[1])), max(8, round(fit * alpha.shape[0]))
+    rgb, alpha = scaled(np.ascontiguousarray(rgb), np.ascontiguousarray(alpha), size)
+    left = round(rng.uniform(0.35, 0.65) * (width - size[0]))
+    top = round(rng.uniform(0.3, 0.9) * (height - size[1]))
+    canvas = np.full((round(height), round(width), 3), 127, np.uint8)
+    where = np.zeros(canvas.shape[:2], np.uint8)
+    place = slice(top, top + size[1]), slice(left, left + size[0])
+    canvas[place], where[place] = rgb, alpha
+    return canvas, where
 
 
-def _asked(style: Style) -> tuple[str, str, str]:
-    return style.values["surface"], style.values["palette"], style.values["light"]
+def _painted(plate: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Smooth light and colour over it, as a painter adds."""
+    height, width = plate.shape[:2]
+    cells = int(rng.integers(2, 7))
+    field = rng.normal(0, 1, (cells, cells, 1)) * rng.uniform(0, 0.06)
+    field = field + rng.normal(0, 1, (cells, cells, 3)) * rng.uniform(0, 0.012)
+    large = cv2.resize(field.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(plate * np.exp(large), dtype=np.float32)
+
+
+def _seen(
+    plate: NDArray[np.float32],
+    product: NDArray[np.uint8],
+    mask: NDArray[np.float32],
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The finished picture and its product: with grain, and half of the time smaller."""
+    picture = plate + rng.normal(0, rng.uniform(0, 2.0), (*mask.shape[:2], 1)).astype(np.float32)
+    picture = picture * (1 - mask) + product * mask
+    shown = np.clip(np.round(picture), 0, 255).astype(np.uint8)
+    alpha = np.round(mask[..., 0] * 255).astype(np.uint8)
+    if rng.random() < 0.5:
+        scale = rng.uniform(0.65, 1.0)
+        size = round(scale * alpha.shape[1]), round(scale * alpha.shape[0])
+        shown, alpha = (cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (shown, alpha))
+    return shown, alpha

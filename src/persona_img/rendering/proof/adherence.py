@@ -1,7 +1,7 @@
 """Does a picture show the style that was asked for? A small classifier says.
 
-It shares nothing with the painter: it was taught on photographed tiles, by measurements of colour,
-grain and shadow.
+It shares nothing with the painter: it was taught on sets of photographed materials, by measurements
+of colour, grain and shadow, of the whole picture and of the surface at 1:1.
 """
 
 from __future__ import annotations
@@ -16,13 +16,37 @@ import numpy as np
 
 from persona_img.domain.digest import digest_of
 from persona_img.errors import NotFound
-from persona_img.imaging.backdrop import backdrop_features
+from persona_img.imaging.closeup import closeup_features
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+FAMILIES: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "surface": (
+        ("plaster", "limewash", "paper", "cotton"),  # even, pale and fine
+        ("light-wood", "oak"),
+        ("walnut", "dark-wood"),
+    ),
+}
+"""By attribute, values that nobody tells apart by eye on a picture: one of them shown for another
+is still what was asked for. This is the only place where they are named."""
+
+
+def alike(attribute: str, one: str, other: str) -> bool:
+    """Whether two values of an attribute are the same, or of one family.
+
+    Examples:
+        >>> alike("surface", "plaster", "limewash"), alike("surface", "plaster", "oak")
+        (True, False)
+    """
+    return other in _family(attribute, one)
+
+
+def _family(attribute: str, value: str) -> tuple[str, ...]:
+    return next((f for f in FAMILIES.get(attribute, ()) if value in f), (value,))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +97,7 @@ class StyleJudge:
     def chances(
         self, picture: NDArray[np.uint8], alpha: NDArray[np.uint8]
     ) -> dict[str, dict[str, float]]:
-        """Probability of each value of surface, palette and light.
+        """Probability of each value of surface, palette, light and scene.
 
         Args:
             picture: uint8 sRGB (H, W, 3).
@@ -83,7 +107,7 @@ class StyleJudge:
             By attribute and value; NaN where the product leaves too little backdrop to judge.
         """
         mean, spread, heads = self._parts
-        features = backdrop_features(picture, alpha)
+        features = closeup_features(picture, alpha)
         scaled = np.clip((features - mean) / spread, -6, 6).astype(np.float32)
         return {
             name: dict(zip(head.values, map(float, head.chances(scaled)), strict=True))
@@ -102,12 +126,18 @@ class StyleJudge:
     ) -> float | None:
         """Probability of what was asked for: the geometric mean over the attributes it knows.
 
+        Of values that look alike (:data:`FAMILIES`) the probabilities are added.
+
         Returns:
             0..1; None where it cannot judge: of nothing in the style that it has learned, or where
             the product leaves too little backdrop.
         """
         chances = self.chances(picture, alpha)
-        seen = [chances[n][v] for n, v in style.items() if v in chances.get(n, {})]
+        seen = [
+            sum(chances[name].get(one, 0.0) for one in _family(name, value))
+            for name, value in style.items()
+            if value in chances.get(name, {})
+        ]
         if not seen or not np.isfinite(seen).all():
             return None
         return float(np.exp(np.log(np.maximum(seen, 1e-12)).mean()))
@@ -120,7 +150,7 @@ class StyleJudge:
             parts += [head.hidden, head.hidden_bias, head.out, head.out_bias]
         values = {name: head.values for name, head in heads.items()}
         digest = hashlib.sha256(b"".join(np.ascontiguousarray(p).tobytes() for p in parts))
-        return digest_of([values, digest.hexdigest()])
+        return digest_of([values, FAMILIES, digest.hexdigest()])
 
     @cached_property
     def _parts(
