@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from contracts.masker import boxed
+from persona_img.masking.classic import coarse_cut
 from persona_img.masking.confidence import SIGNS
 from persona_img.masking.opinions import (
     COLOURS,
@@ -25,9 +26,9 @@ def chance_of_box() -> np.ndarray:
 
 def test_colours_are_asked_only_where_that_is_wanted() -> None:
     photo, chance = boxed(384, 288), chance_of_box()
-    alone = opinions_of(photo, photo, chance, chance, both=False)
+    alone = opinions_of(photo, chance, chance)
     assert list(alone) == [NETWORK]
-    both = opinions_of(photo, photo, chance, chance, both=True)
+    both = opinions_of(photo, chance, chance, coarse_cut(photo))
     assert list(both) == [NETWORK, COLOURS]
     for cut in both.values():
         assert cut.binary.shape == chance.shape
@@ -53,7 +54,7 @@ def test_the_cut_that_is_more_likely_right_is_kept() -> None:
 
 def test_without_a_calibration_the_networks_cut_is_kept_and_not_trusted() -> None:
     photo, chance = boxed(384, 288), chance_of_box()
-    cuts = opinions_of(photo, photo, chance, chance, both=True)
+    cuts = opinions_of(photo, chance, chance, coarse_cut(photo))
     for confidence in (None, UNSURE):
         kept, checks = better(photo, chance, chance, cuts, confidence)
         assert kept is cuts[NETWORK]

@@ -14,16 +14,21 @@ if TYPE_CHECKING:
 
 _ALIKE = 9.0  # colour difference within which a pixel of the floor has a hole's colour
 _SHADE = np.array([0.5, 1.0, 1.0], dtype=np.float32)  # shade changes L*, seldom the hue
-_LEAST = 0.02  # of the floor in sight: a hole of a colour that less of it has shows no floor
+_RARE = 0.1  # of the floor in sight: a hole of a colour that less of it has shows no floor
+_SELDOM = 0.25  # the same, of a hole in which the network is nowhere sure
+_SURE = 0.15  # chance of product at which it is sure of floor
 _KNOWN = 50  # pixels of floor: with fewer its colours are not known
 _SAMPLE = 4000  # pixels of floor that are compared
 
 
-def filled(small: NDArray[np.uint8], binary: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def filled(
+    small: NDArray[np.uint8], chance: NDArray[np.float32], binary: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
     """The cut without holes that do not look like the floor around the product.
 
     Args:
         small: uint8 sRGB (h, w, 3).
+        chance: float32 (h, w) in 0..1, of being product.
         binary: uint8 (h, w), 1 is product.
 
     Returns:
@@ -47,6 +52,6 @@ def filled(small: NDArray[np.uint8], binary: NDArray[np.uint8]) -> NDArray[np.ui
         inner = cv2.erode(piece.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         colour = np.median(lab[inner if inner.any() else piece], axis=0)
         alike = np.linalg.norm((floor - colour) * _SHADE, axis=1) < _ALIKE
-        if alike.mean() < _LEAST:
+        if alike.mean() < (_SELDOM if chance[piece].min() > _SURE else _RARE):
             result[piece] = 1
     return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,9 +15,10 @@ import torch
 from persona_img.domain.digest import digest_of
 from persona_img.errors import NotFound
 from persona_img.masking.base import ProductMask
+from persona_img.masking.classic import coarse_cut
 from persona_img.masking.inputs import SIDE, as_tensors, border_prior, shape_of
 from persona_img.masking.network import MaskNet
-from persona_img.masking.opinions import better, opinions_of
+from persona_img.masking.opinions import asks_colours, better, opinions_of
 from persona_img.masking.refine import refine
 from persona_img.threads import one_thread
 
@@ -80,8 +82,12 @@ class LearnedMasker:
     def cut(self, photo: NDArray[np.uint8]) -> ProductMask:
         """See :class:`.base.Masker`."""
         _, facts = self._loaded()
-        small, straight, mirrored = self.views(photo)
-        return finished(photo, small, straight, mirrored, facts.get("confidence"), self.name)
+        confidence = facts.get("confidence")
+        with ThreadPoolExecutor(1) as beside:
+            coarse = beside.submit(coarse_cut, photo) if asks_colours(confidence) else None
+            views = self.views(photo)
+            found = None if coarse is None else coarse.result()
+        return finished(photo, *views, confidence, self.name, found)
 
     def views(
         self, photo: NDArray[np.uint8]
@@ -110,14 +116,16 @@ def finished(
     mirrored: NDArray[np.float32],
     confidence: dict[str, Any] | None,
     name: str,
+    coarse: NDArray[np.uint8] | None = None,
 ) -> ProductMask:
     """A network's two views as a mask of the photo's size, with its checks.
 
-    Where the confidence was calibrated beside the colours' own cut, that is made as well, and the
-    one more likely right is kept.
+    Where the confidence was calibrated beside the colours' own cut, that is made as well unless
+    ``coarse`` already is it, and the one more likely right is kept.
     """
-    both = confidence is not None and "apart" in confidence["weights"]
-    opinions = opinions_of(photo, small, straight, mirrored, both=both)
+    if coarse is None and asks_colours(confidence):
+        coarse = coarse_cut(photo)
+    opinions = opinions_of(small, straight, mirrored, coarse)
     best, checks = better(small, straight, mirrored, opinions, confidence)
     return ProductMask(refine(photo, best.soft()), min(checks.values()), checks, name)
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from persona_img.masking.classic import coarse_cut
 from persona_img.masking.confidence import checks_of
 from persona_img.masking.holes import filled
+from persona_img.masking.leftover import without_leftovers
 from persona_img.masking.rim import judged_by_colours
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 NETWORK, COLOURS = "network", "classic"
 _SOFT = 1.5  # pixels: how softly the colours' cut is taken for a chance
 _BOUNDS = (0.05, 0.95)  # colours are never surer than this
+_LEFTOVER = 0.005  # of the product: smaller pieces that look like floor may be its own
+_SURE = 0.97  # chance at which what looks like floor is product none the less
 _ISLAND = 0.004  # of the largest piece: smaller ones are specks
 _STRAY = 0.05  # of the largest piece: smaller ones are no second shoe
 _FAR = 0.06  # of the longer side: what is small and so far away lies on the floor or is part of it
@@ -49,27 +51,28 @@ class Opinion:
         return np.where(near, self.chance, 0.0).astype(np.float32)
 
 
+def asks_colours(confidence: Mapping[str, Any] | None) -> bool:
+    """Whether a confidence was calibrated beside the colours' own cut."""
+    return confidence is not None and "apart" in confidence["weights"]
+
+
 def opinions_of(
-    photo: NDArray[np.uint8],
     small: NDArray[np.uint8],
     straight: NDArray[np.float32],
     mirrored: NDArray[np.float32],
-    *,
-    both: bool,
+    coarse: NDArray[np.uint8] | None = None,
 ) -> dict[str, Opinion]:
     """The cuts of a photo, by ``NETWORK`` and ``COLOURS``.
 
     Args:
-        photo: uint8 sRGB (H, W, 3).
         small: uint8 (h, w, 3), what the network saw.
         straight: float32 (h, w), its probabilities.
         mirrored: float32 (h, w), its probabilities in a mirror, mirrored back.
-        both: Whether colours are asked as well.
+        coarse: The colours' cut, uint8 0 or 1, of any size; None asks the network alone.
     """
     found = {NETWORK: _mended(small, ((straight + mirrored) / 2).astype(np.float32))}
-    if both:
-        size = (small.shape[1], small.shape[0])
-        cut = cv2.resize(coarse_cut(photo).astype(np.float32), size)
+    if coarse is not None:
+        cut = cv2.resize(coarse.astype(np.float32), (small.shape[1], small.shape[0]))
         found[COLOURS] = _mended(small, np.clip(cv2.GaussianBlur(cut, (0, 0), _SOFT), *_BOUNDS))
     return found
 
@@ -96,9 +99,7 @@ def better(
     checks = checks_of(small, straight, mirrored, own.binary, confidence, seen)
     if other is None or confidence is None:
         return own, checks
-    second = checks_of(
-        small, straight, mirrored, other.binary, confidence.get(COLOURS), own.binary
-    )
+    second = checks_of(small, straight, mirrored, other.binary, confidence.get(COLOURS), own.binary)
     return (other, second) if min(second.values()) > min(checks.values()) else (own, checks)
 
 
@@ -122,8 +123,12 @@ def without_specks(product: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def _mended(small: NDArray[np.uint8], chance: NDArray[np.float32]) -> Opinion:
-    """A cut with its outline judged by colours, its prints filled and its specks gone."""
-    chance = judged_by_colours(small, chance, without_specks(chance > 0.5))
+    """A cut without leftovers and specks, its outline judged by colours and its prints filled."""
     binary = without_specks(chance > 0.5)
-    whole = filled(small, binary)
-    return Opinion(np.where(whole > binary, 1.0, chance).astype(np.float32), whole)
+    kept = without_leftovers(small, binary, least=_LEFTOVER * float(binary.mean()))
+    kept |= ((binary > kept) & (chance > _SURE)).astype(np.uint8)
+    chance = np.where(binary > kept, 0.0, chance).astype(np.float32)
+    judged = judged_by_colours(small, chance, kept)
+    binary = without_specks(judged > 0.5)
+    whole = filled(small, chance, binary)
+    return Opinion(np.where(whole > binary, 1.0, judged).astype(np.float32), whole)

@@ -19,7 +19,7 @@ from persona_img.imaging.folder import (
     why_unreadable,
 )
 from persona_img.imaging.holdout import held_out, rows_of
-from persona_img.masking.classic import ClassicMasker
+from persona_img.masking.classic import ClassicMasker, coarse_cut
 from persona_img.masking.confidence import chance_of, signs_of
 from persona_img.masking.learned import LearnedMasker
 from persona_img.masking.learning.calibration import fit_confidence, least_chance, reliability
@@ -170,7 +170,7 @@ def compare(maskers: Sequence[Masker], examples: Sequence[Example]) -> dict[str,
     """Mean scores of each masker by its name.
 
     Returns:
-        ``iou``, ``boundary_f``, ``hole_error`` (of products with holes), ``good`` (share without a
+        ``iou``, ``boundary_f``, ``outline_f``, ``hole_error`` (of products with holes), ``good`` (share without a
         wrong piece and with IoU of at least 0.95), ``shown`` (share trusted), ``good_shown`` (share
         of those that are good) and ``pictures``.
     """
@@ -187,6 +187,7 @@ def compare(maskers: Sequence[Masker], examples: Sequence[Example]) -> dict[str,
         table[masker.name] = {
             "iou": float(np.mean([s.iou for s in known])),
             "boundary_f": float(np.nanmean([s.boundary_f for s in known])),
+            "outline_f": float(np.nanmean([s.outline_f for s in known])),
             "hole_error": _mean([s.hole_error for s in known]),
             "good": float(good.mean()),
             "shown": float(shown.mean()),
@@ -266,7 +267,7 @@ def _judged(masker: NetworkMasker, examples: Sequence[Example]) -> list[_Judged]
     found = []
     for example in tqdm(examples, desc="judge masks"):
         small, straight, mirrored = masker.views(example.rgb)
-        cuts = opinions_of(example.rgb, small, straight, mirrored, both=True)
+        cuts = opinions_of(small, straight, mirrored, coarse_cut(example.rgb))
         others = {NETWORK: cuts[COLOURS], COLOURS: cuts[NETWORK]}
         one = {}
         for name, cut in cuts.items():
