@@ -3,9 +3,9 @@
     python experiments/masker/packshots.py --cutouts alpha/ -o packshots/
 
 writes `NAME_image.jpg` and `NAME_mask.png` of each product below, in three greys; with `--masker
-FOLDER` it also says which of them a masker cuts right, whether it would show them, and what is left of
-the old paper: the mean difference (Lab) beside the outline, on a dark red plate, from the product
-pasted with its true alpha and colours; once unmixed, as rendering pastes it, and once as photographed.
+FOLDER` it also says which of them a masker cuts right, whether it would show them, and what is left
+of the old paper: the mean difference (Lab) beside the outline, on a dark red plate, from the
+product pasted with its true alpha and colours; unmixed as rendering pastes it, and as photographed.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python experiments/masker/strict.py --photos clothing/ --masker src/persona_img/assets/masker
 
-Right is what the table says of the cut that the masker keeps, the network's or the colours': true of
-the cuts that were looked at, and of others only as far as they are like them. Every second photo of
-the table taught the confidence; the others are counted apart.
+Right is what the table says of the cut that the masker keeps, the network's or the colours': true
+of the cuts that were looked at, and of others only as far as they are like them. Every second photo
+of the table taught the confidence; the others are counted apart.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from persona_img.imaging.folder import pictures_below, photo_named
+from persona_img.imaging.folder import photo_named, pictures_below
 from persona_img.imaging.holdout import rows_of
 from persona_img.masking.classic import coarse_cut
 from persona_img.masking.learned import LearnedMasker

@@ -1,4 +1,4 @@
-"""Holes in a cut that are no holes: prints, stripes and buttons in a colour that the floor lacks."""
+"""Holes in a cut that are none: prints, stripes and buttons in a colour that the floor lacks."""
 
 from __future__ import annotations
 

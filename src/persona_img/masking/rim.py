@@ -78,7 +78,7 @@ def _blurred(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _distance(
-    lab: NDArray[np.float32], mean: NDArray[np.float32], spread: NDArray[np.float32]
+    lab: NDArray[np.float32], mean: NDArray[np.floating], spread: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Minus twice the log density, but for a constant, (h, w)."""
     return np.asarray(((lab - mean) ** 2 / spread + np.log(spread)).sum(-1))

@@ -111,17 +111,15 @@ def test_a_network_that_was_never_calibrated_is_not_trusted() -> None:
     assert min(checks_of(photo, sure, sure, binary, calibration).values()) > 0.99
 
 
-def test_the_least_chance_is_where_nineteen_of_twenty_are_good() -> None:
+def test_the_least_chance_is_where_94_of_100_are_good() -> None:
     chance = [i / 100 for i in range(50, 100)]
     good = [c >= 0.7 for c in chance]
-    equal = [1.0] * 50
-    # 30 good ones from .70 on, and one that is not: 30 of 31 are good, 30 of 32 are not enough.
-    assert least_chance(chance, good, equal) == pytest.approx(0.69)
-    heavy = [1.0 if right else 20.0 for right in good]
-    assert least_chance(chance, good, heavy) == pytest.approx(0.70)
-    assert least_chance(chance, [True] * 50, equal) == 0.5
-    assert least_chance([0.1, 0.2], [True, True], [1.0, 1.0]) == 0.5
-    assert least_chance(chance, [False] * 50, equal) == pytest.approx(0.99)
+    # 30 good ones from .70 on: 30 of 31 are good, and 30 of 32 are not enough.
+    assert least_chance(chance, good) == pytest.approx(0.69)
+    assert least_chance(chance, good, wanted=0.99) == pytest.approx(0.70)
+    assert least_chance(chance, [True] * 50) == 0.5
+    assert least_chance([0.1, 0.2], [True, True]) == 0.5
+    assert least_chance(chance, [False] * 50) == pytest.approx(0.99)
 
 
 def test_the_least_chance_is_trusted_and_what_lies_below_is_not() -> None:

@@ -78,23 +78,20 @@ def reliability(
     }
 
 
-def least_chance(
-    chance: Sequence[float], good: Sequence[bool], weight: Sequence[float], wanted: float = 0.95
-) -> float:
+def least_chance(chance: Sequence[float], good: Sequence[bool], wanted: float = 0.94) -> float:
     """The smallest chance from which on the wanted share of masks is good.
 
     Args:
         chance: Of each mask, 0..1.
         good: Whether it is.
-        weight: How much each counts.
         wanted: Share of good ones among those with at least that chance.
 
     Returns:
         0.5 or more; where no bound is high enough, the largest chance seen.
     """
     order = np.argsort(-np.asarray(chance), kind="stable")
-    ranked, counts = np.asarray(chance)[order], np.asarray(weight, dtype=float)[order]
-    share = np.cumsum(counts * np.asarray(good)[order]) / np.cumsum(counts)
+    ranked = np.asarray(chance)[order]
+    share = np.cumsum(np.asarray(good)[order]) / np.arange(1, len(order) + 1)
     enough = np.flatnonzero(share >= wanted)
     return max(0.5, float(ranked[enough[-1] if len(enough) else 0]))
 
