@@ -12,7 +12,7 @@ from contracts.masker import MaskerContract, boxed
 from persona_img.assets import ASSETS
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound
 from persona_img.imaging.photo import load_photo
-from persona_img.masking.learned import LearnedMasker, mask_of
+from persona_img.masking.learned import LearnedMasker
 from persona_img.masking.learning.corpus import UNKNOWN, MaskCorpus, MaskCorpusSettings, cut_photos
 from persona_img.masking.learning.training import MaskTrainingSettings, mask_loss, train_masker
 from persona_img.masking.network import MaskNet
@@ -82,18 +82,6 @@ def test_what_the_classic_masker_gets_wrong_unknowingly_asks_for_a_person(produc
     pixels = load_photo(ASSETS / "catalog" / "photos" / f"{product}.jpg").pixels
     assert ClassicMasker().cut(pixels).trusted  # tassels and straps lost, floor kept
     assert not LearnedMasker(ASSETS / "masker").cut(pixels).trusted
-
-
-def test_what_is_small_and_far_from_the_product_is_not_part_of_it() -> None:
-    sure = np.zeros((384, 288), np.float32)
-    sure[100:250, 60:160] = 1.0  # the product, 15,000 pixels
-    sure[100:250, 165:168] = 1.0  # a strap beside it
-    sure[300:304, 200:280] = 1.0  # a line on the floor
-    sure[20:80, 200:230] = 1.0  # a second product
-    sure[110:114, 170:174] = 1.0  # a speck
-    _, binary = mask_of(sure, sure)
-    assert binary[150, 100] == binary[150, 166] == binary[50, 210] == 1
-    assert binary[302, 220] == binary[112, 172] == 0
 
 
 def test_a_folder_without_a_masker_is_refused(tmp_path: Path) -> None:

@@ -76,19 +76,32 @@ def cut_out(photo: NDArray[np.uint8], settings: ClassicSettings | None = None) -
     Returns:
         Alpha at the photo's own size with its confidence. Same photo, same bytes.
     """
-    settings = settings or ClassicSettings()
-    height, width = photo.shape[:2]
-    scale = min(1.0, settings.side / max(height, width))
-    size = (max(8, round(width * scale)), max(8, round(height * scale)))
-    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
-    distance, ring = border_distance(small)
-    binary = _clean(_grabcut(small, distance, ring, settings.iterations), settings)
-    binary = without_leftovers(small, binary)
+    small, binary, ring = _small_cut(photo, settings or ClassicSettings())
     checks = _checks(small, binary, ring)
     alpha = refine(photo, binary)
     return ProductMask(
         alpha=alpha, confidence=min(checks.values()), checks=checks, source="classic"
     )
+
+
+def coarse_cut(
+    photo: NDArray[np.uint8], settings: ClassicSettings | None = None
+) -> NDArray[np.uint8]:
+    """The cut before its edge is refined, uint8 0 or 1, of the size at which it is made."""
+    return _small_cut(photo, settings or ClassicSettings())[1]
+
+
+def _small_cut(
+    photo: NDArray[np.uint8], settings: ClassicSettings
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_]]:
+    """The photo small, its cut and its border ring."""
+    height, width = photo.shape[:2]
+    scale = min(1.0, settings.side / max(height, width))
+    size = (max(8, round(width * scale)), max(8, round(height * scale)))
+    small = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA))
+    distance, ring = border_distance(small)
+    binary = _clean(_grabcut(small, distance, ring, settings.iterations), settings)
+    return small, without_leftovers(small, binary), ring
 
 
 def border_distance(small: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -16,9 +16,11 @@ from persona_img.masking.classic import told_apart
 from persona_img.masking.leftover import without_leftovers
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
-SIGNS = ("doubt", "blob", "mirror", "leftover", "colours", "pieces")
+SIGNS = ("doubt", "blob", "mirror", "leftover", "colours", "pieces", "apart")
 """Names of what :func:`signs_of` measures."""
 _BAND = 3  # pixels beside the outline, where doubt is only softness
 _UNSURE = (0.12, 0.88)
@@ -30,6 +32,7 @@ def signs_of(
     straight: NDArray[np.float32],
     mirrored: NDArray[np.float32],
     binary: NDArray[np.uint8],
+    other: NDArray[np.uint8] | None = None,
 ) -> dict[str, float]:
     """What may tell a wrong mask.
 
@@ -38,12 +41,14 @@ def signs_of(
         straight: float32 (h, w), its probabilities.
         mirrored: float32 (h, w), its probabilities in a mirror, mirrored back.
         binary: uint8 (h, w), 1 is product.
+        other: uint8 (h, w), what another way of cutting found; None where none was asked.
 
     Returns:
-        By name in ``SIGNS``. ``doubt``, ``blob``, ``mirror``, ``leftover`` and ``pieces`` are
-        log10 of areas as shares of the product (unsure away from the outline, its largest piece,
-        largest piece in which the mirror disagrees, pieces that continue the backdrop, product
-        outside the two largest pieces); ``colours`` is 0..1, how well colours agree with the cut.
+        By name in ``SIGNS``. ``doubt``, ``blob``, ``mirror``, ``leftover``, ``pieces`` and
+        ``apart`` are log10 of areas as shares of the product (unsure away from the outline, its
+        largest piece, largest piece in which the mirror disagrees, pieces that continue the
+        backdrop, product outside the two largest pieces, largest piece in which the other cut
+        disagrees); ``colours`` is 0..1, how well colours agree with the cut.
     """
     area = max(1.0, float(binary.sum()))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _BAND + 1, 2 * _BAND + 1))
@@ -59,6 +64,7 @@ def signs_of(
         "mirror": max(_sizes(_opened(apart)), default=0.0),
         "leftover": float(left.sum()),
         "pieces": sum(sorted(sizes)[:-2]),
+        "apart": 0.0 if other is None else max(_sizes(_opened(binary != other)), default=0.0),
     }
     signs = {name: float(np.log10(_LEAST + value / area)) for name, value in areas.items()}
     return signs | {"colours": told_apart(small, binary) if binary.any() else 0.0}
@@ -69,7 +75,8 @@ def checks_of(
     straight: NDArray[np.float32],
     mirrored: NDArray[np.float32],
     binary: NDArray[np.uint8],
-    calibration: dict[str, Any] | None,
+    calibration: Mapping[str, Any] | None,
+    other: NDArray[np.uint8] | None = None,
 ) -> dict[str, float]:
     """Scores in 0..1, 1 is good.
 
@@ -79,10 +86,12 @@ def checks_of(
         mirrored: See :func:`signs_of`.
         binary: See :func:`signs_of`.
         calibration: ``weights`` by sign and ``offset`` of the log-odds; None where the network was
-            never calibrated.
+            never calibrated. ``least`` is the chance from which nobody need look, 0.5 without.
+        other: See :func:`signs_of`.
 
     Returns:
-        ``area``, ``border`` and ``sure``: the chance that no piece is wrong, 0 if it is not known.
+        ``area``, ``border`` and ``sure``: the chance that no piece is wrong, 0 if it is not known,
+        stretched so that ``least`` is 0.5.
     """
     share = float(binary.mean())
     if share == 0.0 or share == 1.0:
@@ -93,14 +102,20 @@ def checks_of(
     touching = float(binary[ring].mean())
     sure = 0.0
     if calibration is not None:
-        signs = signs_of(small, straight, mirrored, binary)
-        odds = calibration["offset"] + sum(w * signs[n] for n, w in calibration["weights"].items())
-        sure = float(1 / (1 + np.exp(-odds)))
+        signs = signs_of(small, straight, mirrored, binary, other)
+        least = calibration.get("least", 0.5)
+        sure = float(np.interp(chance_of(signs, calibration), (0, least, 1), (0, 0.5, 1)))
     return {
         "area": float(np.clip((share - 0.005) / 0.015, 0, 1) * np.clip((0.9 - share) / 0.1, 0, 1)),
         "border": float(np.clip((0.6 - touching) / 0.2, 0, 1)),
         "sure": sure,
     }
+
+
+def chance_of(signs: Mapping[str, float], calibration: Mapping[str, Any]) -> float:
+    """The chance, 0..1, that a mask with these signs has no wrong piece."""
+    odds = calibration["offset"] + sum(w * signs[n] for n, w in calibration["weights"].items())
+    return float(1 / (1 + np.exp(-odds)))
 
 
 def _opened(area: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,19 +15,17 @@ import torch
 from persona_img.domain.digest import digest_of
 from persona_img.errors import NotFound
 from persona_img.masking.base import ProductMask
-from persona_img.masking.confidence import checks_of
+from persona_img.masking.classic import coarse_cut
 from persona_img.masking.inputs import SIDE, as_tensors, border_prior, shape_of
 from persona_img.masking.network import MaskNet
+from persona_img.masking.opinions import asks_colours, better, opinions_of
 from persona_img.masking.refine import refine
 from persona_img.threads import one_thread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_VERSION = "learned-2"
-_ISLAND = 0.004  # of the largest piece: smaller ones are specks
-_STRAY = 0.05  # of the largest piece: smaller ones are no second shoe
-_FAR = 0.06  # of the longer side: what is small and so far away lies on the floor or is part of it
+_VERSION = "learned-3"
 _LEVELS = 64  # probabilities are rounded, so that no last bit of a sum moves a mask
 
 
@@ -83,8 +82,12 @@ class LearnedMasker:
     def cut(self, photo: NDArray[np.uint8]) -> ProductMask:
         """See :class:`.base.Masker`."""
         _, facts = self._loaded()
-        small, straight, mirrored = self.views(photo)
-        return finished(photo, small, straight, mirrored, facts.get("confidence"), self.name)
+        confidence = facts.get("confidence")
+        with ThreadPoolExecutor(1) as beside:
+            coarse = beside.submit(coarse_cut, photo) if asks_colours(confidence) else None
+            views = self.views(photo)
+            found = None if coarse is None else coarse.result()
+        return finished(photo, *views, confidence, self.name, found)
 
     def views(
         self, photo: NDArray[np.uint8]
@@ -113,42 +116,21 @@ def finished(
     mirrored: NDArray[np.float32],
     confidence: dict[str, Any] | None,
     name: str,
+    coarse: NDArray[np.uint8] | None = None,
 ) -> ProductMask:
-    """A network's two views as a mask of the photo's size, with its checks."""
-    mean, binary = mask_of(straight, mirrored)
-    checks = checks_of(small, straight, mirrored, binary, confidence)
-    soft = np.where(cv2.dilate(binary, np.ones((3, 3), np.uint8)) > 0, mean, 0.0)
-    alpha = refine(photo, soft.astype(np.float32))
-    return ProductMask(alpha, min(checks.values()), checks, name)
+    """A network's two views as a mask of the photo's size, with its checks.
 
-
-def mask_of(
-    straight: NDArray[np.float32], mirrored: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Mean of both views, float32 (h, w), and the product without specks, uint8 0 or 1."""
-    mean = ((straight + mirrored) / 2).astype(np.float32)
-    return mean, _without_specks(mean > 0.5)
+    Where the confidence was calibrated beside the colours' own cut, that is made as well unless
+    ``coarse`` already is it, and the one more likely right is kept.
+    """
+    if coarse is None and asks_colours(confidence):
+        coarse = coarse_cut(photo)
+    opinions = opinions_of(small, straight, mirrored, coarse)
+    best, checks = better(small, straight, mirrored, opinions, confidence)
+    return ProductMask(refine(photo, best.soft()), min(checks.values()), checks, name)
 
 
 def shrunk(photo: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
     """A photo at the network's size, uint8 (h, w, 3)."""
     height, width = shape_of(photo.shape[0], photo.shape[1], side)
     return np.asarray(cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA))
-
-
-def _without_specks(product: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        product.astype(np.uint8), connectivity=4
-    )
-    if count < 2:
-        return product.astype(np.uint8)
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    largest = labels == 1 + int(areas.argmax())
-    away = cv2.distanceTransform((~largest).astype(np.uint8), cv2.DIST_L2, 5)
-    kept = [
-        i
-        for i, area in enumerate(areas, start=1)
-        if area >= _STRAY * areas.max()
-        or (area >= _ISLAND * areas.max() and away[labels == i].min() < _FAR * max(labels.shape))
-    ]
-    return np.isin(labels, kept).astype(np.uint8)

@@ -28,12 +28,15 @@ _SHADE = np.array([0.4, 1.0, 1.0], dtype=np.float32)  # shade changes L*, seldom
 _SAME, _OTHER = 5.0, 13.0  # colour differences: shaded backdrop, and product
 
 
-def without_leftovers(photo: NDArray[np.uint8], cut: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def without_leftovers(
+    photo: NDArray[np.uint8], cut: NDArray[np.uint8], least: float = _LEAST
+) -> NDArray[np.uint8]:
     """The cut without pieces of backdrop.
 
     Args:
         photo: uint8 sRGB (h, w, 3), the size at which the cut was made.
         cut: uint8 (h, w), 1 is product.
+        least: Share of the picture; smaller pieces stay.
 
     Returns:
         uint8 (h, w); never more than ``cut``.
@@ -48,7 +51,7 @@ def without_leftovers(photo: NDArray[np.uint8], cut: NDArray[np.uint8]) -> NDArr
     out = cut.copy()
     for i in range(1, count):
         area = stats[i, cv2.CC_STAT_AREA]
-        if area < _LEAST * cut.size or area > _MOST * cut.sum():
+        if area < least * cut.size or area > _MOST * cut.sum():
             continue
         piece = labels == i
         if _is_backdrop(lab, piece, cut):

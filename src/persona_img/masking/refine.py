@@ -58,8 +58,10 @@ def guided_plane(
     return mean(a), mean(offset)
 
 
-def refine(photo: NDArray[np.uint8], binary: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Alpha at full size: the cut's edge, pulled onto the photo's edge."""
+def refine(
+    photo: NDArray[np.uint8], binary: NDArray[np.uint8] | NDArray[np.float32]
+) -> NDArray[np.uint8]:
+    """Alpha at full size: the cut's edge, or its chance of product, on the photo's edge."""
     height, width = photo.shape[:2]
     shrink = min(1.0, _REFINE_SIDE / max(height, width))
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))

@@ -7,7 +7,11 @@ import pytest
 
 from persona_img.errors import NotEnoughData
 from persona_img.masking.confidence import SIGNS, checks_of, signs_of
-from persona_img.masking.learning.calibration import fit_confidence, reliability
+from persona_img.masking.learning.calibration import (
+    fit_confidence,
+    least_chance,
+    reliability,
+)
 
 
 def masks(count: int, seed: int) -> tuple[list[dict[str, float]], list[bool]]:
@@ -105,6 +109,26 @@ def test_a_network_that_was_never_calibrated_is_not_trusted() -> None:
     assert checks_of(photo, sure, sure, binary, None)["sure"] == 0.0
     calibration = {"offset": 9.0, "weights": dict.fromkeys(SIGNS, 0.0)}
     assert min(checks_of(photo, sure, sure, binary, calibration).values()) > 0.99
+
+
+def test_the_least_chance_is_where_94_of_100_are_good() -> None:
+    chance = [i / 100 for i in range(50, 100)]
+    good = [c >= 0.7 for c in chance]
+    # 30 good ones from .70 on: 30 of 31 are good, and 30 of 32 are not enough.
+    assert least_chance(chance, good) == pytest.approx(0.69)
+    assert least_chance(chance, good, wanted=0.99) == pytest.approx(0.70)
+    assert least_chance(chance, [True] * 50) == 0.5
+    assert least_chance([0.1, 0.2], [True, True]) == 0.5
+    assert least_chance(chance, [False] * 50) == pytest.approx(0.99)
+
+
+def test_the_least_chance_is_trusted_and_what_lies_below_is_not() -> None:
+    photo, binary = scene()
+    sure = binary.astype(np.float32)
+    plain = {"offset": float(np.log(4)), "weights": dict.fromkeys(SIGNS, 0.0)}  # a chance of 0.8
+    for least, expected in ((0.5, 0.8), (0.8, 0.5), (0.9, 0.8 / 0.9 / 2)):
+        checks = checks_of(photo, sure, sure, binary, plain | {"least": least})
+        assert checks["sure"] == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("value", [0, 1])

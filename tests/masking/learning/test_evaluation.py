@@ -91,7 +91,9 @@ def test_photos_and_scenes_teach_one_confidence_and_are_reported_apart(
     assert report["photos"]["auc"] == 1.0
     written = json.loads((tmp_path / "masker" / "config.json").read_text(encoding="utf-8"))
     before = json.loads((ASSETS / "masker" / "config.json").read_text(encoding="utf-8"))
-    assert set(written["confidence"]["weights"]) == set(SIGNS)
+    for fitted in (written["confidence"], written["confidence"]["classic"]):
+        assert set(fitted["weights"]) == set(SIGNS)
+        assert 0.5 <= fitted["least"] < 1.0
     assert written["confidence"] != before["confidence"]
     assert written["network"] == before["network"]
 

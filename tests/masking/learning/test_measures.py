@@ -39,6 +39,8 @@ def test_a_line_along_the_edge_is_no_piece() -> None:
     score = score_mask(square(side=102), square())
     assert score.clean
     assert score.boundary_f > 0.99  # two pixels are within the tolerance
+    assert 0.7 < score.outline_f < 0.8  # one edge of four is not within one pixel
+    assert score_mask(square(side=101), square()).outline_f > 0.99
 
 
 def test_outlines_far_apart_do_not_count_as_found() -> None:
@@ -50,6 +52,7 @@ def test_nothing_found_scores_nothing_and_a_frame_without_outline_is_nan() -> No
     assert (score.iou, score.boundary_f, score.lost) == (0.0, 0.0, 1.0)
     full = np.full((200, 200), 255, np.uint8)
     assert np.isnan(score_mask(full, full).boundary_f)
+    assert np.isnan(score_mask(full, full).outline_f)
 
 
 def test_specks_are_no_piece() -> None:

@@ -10,7 +10,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 from persona_img.errors import NotEnoughData
-from persona_img.masking.confidence import SIGNS
+from persona_img.masking.confidence import SIGNS, chance_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,8 +61,7 @@ def reliability(
     References:
         Expected calibration error over ten equal bins: Naeini, Cooper, Hauskrecht 2015.
     """
-    weights = np.array([confidence["weights"][name] for name in SIGNS])
-    chance = 1 / (1 + np.exp(-(_table(signs) @ weights + confidence["offset"])))
+    chance = np.array([chance_of(one, confidence) for one in signs])
     truth = np.asarray(good, dtype=float)
     bins = np.minimum((chance * _BINS).astype(int), _BINS - 1)
     gaps = [
@@ -77,6 +76,24 @@ def reliability(
         "brier": float(brier_score_loss(truth, chance)),
         "expected_error": float(np.sum(gaps)),
     }
+
+
+def least_chance(chance: Sequence[float], good: Sequence[bool], wanted: float = 0.94) -> float:
+    """The smallest chance from which on the wanted share of masks is good.
+
+    Args:
+        chance: Of each mask, 0..1.
+        good: Whether it is.
+        wanted: Share of good ones among those with at least that chance.
+
+    Returns:
+        0.5 or more; where no bound is high enough, the largest chance seen.
+    """
+    order = np.argsort(-np.asarray(chance), kind="stable")
+    ranked = np.asarray(chance)[order]
+    share = np.cumsum(np.asarray(good)[order]) / np.arange(1, len(order) + 1)
+    enough = np.flatnonzero(share >= wanted)
+    return max(0.5, float(ranked[enough[-1] if len(enough) else 0]))
 
 
 def _table(signs: Sequence[Mapping[str, float]]) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from persona_img.errors import InvalidInput, NotFound
+from persona_img.errors import InvalidInput, NotEnoughData, NotFound
 from persona_img.imaging.folder import (
     leave_out,
     photo_named,
@@ -18,12 +19,14 @@ from persona_img.imaging.folder import (
     why_unreadable,
 )
 from persona_img.imaging.holdout import held_out, rows_of
-from persona_img.masking.classic import ClassicMasker
-from persona_img.masking.confidence import signs_of
-from persona_img.masking.learned import LearnedMasker, mask_of
-from persona_img.masking.learning.calibration import fit_confidence, reliability
+from persona_img.masking.classic import ClassicMasker, coarse_cut
+from persona_img.masking.confidence import chance_of, signs_of
+from persona_img.masking.learned import LearnedMasker
+from persona_img.masking.learning.calibration import fit_confidence, least_chance, reliability
 from persona_img.masking.learning.corpus import MaskCorpus, MaskCorpusSettings, cut_photos
 from persona_img.masking.learning.measures import score_mask
+from persona_img.masking.opinions import COLOURS, NETWORK, opinions_of
+from persona_img.masking.refine import refine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -167,9 +170,9 @@ def compare(maskers: Sequence[Masker], examples: Sequence[Example]) -> dict[str,
     """Mean scores of each masker by its name.
 
     Returns:
-        ``iou``, ``boundary_f``, ``hole_error`` (of products with holes), ``good`` (share without a
-        wrong piece and with IoU of at least 0.95), ``shown`` (share trusted), ``good_shown`` (share
-        of those that are good) and ``pictures``.
+        ``iou``, ``boundary_f``, ``outline_f``, ``hole_error`` (of products with holes), ``good``
+        (share without a wrong piece and with IoU of at least 0.95), ``shown`` (share trusted),
+        ``good_shown`` (share of those that are good) and ``pictures``.
     """
     table = {}
     for masker in maskers:
@@ -184,6 +187,7 @@ def compare(maskers: Sequence[Masker], examples: Sequence[Example]) -> dict[str,
         table[masker.name] = {
             "iou": float(np.mean([s.iou for s in known])),
             "boundary_f": float(np.nanmean([s.boundary_f for s in known])),
+            "outline_f": float(np.nanmean([s.outline_f for s in known])),
             "hole_error": _mean([s.hole_error for s in known]),
             "good": float(good.mean()),
             "shown": float(shown.mean()),
@@ -225,40 +229,64 @@ def calibrate(
 def calibration_of(
     masker: NetworkMasker, scenes: Sequence[Example], photos: Sequence[Example] = ()
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Learn what the signs of a wrong mask are worth for a network.
+    """Learn what the signs of a wrong mask are worth: of a network's cut, and of the colours'.
 
     Every second example teaches, the others are what the figures are measured on. Made scenes are
     harder than photos, and the same sign says less of a photo: all photos together count as much
-    as all scenes.
+    as all scenes. The least chance to be trusted is the one from which on 94 % of masks of photos,
+    or of scenes where there are no photos, are good.
 
     Returns:
         Its confidence, and a report: ``scenes`` and ``photos``, where there are any, each with what
-        :func:`.calibration.reliability` says of it.
+        :func:`.calibration.reliability` says of the network's cuts.
 
     Raises:
         NotEnoughData: fewer than twenty good or bad masks among those that teach.
     """
     judged = {"scenes": _judged(masker, scenes), "photos": _judged(masker, photos)}
-    judged = {name: one for name, one in judged.items() if one[0]}
-    most = max((len(good[::2]) for _, good in judged.values()), default=0)
-    signs, good, weight = [], [], []
-    for its_signs, its_good in judged.values():
-        signs += its_signs[::2]
-        good += its_good[::2]
-        weight += [most / len(its_good[::2])] * len(its_good[::2])
-    confidence = fit_confidence(signs, good, weight)
-    report = {n: reliability(confidence, s[1::2], g[1::2]) for n, (s, g) in judged.items()}
+    judged = {name: one for name, one in judged.items() if one}
+    most = max((len(one[::2]) for one in judged.values()), default=0)
+    teach = [pair for one in judged.values() for pair in one[::2]]
+    weight = [most / len(one[::2]) for one in judged.values() for _ in one[::2]]
+    confidence = fit_confidence(*_of(teach, NETWORK), weight)
+    # Without enough cuts of either kind the colours only say where they disagree.
+    with contextlib.suppress(NotEnoughData):
+        confidence[COLOURS] = fit_confidence(*_of(teach, COLOURS), weight)
+    seen = judged["photos"][::2] if "photos" in judged else teach
+    chosen = [_chosen(pair, confidence) for pair in seen]
+    least = round(least_chance([c for c, _ in chosen], [g for _, g in chosen]), 4)
+    for one in (confidence, confidence.get(COLOURS, {})):
+        one["least"] = least
+    report = {n: reliability(confidence, *_of(one[1::2], NETWORK)) for n, one in judged.items()}
     return confidence, report
 
 
-def _judged(
-    masker: NetworkMasker, examples: Sequence[Example]
-) -> tuple[list[dict[str, float]], list[bool]]:
-    """Signs of each example's mask, and whether it is good."""
-    signs, good = [], []
+_Judged = dict[str, tuple[dict[str, float], bool]]
+"""Of one example, by opinion: the signs of the cut, and whether it is good."""
+
+
+def _judged(masker: NetworkMasker, examples: Sequence[Example]) -> list[_Judged]:
+    found = []
     for example in tqdm(examples, desc="judge masks"):
         small, straight, mirrored = masker.views(example.rgb)
-        _, binary = mask_of(straight, mirrored)
-        signs.append(signs_of(small, straight, mirrored, binary))
-        good.append(_good(_score(masker.cut(example.rgb).alpha, example)))
-    return signs, good
+        cuts = opinions_of(small, straight, mirrored, coarse_cut(example.rgb))
+        others = {NETWORK: cuts[COLOURS], COLOURS: cuts[NETWORK]}
+        one = {}
+        for name, cut in cuts.items():
+            signs = signs_of(small, straight, mirrored, cut.binary, others[name].binary)
+            one[name] = signs, _good(_score(refine(example.rgb, cut.soft()), example))
+        found.append(one)
+    return found
+
+
+def _of(judged: Sequence[_Judged], opinion: str) -> tuple[list[dict[str, float]], list[bool]]:
+    """Signs of one opinion's cuts, and whether each is good."""
+    return [one[opinion][0] for one in judged], [one[opinion][1] for one in judged]
+
+
+def _chosen(one: _Judged, confidence: dict[str, Any]) -> tuple[float, bool]:
+    """Chance of the cut that would be kept, and whether it is good."""
+    pairs = [(chance_of(one[NETWORK][0], confidence), one[NETWORK][1])]
+    if COLOURS in confidence:
+        pairs.append((chance_of(one[COLOURS][0], confidence[COLOURS]), one[COLOURS][1]))
+    return max(pairs, key=lambda pair: pair[0])

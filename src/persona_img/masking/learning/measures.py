@@ -23,6 +23,7 @@ class MaskScore:
     Attributes:
         iou: Intersection over union, 0..1.
         boundary_f: F measure of the outlines, 0..1, within 0.75 % of the diagonal.
+        outline_f: The same within one pixel.
         kept: Area of the largest piece of backdrop that was kept, share of the product.
         lost: Area of the largest piece of product that was lost, share of the product.
         hole_error: Share of the area of the truth's holes that was taken for product; NaN where
@@ -31,6 +32,7 @@ class MaskScore:
 
     iou: float
     boundary_f: float
+    outline_f: float
     kept: float
     lost: float
     hole_error: float = float("nan")
@@ -49,7 +51,7 @@ def score_mask(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> MaskScore:
         truth: uint8 (H, W), with some product in it.
 
     Returns:
-        Scores; ``boundary_f`` is NaN where the truth fills the frame.
+        Scores; ``boundary_f`` and ``outline_f`` are NaN where the truth fills the frame.
 
     References:
         Perazzi et al. 2016, "A Benchmark Dataset and Evaluation Methodology for Video Object
@@ -59,7 +61,8 @@ def score_mask(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> MaskScore:
     product = float(want.sum())
     return MaskScore(
         iou=float((got & want).sum() / max(1, (got | want).sum())),
-        boundary_f=_boundary_f(got, want),
+        boundary_f=_boundary_f(got, want, max(1, round(_TOLERANCE * float(np.hypot(*want.shape))))),
+        outline_f=_boundary_f(got, want, 1),
         kept=largest_piece(got & ~want) / product,
         lost=largest_piece(want & ~got) / product,
         hole_error=_hole_error(got, want),
@@ -89,8 +92,7 @@ def _hole_error(got: NDArray[np.bool_], want: NDArray[np.bool_]) -> float:
     return float((got & inside).sum() / inside.sum()) if inside.any() else float("nan")
 
 
-def _boundary_f(got: NDArray[np.bool_], want: NDArray[np.bool_]) -> float:
-    reach = max(1, round(_TOLERANCE * float(np.hypot(*want.shape))))
+def _boundary_f(got: NDArray[np.bool_], want: NDArray[np.bool_], reach: int) -> float:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     ours, theirs = _outline(got), _outline(want)
     if not theirs.any():

@@ -1,0 +1,57 @@
+"""Holes in a cut that are none: prints, stripes and buttons in a colour that the floor lacks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from persona_img.imaging.colour import to_lab
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_ALIKE = 9.0  # colour difference within which a pixel of the floor has a hole's colour
+_SHADE = np.array([0.5, 1.0, 1.0], dtype=np.float32)  # shade changes L*, seldom the hue
+_RARE = 0.1  # of the floor in sight: a hole of a colour that less of it has shows no floor
+_SELDOM = 0.25  # the same, of a hole in which the network is nowhere sure
+_SURE = 0.15  # chance of product at which it is sure of floor
+_KNOWN = 50  # pixels of floor: with fewer its colours are not known
+_SAMPLE = 4000  # pixels of floor that are compared
+
+
+def filled(
+    small: NDArray[np.uint8], chance: NDArray[np.float32], binary: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """The cut without holes that do not look like the floor around the product.
+
+    Args:
+        small: uint8 sRGB (h, w, 3).
+        chance: float32 (h, w) in 0..1, of being product.
+        binary: uint8 (h, w), 1 is product.
+
+    Returns:
+        uint8 (h, w); never less than ``binary``.
+    """
+    beyond = np.pad(1 - binary, 1, constant_values=1).astype(np.uint8)
+    count, pieces = cv2.connectedComponents(beyond, connectivity=4)
+    outside, pieces = pieces[0, 0], pieces[1:-1, 1:-1]
+    lab = to_lab(cv2.GaussianBlur(small, (0, 0), 0.8))
+    clear = cv2.dilate(binary, np.ones((5, 5), np.uint8)) == 0
+    floor = lab[(pieces == outside) & clear]
+    if len(floor) < _KNOWN:
+        return binary
+    floor = floor[:: max(1, len(floor) // _SAMPLE)]
+    result = binary.copy()
+    for i in range(1, count):
+        piece = pieces == i
+        if i == outside or not piece.any():
+            continue
+        # The rim of a hole is mixed with the product: its inside says what it is.
+        inner = cv2.erode(piece.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        colour = np.median(lab[inner if inner.any() else piece], axis=0)
+        alike = np.linalg.norm((floor - colour) * _SHADE, axis=1) < _ALIKE
+        if alike.mean() < (_SELDOM if chance[piece].min() > _SURE else _RARE):
+            result[piece] = 1
+    return result
