@@ -368,6 +368,8 @@ class BackdropRenderer:
         surface = style.values.get("surface")
         if self.judge is None or surface not in self.judge.values("surface"):
             return {}  # of a material it was not taught it can say nothing
+        if style.values.get("season", "none") != "none":
+            return {}  # nor of a season, whose light colours everything
         shows = {name for name in source.shows if name in tells}
         seen = {name: value for name, value in style.values.items() if name in shows}
         if "colour" in style.values:  # the judge knows surfaces by their own colours
