@@ -52,6 +52,15 @@ def test_the_cut_that_is_more_likely_right_is_kept() -> None:
     assert checks["sure"] > 0.9
 
 
+def test_where_both_are_about_as_likely_right_the_networks_cut_is_kept() -> None:
+    photo, chance = boxed(384, 288), chance_of_box()
+    cuts = opinions_of(photo, chance, chance, coarse_cut(photo))
+    nearly = UNSURE | {"offset": -0.9}  # a chance of 0.29, the network's is 0.27
+    assert better(photo, chance, chance, cuts, UNSURE | {COLOURS: nearly})[0] is cuts[NETWORK]
+    clearly = UNSURE | {"offset": 0.0}
+    assert better(photo, chance, chance, cuts, UNSURE | {COLOURS: clearly})[0] is cuts[COLOURS]
+
+
 def test_without_a_calibration_the_networks_cut_is_kept_and_not_trusted() -> None:
     photo, chance = boxed(384, 288), chance_of_box()
     cuts = opinions_of(photo, chance, chance, coarse_cut(photo))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NETWORK, COLOURS = "network", "classic"
+MARGIN = 0.1
+"""So much surer the colours' cut must be; about as likely right, the network's is kept."""
 _SOFT = 1.5  # pixels: how softly the colours' cut is taken for a chance
 _BOUNDS = (0.05, 0.95)  # colours are never surer than this
 _LEFTOVER = 0.005  # of the product: smaller pieces that look like floor may be its own
@@ -84,7 +86,7 @@ def better(
     opinions: Mapping[str, Opinion],
     confidence: Mapping[str, Any] | None,
 ) -> tuple[Opinion, dict[str, float]]:
-    """The cut that is more likely right, with its checks; the network's where they are level.
+    """The cut that is more likely right, with its checks; the network's where they are about level.
 
     Args:
         small: See :func:`opinions_of`.
@@ -100,7 +102,8 @@ def better(
     if other is None or confidence is None:
         return own, checks
     second = checks_of(small, straight, mirrored, other.binary, confidence.get(COLOURS), own.binary)
-    return (other, second) if min(second.values()) > min(checks.values()) else (own, checks)
+    surer = min(second.values()) > min(checks.values()) + MARGIN
+    return (other, second) if surer else (own, checks)
 
 
 def without_specks(product: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -25,7 +25,7 @@ from persona_img.masking.learned import LearnedMasker
 from persona_img.masking.learning.calibration import fit_confidence, least_chance, reliability
 from persona_img.masking.learning.corpus import MaskCorpus, MaskCorpusSettings, cut_photos
 from persona_img.masking.learning.measures import score_mask
-from persona_img.masking.opinions import COLOURS, NETWORK, opinions_of
+from persona_img.masking.opinions import COLOURS, MARGIN, NETWORK, opinions_of
 from persona_img.masking.refine import refine
 
 if TYPE_CHECKING:
@@ -286,7 +286,8 @@ def _of(judged: Sequence[_Judged], opinion: str) -> tuple[list[dict[str, float]]
 
 def _chosen(one: _Judged, confidence: dict[str, Any]) -> tuple[float, bool]:
     """Chance of the cut that would be kept, and whether it is good."""
-    pairs = [(chance_of(one[NETWORK][0], confidence), one[NETWORK][1])]
-    if COLOURS in confidence:
-        pairs.append((chance_of(one[COLOURS][0], confidence[COLOURS]), one[COLOURS][1]))
-    return max(pairs, key=lambda pair: pair[0])
+    own = chance_of(one[NETWORK][0], confidence), one[NETWORK][1]
+    if COLOURS not in confidence:
+        return own
+    other = chance_of(one[COLOURS][0], confidence[COLOURS]), one[COLOURS][1]
+    return other if other[0] > own[0] + MARGIN else own
