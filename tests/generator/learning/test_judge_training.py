@@ -27,7 +27,7 @@ file = "slate.jpg"
 cm = 60
 """
 SPACE = StyleSpace(
-    {"surface": ("felt", "slate"), "palette": ("neutral", "blush"), "light": ("soft", "sun")},
+    {"surface": ("felt", "slate"), "palette": ("neutral", "warm", "cool", "blush", "sage")},
     ({"palette": "blush"}, {"palette": "sage"}, {"palette": "warm"}),
 )
 
