@@ -36,7 +36,11 @@ MaskerModel = Annotated[
 ]
 Reference = Annotated[
     Path | None,
-    typer.Option(exists=True, dir_okay=False, help="A picture whose main colour is taken."),
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        help="A picture whose look is taken: colour, material, light, scene.",
+    ),
 ]
 Seed = Annotated[int, typer.Option(min=0, max=MOST, help="Same seed, same bytes.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON line per result.")]

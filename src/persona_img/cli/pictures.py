@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from persona_img.imaging.photo import Photo
+    from persona_img.rendering.look import ReferenceLook
     from persona_img.rendering.proof.certificate import VerifyReport
+    from persona_img.rendering.renderer import BackdropRenderer
 
 Styles = Annotated[
     list[str] | None,
@@ -190,7 +192,8 @@ def render(
     )
     of_model.check_used(settings, model)
     space = wiring.render_space(settings)
-    colour = _backdrop_colour(colour, reference)
+    if reference is not None and colour is not None:
+        raise InvalidInput(f"--colour {colour} and --reference {reference}: give one of them")
     for text in style or ():
         space.parse(text)
     formats: list[str | None] = [*dict.fromkeys(shape)] if shape else [settings.render.format]
@@ -202,6 +205,10 @@ def render(
     folder = writable_folder(out)
     renderer = wiring.renderer(settings)
     renderers = [renderer.laid_out(layout) for layout in layouts]
+    look = _look(reference, renderer)
+    if look is not None and not as_json:
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in look.colours)
+        tell(f"{reference}: {look.scene}, {look.surface}, {look.light}; {shares}")
 
     def make(path: Path, called: str) -> None:
         photo = _told(load_photo(path), pose, size_cm, category)
@@ -209,8 +216,9 @@ def render(
             photo = photo.with_alpha(load_mask(mask_file))
         seen = renderers[0].stands(photo).pose
         drawn = [seed, zlib.crc32(path.stem.encode())]
-        wanted = _styles(space, style, count, seen, drawn)
-        styles = list(dict.fromkeys(_with(one, framing, colour) for one in wanted))
+        wanted = _styles(space, _styled(style, look, seen), count, seen, drawn)
+        hue = colour if look is None else look.ground
+        styles = list(dict.fromkeys(_with(one, framing, hue) for one in wanted))
 
         def rejected(style: Style, error: RenderRejected) -> None:
             batch.fail(path, str(error))
@@ -357,17 +365,31 @@ def _repeated(variant: Path, photo: Photo) -> VerifyReport:
     )
 
 
-def _backdrop_colour(colour: str | None, reference: Path | None) -> str | None:
-    """The colour asked for, or a picture's main one of those that are seen; None for none."""
-    from persona_img.imaging.colour import colours_of
+def _look(reference: Path | None, renderer: BackdropRenderer) -> ReferenceLook | None:
+    """The look of a reference picture; None where there is none."""
     from persona_img.imaging.photo import load_photo
+    from persona_img.rendering.look import look_of
+    from persona_img.rendering.proof.adherence import StyleJudge
 
     if reference is None:
-        return colour
-    if colour is not None:
-        raise InvalidInput(f"--colour {colour} and --reference {reference}: give one of them")
+        return None
     picture = load_photo(reference)
-    return colours_of(picture.pixels, picture.seen)[0][0]
+    cut = renderer.mask(picture)
+    # A picture without a product is all look.
+    alpha = cut.alpha if cut.trusted else cut.alpha * 0
+    return look_of(picture.pixels, alpha, renderer.judge or StyleJudge())
+
+
+def _styled(asked: list[str] | None, look: ReferenceLook | None, pose: str) -> list[str] | None:
+    """What was asked for, completed by a look: what a style names itself wins."""
+    if look is None:
+        return asked
+    texts = []
+    for text in asked or [""]:
+        own = Style.read(text).values if text else {}
+        values = look.values(pose) | own
+        texts.append(",".join(f"{name}={value}" for name, value in values.items()))
+    return texts
 
 
 def _with(style: Style, framing: str | None, colour: str | None) -> Style:
