@@ -36,6 +36,19 @@ def test_a_strip_of_floor_in_light_or_shade_is_no_product(shade: float) -> None:
     assert found[100:118, 36:84].all()
 
 
+def test_old_shadow_that_is_nearer_to_the_products_colour_is_floor_in_shade() -> None:
+    photo, truth = scene()
+    grain = np.random.default_rng(3).normal(0, 2, photo.shape)
+    dark = np.where(truth[..., None] > 0, (70, 66, 62), FLOOR).astype(np.float64)
+    dark[120:124, 30:90] = 0.6 * np.array(FLOOR)  # nearer to 70 than to 190
+    photo = np.clip(dark + grain, 0, 255).astype(np.uint8)
+    kept = truth.copy()
+    kept[120:124, 30:90] = 1
+    found = judged_by_colours(photo, as_chance(kept), kept) > 0.5
+    assert not found[121:123, 36:84].any()
+    assert found[100:118, 36:84].all()
+
+
 def test_product_that_was_left_outside_comes_back() -> None:
     photo, truth = scene()
     lost = truth.copy()
