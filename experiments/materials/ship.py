@@ -3,8 +3,8 @@
     python experiments/materials/ship.py --data DATA -o src/persona_img/assets
 
 DATA is a folder with ``materials/``, ``scenes/`` and ``backgrounds/`` as README.md says. Tiles are
-saved at 1,024 px with quality 84, normals at 512 px. Cork is the one that is not a photograph at this
-size: it is quilted from photographs of 128 px, at their own scale.
+saved at 1,024 px with quality 84, normals at 512 px. Cork is the one that is not a photograph at
+this size: it is quilted from a photograph of 128 px, at its own scale.
 """
 
 from __future__ import annotations
@@ -275,8 +275,8 @@ def ship(data: Path, assets: Path) -> None:
     materials = assets / "materials"
     materials.mkdir(parents=True, exist_ok=True)
     lines = [
-        "# What a surface looks like undyed (mean CIE Lab), how far it takes a palette's colour (dye), what it",
-        "# mirrors (gloss), how more of it is laid than one tile (repeat), and its tiles with their width.",
+        "# What a surface looks like undyed (mean CIE Lab), how far it takes a palette (dye), what it",
+        "# mirrors (gloss), how more is laid than one tile (repeat), and its tiles, so many cm wide.",
         "# Written by experiments/materials/ship.py.",
     ]
     for name, (lab, dye, gloss, repeat, tiles) in SURFACES.items():

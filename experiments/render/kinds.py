@@ -2,7 +2,7 @@
 
     python experiments/render/kinds.py -o docs/
 
-``kinds.jpg``: nine kinds by eight scenes; ``full-size.jpg``: six crops, a pixel of the variant each.
+``kinds.jpg``: nine kinds by eight scenes; ``full-size.jpg``: six crops at 1:1.
 Nothing is chosen: seeds are counted, and what the gate refuses stays empty.
 """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -15,7 +14,7 @@ from persona_img.imaging.colour import lab_of
 from persona_img.scenery.scenes import PLAINEST
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 UNKNOWN = 0
 """Index of the null value: attribute not known (training) or not asked for (sampling)."""

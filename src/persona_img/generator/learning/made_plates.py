@@ -1,4 +1,4 @@
-"""Made plates: sets of real materials around real silhouettes, in light that is never twice the same.
+"""Made plates: sets of real materials around real silhouettes, never twice in the same light.
 
 What is asked of a plate is known exactly: scene, surface, palette and light. What the generator is
 not told, how bright and of what cast the photograph is, from which side the light comes, and the
@@ -71,7 +71,7 @@ def plate_of(
     rgb: NDArray[np.uint8],
     mask: NDArray[np.float32],
 ) -> Plate:
-    """What a set looks like, as a plate of the size of its product's mask; see :func:`make_plate`."""
+    """What a set looks like, as a plate of its mask's size; see :func:`make_plate`."""
     height, width = mask.shape
     seen = built.draw(height, width).srgb
     return Plate(
@@ -96,7 +96,7 @@ def made_plan(
     cm: float,
     pitch: float = 12.0,
 ) -> Plan:
-    """The plan of such a plate; a generator in the same state gives another surface the same light."""
+    """The plan of such a plate; a generator in the same state gives the same light."""
     scene = scene_of(style.get("scene", PLAINEST))
     side = float(rng.choice((-1.0, 1.0)))
     exposure = float(np.exp(_EXPOSURE * rng.standard_normal()))

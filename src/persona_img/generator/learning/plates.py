@@ -1,8 +1,9 @@
 """Pictures the generator learns from: a plate is a backdrop with the product's shadow, without it.
 
 Two sources. *Made* plates are sets around real silhouettes (:mod:`.made_plates`); style labels are
-exact. *Photo* plates are merchants' own photographs; their colour is measured, surface and light are
-unknown (null) unless ``photo_labels`` names them, and the product's area does not count in the loss.
+exact. *Photo* plates are merchants' own photographs; their colour is measured, surface and light
+are unknown (null) unless ``photo_labels`` names them, and the product's area does not count in the
+loss.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whose silhouettes sets are built around: photos that were cut out lie, cut-outs with alpha stand."""
+"""Whose silhouettes sets are built around: photos that were cut out lie, cut-outs stand."""
 
 from __future__ import annotations
 

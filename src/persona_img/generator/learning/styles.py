@@ -1,4 +1,4 @@
-"""A style encoder for the materials and scenes that there are, and what it takes from an older one."""
+"""A style encoder for the materials and scenes there are, and what it takes from an older one."""
 
 from __future__ import annotations
 
