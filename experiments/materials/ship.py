@@ -275,8 +275,8 @@ def ship(data: Path, assets: Path) -> None:
     materials = assets / "materials"
     materials.mkdir(parents=True, exist_ok=True)
     lines = [
-        "# What a surface looks like undyed (mean CIE Lab), how far it takes a palette (dye), what it",
-        "# mirrors (gloss), how more is laid than one tile (repeat), and its tiles, so many cm wide.",
+        "# What a surface looks like undyed (mean CIE Lab), how far it takes a palette (dye),",
+        "# what it mirrors (gloss), how more is laid than one tile (repeat), and its tiles in cm.",
         "# Written by experiments/materials/ship.py.",
     ]
     for name, (lab, dye, gloss, repeat, tiles) in SURFACES.items():
