@@ -11,7 +11,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
-demo: $(VENV)/core        ## set up, then the whole loop: photos to a promoted ranker (10 minutes)
+demo: $(VENV)/core        ## set up, then the whole loop: photos to a ranker that its gate judged (10 minutes)
 	$(BIN)/persona-img demo --home $(HOME_DIR)
 
 demo-quick: $(VENV)/core  ## the same on fewer products and shoppers (3 minutes)

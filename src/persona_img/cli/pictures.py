@@ -205,10 +205,10 @@ def render(
     folder = writable_folder(out)
     renderer = wiring.renderer(settings)
     renderers = [renderer.laid_out(layout) for layout in layouts]
-    look = _look(reference, renderer)
-    if look is not None and not as_json:
-        shares = ", ".join(f"{name} {share:.0%}" for name, share in look.colours)
-        tell(f"{reference}: {look.scene}, {look.surface}, {look.light}; {shares}")
+    seen_in = _look(reference, renderer)
+    if seen_in is not None and not as_json:
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in seen_in.colours)
+        tell(f"{reference}: {seen_in.scene}, {seen_in.surface}, {seen_in.light}; {shares}")
 
     def make(path: Path, called: str) -> None:
         photo = _told(load_photo(path), pose, size_cm, category)
@@ -216,8 +216,8 @@ def render(
             photo = photo.with_alpha(load_mask(mask_file))
         seen = renderers[0].stands(photo).pose
         drawn = [seed, zlib.crc32(path.stem.encode())]
-        wanted = _styles(space, _styled(style, look, seen), count, seen, drawn)
-        hue = colour if look is None else look.ground
+        wanted = _styles(space, _styled(style, seen_in, seen), count, seen, drawn)
+        hue = colour if seen_in is None else seen_in.ground
         styles = list(dict.fromkeys(_with(one, framing, hue) for one in wanted))
 
         def rejected(style: Style, error: RenderRejected) -> None:
@@ -387,7 +387,7 @@ def _styled(asked: list[str] | None, look: ReferenceLook | None, pose: str) -> l
     texts = []
     for text in asked or [""]:
         own = Style.read(text).values if text else {}
-        values = look.values(pose) | own
+        values = look.values(pose) | dict(own)
         texts.append(",".join(f"{name}={value}" for name, value in values.items()))
     return texts
 
