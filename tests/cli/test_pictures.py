@@ -194,7 +194,7 @@ def test_formats_text_and_a_reference_picture(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.strip().splitlines()]
     assert [line["style"] for line in lines] == [
-        "colour=#2e6f8e,framing=centred,light=side,surface=plaster"
+        "colour=#2e6f8e,framing=centred,light=side,scene=flat-lay,surface=plaster"
     ] * 2
     for line, ratio, name in zip(lines, (1.0, 9 / 16), ("1x1", "9x16"), strict=True):
         assert name in Path(line["variant"]).name

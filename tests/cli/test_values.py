@@ -30,7 +30,7 @@ HARDLY = ("-1", "0", "1000000000000", "9" * 40)
 ALSO = {"seed": ("0",), "threads": ("0",), "margin": ("0",), "strength": ("0",), "relight": ("0",),
         "light_wrap": ("0",), "painted": ("0",), "weight": ("0",), "precision": ("0",),
         "fold": ("0",), "photos": ("0",), "ip_scale": ("0",), "lora_scale": ("0",),
-        "control_scale": ("0",), "guidance": ("0",)}  # fmt: skip
+        "control_scale": ("0",), "guidance": ("0",), "dye": ("0",), "gloss": ("0",)}  # fmt: skip
 """Options that take one of these."""
 OTHERS = ("serve", "analyze", "push", "report", "retrain", "promote", "rollback", "tracking-ui",
           "simulate", "rank", "profile", "prepare", "demo", "catalog", "test")  # fmt: skip
@@ -115,6 +115,7 @@ def refusal(
         if other is not parameter:
             folder = isinstance(other.info, OptionInfo) and not other.info.file_okay
             given = inputs["folder" if folder else "file"] if other.kind is Path else "x"
+            given = 1 if other.kind in (int, float) else given
         if other.flag:
             flags.append(f"{other.flag}={given}")
         else:
@@ -255,7 +256,7 @@ def test_a_source_nobody_knows_is_told_before_others_are_measured(
     inputs: dict[str, Path], tmp_path: Path
 ) -> None:
     folder, judge = inputs["folder"], inputs["file"]
-    done = run("eval-render", "--products", folder, "--tiles", folder, "--judge", judge,
+    done = run("eval-render", "--products", folder, "--materials", folder, "--judge", judge,
                "--source", "plain", "--source", "paint", "-o", tmp_path / "out")  # fmt: skip
     assert done.returncode == 2
     assert "render.backdrops='paint': there are" in done.stderr

@@ -23,6 +23,7 @@ from persona_img.rendering.proof.gate import Rule
 from persona_img.rendering.renderer import BackdropRenderer
 from persona_img.rendering.sources.plain import PlainBackdrops
 from persona_img.rendering.sources.tiles import LibraryBackdrops
+from persona_img.scenery.adding import add_material
 from persona_img.scenery.scenes import SCENES, fits
 from persona_img.scenery.subject import USUAL_CM
 from pictures import disc_cut_out, encoded
@@ -99,15 +100,18 @@ def test_a_fallback_that_does_not_know_the_style_rejects_it_too(photo: Photo) ->
 
 
 def test_of_several_candidates_the_one_that_shows_its_style_best_is_kept(photo: Photo) -> None:
-    found = []
-    for candidates in (1, 2, 3, 5):
-        settings = RenderSettings(candidates=candidates, rules=())
-        renderer = BackdropRenderer(LibraryBackdrops(128), settings, judge=StyleJudge())
-        variant = renderer.render(photo, WOOD, seed=11)
-        found.append((variant.gate.scores["adherence"], variant.certificate.recipe["attempt"]))
-    assert found[0][1] == 0
-    assert found == sorted(found, key=lambda one: one[0])
-    assert found[-1][0] > found[0][0]
+    gained = 0
+    for seed in range(11, 15):
+        found = []
+        for candidates in (1, 2, 5):
+            settings = RenderSettings(candidates=candidates, rules=())
+            renderer = BackdropRenderer(LibraryBackdrops(128), settings, judge=StyleJudge())
+            variant = renderer.render(photo, WOOD, seed=seed)
+            found.append((variant.gate.scores["adherence"], variant.certificate.recipe["attempt"]))
+        assert found[0][1] == 0
+        assert found == sorted(found, key=lambda one: one[0])
+        gained += found[-1][0] > found[0][0]
+    assert gained >= 2
 
 
 def test_the_fingerprint_names_judge_and_fallback() -> None:
@@ -383,11 +387,19 @@ def test_what_a_painter_changes_is_light_and_the_detail_stays_the_materials(pain
     assert np.corrcoef(fine[0].ravel(), fine[1].ravel())[0, 1] > 0.97
 
 
-def test_of_a_material_the_judge_was_not_taught_it_says_nothing(photo: Photo) -> None:
-    renderer = BackdropRenderer(LibraryBackdrops(128), RenderSettings(rules=()), judge=StyleJudge())
+def test_of_a_material_the_judge_was_not_taught_it_says_nothing(
+    photo: Photo, tmp_path: Path
+) -> None:
+    grain = np.random.default_rng(1).integers(90, 160, (300, 300, 1), dtype=np.uint8)
+    Image.fromarray(np.repeat(grain, 3, axis=2)).save(tmp_path / "counter.png")
+    own = tmp_path / "own"
+    add_material(own, tmp_path / "counter.png", "our-counter", 80)
+    source = LibraryBackdrops(128, materials=own)
+    settings = RenderSettings(rules=(), materials=own)
+    renderer = BackdropRenderer(source, settings, judge=StyleJudge())
     known, other = (
         renderer.render(photo, Style.of({"surface": s, "light": "soft"}), seed=1)
-        for s in ("linen", "slate")
+        for s in ("linen", "our-counter")
     )
     assert "adherence" in known.gate.scores
     assert "adherence" not in other.gate.scores

@@ -203,7 +203,9 @@ def test_a_pixel_of_a_tile_is_never_stretched_further_than_allowed(tmp_path: Pat
         u = np.arange(1536, dtype=np.float32)[None].repeat(4, axis=0) / np.float32(per_cm)
         v = np.zeros_like(u)
         step = np.full((4, 1536, 2), 1 / per_cm, np.float32)
-        assert period(made.read(u, v, step).mean(axis=(0, 2))) == pytest.approx(192, rel=0.03)
+        assert period(made.read(u, v, step).mean(axis=(0, 2))) == pytest.approx(
+            64 * LONGEST_STRETCH, rel=0.03
+        )
 
 
 def period(line: np.ndarray) -> float:
@@ -225,7 +227,7 @@ def test_a_plane_that_faces_the_camera_reads_as_the_flat_one(per_cm: float) -> N
     assert np.corrcoef(read[inner].ravel(), flat[inner].ravel())[0, 1] > 0.97
 
 
-@pytest.mark.parametrize("per_cm", [8.0, 3.0, 2.2, 1.7])
+@pytest.mark.parametrize("per_cm", [6.0, 3.0, 2.2, 1.7])
 def test_a_smaller_picture_shows_the_same_places(per_cm: float) -> None:
     """What is judged at a plate's size and what is shown at the canvas's lie on each other."""
     made = bare(grain(256, sigma=6.0).astype(np.float32), cm=64.0)
@@ -260,7 +262,7 @@ def test_where_a_tile_is_stretched_its_finest_detail_goes_on() -> None:
         (plain.read(u, v, step), rich.read(u, v, step)),
         (plain.flat((80, 90), 12.0, (0, 0)), rich.flat((80, 90), 12.0, (0, 0))),
     ):
-        assert sharp(after) > 1.5 * sharp(before)
+        assert sharp(after) > 1.25 * sharp(before)
         assert after.mean() == pytest.approx(before.mean(), rel=0.02)
     # Where it is shrunk there is nothing to add.
     far = np.full((80, 90, 2), 0.5, np.float32)

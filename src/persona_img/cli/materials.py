@@ -41,7 +41,10 @@ def materials_add(
         ),
     ],
     name: Annotated[str, typer.Option(help="As styles will name it, e.g. our-counter.")],
-    cm: Annotated[float, typer.Option(help="How wide the photographed piece is, centimetres.")],
+    cm: Annotated[
+        float,
+        typer.Option(min=0.1, max=1000, help="How wide the photographed piece is, centimetres."),
+    ],
     normal: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Its normals, OpenGL.")
     ] = None,

@@ -194,8 +194,7 @@ def render(
     space = wiring.render_space(settings)
     if reference is not None and colour is not None:
         raise InvalidInput(f"--colour {colour} and --reference {reference}: give one of them")
-    for text in style or ():
-        space.parse(text)
+    _check(space, style, framing, colour)
     formats: list[str | None] = [*dict.fromkeys(shape)] if shape else [settings.render.format]
     layouts = [Layout(one, settings.render.text) for one in formats]
     batch = Batch(source)
@@ -268,8 +267,7 @@ def sheet(
 
     settings = checked(render={"backdrops": backdrops})
     space = wiring.render_space(settings)
-    for text in style or ():
-        space.parse(text)
+    _check(space, style, None, None)
     free_for_result(writable_file(out, SHEETS))
     batch = Batch(source)
     columns = len(style) if style else count
@@ -365,6 +363,16 @@ def _repeated(variant: Path, photo: Photo) -> VerifyReport:
     )
 
 
+def _check(
+    space: StyleSpace, asked: list[str] | None, framing: str | None, colour: str | None
+) -> None:
+    """Refuse what cannot be rendered of any photo, before anything is loaded or written."""
+    for text in asked or ():
+        if space.parse(text).is_original:
+            raise InvalidInput("style original: that is the photo itself; ask for another style")
+    _with(Style.of({"surface": "any"}), framing, colour)
+
+
 def _look(reference: Path | None, renderer: BackdropRenderer) -> ReferenceLook | None:
     """The look of a reference picture; None where there is none."""
     from persona_img.imaging.photo import load_photo
@@ -375,8 +383,10 @@ def _look(reference: Path | None, renderer: BackdropRenderer) -> ReferenceLook |
         return None
     picture = load_photo(reference)
     cut = renderer.mask(picture)
-    # A picture without a product is all look.
+    # A picture without a product is all look; of a cut-out what is seen is.
     alpha = cut.alpha if cut.trusted else cut.alpha * 0
+    if picture.cut_out:
+        alpha = 255 - cut.alpha
     return look_of(picture.pixels, alpha, renderer.judge or StyleJudge())
 
 

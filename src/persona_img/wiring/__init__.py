@@ -6,9 +6,10 @@ there.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from persona_img.domain.decision import Arms
 from persona_img.domain.style import StyleSpace
-from persona_img.settings import Settings
 from persona_img.wiring.backdrops import COMPARED, backdrops, check_backdrops, renderer
 from persona_img.wiring.maskers import MASKERS, masker, onnx_masker, transformers_masker
 from persona_img.wiring.policies import POLICIES, policy
@@ -23,6 +24,9 @@ from persona_img.wiring.stores import (
     tracking_uri,
     variant_store,
 )
+
+if TYPE_CHECKING:
+    from persona_img.settings import Settings
 
 __all__ = [
     "COMPARED",
@@ -45,6 +49,9 @@ __all__ = [
     "transformers_masker",
     "variant_store",
 ]
+
+
+_PAINTED = 0.45  # of a palette's colour: what takes less is shown in its own hues
 
 
 def check(settings: Settings) -> None:
@@ -71,6 +78,8 @@ def render_space(settings: Settings) -> StyleSpace:
 
     A season is one of the looks of ``scenery.seasons``, or ``none``.
     """
+    from persona_img.settings import Settings
+
     if settings.styles != Settings.model_fields["styles"].default:
         return style_space(settings)
     from persona_img.imaging.light import LIGHTS
@@ -79,15 +88,29 @@ def render_space(settings: Settings) -> StyleSpace:
     from persona_img.scenery.scenes import SCENES
     from persona_img.scenery.seasons import SEASONS
 
+    surfaces = materials_of(settings.render.materials).surfaces
+    # Wood is stained and stone polished, not painted; what stands needs room around it.
+    stained = [s.name for s in surfaces.values() if s.dye < _PAINTED]
+    forbidden: list[dict[str, str]] = [
+        {"surface": name, "palette": palette}
+        for name in stained
+        for palette in ("cool", "blush", "sage")
+    ]
+    forbidden += [
+        {"scene": scene.name, "framing": "close"}
+        for scene in SCENES.values()
+        if "standing" in scene.poses
+    ]
     return StyleSpace(
         {
             "scene": tuple(SCENES),
-            "surface": tuple(materials_of(settings.render.materials).surfaces),
+            "surface": tuple(surfaces),
             "palette": tuple(palettes()),
             "light": tuple(LIGHTS),
             "framing": FRAMINGS,
             "season": ("none", *SEASONS),
-        }
+        },
+        tuple(forbidden),
     )
 
 
