@@ -2,7 +2,8 @@
 
     python experiments/render/kinds.py -o docs/
 
-``kinds.jpg``: nine kinds by eight scenes; ``full-size.jpg``: six crops at 1:1.
+``kinds.jpg``: nine kinds by eight scenes; ``full-size.jpg``: six crops at 1:1; ``formats.jpg``: two
+products in five formats with room for text; ``variants.jpg``: photos beside variants of them.
 Nothing is chosen: seeds are counted, and what the gate refuses stays empty.
 """
 
@@ -13,14 +14,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from persona_img import wiring
 from persona_img.assets import ASSETS
 from persona_img.domain.style import Style
 from persona_img.errors import PersonaImgError
+from persona_img.imaging.cutout import on_white
 from persona_img.imaging.photo import About, Photo, load_photo
+from persona_img.rendering.choice import chosen_for
 from persona_img.rendering.framing import Layout
+from persona_img.reports.sheet import contact_sheet, save_sheet
 from persona_img.settings import Settings
 
 HERE = Path(__file__).parent
@@ -57,6 +61,68 @@ LIES = (
     "scene=flat-lay,surface=plaster,palette=blush,light=sun,season=summer",
 )
 CROPS = ((0, 0), (1, 5), (2, 1), (3, 2), (7, 2), (8, 4))  # kind, scene
+
+
+FORMATS = (("1:1", "right"), ("4:5", "top"), ("3:4", "top"), ("16:9", "right"), ("9:16", "top"))
+ADS = (
+    (CATALOG / "mug-01.webp", "scene=room,surface=marble,palette=neutral,light=soft,framing=airy"),
+    (
+        CATALOG / "knitwear-02.jpg",
+        "scene=flat-lay,surface=walnut,palette=neutral,light=window,framing=airy",
+    ),
+)
+SHOWN = ("dress-01.jpg", "jacket-04.jpg", "hat-01.jpg", "bottle-01.webp", "shoes-06.webp")
+
+
+def formats(settings: Settings, out: Path) -> None:
+    """Two products in five formats."""
+    height, gap = 300, 8
+    rows = []
+    for path, text in ADS:
+        cells = []
+        for shape, side in FORMATS:
+            renderer = wiring.renderer(settings).laid_out(Layout(shape, side))
+            variant = renderer.render(load_photo(path), Style.read(text), seed=7)
+            picture = Image.fromarray(variant.pixels)
+            left, top, _, _ = variant.certificate.text["box"]
+            size = round(0.055 * (picture.width + picture.height) / 2)
+            ImageDraw.Draw(picture).text(
+                (left, top), "New in\nthe shop", variant.certificate.text["ink"],
+                ImageFont.load_default(size),
+            )  # fmt: skip
+            width = round(height * picture.width / picture.height)
+            cells.append(picture.resize((width, height), Image.Resampling.LANCZOS))
+        rows.append(cells)
+    wide = max(sum(c.width + gap for c in cells) - gap for cells in rows)
+    sheet = Image.new("RGB", (wide, 2 * height + gap), "white")
+    for row, cells in enumerate(rows):
+        at = 0
+        for cell in cells:
+            sheet.paste(cell, (at, row * (height + gap)))
+            at += cell.width + gap
+    sheet.save(out, quality=90)
+
+
+def variants(settings: Settings, out: Path) -> None:
+    """Photos, each with five different styles that fit it."""
+    renderer, space = wiring.renderer(settings), wiring.render_space(settings)
+    rows = []
+    for number, name in enumerate(SHOWN):
+        photo = load_photo(CATALOG / name)
+        cells = [("as photographed", on_white(photo))]
+        for style in chosen_for(space, 5, renderer.stands(photo).pose, [7, number]):
+            try:
+                made = renderer.render(photo, style, seed=7)
+            except PersonaImgError as error:
+                print(name, style, error)
+                continue
+            values = style.values
+            caption = (
+                f"{values['surface']} {values['palette']}\n{values['scene']} {values['light']}"
+            )
+            cells.append((caption, Image.fromarray(made.pixels)))
+        rows.append(("", cells))
+    save_sheet(contact_sheet(rows, side=240), out)
 
 
 def taller(photo: Photo, side: int) -> Photo:
@@ -108,6 +174,8 @@ def main() -> None:
         crop = Image.fromarray(variant.pixels[top : top + 560, left : left + 560])
         crops.paste(crop, (i % 3 * (560 + gap), i // 3 * (560 + gap)))
     crops.save(given.out / "full-size.jpg", quality=90)
+    formats(settings, given.out / "formats.jpg")
+    variants(settings, given.out / "variants.jpg")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,16 @@ import pytest
 
 from persona_img.domain.pose import POSES
 from persona_img.errors import UnknownStyle
-from persona_img.scenery.scenes import PLAINEST, SCENES, fits, scene_of
+from persona_img.scenery.scenes import (
+    APART,
+    LIES,
+    PLAINEST,
+    SCENES,
+    STANDS,
+    fits,
+    scene_of,
+    tells,
+)
 from persona_img.scenery.views import kinds
 
 
@@ -34,3 +43,10 @@ def test_an_unknown_scene_names_the_known_ones() -> None:
         scene_of("beach")
     with pytest.raises(UnknownStyle, match="beach"):
         fits("beach", "lying")
+
+
+def test_what_can_be_seen_of_a_style_depends_on_the_scene() -> None:
+    assert tells("tabletop", STANDS) == ("surface", "palette", "light", "scene")
+    assert tells("shelf", STANDS) == ("light", "scene")  # its board is a strip
+    assert tells("wall-floor", LIES) == ("surface", "palette", "light")
+    assert tells("outdoor", APART) == ("scene",)

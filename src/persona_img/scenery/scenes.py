@@ -74,9 +74,12 @@ def fits(scene: str, pose: str) -> bool:
 def tells(scene: str, rests: str) -> tuple[str, ...]:
     """Attributes of a style that can be seen in a scene, by how the product rests in it.
 
-    Before a far view there is no surface; what hangs on a wall could as well lie.
+    Before a far view there is no surface, of a shelf's there is a strip; what hangs on a wall could
+    as well lie.
     """
     if rests == APART:
         return ("scene",)
+    if rests == STANDS and scene_of(scene).table == "shelf":
+        return ("light", "scene")
     seen = ("surface", "palette", "light")
     return seen if rests == LIES and scene_of(scene).table != "flat" else (*seen, "scene")
