@@ -71,7 +71,7 @@ ADS = (
         "scene=flat-lay,surface=walnut,palette=neutral,light=window,framing=airy",
     ),
 )
-SHOWN = ("dress-01.jpg", "jacket-04.jpg", "hat-01.jpg", "bottle-01.webp", "shoes-06.webp")
+SHOWN = ("dress-01.jpg", "knitwear-02.jpg", "hat-01.jpg", "bottle-01.webp", "shoes-06.webp")
 
 
 def formats(settings: Settings, out: Path) -> None:
@@ -110,7 +110,9 @@ def variants(settings: Settings, out: Path) -> None:
     for number, name in enumerate(SHOWN):
         photo = load_photo(CATALOG / name)
         cells = [("as photographed", on_white(photo))]
-        for style in chosen_for(space, 5, renderer.stands(photo).pose, [7, number]):
+        for style in chosen_for(space, 8, renderer.stands(photo).pose, [7, number]):
+            if len(cells) == 6:
+                break
             try:
                 made = renderer.render(photo, style, seed=7)
             except PersonaImgError as error:

@@ -141,9 +141,9 @@ def test_cached_latents_hide_the_product_of_a_photo_but_not_of_a_made_plate(
     corpus = Corpus(work_folder / "plates")
     codec = train_codec(corpus, corpus_settings, training_settings, work_folder)
     latents = cache_latents(corpus, codec, training_settings, work_folder)
+    assert any((some["surface"] == 0).any() for some in latents.values())
     for some in latents.values():
         photo = some["surface"] == 0
-        assert photo.any()
         assert (some["known"][~photo] == 1).all()
         assert (some["known"][photo] == 0).any(dim=(1, 2, 3)).all()
         assert torch.isfinite(some["target"]).all()
