@@ -337,10 +337,9 @@ def no_defect_rate(labels: Path, shown: Sequence[Shown]) -> dict[str, Any]:
     """What people who looked at the shown variants found.
 
     Args:
-        labels: CSV with ``product``, ``style``, ``digest`` and ``defect``: empty, or a class. It may
-            have ``backdrop``, ``believable`` or what is wrong with it, and ``named``, the style
-            somebody saw before reading what was asked for, ``light=side,scene=podium``; both may be
-            empty.
+        labels: CSV with ``product``, ``style``, ``digest`` and ``defect``: empty, or a class.
+            ``backdrop``, ``believable`` or what is wrong with it, and ``named``, the style somebody
+            saw before reading what was asked for (``light=side,scene=podium``), may be there.
         shown: What is shown now.
 
     Returns:
