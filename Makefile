@@ -50,7 +50,8 @@ eval-render: $(VENV)/dev  ## masks, styles, proof, defects, speed of every sourc
 	$(BIN)/persona-img eval-render --products experiments/render/products \
 		--materials experiments/render/materials --judge experiments/render/judge.npz \
 		--labels experiments/render/labels.csv --cutouts experiments/render/unseen --families experiments/masker/families.csv \
-		$(if $(DATA),--composites $(DATA)/masks/composites) -o eval-render
+		$(if $(DATA),--composites $(DATA)/masks/composites) $(if $(KEEP),--keep $(KEEP)) \
+		--photos 16 --each 8 -o eval-render
 
 bench: $(VENV)/dev        ## side-by-side benchmarks, ratios printed
 	$(BIN)/python benchmarks/serve.py

@@ -55,9 +55,11 @@ def test_every_figure_is_printed_and_kept(tmp_path: Path) -> None:
         table = csv.DictWriter(lines, rows[0])
         table.writeheader()
         table.writerows(rows)
-    again = run("eval-render", *common, "--labels", tmp_path / "labels.csv")
+    kept = tmp_path / "kept"
+    again = run("eval-render", *common, "--labels", tmp_path / "labels.csv", "--keep", kept)
     assert again.returncode == 0, again.stderr
     looked = json.loads((tmp_path / "out" / "report.json").read_text())["looked_at"]
     assert looked["looked_at"] == len(rows)
     assert looked["no_defect"] == 1 - 1 / len(rows)
     assert "{'halo': 1}" in again.stdout
+    assert {path.stem for path in kept.glob("*[!k].png")} == {row["digest"][:16] for row in rows}

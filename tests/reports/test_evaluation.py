@@ -13,9 +13,10 @@ from examples import a_photo
 from persona_img.assets import ASSETS
 from persona_img.domain.style import StyleSpace
 from persona_img.errors import NotEnoughData
-from persona_img.imaging.photo import About, Photo
+from persona_img.imaging.photo import About, Photo, load_photo, pixel_digest
 from persona_img.rendering.base import RenderSettings
 from persona_img.rendering.proof.adherence import StyleJudge
+from persona_img.rendering.proof.certificate import verify
 from persona_img.rendering.proof.gate import Rule
 from persona_img.rendering.renderer import BackdropRenderer
 from persona_img.rendering.sources.plain import PlainBackdrops
@@ -153,8 +154,52 @@ def test_labels_count_only_for_the_pixels_somebody_looked_at(tmp_path: Path) -> 
         table.writerow([shown[2].asked.product, asked[2].style.key, "older", "halo"])
         table.writerow(["another", asked[3].style.key, "d3", "halo"])
     seen = no_defect_rate(path, shown)
-    assert seen == {"looked_at": 2, "no_defect": 0.5, "changed": 1, "defects": {"halo": 1}}
+    assert math.isnan(seen.pop("believable")), "nobody was asked"
+    assert seen == {
+        "looked_at": 2,
+        "no_defect": 0.5,
+        "changed": 1,
+        "defects": {"halo": 1},
+        "named": {},
+    }
     assert math.isnan(no_defect_rate(path, [])["no_defect"])
+
+
+def test_backdrops_and_named_styles_are_counted_where_somebody_judged_them(tmp_path: Path) -> None:
+    asked = spread(photos()[:1], SPACE, 4, seed=1)
+    shown = [
+        Shown(a, f"d{i}", "library", np.zeros((4, 4, 3), np.uint8)) for i, a in enumerate(asked)
+    ]
+    values = [a.style.values for a in asked]
+    other = next(v for v in SPACE.attributes["light"] if v != values[1]["light"])
+    path = tmp_path / "labels.csv"
+    with path.open("w", newline="", encoding="utf-8") as lines:
+        table = csv.writer(lines)
+        table.writerow(["product", "style", "digest", "defect", "backdrop", "named"])
+        rows = [
+            ("d0", "believable", f"scene=flat-lay,light={values[0]['light']}"),
+            ("d1", "blotched", f"scene=podium,light={other}"),
+            ("d2", "believable", ""),
+            ("older", "blotched", "scene=podium"),
+        ]
+        for one, (digest, backdrop, named) in zip(asked, rows, strict=True):
+            table.writerow([one.product, one.style.key, digest, "", backdrop, named])
+    seen = no_defect_rate(path, shown)
+    assert seen["looked_at"] == 3
+    assert seen["believable"] == pytest.approx(2 / 3)
+    assert seen["named"] == {"light": 0.5, "scene": 0.5}
+
+
+def test_shown_variants_are_kept_whole_under_the_name_of_their_pixels(tmp_path: Path) -> None:
+    photo = a_photo(160)
+    asked = spread([photo], SPACE, 2, seed=1)
+    renderer = BackdropRenderer(LibraryBackdrops(160), RenderSettings(rules=()))
+    _, shown = evaluate_source(renderer, asked, JUDGE, {}, keep=tmp_path / "kept")
+    for one in shown:
+        kept = tmp_path / "kept" / f"{one.digest[:16]}.png"
+        assert pixel_digest(load_photo(kept).pixels) == one.digest
+        assert verify(kept, photo).passed
+    assert len(list((tmp_path / "kept").glob("*.mask.png"))) == len(shown) == 2
 
 
 def test_pictures_with_an_exact_mask_are_the_variants_own() -> None:

@@ -94,7 +94,7 @@ def eval_render(
         typer.Option(
             exists=True,
             dir_okay=False,
-            help="CSV with product, style, digest, defect of shown variants.",
+            help="CSV with product, style, digest, defect of shown variants; backdrop, named.",
         ),
     ] = None,
     cutouts: Annotated[
@@ -119,6 +119,13 @@ def eval_render(
             exists=True,
             dir_okay=False,
             help="CSV with image, sender_id: product families of those.",
+        ),
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="Folder for the first source's shown variants at their own size, named by digest.",
         ),
     ] = None,
     source: Annotated[
@@ -163,7 +170,8 @@ def eval_render(
     report: dict[str, Any] = {"products": len(shots), "sources": {}, "speed": {}}
     for name in names:
         renderer = first if name == names[0] else wiring.renderer(sources[name])
-        figures, shown = evaluate_source(renderer, asked, seen_by, real)
+        kept = keep if name == names[0] else None
+        figures, shown = evaluate_source(renderer, asked, seen_by, real, keep=kept)
         report["sources"][name] = figures
         styles = [a.style for a in asked[:each]]
         report["speed"][name] = speed(renderer, shots[0], styles, (512, 1600))
@@ -299,4 +307,8 @@ def _print(report: Mapping[str, Any], console: Console) -> None:
             f"no defect: {seen['no_defect']:.3f} of {seen['looked_at']} shown variants that people "
             f"looked at ({seen['changed']} labels are of pictures that have changed); "
             f"defects: {seen['defects'] or 'none'}"
+        )
+        named = ", ".join(f"{name} {share:.3f}" for name, share in seen["named"].items())
+        console.print(
+            f"backdrop believable: {_number(seen['believable'])}; style named blind: {named or '–'}"
         )

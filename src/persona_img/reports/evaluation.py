@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ import numpy as np
 from skimage.metrics import mean_squared_error, structural_similarity
 from tqdm import tqdm
 
+from persona_img.domain.style import Style
 from persona_img.errors import NotEnoughData, RenderRejected
 from persona_img.imaging.cutout import scaled
 from persona_img.imaging.distance import backdrop_patches, sliced_wasserstein
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from persona_img.domain.style import Style, StyleSpace
+    from persona_img.domain.style import StyleSpace
     from persona_img.rendering.base import Variant
     from persona_img.rendering.proof.adherence import StyleJudge
     from persona_img.rendering.renderer import BackdropRenderer
@@ -130,6 +132,8 @@ def evaluate_source(
     asked: Sequence[Asked],
     judge: StyleJudge,
     real: Mapping[tuple[str, str, int], Reference],
+    *,
+    keep: Path | None = None,
 ) -> tuple[dict[str, Any], list[Shown]]:
     """Figures of one source of backdrops.
 
@@ -138,6 +142,8 @@ def evaluate_source(
         asked: What to make, photographs one after the other.
         judge: Of styles; another than the renderer's own.
         real: What :func:`references` made of the same.
+        keep: Folder for the shown variants' files, at their own size, each named by the first 16
+            digits of its :attr:`Shown.digest`; made if it is not there. None keeps none.
 
     Returns:
         What was shown, and: ``asked``; ``shown``, share of them that passed the gate;
@@ -169,7 +175,8 @@ def evaluate_source(
         soft[scene_in(style)] = soft.get(scene_in(style), 0) + ("(sharpness " in str(error))
 
     started, aside = time.perf_counter(), 0.0
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as passing:
+        folder = Path(passing) if keep is None else keep
         for photo, jobs in tqdm(_by_photo(asked), desc=renderer.backdrops.name):
             styles, seeds = [a.style for a in jobs], [a.seed for a in jobs]
             waiting = {(a.style.key, a.seed): a for a in jobs}
@@ -181,12 +188,11 @@ def evaluate_source(
                     edges.append(_edge(variant, photo))
                 nearest.append(variant.gate.scores["copy"])
                 changed += variant.certificate.core_changed + variant.certificate.core_outside
-                files = write_variant(variant, Path(folder), variant.digest[:16])
+                digest = pixel_digest(variant.pixels)
+                files = write_variant(variant, folder, digest[:16])
                 verified += verify(files["variant"], photo).passed
                 source = str(variant.certificate.recipe["backdrops"])
-                shown.append(
-                    Shown(one, pixel_digest(variant.pixels), source, _small(variant.pixels))
-                )
+                shown.append(Shown(one, digest, source, _small(variant.pixels)))
                 aside += time.perf_counter() - pause
     if not shown:
         raise NotEnoughData(f"{renderer.backdrops.name}: none of {len(asked)} variants was shown")
@@ -332,27 +338,36 @@ def no_defect_rate(labels: Path, shown: Sequence[Shown]) -> dict[str, Any]:
 
     Args:
         labels: CSV with ``product``, ``style``, ``digest`` and ``defect``: empty, or a class.
+            ``backdrop``, ``believable`` or what is wrong with it, and ``named``, the style somebody
+            saw before reading what was asked for (``light=side,scene=podium``), may be there.
         shown: What is shown now.
 
     Returns:
         ``looked_at``, variants with a label for these very pixels; ``no_defect``, share of those
         without one, NaN where nobody looked; ``changed``, labels whose picture is another now;
-        ``defects`` by class.
+        ``defects`` by class; ``believable``, share of the backdrops that were judged, NaN for none;
+        ``named``, share of named values that were asked for, by attribute.
     """
-    now = {(s.asked.product, s.asked.style.key): s.digest for s in shown}
+    now = {(s.asked.product, s.asked.style.key): s for s in shown}
     with labels.open(newline="", encoding="utf-8") as lines:
         rows = [r for r in csv.DictReader(lines) if (r["product"], r["style"]) in now]
-    same = [r for r in rows if now[r["product"], r["style"]] == r["digest"]]
-    defects: dict[str, int] = {}
+    same = [r for r in rows if now[r["product"], r["style"]].digest == r["digest"]]
+    defects = Counter(r["defect"] for r in same if r["defect"])
+    judged = [r["backdrop"] == "believable" for r in same if r.get("backdrop")]
+    named: dict[str, list[bool]] = {}
     for row in same:
-        if row["defect"]:
-            defects[row["defect"]] = defects.get(row["defect"], 0) + 1
-    free = len(same) - sum(defects.values())
+        if not row.get("named"):
+            continue
+        asked = {"scene": PLAINEST} | dict(now[row["product"], row["style"]].asked.style.values)
+        for name, value in Style.read(row["named"]).values.items():
+            named.setdefault(name, []).append(alike(name, asked.get(name, ""), value))
     return {
         "looked_at": len(same),
-        "no_defect": free / len(same) if same else float("nan"),
+        "no_defect": 1 - defects.total() / len(same) if same else float("nan"),
         "changed": len(rows) - len(same),
-        "defects": defects,
+        "defects": dict(defects),
+        "believable": float(np.mean(judged)) if judged else float("nan"),
+        "named": {name: float(np.mean(right)) for name, right in sorted(named.items())},
     }
 
 
