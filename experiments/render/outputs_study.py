@@ -1,8 +1,9 @@
 r"""What the gate does with what really comes out: precision and recall on outputs people looked at.
 
 ``make`` renders photographs of senders nobody was taught, with the gate measuring and refusing
-nothing, and lays them on numbered sheets. Somebody looks at the sheets and writes a defect, or
-nothing, into ``outputs.csv``. ``report`` then says what the gate would have shown, by rule:
+nothing, and lays them on numbered sheets: small ones to keep, and ones at the outputs' own size to
+judge by. A stopped run goes on where it was. Somebody looks and writes a defect, or nothing, into
+``outputs.csv``. ``report`` then says what the gate would have shown, by rule:
 
     python experiments/render/outputs_study.py make --photos clothing/ \
         --groups clothing/clothing.csv -o outputs/
@@ -50,26 +51,61 @@ def make(photos: Path, groups: Path, count: int, each: int, side: int, sheets: P
     unseen = [p for p in split_photos(photos, groups, 0.15)[1] if p.stem not in fitted]
     order = np.random.default_rng(21).permutation(len(unseen))[:count]
     chosen = [resized(load_photo(unseen[i]), side) for i in sorted(order)]
-    rows, cells = [], []
-    for one in track(spread(chosen, space, each, seed=21, renderer=renderer), "rendered"):
-        variant = renderer.render(one.photo, one.style, seed=one.seed)
-        scores = variant.gate.scores
-        values = {name: f"{scores[name]:.5g}" for name in SCORES if name in scores}
-        digest = pixel_digest(variant.pixels)
-        row = {"product": one.product, "style": one.style.key, "digest": digest, "defect": ""}
-        rows.append(row | values)
-        cells.append(_cell(variant.pixels, len(rows) - 1))
-    sheets.mkdir(parents=True, exist_ok=True)
-    for start in range(0, len(cells), COLUMNS * ROWS):
-        sheet = Image.new("RGB", (COLUMNS * CELL, ROWS * CELL), "white")
-        for k, cell in enumerate(cells[start : start + COLUMNS * ROWS]):
-            sheet.paste(cell, ((k % COLUMNS) * CELL, (k // COLUMNS) * CELL))
-        sheet.save(sheets / f"outputs-{start:03d}.jpg", quality=88)
-    fields = ["product", "style", "digest", "defect", *SCORES]
-    with (sheets / "outputs.csv").open("w", newline="", encoding="utf-8") as lines:
+    (sheets / "full").mkdir(parents=True, exist_ok=True)
+    done, fields = sheets / "outputs.csv", ["product", "style", "digest", "defect", *SCORES]
+    rows: list[dict[str, str]] = []
+    if done.exists():  # a stopped run goes on behind its last whole row
+        with done.open(newline="", encoding="utf-8") as lines:
+            rows = list(csv.DictReader(lines))
+    with done.open("a", newline="", encoding="utf-8") as lines:
         table = csv.DictWriter(lines, fields)
-        table.writeheader()
-        table.writerows(rows)
+        if not rows:
+            table.writeheader()
+        for k, one in enumerate(track(spread(chosen, space, each, seed=21, renderer=renderer))):
+            if k < len(rows):
+                if rows[k]["style"] != one.style.key or rows[k]["product"] != one.product:
+                    raise ValueError(
+                        f"{done} row {k} is of another run ({rows[k]['product']}, "
+                        f"{rows[k]['style']}): give an empty folder"
+                    )
+                continue
+            variant = renderer.render(one.photo, one.style, seed=one.seed)
+            scores = variant.gate.scores
+            values = {name: f"{scores[name]:.5g}" for name in SCORES if name in scores}
+            digest = pixel_digest(variant.pixels)
+            row = {"product": one.product, "style": one.style.key, "digest": digest, "defect": ""}
+            Image.fromarray(variant.pixels).save(_full(sheets, k))
+            table.writerow(row | values)
+            lines.flush()
+            rows.append(row | values)
+    lay(sheets, len(rows))
+
+
+def lay(sheets: Path, count: int) -> None:
+    """Lay outputs on small sheets to keep, and six a sheet at their own size to judge."""
+    for start in range(0, count, COLUMNS * ROWS):
+        sheet = Image.new("RGB", (COLUMNS * CELL, ROWS * CELL), "white")
+        for k in range(start, min(start + COLUMNS * ROWS, count)):
+            place = ((k - start) % COLUMNS * CELL, (k - start) // COLUMNS * CELL)
+            with Image.open(_full(sheets, k)) as picture:
+                sheet.paste(_cell(np.asarray(picture), k), place)
+        sheet.save(sheets / f"outputs-{start:03d}.jpg", quality=88)
+    for start in range(0, count, 6):
+        pictures = []
+        for k in range(start, min(start + 6, count)):
+            with Image.open(_full(sheets, k)) as picture:
+                pictures.append(picture.convert("RGB"))
+        width, height = (max(p.size[axis] for p in pictures) for axis in (0, 1))
+        sheet = Image.new("RGB", (3 * (width + 6), 2 * (height + 20)), "white")
+        for k, picture in enumerate(pictures):
+            x, y = k % 3 * (width + 6), k // 3 * (height + 20)
+            sheet.paste(picture, (x + 3, y + 18))
+            ImageDraw.Draw(sheet).text((x + 4, y + 3), str(start + k), fill="black")
+        sheet.save(sheets / f"full-{start:03d}.png")
+
+
+def _full(sheets: Path, number: int) -> Path:
+    return sheets / "full" / f"{number:03d}.png"
 
 
 def _cell(pixels: NDArray[np.uint8], number: int) -> Image.Image:
