@@ -45,7 +45,6 @@ from persona_img.scenery.build import SceneSet
 from persona_img.scenery.materials import materials_of
 from persona_img.scenery.plan import Plan
 from persona_img.scenery.scenes import SCENES, fits
-from persona_img.scenery.subject import Subject
 from persona_img.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
 
     from persona_img.domain.style import Style
     from persona_img.rendering.renderer import BackdropRenderer
+    from persona_img.scenery.subject import Subject
 
 HERE = Path(__file__).parent
 GOOD, EACH = 150, 25
@@ -86,9 +86,7 @@ class Laid:
         self.cut, self.stands = renderer.mask(one.photo), renderer.stands(one.photo)
         self.frame = frame_of(self.cut.alpha, one.style.values["framing"])
         self.placed = self.on_canvas(self.cut.alpha)
-        known = self.stands
-        canvas = self.placed.alpha
-        self.subject = Subject(canvas, known.pose, known.cm, known.pitch, known.taken)
+        self.subject = self.stands.subject(self.placed.alpha)
         self.built = self.around(self.subject)
 
     def on_canvas(self, alpha: NDArray[np.uint8]) -> Placed:

@@ -8,10 +8,12 @@ from persona_img.domain.pose import (
     MAX_SIZE,
     POSES,
     SIZES,
+    THICKNESSES,
     checked_pose,
     checked_size,
     usual_category,
     usual_size,
+    usual_thickness,
 )
 from persona_img.errors import BadCatalog
 
@@ -65,6 +67,13 @@ def test_any_category_has_a_size_that_a_product_may_have_or_none(category: str) 
 def test_every_listed_category_is_found_under_its_own_name(name: str) -> None:
     assert usual_category(name) == name
     assert usual_category(f"Sale > {name.upper()}") == name
+
+
+def test_what_is_thicker_than_cloth_is_listed_with_its_size_and_thinner_than_that() -> None:
+    assert set(THICKNESSES) <= set(SIZES)
+    assert all(0 < thick < SIZES[name] for name, thick in THICKNESSES.items())
+    assert usual_thickness("Running shoes") > 4 * usual_thickness("T-Shirts")
+    assert usual_thickness(None) == usual_thickness("party") == usual_thickness("dress")
 
 
 def test_things_are_as_large_as_they_are_beside_each_other() -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from persona_img.imaging.light import (
+    CLOTH,
     LIGHTS,
     Light,
     apply_light,
@@ -46,6 +47,30 @@ def test_the_product_throws_a_shadow_to_the_lower_right(light: Light) -> None:
     assert below > 0.01
     assert below > lost[44:50, 45:75].mean()
     assert lost[80, -1].max() < 0.25 * below
+
+
+@EACH_LIGHT
+def test_what_is_thicker_throws_a_longer_and_softer_shadow(light: Light) -> None:
+    thin, thick = light.over(CLOTH), light.over(2 * CLOTH)
+    assert np.allclose(thick.shadow_offset, 2 * np.array(thin.shadow_offset))
+    assert thick.shadow_blur > thin.shadow_blur
+    assert thin.shadow_offset == light.shadow_offset
+    highest = light.over(10.0)
+    assert np.hypot(*highest.shadow_offset) < 0.11
+    lowest = light.over(1e-9)
+    assert lowest.shadow_blur > 0.002
+    assert np.hypot(*lowest.shadow_offset) > 0
+
+
+def test_light_from_the_side_falls_off_across_the_picture_and_no_other_does() -> None:
+    nothing = np.zeros((90, 120), dtype=np.float32)
+    ratio = {}
+    for name, light in LIGHTS.items():
+        if not light.panes:
+            factor = illumination(nothing, light)[..., 1]
+            ratio[name] = factor[:, :8].mean() / factor[:, -8:].mean()
+    assert ratio["side"] > 1.4
+    assert max(ratio["soft"], ratio["sun"]) < 1.1
 
 
 @EACH_LIGHT

@@ -46,7 +46,8 @@ def test_the_painters_light_is_taken_over_by_the_share_and_the_detail_stays(
     built: SceneSet, share: float
 ) -> None:
     start, full = built.draw(*SIZE), built.draw(*LARGE)
-    across = np.linspace(1.3, 0.75, SIZE[1], dtype=np.float32)[None, :, None]
+    wave = np.cos(np.linspace(0, 2 * np.pi, SIZE[1], dtype=np.float32))
+    across = np.exp(0.25 * wave)[None, :, None].astype(np.float32)
     painted = to_srgb(start.linear * across)
     made = completed(painted, start, copied(full), share)
     wanted = cv2.resize(across.repeat(SIZE[0], axis=0), LARGE[::-1]) ** share
@@ -54,6 +55,14 @@ def test_the_painters_light_is_taken_over_by_the_share_and_the_detail_stays(
     ratio = (made / np.maximum(full.linear, 1e-4)).mean(axis=2)
     assert np.abs(ratio - wanted)[inner].mean() < 0.04
     assert contrast(made[inner]) == pytest.approx(contrast(full.linear[inner]), rel=0.05)
+
+
+def test_how_light_falls_off_across_the_picture_is_the_sets_own(built: SceneSet) -> None:
+    start, full = built.draw(*SIZE), built.draw(*LARGE)
+    slope = np.exp(np.linspace(0.25, -0.25, SIZE[1], dtype=np.float32))[None, :, None]
+    made = completed(to_srgb(start.linear * slope), start, copied(full))
+    ratio = (made / np.maximum(full.linear, 1e-4)).mean(axis=2)
+    assert np.abs(ratio - 1)[20:-20, 20:-20].mean() < 0.04
 
 
 def test_what_a_painter_invents_of_fine_structure_is_not_taken_over(built: SceneSet) -> None:

@@ -58,3 +58,9 @@ def test_what_has_no_place_in_a_scene_is_refused(
 ) -> None:
     with pytest.raises(InvalidInput, match=says):
         Subject(alpha, pose, cm)
+
+
+@pytest.mark.parametrize("thick", [0.0, -1.0, float("nan")])
+def test_what_rises_from_nothing_throws_no_shadow(thick: float) -> None:
+    with pytest.raises(InvalidInput, match=f"thick={thick}"):
+        Subject(silhouette(), "lying", 24.0, thick=thick)

@@ -37,6 +37,20 @@ SIZES: Mapping[str, float] = {
 (shoes); of adults' clothes without sleeves spread, scarves and ties folded, a pair as it stands.
 Round figures of size charts and of what lies about: good to a fifth or so, not to a centimetre."""
 
+THICKNESSES: Mapping[str, float] = {
+    "bag": 9.0, "ball": 20.0, "beanie": 3.0, "blazer": 3.0, "boots": 11.0, "bottle": 7.0,
+    "bowl": 7.0, "box": 8.0, "candle": 7.0, "cap": 9.0, "chair": 45.0, "coat": 4.0, "cup": 7.0,
+    "cushion": 12.0, "glass": 7.0, "glasses": 3.5, "gloves": 2.5, "hat": 9.0, "hoodie": 3.0,
+    "jacket": 3.0, "jar": 7.0, "knitwear": 2.5, "lamp": 15.0, "mug": 8.0, "outerwear": 4.0,
+    "pillow": 13.0, "plant": 15.0, "pot": 14.0, "pullover": 2.5, "rucksack": 14.0, "sandals": 6.0,
+    "shoes": 10.0, "sneakers": 10.0, "sunglasses": 3.5, "sweater": 2.5, "sweatshirt": 2.5,
+    "toy": 7.0, "umbrella": 5.0, "vase": 12.0,
+}  # fmt: skip
+"""Usual height in centimetres above what they lie on, by category as in :data:`SIZES`, of what is
+thicker than cloth."""
+
+_CLOTH = 1.6  # centimetres: a shirt with its folds
+
 _OTHER_NAMES: Mapping[str, str] = {
     "backpack": "rucksack", "blouson": "jacket", "boot": "boots", "cardigan": "knitwear",
     "carafe": "bottle", "clutch": "bag", "earring": "jewellery", "earrings": "jewellery",
@@ -122,6 +136,17 @@ def usual_size(category: str) -> float | None:
     """
     name = usual_category(category)
     return None if name is None else SIZES[name]
+
+
+def usual_thickness(category: str | None) -> float:
+    """How high things of a category lie, in centimetres; that of a shirt where it is not known.
+
+    Examples:
+        >>> usual_thickness("Sneakers"), usual_thickness("dress"), usual_thickness(None)
+        (10.0, 1.6, 1.6)
+    """
+    name = None if category is None else usual_category(category)
+    return _CLOTH if name is None else THICKNESSES.get(name, _CLOTH)
 
 
 def _forms(word: str) -> tuple[str, ...]:

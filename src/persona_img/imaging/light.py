@@ -2,7 +2,7 @@
 
 One light model serves twice: it makes the plates the generator learns from, and it draws the
 contact shadow under the pasted product. Lengths are shares of the picture's short side, so the
-same light looks the same at every size.
+same light looks the same at every size; a thicker product throws a longer shadow.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ class Light:
     """One way of lighting the plane; where it has a side, the light comes from the upper left.
 
     Attributes:
-        shadow_offset: (dx, dy) of the cast shadow, shares of the short side; right and down.
-        shadow_blur: Gaussian sigma of the cast shadow, share of the short side.
+        shadow_offset: (dx, dy) of the cast shadow, shares of the short side; right and down; of
+            what is :data:`CLOTH` thick.
+        shadow_blur: Gaussian sigma of the cast shadow, share of the short side; as thick.
         shadow_strength: Share of light taken away in its middle, 0..1.
         ambient_blur: Sigma of the wide ambient occlusion around the product.
         ambient_strength: Share of light it takes away, 0..1.
@@ -48,12 +49,30 @@ class Light:
         offset = -self.shadow_offset[0], self.shadow_offset[1]
         return replace(self, shadow_offset=offset, across=(-self.across[0], self.across[1]))
 
+    def over(self, thick: float) -> Light:
+        """The same light on what is so thick, in shares of the short side.
+
+        The shadow of what rises twice as high is twice as long, and as much softer.
+        """
+        times = min(max(thick / CLOTH, _LEAST_TIMES), _MOST_TIMES)
+        right, down = self.shadow_offset
+        return replace(
+            self,
+            shadow_offset=(right * times, down * times),
+            shadow_blur=max(self.shadow_blur * times, _SHARPEST),
+        )
+
+
+CLOTH = 0.020
+"""How thick a garment is in the middle of a picture, share of the short side."""
+_LEAST_TIMES, _MOST_TIMES = 0.6, 3.0  # thinner does not show; longer leaves the picture
+_SHARPEST = 0.0022  # sigma: the sun is half a degree wide, and lenses are no sharper
 
 LIGHTS: dict[str, Light] = {
-    "soft": Light((0.0, 0.012), 0.030, 0.30, 0.060, 0.22, 0.05),
-    "side": Light((0.040, 0.016), 0.022, 0.42, 0.050, 0.15, 0.26),
-    "sun": Light((0.034, 0.042), 0.0065, 0.52, 0.040, 0.10, 0.06),
-    "window": Light((0.030, 0.022), 0.014, 0.40, 0.050, 0.15, 0.10, panes=True),
+    "soft": Light((0.0, 0.008), 0.022, 0.30, 0.060, 0.22, 0.05),
+    "side": Light((0.032, 0.007), 0.0070, 0.60, 0.050, 0.15, 0.50, across=(0.98, 0.2)),
+    "sun": Light((0.015, 0.019), 0.0030, 0.54, 0.040, 0.10, 0.06),
+    "window": Light((0.018, 0.013), 0.0075, 0.44, 0.050, 0.15, 0.10, panes=True),
 }
 
 

@@ -93,7 +93,7 @@ def completed(
     change = np.log(to_linear(painted) + np.float32(_DARK)) - np.log(
         np.minimum(start.linear, 1.0) + np.float32(_DARK)
     )
-    near = np.clip(cv2.GaussianBlur(change, (0, 0), _SMOOTH * short), -_MOST, _MOST)
+    near = np.clip(_level(cv2.GaussianBlur(change, (0, 0), _SMOOTH * short)), -_MOST, _MOST)
     if start.far.max() > 0:
         behind = cv2.GaussianBlur(change, (0, 0), max(0.5, _SMOOTH_FAR * short))
         behind = np.clip(behind, -_MOST_FAR, _MOST_FAR)
@@ -104,6 +104,20 @@ def completed(
     for rows, _ in strips(out.shape, 0):
         out[rows] *= cv2.exp(large[rows])
     return out
+
+
+def _level(change: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A change without its slope across the picture, (h, w, 3).
+
+    How light falls off from one side to the other is the set's lamp's: a painter draws every
+    falloff towards the usual one.
+    """
+    down, across = (np.linspace(-1, 1, n, dtype=np.float32) for n in change.shape[:2])
+    slope = (change * across[:, None]).mean((0, 1)) / np.square(across).mean()
+    fall = (change * down[:, None, None]).mean((0, 1)) / np.square(down).mean()
+    return np.asarray(
+        change - slope * across[:, None] - fall * down[:, None, None], dtype=np.float32
+    )
 
 
 def enlarged(plate: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:

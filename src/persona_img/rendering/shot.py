@@ -14,7 +14,6 @@ from persona_img.imaging.grain import grain_of
 from persona_img.rendering.compose import Placed
 from persona_img.rendering.enhance import Spot
 from persona_img.rendering.framing import frame_of
-from persona_img.scenery.subject import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from persona_img.rendering.base import BackdropSource
     from persona_img.rendering.framing import Layout
     from persona_img.rendering.stands import Stands
+    from persona_img.scenery.subject import Subject
 
 _KEEP_ALL = 4_000_000  # pixels: up to here every canvas of a photo is kept for its other styles
 
@@ -95,8 +95,7 @@ class Shot:
             placed = Placed.of(frame, self.photo.pixels, self.cut.alpha, self.product)
             spot = Spot.of((frame.height, frame.width), size)
             mask = spot.shrink(placed.alpha, size).astype(np.float32) / 255.0
-            known = self.stands
-            subject = Subject(placed.alpha, known.pose, known.cm, known.pitch, known.taken)
+            subject = self.stands.subject(placed.alpha)
             canvas = Canvas(placed, spot, spot.shrink(placed.on_grey(), size), mask, subject)
             self._canvases[framing, size] = canvas
         return self._canvases[framing, size]

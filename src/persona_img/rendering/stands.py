@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from persona_img.domain.pose import usual_size
+from persona_img.domain.pose import usual_size, usual_thickness
 from persona_img.imaging.pose import pitch_of, pose_of
-from persona_img.scenery.subject import USUAL_CM, Taken
+from persona_img.scenery.subject import LEAST_RISE, USUAL_CM, Subject, Taken
 from persona_img.scenery.taken import taken_of
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persona_img.imaging.photo import Photo
+
+_MOST_THICK = 0.5  # of the longest side: a child's shoe is no boot
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,14 @@ class Stands:
         cm: Its longest side, centimetres.
         pitch: Degrees by which the camera looked down on what stands; 0 of what does not.
         taken: In what light.
+        thick: How far it rises from what it lies on or hangs before, centimetres.
     """
 
     pose: str
     cm: float
     pitch: float
     taken: Taken
+    thick: float
 
     @classmethod
     def of(cls, photo: Photo, alpha: NDArray[np.uint8]) -> Stands:
@@ -47,7 +51,12 @@ class Stands:
         cm = about.size_cm or usual or USUAL_CM[pose]
         taken = taken_of(photo.pixels, alpha, cut_out=photo.cut_out)
         pitch = pitch_of(alpha) if pose == "standing" else 0.0
-        return cls(pose, float(cm), pitch, taken)
+        thick = min(max(usual_thickness(about.category), LEAST_RISE[pose]), _MOST_THICK * cm)
+        return cls(pose, float(cm), pitch, taken, float(thick))
+
+    def subject(self, alpha: NDArray[np.uint8]) -> Subject:
+        """The product as its set sees it on a canvas, uint8 (H, W)."""
+        return Subject(alpha, self.pose, self.cm, self.pitch, self.taken, self.thick)
 
     def as_dict(self) -> dict[str, Any]:
         """What of it decides pixels, for a recipe."""
@@ -55,6 +64,7 @@ class Stands:
             "pose": self.pose,
             "cm": round(self.cm, 2),
             "pitch": round(self.pitch, 1),
+            "thick": round(self.thick, 2),
             "side": self.taken.side,
             "exposure": self.taken.exposure,
             "cast": list(self.taken.cast),

@@ -35,7 +35,6 @@ from persona_img.scenery.build import SceneSet
 from persona_img.scenery.materials import Materials, colour_asked, read_table
 from persona_img.scenery.plan import Plan
 from persona_img.scenery.scenes import PLAINEST, tells
-from persona_img.scenery.subject import Subject
 from persona_img.variants.store import write_variant
 
 if TYPE_CHECKING:
@@ -426,7 +425,7 @@ def references(
             style = one.style.values
             frame = frame_of(cut.alpha, style.get("framing", "centred"))
             alpha = frame.place(cut.alpha, 0)
-            subject = Subject(alpha, stands.pose, stands.cm, stands.pitch, stands.taken)
+            subject = stands.subject(alpha)
             colour, surface = colour_asked(style, there), style["surface"]
             turns = []
             for turn in (0, 1):

@@ -94,7 +94,8 @@ class Plan:
         if name not in LIGHTS:
             raise UnknownStyle(f"light={name}: choose from {', '.join(LIGHTS)}")
         season = style.get("season")
-        light, lamp = LIGHTS[name], LAMPS[name]
+        thick = subject.thick * subject.per_cm / min(subject.alpha.shape)
+        light, lamp = LIGHTS[name].over(thick), LAMPS[name]
         if subject.taken.side > 0:
             light, lamp = light.mirrored(), lamp.mirrored()
         view = scene.far if scene.far in kinds() else None

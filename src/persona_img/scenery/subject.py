@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 USUAL_CM = {"lying": 60.0, "standing": 26.0, "hanging": 75.0, "worn": 160.0}
 """Longest side of a product of which nobody said how large it is, by pose."""
+LEAST_RISE = {"lying": 0.1, "standing": 0.1, "hanging": 3.0, "worn": 12.0}
+"""Centimetres that whatever is shown so is away from the plane behind it, at least."""
 _DEPTH = 0.45  # of its width: how deep what stands is
 _LEAST_PITCH, _MOST_PITCH = 9.0, 38.0
 
@@ -45,9 +47,10 @@ class Subject:
         cm: Its longest side, centimetres.
         pitch: Degrees by which the camera looked down on what stands.
         taken: In what light.
+        thick: How far it rises from the plane it lies on or hangs before, centimetres.
 
     Raises:
-        InvalidInput: another pose, no product, or a size that is not above 0.
+        InvalidInput: another pose, no product, or a size or thickness that is not above 0.
     """
 
     alpha: NDArray[np.uint8]
@@ -55,12 +58,15 @@ class Subject:
     cm: float
     pitch: float = 12.0
     taken: Taken = Taken()
+    thick: float = 1.6
 
     def __post_init__(self) -> None:
         if self.pose not in POSES:
             raise InvalidInput(f"pose={self.pose}: choose from {', '.join(POSES)}")
         if not self.cm > 0:
             raise InvalidInput(f"cm={self.cm}: a product's longest side is above 0")
+        if not self.thick > 0:
+            raise InvalidInput(f"thick={self.thick}: a product rises above what it lies on")
         if not (self.alpha >= 128).any():
             raise InvalidInput("a mask without a product has no place in a scene; supply a mask")
 

@@ -48,6 +48,7 @@ _SIDES = (300, 760)  # long side of a canvas, pixels
 _SHARE = (0.35, 0.8)  # of the canvas's side that the product takes
 _CM = {"lying": (25, 110), "standing": (9, 45), "hanging": (40, 110), "worn": (120, 175)}
 _PITCH = (5.0, 38.0)
+_THICK = (1.0, 10.0)  # centimetres, most of them cloth
 _USUAL, _SEASONAL = 0.8, 0.12  # how often it lies or stands, how often there is a season
 _UNKNOWN = ""
 
@@ -194,7 +195,9 @@ def _make_one(index: int) -> tuple[list[NDArray[np.float32]], tuple[str, ...]]:
         tuple(light / light.mean()),
     )
     cm, pitch = float(rng.uniform(*_CM[pose])), float(rng.uniform(*_PITCH))
-    subject = Subject(alpha, pose, cm, pitch, taken)
+    low, high = np.log(_THICK)
+    thick = min(float(np.exp(low + (high - low) * rng.random() ** 2)), 0.5 * cm)
+    subject = Subject(alpha, pose, cm, pitch, taken, thick)
     colour = colour_asked(style, parts.materials)
     seed = int(rng.integers(2**31))
     built = SceneSet(Plan.of(subject, style, parts.materials, colour, style["surface"], seed))
