@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from persona_img.domain.pose import POSES
 from persona_img.errors import UnknownStyle
-from persona_img.imaging.light import LIGHTS
+from persona_img.imaging.light import LIGHTS, Light
 from persona_img.scenery.materials import materials_of
 from persona_img.scenery.plan import Plan
 from persona_img.scenery.scenes import APART, LIES, SCENES, STANDS, fits
@@ -53,10 +53,15 @@ def test_an_unknown_surface_is_refused() -> None:
         Plan.of(subject(), {}, materials_of(None), (90.0, 0.0, 0.0), "velvet", 1)
 
 
+def over(light: Light) -> Light:
+    """The light on a box of 24 cm, half as long as 128 pixels are wide, that is cloth."""
+    return light.over(1.6 * (64 / 24) / 128)
+
+
 def test_a_style_that_says_nothing_lies_in_soft_light() -> None:
     made = Plan.of(subject("lying"), {}, materials_of(None), (90.0, 0.0, 0.0), None, 1)
     assert made.scene.name == "flat-lay"
-    assert made.light == LIGHTS["soft"]
+    assert made.light == over(LIGHTS["soft"])
     assert made.season is None
     assert made.ground() is made.behind() is None  # paper
     assert plan(season="none").season is None
@@ -65,10 +70,10 @@ def test_a_style_that_says_nothing_lies_in_soft_light() -> None:
 def test_the_light_comes_from_where_it_came_in_the_photograph() -> None:
     for side in (-1.0, 0.0):
         made = plan(light="side", taken=Taken(side))
-        assert (made.lamp, made.light) == (LAMPS["side"], LIGHTS["side"])
+        assert (made.lamp, made.light) == (LAMPS["side"], over(LIGHTS["side"]))
     turned = plan(light="side", taken=Taken(1.0))
     assert turned.lamp == LAMPS["side"].mirrored()
-    assert turned.light == LIGHTS["side"].mirrored()
+    assert turned.light == over(LIGHTS["side"]).mirrored()
 
 
 def test_a_season_is_seen_outside_too() -> None:
