@@ -2,8 +2,8 @@ r"""What the gate does with what really comes out: precision and recall on outpu
 
 ``make`` renders photographs of senders nobody was taught, with the gate measuring and refusing
 nothing, and lays them on numbered sheets: small ones to keep, and ones at the outputs' own size to
-judge by. A stopped run goes on where it was. Somebody looks and writes a defect, or nothing, into
-``outputs.csv``. ``report`` then says what the gate would have shown, by rule:
+judge by. A stopped run goes on where it was. Somebody looks and writes a defect, or nothing, and
+what is wrong with the backdrop at 1:1, or ``believable``, into ``outputs.csv``. ``report`` then says what the gate would have shown, by rule:
 
     python experiments/render/outputs_study.py make --photos clothing/ \
         --groups clothing/clothing.csv -o outputs/
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 VERIFIED = HERE.parent / "masker" / "verified.csv"
 COLUMNS, ROWS, CELL = 5, 4, 320
+SEEN = ["defect", "backdrop"]
 SCORES = [rule.score for rule in RULES]
 
 
@@ -52,7 +53,7 @@ def make(photos: Path, groups: Path, count: int, each: int, side: int, sheets: P
     order = np.random.default_rng(21).permutation(len(unseen))[:count]
     chosen = [resized(load_photo(unseen[i]), side) for i in sorted(order)]
     (sheets / "full").mkdir(parents=True, exist_ok=True)
-    done, fields = sheets / "outputs.csv", ["product", "style", "digest", "defect", *SCORES]
+    done, fields = sheets / "outputs.csv", ["product", "style", "digest", *SEEN, *SCORES]
     rows: list[dict[str, str]] = []
     if done.exists():  # a stopped run goes on behind its last whole row
         with done.open(newline="", encoding="utf-8") as lines:
@@ -73,7 +74,8 @@ def make(photos: Path, groups: Path, count: int, each: int, side: int, sheets: P
             scores = variant.gate.scores
             values = {name: f"{scores[name]:.5g}" for name in SCORES if name in scores}
             digest = pixel_digest(variant.pixels)
-            row = {"product": one.product, "style": one.style.key, "digest": digest, "defect": ""}
+            row = {"product": one.product, "style": one.style.key, "digest": digest}
+            row |= dict.fromkeys(SEEN, "")
             Image.fromarray(variant.pixels).save(_full(sheets, k))
             table.writerow(row | values)
             lines.flush()
@@ -130,6 +132,11 @@ def report() -> None:
         f"{int(shown.sum())}: {np.mean(~bad[shown]):.3f} of those without a defect (of all "
         f"{np.mean(~bad):.3f}); it refuses {np.mean(~shown[bad]):.3f} of the bad and "
         f"{np.mean(~shown[~bad]):.3f} of the good"
+    )
+    believed = [row["backdrop"] == "believable" for row in rows]
+    console.print(
+        f"backdrop believable at 1:1: {np.mean(believed):.3f}, of the shown "
+        f"{np.mean(np.array(believed)[shown]):.3f}"
     )
     classes = Table(title="defects, as they were seen")
     for head in ("defect", "outputs", "refused", "by which rules"):
