@@ -3,8 +3,8 @@ r"""What the gate does with what really comes out: precision and recall on outpu
 ``make`` renders photographs of senders nobody was taught, with the gate measuring and refusing
 nothing, and lays them on numbered sheets: small ones to keep, and ones at the outputs' own size to
 judge by. A stopped run goes on where it was. Somebody looks and writes a defect, or nothing, and
-what is wrong with the backdrop at 1:1, or ``believable``, into ``outputs.csv``. ``report`` then says
-what the gate would have shown, by rule:
+what is wrong with the backdrop at 1:1, or ``believable``, into ``outputs.csv``. ``report`` then
+says what the gate would have shown, by rule:
 
     python experiments/render/outputs_study.py make --photos clothing/ \
         --groups clothing/clothing.csv -o outputs/
