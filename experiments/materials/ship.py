@@ -3,7 +3,8 @@
     python experiments/materials/ship.py --data DATA -o src/persona_img/assets
 
 DATA is a folder with ``materials/``, ``scenes/`` and ``backgrounds/`` as README.md says. Tiles are
-saved at 1,024 px with quality 84, normals at 512 px. Cork is the one that is not a photograph at
+saved at 1,024 px with quality 84, normals at 512 px; stains are taken out of plaster, concrete and
+leather. Cork is the one that is not a photograph at
 this size: it is quilted from a photograph of 128 px, at its own scale.
 """
 
@@ -16,6 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from persona_img.imaging.colour import from_lab, to_lab
 from persona_img.scenery.laying import quilted
 
 SIDE, QUALITY = 1024, 84
@@ -29,7 +31,7 @@ SURFACES = {
         [
             ("wood_light/WoodFloor039", 110, True),
             ("wood_light/WoodFloor040", 110, True),
-            ("wood_light/plywood", 90, True),
+            ("wood_light/oak_veneer_01", 60, True),
         ],
     ),
     "oak": (
@@ -48,9 +50,8 @@ SURFACES = {
         0.14,
         "tile",
         [
-            ("wood_dark/Wood066", 70, True),
-            ("wood_dark/Wood062", 70, True),
             ("wood_light/wood_floor", 160, True),
+            ("wood_light/oak_veneer_01", 60, True),
         ],
     ),
     "dark-wood": (
@@ -83,7 +84,7 @@ SURFACES = {
         "tile",
         [("wood_butcher_block/WoodFloor024", 60, True)],
     ),
-    "marble": ((90, 0, 1), 0.7, 0.30, "quilt", [("marble/Marble021", 90, True)]),
+    "marble": ((90, 0, 1), 0.6, 0.30, "quilt", [("marble/Marble021", 90, True)]),
     "grey-marble": ((74, 1, -2), 0.6, 0.28, "quilt", [("marble/Marble012", 110, True)]),
     "rose-marble": ((72, 6, 8), 0.4, 0.28, "quilt", [("marble/Marble020", 100, True)]),
     "dark-marble": (
@@ -98,7 +99,7 @@ SURFACES = {
     ),
     "onyx": ((66, 7, 22), 0.2, 0.34, "tile", [("marble/Onyx003", 90, True)]),
     "travertine": ((80, 3, 13), 0.5, 0.14, "tile", [("marble_tiles/marble_01", 130, True)]),
-    "terrazzo": ((86, 1, 5), 0.5, 0.24, "quilt", [("terrazzo/Terrazzo009", 46, True)]),
+    "terrazzo": ((81, 1, 4), 0.5, 0.24, "quilt", [("terrazzo/Terrazzo009", 84, True)]),
     "slate": (
         (32, -1, -2),
         0.3,
@@ -126,7 +127,6 @@ SURFACES = {
         [
             ("concrete/Concrete034", 150, True),
             ("concrete/concrete_floor", 140, True),
-            ("plaster/plastered_wall_04", 160, True),
         ],
     ),
     "board-concrete": (
@@ -142,9 +142,8 @@ SURFACES = {
         0.0,
         "quilt",
         [
-            ("plaster/Plaster003", 110, True),
-            ("plaster/Plaster001", 160, True),
-            ("plaster/PaintedPlaster017", 150, True),
+            ("plaster/Plaster001", 120, True),
+            ("plaster/painted_plaster_wall", 150, True),
         ],
     ),
     "limewash": (
@@ -155,7 +154,6 @@ SURFACES = {
         [
             ("plaster/painted_plaster_wall", 180, True),
             ("plaster/plastered_wall_03", 180, True),
-            ("plaster/plastered_wall_02", 220, False),
         ],
     ),
     "tile": (
@@ -211,6 +209,10 @@ SURFACES = {
     ),
     "cork": ((62, 10, 26), 0.3, 0.0, "quilt", []),
 }
+PALE = {"marble": 84}  # L* of what has pale veins when it is dyed
+LEVELLED = ("plaster/", "concrete/Concrete034", "concrete/concrete_floor", "leather/")
+"""Whose stains and patches are taken out: they would give every repetition away."""
+_STAIN, _LEFT = 0.08, 0.2  # of the side: larger is a stain; what is left of it
 NORMALS = {"marble_tiles/marble_01": "marble_01", "concrete/concrete_floor": "concrete_floor"}
 VIEWS = {
     "room": [
@@ -287,6 +289,7 @@ def ship(data: Path, assets: Path) -> None:
             f"dye = {dye}",
             f"gloss = {gloss}",
             f'repeat = "{repeat}"',
+            *([f"pale = {PALE[name]}"] if name in PALE else []),
         ]
         if name == "cork":
             _save(_cork(data), materials / "cork.jpg", SIDE, QUALITY)
@@ -296,7 +299,10 @@ def ship(data: Path, assets: Path) -> None:
             picture = np.asarray(Image.open(data / "materials" / f"{stem}.jpg").convert("RGB"))
             if file == "Paper001":
                 picture = picture[: np.flatnonzero(picture.mean(axis=(1, 2)) > 128).max() - 8]
-            _save(_square(picture), materials / f"{file}.jpg", SIDE, QUALITY)
+            square = _square(picture)
+            if stem.startswith(LEVELLED):
+                square = _levelled(square)
+            _save(square, materials / f"{file}.jpg", SIDE, QUALITY)
             normal = data / "materials" / "normals" / f"{NORMALS.get(stem, file)}_normal.jpg"
             with_normal = None
             if normal.exists():
@@ -339,6 +345,17 @@ def _entry(
 def _square(picture: np.ndarray) -> np.ndarray:
     side = min(picture.shape[:2])
     return picture[:side, :side]
+
+
+def _levelled(picture: np.ndarray) -> np.ndarray:
+    """A seamless tile without what is larger than its grain."""
+    side = picture.shape[0]
+    lab = to_lab(np.ascontiguousarray(picture))
+    reach = side // 2
+    wide = np.pad(lab, ((reach, reach), (reach, reach), (0, 0)), mode="wrap")
+    stain = cv2.GaussianBlur(wide, (0, 0), _STAIN * side)[reach:-reach, reach:-reach]
+    even = lab - (1 - _LEFT) * (stain - stain.mean(axis=(0, 1)))
+    return np.round(from_lab(even.astype(np.float32)) * 255).astype(np.uint8)
 
 
 def _save(picture: np.ndarray, path: Path, side: int, quality: int) -> None:

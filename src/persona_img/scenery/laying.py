@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from persona_img.imaging.colour import to_lab
-from persona_img.scenery.materials import Surface, Tile, pixels_of
+from persona_img.scenery.materials import Surface, Tile, pixels_of, side_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,14 +27,18 @@ if TYPE_CHECKING:
 LONGEST_STRETCH = 1.6
 """A tile's pixel covers at most so many of the canvas. Closer than that the material would be soft,
 so its true scale gives way; what is still missing is the tile's own finest detail again."""
+_LONGEST_OF_BOARDS = 2.4  # of what is laid edge to edge: a board of two centimetres is a toy's
 _OWN_HUE = 0.6  # share of a tile's own variation of hue that a dyed material keeps
+_PALE_VEINS = (-0.7, 0.2, 0.2)
 _NEVER_DARKER = 4.0  # L*
 _MOST_RELIEF = 0.55
-_TRIALS = 8  # pieces tried for each place of a quilt
+_SEARCHED = 128  # pixels of a tile among which what matches is searched
+_GOOD = 6  # of the places that match best one is taken
+_NEARBY, _NOT_AGAIN = 1.3, 0.06  # of the tile's side: near pieces are moved differently
 _MOST_PIECES = 4  # tiles that a quilt is wide
 _MOST_HALVINGS = 4
-_QUILTS = 4  # of one tile that are kept apart: more would only cost time
-_PIECE, _OVERLAP = 0.5, 0.14  # of the tile's side
+_QUILTS = 2  # of one tile that are kept apart: more would only cost time
+_PIECE, _OVERLAP = 0.5, 0.16  # of the tile's side
 _TAPS = 6  # readings along a receding plane for each pixel, at most
 _DETAIL = 0.7  # of the finest contrast, where a tile is stretched
 
@@ -64,13 +69,13 @@ class Laid:
 
         Args:
             size: (height, width), pixels.
-            per_cm: Pixels a centimetre; see :data:`LONGEST_STRETCH`.
+            per_cm: Pixels a centimetre.
             at: Row and column of the tile that the first pixel shows, in shares of its side.
 
         Returns:
             Linear light, float32 (h, w, 3).
         """
-        scale = min(per_cm / self.per_cm, LONGEST_STRETCH)
+        scale = per_cm / self.per_cm
         level = max(0, min(len(self.levels) - 1, int(np.floor(-np.log2(max(scale, 1e-6))))))
         tile = self.levels[level]
         scale = scale * 2**level  # now in 0.5..1, or above 1 at the first level
@@ -110,14 +115,13 @@ class Laid:
             Linear light, float32 (h, w, 3).
         """
         out = np.empty((*u.shape, 3), dtype=np.float32)
-        bend = max(1.0, 1.0 / (LONGEST_STRETCH * self.per_cm * max(1e-9, float(step.min()))))
-        middle = np.median(step, axis=1) * bend * self.per_cm  # tile pixels a canvas pixel
+        middle = np.median(step, axis=1) * self.per_cm  # tile pixels a canvas pixel
         level = np.clip(np.round(np.log2(np.maximum(middle[:, 0], 1))), 0, len(self.levels) - 1)
         taps = np.clip(np.ceil(middle[:, 1] / 2.0**level), 1, _TAPS)
         for wanted, count in sorted({(int(a), int(b)) for a, b in zip(level, taps, strict=True)}):
             rows = np.flatnonzero((level == wanted) & (taps == count))
             tile = self.levels[wanted]
-            scale = np.float32(self.per_cm * bend / 2**wanted)
+            scale = np.float32(self.per_cm / 2**wanted)
             for part in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
                 place = slice(part[0], part[-1] + 1)
                 total = np.zeros((len(part), u.shape[1], 3), dtype=np.float32)
@@ -142,7 +146,7 @@ def laid(
     rng: np.random.Generator,
     *,
     cm: float = 0.0,
-    per_cm: float = 1e3,
+    per_cm: float | None = None,
     turned: bool | None = None,
 ) -> Laid:
     """One of a surface's tiles in a colour and a light.
@@ -154,24 +158,32 @@ def laid(
             above, which shows no relief.
         rng: Of the tile and how it is turned.
         cm: How much of it will be seen; beyond the tile's own width, a ``quilt`` is sewn.
-        per_cm: Pixels a centimetre at which it will be seen; no more of the tile is worked on.
+        per_cm: Pixels a centimetre at which it will be seen, at most: no more of the tile is worked
+            on, and closer than :data:`LONGEST_STRETCH` its scale gives way. None is the tile's own.
         turned: Whether to turn it by a quarter, where it may be; None leaves it to chance.
     """
-    tile = surface.tiles[int(rng.integers(len(surface.tiles)))]
+    own = {tile: side_of(surface.folder / tile.file) / tile.cm for tile in surface.tiles}
+    near = 0.0 if per_cm is None else per_cm
+    sharp = [t for t in surface.tiles if own[t] * LONGEST_STRETCH >= near]
+    fitting = sharp or [max(own, key=lambda t: own[t])]
+    tile = fitting[int(rng.integers(len(fitting)))]
     chance = bool(rng.random() < 0.5)
     quarter = tile.turn and (chance if turned is None else turned)
     seed = int(rng.integers(2**31))
+    most = _LONGEST_OF_BOARDS if surface.repeat == "tile" else LONGEST_STRETCH
+    wide = tile.cm * min(1.0, most * own[tile] / max(near, 1e-9))
     pieces = 1
     if surface.repeat == "quilt":
-        pieces = int(np.clip(np.ceil(cm / tile.cm), 1, _MOST_PIECES))
+        pieces = int(np.clip(np.ceil(cm / wide), 1, _MOST_PIECES))
     halvings = 0
-    whole = pixels_of(surface.folder / tile.file).shape[0] / tile.cm
-    while whole / 2 ** (halvings + 1) >= per_cm and halvings < _MOST_HALVINGS:
-        halvings += 1
+    if per_cm is not None:
+        while own[tile] / 2 ** (halvings + 1) >= per_cm and halvings < _MOST_HALVINGS:
+            halvings += 1
     key = tuple(round(v, 2) for v in colour)
     sides = tuple(round(v, 2) for v in toward)
-    levels, detail = _baked(surface.folder, tile, key, sides, quarter, halvings, pieces, seed)
-    return Laid(levels, tile.cm * pieces, detail)
+    pale = surface.is_dyed(colour)
+    levels, detail = _baked(surface.folder, tile, key, sides, quarter, halvings, pieces, seed, pale)
+    return Laid(levels, wide * pieces, detail)
 
 
 @lru_cache(maxsize=6)
@@ -184,9 +196,11 @@ def _baked(
     halvings: int,
     pieces: int,
     seed: int,
+    pale: bool,
 ) -> tuple[tuple[NDArray[np.float32], ...], NDArray[np.float32]]:
     lab = _lab(folder / tile.file, halvings)
-    spread = lab * np.array([1.0, _OWN_HUE, _OWN_HUE], dtype=np.float32)
+    # White stone has dark veins; stone of a colour has pale ones.
+    spread = lab * np.array(_PALE_VEINS if pale else (1.0, _OWN_HUE, _OWN_HUE), dtype=np.float32)
     wanted = spread + np.array(colour, dtype=np.float32)
     wanted[..., 0] = _within(wanted[..., 0])
     linear = cv2.cvtColor(wanted, cv2.COLOR_LAB2LRGB)
@@ -210,14 +224,14 @@ def _baked(
     return tuple(levels), np.clip(detail - detail.mean(), -0.5, 0.5)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=24)
 def _sewn(path: Path, quarter: bool, halvings: int, pieces: int, seed: int) -> NDArray[np.int32]:
     """A quilt of a tile; whatever its colour and light, it is sewn the same way."""
-    grey = _lab(path, halvings)[..., 0]
+    lab = _lab(path, halvings)
     if quarter:
-        grey = np.rot90(grey)
-    side = pieces * grey.shape[0]
-    return _quilt(np.ascontiguousarray(grey), (side, side), np.random.default_rng([seed, pieces]))
+        lab = np.rot90(lab)
+    side = pieces * lab.shape[0]
+    return _quilt(np.ascontiguousarray(lab), (side, side), np.random.default_rng([seed, pieces]))
 
 
 @lru_cache(maxsize=8)
@@ -249,55 +263,123 @@ def _relief(path: Path, side: int, right: float, up: float) -> NDArray[np.float3
 def quilted(
     tile: NDArray[np.generic], size: tuple[int, int], rng: np.random.Generator
 ) -> NDArray[np.generic]:
-    """More of a material, sewn from pieces of one seamless tile.
+    """More of a material, sewn from pieces of one seamless tile; seamless itself.
 
     Args:
         tile: (t, t, 3), uint8 or float32.
         size: (height, width) wanted.
-        rng: Of where the pieces are taken.
+        rng: Of which of the pieces that match are taken.
 
     Returns:
         (height, width, 3) of the tile's dtype; every pixel is one of the tile's.
     """
-    grey = tile.astype(np.float32).mean(axis=2)
-    return np.asarray(tile.reshape(-1, 3)[_quilt(grey, size, rng)])
+    return np.asarray(tile.reshape(-1, 3)[_quilt(tile.astype(np.float32), size, rng)])
 
 
 def _quilt(
     tile: NDArray[np.float32], size: tuple[int, int], rng: np.random.Generator
 ) -> NDArray[np.int32]:
-    """Which pixel of a tile (t, t), counted by rows, lies where; int32 (height, width)."""
+    """Which pixel of a tile (t, t, 3), counted by rows, lies where; int32 (height, width)."""
     side = tile.shape[0]
-    piece, lap = max(16, round(_PIECE * side)), max(4, round(_OVERLAP * side))
-    step = piece - lap
+    lap = max(4, round(_OVERLAP * side))
+    step = max(16, round(_PIECE * side)) - lap
     numbers = np.arange(side * side, dtype=np.int32).reshape(side, side)
-    grey, which = (np.pad(x, (0, piece), mode="wrap") for x in (tile, numbers))
-    sewn, out = np.zeros(size, dtype=np.float32), np.zeros(size, dtype=np.int32)
-    for top in range(0, size[0], step):
-        for left in range(0, size[1], step):
-            high, wide = min(piece, size[0] - top), min(piece, size[1] - left)
-            place = slice(top, top + high), slice(left, left + wide)
-            there, best, least = sewn[place], (0, 0), np.inf
-            for _ in range(_TRIALS if top or left else 1):
+    sewn, out = np.zeros((*size, 3), dtype=np.float32), np.zeros(size, dtype=np.int32)
+    done = np.zeros(size, dtype=bool)
+    small = _Small.of(tile, step + 2 * lap)
+    rows, columns = (_starts(n, step) for n in size)
+    shifts: list[tuple[int, int, int, int]] = []  # of pieces: where they lie, how far moved
+    for top, below in rows:
+        for left, beyond in columns:
+            # What goes over the border comes in on the other side, so that a quilt is a tile.
+            ys = (top + np.arange(min(below - top + lap, size[0]))) % size[0]
+            xs = (left + np.arange(min(beyond - left + lap, size[1]))) % size[1]
+            place = np.ix_(ys, xs)
+            there, known = sewn[place], done[place]
+            if known.any():
+                y, x = small.best(there, known, (top, left), shifts, rng)
+            else:
                 y, x = (int(n) for n in rng.integers(side, size=2))
-                one, cost = grey[y : y + high, x : x + wide], 0.0
-                # Places are compared by every fourth pixel, cut by every pixel.
-                if top:
-                    cost += float(np.square(one[:lap:4, ::4] - there[:lap:4, ::4]).sum())
-                if left:
-                    cost += float(np.square(one[::4, :lap:4] - there[::4, :lap:4]).sum())
-                if cost < least:
-                    best, least = (y, x), cost
-            taken = slice(best[0], best[0] + high), slice(best[1], best[1] + wide)
-            one = grey[taken]
-            keep = np.zeros((high, wide), dtype=bool)  # of what lies there already
-            if top:
-                keep[:lap] = cheapest_cut(np.square(one[:lap] - there[:lap]).T).T
-            if left:
-                keep[:, :lap] |= cheapest_cut(np.square(one[:, :lap] - there[:, :lap]))
-            out[place] = np.where(keep, out[place], which[taken])
-            sewn[place] = np.where(keep, there, one)
+            shifts.append((top, left, (y - top) % side, (x - left) % side))
+            taken = np.ix_((y + np.arange(len(ys))) % side, (x + np.arange(len(xs))) % side)
+            one = tile[taken]
+            keep = _kept(np.square(one - there).sum(-1), known, lap)
+            out[place] = np.where(keep, out[place], numbers[taken])
+            sewn[place] = np.where(keep[..., None], there, one)
+            done[place] = True
     return out
+
+
+def _starts(length: int, step: int) -> list[tuple[int, int]]:
+    """Where pieces begin and the next ones do, evenly."""
+    count = max(1, round(length / step))
+    edges = [round(k * length / count) for k in range(count + 1)]
+    return list(pairwise(edges))
+
+
+def _kept(cost: NDArray[np.float32], known: NDArray[np.bool_], lap: int) -> NDArray[np.bool_]:
+    """What stays of what lies there already: up to the cheapest cut on each side that overlaps."""
+    keep = np.zeros(cost.shape, dtype=bool)
+    for turn in range(4):  # each side in turn is the left one
+        strip = np.rot90(known, turn)[:, :lap]
+        if strip.all():
+            cut = np.rot90(keep, turn)[:, :lap]
+            cut |= cheapest_cut(np.rot90(cost, turn)[:, :lap])
+    return keep
+
+
+@dataclass(frozen=True, eq=False)
+class _Small:
+    """A tile reduced, to find in it what matches.
+
+    Attributes:
+        tile: float32 (s, s, 3) and what follows when it is repeated.
+        side: s.
+        times: How many of the tile's pixels one of its pixels is.
+    """
+
+    tile: NDArray[np.float32]
+    side: int
+    times: int
+
+    @classmethod
+    def of(cls, tile: NDArray[np.float32], longest: int) -> _Small:
+        times = max(1, tile.shape[0] // _SEARCHED)
+        side = tile.shape[0] // times
+        reduced = cv2.resize(tile, (side, side), interpolation=cv2.INTER_AREA)
+        more = longest // times + 1
+        return cls(np.pad(reduced, ((0, more), (0, more), (0, 0)), mode="wrap"), side, times)
+
+    def best(
+        self,
+        there: NDArray[np.float32],
+        known: NDArray[np.bool_],
+        at: tuple[int, int],
+        shifts: list[tuple[int, int, int, int]],
+        rng: np.random.Generator,
+    ) -> tuple[int, int]:
+        """Row and column of the tile from which a piece matches what overlaps.
+
+        What would only go on with a piece nearby is not taken: that is the tile again, and its
+        features with it.
+        """
+        size = there.shape[1] // self.times, there.shape[0] // self.times
+        wanted = cv2.resize(there, size, interpolation=cv2.INTER_AREA)
+        mask = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.99
+        weight = np.repeat(mask[..., None], 3, axis=2).astype(np.float32)
+        cost = cv2.matchTemplate(self.tile, wanted, cv2.TM_SQDIFF, mask=weight)
+        cost = np.nan_to_num(cost[: self.side, : self.side], nan=np.inf)
+        whole = self.side * self.times
+        for top, left, down, across in shifts:
+            if max(abs(top - at[0]), abs(left - at[1])) > _NEARBY * whole:
+                continue
+            y, x = ((s + a) % whole // self.times for s, a in zip((down, across), at, strict=True))
+            reach = max(1, round(_NOT_AGAIN * self.side))
+            away = np.arange(-reach, reach + 1)
+            cost[np.ix_((y + away) % self.side, (x + away) % self.side)] = np.inf
+        order = np.sort(np.argpartition(cost, _GOOD, axis=None)[:_GOOD])
+        y, x = np.unravel_index(int(rng.choice(order)), cost.shape)
+        return int(y) * self.times, int(x) * self.times
 
 
 def cheapest_cut(cost: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -35,6 +35,7 @@ REPEATS = ("quilt", "tile")
 edge to edge, for boards and tiles, whose lines must go on."""
 _LEAST_SIDE = 256
 _MOST_CM = 1000.0
+_DYED = 2.0  # in a*, b*
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Surface:
         gloss: Share of light it mirrors when looked at from above, 0..1.
         repeat: One of ``REPEATS``.
         tiles: Its pieces; at least one.
+        pale: L* it has when it is dyed: its veins are then paler than it; None where they stay.
         folder: Where they lie.
     """
 
@@ -79,11 +81,19 @@ class Surface:
     repeat: str
     tiles: tuple[Tile, ...]
     folder: Path
+    pale: float | None = None
 
     def colour(self, chroma: tuple[float, float]) -> tuple[float, float, float]:
         """Mean Lab under a palette of (a*, b*) offset ``chroma``."""
         lightness, a, b = self.lab
+        if self.pale is not None and any(chroma):
+            lightness = self.pale
         return lightness, a + self.dye * chroma[0], b + self.dye * chroma[1]
+
+    def is_dyed(self, colour: Colour) -> bool:
+        """Whether a colour is so far from its own that its veins are to be paler than it."""
+        away = np.hypot(colour[1] - self.lab[1], colour[2] - self.lab[2])
+        return self.pale is not None and bool(away > _DYED)
 
 
 class Materials:
@@ -186,6 +196,20 @@ def pixels_of(path: Path) -> NDArray[np.uint8]:
     return square
 
 
+@lru_cache(maxsize=1024)
+def side_of(path: Path) -> int:
+    """Pixels that a tile is wide, see :func:`pixels_of`; only its header is read.
+
+    Raises:
+        InvalidInput: it cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            return min(image.size)
+    except OSError as error:
+        raise InvalidInput(f"{path}: no material's tile ({error}); correct {TABLE}") from error
+
+
 def mean_of(pixels: NDArray[np.uint8]) -> tuple[float, float, float]:
     """Mean CIE Lab of a tile."""
     small = cv2.resize(pixels, (256, 256), interpolation=cv2.INTER_AREA)
@@ -230,6 +254,7 @@ def _surface(path: Path, name: str, values: Mapping[str, Any]) -> Surface:
             str(values.get("repeat", "quilt")),
             tiles,
             path.parent,
+            None if values.get("pale") is None else float(values["pale"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidInput(f"{where}: {error!r}; see docs/materials") from error
