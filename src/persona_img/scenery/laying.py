@@ -378,8 +378,8 @@ class _Small:
             away = np.arange(-reach, reach + 1)
             cost[np.ix_((y + away) % self.side, (x + away) % self.side)] = np.inf
         order = np.sort(np.argpartition(cost, _GOOD, axis=None)[:_GOOD])
-        y, x = np.unravel_index(int(rng.choice(order)), cost.shape)
-        return int(y) * self.times, int(x) * self.times
+        row, column = divmod(int(rng.choice(order)), cost.shape[1])
+        return row * self.times, column * self.times
 
 
 def cheapest_cut(cost: NDArray[np.float32]) -> NDArray[np.bool_]:
