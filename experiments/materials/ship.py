@@ -31,7 +31,6 @@ SURFACES = {
         [
             ("wood_light/WoodFloor039", 110, True),
             ("wood_light/WoodFloor040", 110, True),
-            ("wood_light/oak_veneer_01", 60, True),
         ],
     ),
     "oak": (
@@ -51,7 +50,6 @@ SURFACES = {
         "tile",
         [
             ("wood_light/wood_floor", 160, True),
-            ("wood_light/oak_veneer_01", 60, True),
         ],
     ),
     "dark-wood": (
@@ -143,7 +141,6 @@ SURFACES = {
         "quilt",
         [
             ("plaster/Plaster001", 120, True),
-            ("plaster/painted_plaster_wall", 150, True),
         ],
     ),
     "limewash": (
