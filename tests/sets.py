@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from persona_img.scenery.materials import materials_of, palettes
@@ -47,3 +48,11 @@ def plan(
         colour = known.surface(surface).colour(palettes()[palette])
     style = {"scene": scene, "light": light, "palette": palette, **more}
     return Plan.of(subject(pose, taken=taken), style, known, colour, surface, seed)
+
+
+def grain(side: int, seed: int = 0, sigma: float = 1.5) -> np.ndarray:
+    """A seamless grey tile of spots, float32 0..1 (side, side, 3)."""
+    noise = np.random.default_rng(seed).standard_normal((side, side)).astype(np.float32)
+    around = np.pad(noise, side // 2, mode="wrap")
+    soft = cv2.GaussianBlur(around, (0, 0), sigma)[side // 2 :, side // 2 :][:side, :side]
+    return np.clip(0.5 + 0.12 * soft / soft.std(), 0, 1)[..., None].repeat(3, axis=2)

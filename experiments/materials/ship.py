@@ -4,8 +4,8 @@
 
 DATA is a folder with ``materials/``, ``scenes/`` and ``backgrounds/`` as README.md says. Tiles are
 saved at 1,024 px with quality 84, normals at 512 px; stains are taken out of plaster, concrete and
-leather. Cork is the one that is not a photograph at
-this size: it is quilted from a photograph of 128 px, at its own scale.
+leather. Cork is the one that is not a photograph at this size: it is quilted from a photograph of
+128 px, at its own scale.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from persona_img.imaging.colour import from_lab, to_lab
-from persona_img.scenery.laying import quilted
+from persona_img.scenery.quilting import quilted
 
 SIDE, QUALITY = 1024, 84
 # name: (lab, dye, gloss, repeat, [(file, cm, turn)])

@@ -124,7 +124,7 @@ def report() -> None:
     """Print what the gate would have shown of what people looked at."""
     with (HERE / "outputs.csv").open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
-    scores = [{n: float(row[n]) for n in SCORES if row[n]} for row in rows]
+    scores = [{n: float(row[n]) for n in SCORES if row.get(n)} for row in rows]
     bad = np.array([bool(row["defect"]) for row in rows])
     shown = np.array([judge(one).passed for one in scores])
     console = Console(highlight=False)
@@ -134,11 +134,12 @@ def report() -> None:
         f"{np.mean(~bad):.3f}); it refuses {np.mean(~shown[bad]):.3f} of the bad and "
         f"{np.mean(~shown[~bad]):.3f} of the good"
     )
-    believed = [row["backdrop"] == "believable" for row in rows]
-    console.print(
-        f"backdrop believable at 1:1: {np.mean(believed):.3f}, of the shown "
-        f"{np.mean(np.array(believed)[shown]):.3f}"
-    )
+    if "backdrop" in rows[0]:  # nobody judged those of older tables
+        believed = np.array([row["backdrop"] == "believable" for row in rows])
+        console.print(
+            f"backdrop believable at 1:1: {np.mean(believed):.3f}, of the shown "
+            f"{np.mean(believed[shown]):.3f}"
+        )
     classes = Table(title="defects, as they were seen")
     for head in ("defect", "outputs", "refused", "by which rules"):
         classes.add_column(head)

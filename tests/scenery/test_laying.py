@@ -6,25 +6,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from persona_img.imaging.colour import to_lab
 from persona_img.imaging.light import to_srgb
 from persona_img.scenery.layer import paper
-from persona_img.scenery.laying import LONGEST_STRETCH, Laid, laid, quilted
+from persona_img.scenery.laying import LONGEST_STRETCH, Laid, laid
 from persona_img.scenery.materials import Surface, Tile, materials_of, palettes
+from sets import grain
 
 FROM_ABOVE = (0.0, 0.0)
-
-
-def grain(side: int, seed: int = 0, sigma: float = 1.5) -> np.ndarray:
-    """A seamless grey tile of spots, float32 0..1 (side, side, 3)."""
-    noise = np.random.default_rng(seed).standard_normal((side, side)).astype(np.float32)
-    around = np.pad(noise, side // 2, mode="wrap")
-    soft = cv2.GaussianBlur(around, (0, 0), sigma)[side // 2 :, side // 2 :][:side, :side]
-    return np.clip(0.5 + 0.12 * soft / soft.std(), 0, 1)[..., None].repeat(3, axis=2)
 
 
 def bare(tile: np.ndarray, cm: float) -> Laid:
@@ -33,65 +24,6 @@ def bare(tile: np.ndarray, cm: float) -> Laid:
         half = levels[-1].shape[0] // 2
         levels.append(cv2.resize(levels[-1], (half, half), interpolation=cv2.INTER_AREA))
     return Laid(tuple(levels), cm, np.zeros(tile.shape[:2], np.float32))
-
-
-# Quilting
-
-
-@settings(max_examples=12, deadline=None)
-@given(
-    st.integers(0, 99),
-    st.integers(20, 70),
-    st.integers(1, 150),
-    st.integers(1, 150),
-    st.sampled_from([np.uint8, np.float32]),
-)
-def test_a_quilt_has_its_size_and_kind_and_every_pixel_is_the_tiles(
-    seed: int, side: int, height: int, width: int, kind: type
-) -> None:
-    tile = np.random.default_rng(seed).integers(0, 2**20, (side, side, 3)).astype(kind)
-    made = quilted(tile, (height, width), np.random.default_rng(seed))
-    assert made.shape == (height, width, 3)
-    assert made.dtype == kind
-    colours = {one.tobytes() for one in tile.reshape(-1, 3)}
-    assert all(one.tobytes() in colours for one in made.reshape(-1, 3))
-    again = quilted(tile, (height, width), np.random.default_rng(seed))
-    np.testing.assert_array_equal(made, again)
-
-
-def test_away_from_its_cuts_a_quilt_is_the_tile_as_it_is() -> None:
-    """Nearly every pixel has the right and lower neighbours that it has in the tile."""
-    side = 160
-    number = np.arange(side * side, dtype=np.float32).reshape(side, side, 1).repeat(3, axis=2)
-    spots = 1e5 * grain(side)  # where it is cut is decided by grey
-    made = quilted((spots + number).astype(np.float32), (300, 300), np.random.default_rng(1))
-    place = {float(v): i for i, v in enumerate((spots + number).astype(np.float32)[..., 0].ravel())}
-    found = np.vectorize(place.get)(made[..., 0].astype(float))
-    row, column = found // side, found % side
-    beside = (row[:, 1:] == row[:, :-1]) & (column[:, 1:] == (column[:, :-1] + 1) % side)
-    below = (column[1:] == column[:-1]) & (row[1:] == (row[:-1] + 1) % side)
-    assert beside.mean() > 0.95
-    assert below.mean() > 0.95
-    assert beside.mean() < 1.0  # and yet it is sewn
-
-
-def test_a_quilt_does_not_repeat_where_tiling_does() -> None:
-    side = 64
-    tile = grain(side)
-    laid_out = np.tile(tile, (4, 4, 1))[..., 0]
-    sewn = quilted(tile, (4 * side, 4 * side), np.random.default_rng(2))[..., 0]
-
-    def likeness(picture: np.ndarray, move: tuple[int, int]) -> float:
-        down, across = move
-        here = picture[: picture.shape[0] - down, : picture.shape[1] - across]
-        there = picture[down:, across:]
-        return float(np.corrcoef(here.ravel(), there.ravel())[0, 1])
-
-    for move in ((side, 0), (0, side), (side, side)):
-        assert likeness(laid_out, move) > 0.999
-        assert likeness(sewn, move) < 0.3
-    # and is as lively as the tile
-    assert sewn.std() == pytest.approx(tile.std(), rel=0.1)
 
 
 # Colour and light

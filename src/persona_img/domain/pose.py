@@ -49,7 +49,8 @@ THICKNESSES: Mapping[str, float] = {
 """Usual height in centimetres above what they lie on, by category as in :data:`SIZES`, of what is
 thicker than cloth."""
 
-_CLOTH = 1.6  # centimetres: a shirt with its folds
+CLOTH_CM = 1.6
+"""How high a shirt lies with its folds, centimetres."""
 
 _OTHER_NAMES: Mapping[str, str] = {
     "backpack": "rucksack", "blouson": "jacket", "boot": "boots", "cardigan": "knitwear",
@@ -146,7 +147,7 @@ def usual_thickness(category: str | None) -> float:
         (10.0, 1.6, 1.6)
     """
     name = None if category is None else usual_category(category)
-    return _CLOTH if name is None else THICKNESSES.get(name, _CLOTH)
+    return CLOTH_CM if name is None else THICKNESSES.get(name, CLOTH_CM)
 
 
 def _forms(word: str) -> tuple[str, ...]:

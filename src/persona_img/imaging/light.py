@@ -53,6 +53,9 @@ class Light:
         """The same light on what is so thick, in shares of the short side.
 
         The shadow of what rises twice as high is twice as long, and as much softer.
+
+        Args:
+            thick: How high the product rises from the plane, above 0.
         """
         times = min(max(thick / CLOTH, _LEAST_TIMES), _MOST_TIMES)
         right, down = self.shadow_offset

@@ -51,7 +51,8 @@ class Stands:
         cm = about.size_cm or usual or USUAL_CM[pose]
         taken = taken_of(photo.pixels, alpha, cut_out=photo.cut_out)
         pitch = pitch_of(alpha) if pose == "standing" else 0.0
-        thick = min(max(usual_thickness(about.category), LEAST_RISE[pose]), _MOST_THICK * cm)
+        rises = max(usual_thickness(about.category), LEAST_RISE.get(pose, 0.0))
+        thick = min(rises, _MOST_THICK * cm)
         return cls(pose, float(cm), pitch, taken, float(thick))
 
     def subject(self, alpha: NDArray[np.uint8]) -> Subject:

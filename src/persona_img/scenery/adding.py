@@ -14,8 +14,8 @@ from PIL import Image
 
 from persona_img.errors import InvalidInput
 from persona_img.imaging.photo import load_photo, write_whole
-from persona_img.scenery.laying import cheapest_cut
 from persona_img.scenery.materials import TABLE, Surface, mean_of, read_table
+from persona_img.scenery.quilting import cheapest_cut
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -35,7 +35,7 @@ REPEATS = ("quilt", "tile")
 edge to edge, for boards and tiles, whose lines must go on."""
 _LEAST_SIDE = 256
 _MOST_CM = 1000.0
-_DYED = 2.0  # in a*, b*
+_DYED = 3.5  # in a*, b*: less is a white stone in another light
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from persona_img.domain.pose import POSES
+from persona_img.domain.pose import CLOTH_CM, POSES
 from persona_img.errors import InvalidInput
 from persona_img.scenery.camera import Camera
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 USUAL_CM = {"lying": 60.0, "standing": 26.0, "hanging": 75.0, "worn": 160.0}
 """Longest side of a product of which nobody said how large it is, by pose."""
-LEAST_RISE = {"lying": 0.1, "standing": 0.1, "hanging": 3.0, "worn": 12.0}
-"""Centimetres that whatever is shown so is away from the plane behind it, at least."""
+LEAST_RISE = {"hanging": 3.0, "worn": 12.0}
+"""Centimetres that whatever is shown so is away from the plane behind it, at least; by pose."""
 _DEPTH = 0.45  # of its width: how deep what stands is
 _LEAST_PITCH, _MOST_PITCH = 9.0, 38.0
 
@@ -58,7 +58,7 @@ class Subject:
     cm: float
     pitch: float = 12.0
     taken: Taken = Taken()
-    thick: float = 1.6
+    thick: float = CLOTH_CM
 
     def __post_init__(self) -> None:
         if self.pose not in POSES:
