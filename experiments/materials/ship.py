@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from persona_img.imaging.colour import from_lab, to_lab
+from persona_img.scenery.adding import seamless
 from persona_img.scenery.quilting import quilted
 
 SIDE, QUALITY = 1024, 84
@@ -290,7 +291,7 @@ def ship(data: Path, assets: Path) -> None:
         ]
         if name == "cork":
             _save(_cork(data), materials / "cork.jpg", SIDE, QUALITY)
-            lines += _entry(name, "cork.jpg", 110, True, None, "ambientCG Cork001..003, quilted")
+            lines += _entry(name, "cork.jpg", 110, True, None, "ambientCG Cork003, quilted")
         for stem, cm, turn in tiles:
             file = stem.split("/")[1]
             picture = np.asarray(Image.open(data / "materials" / f"{stem}.jpg").convert("RGB"))
@@ -362,11 +363,10 @@ def _save(picture: np.ndarray, path: Path, side: int, quality: int) -> None:
 
 
 def _cork(data: Path) -> np.ndarray:
-    tiles = [
-        np.asarray(Image.open(path).convert("RGB"))
-        for path in sorted((data / "backgrounds" / "texture" / "Cork").glob("*.jpg"))
-    ]
-    return quilted(tiles[0], (SIDE, SIDE), np.random.default_rng(7))
+    picture = Image.open(data / "backgrounds" / "texture" / "Cork" / "Cork_003.jpg").convert("RGB")
+    whole = np.asarray(picture)[3:-3, 3:-3]  # its border is grey
+    tile, _ = seamless(np.ascontiguousarray(whole))
+    return quilted(tile, (SIDE, SIDE), np.random.default_rng(7))
 
 
 if __name__ == "__main__":

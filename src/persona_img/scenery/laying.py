@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 LONGEST_STRETCH = 1.6
 """A tile's pixel covers at most so many of the canvas. Closer than that the material would be soft,
 so its true scale gives way; what is still missing is the tile's own finest detail again."""
-_LONGEST_OF_BOARDS = 2.4  # of what is laid edge to edge: a board of two centimetres is a toy's
 _OWN_HUE = 0.6  # share of a tile's own variation of hue that a dyed material keeps
 _PALE_VEINS = (-0.7, 0.2, 0.2)  # factors on Lab: veins turn from dark to pale and take the dye
 _NEVER_DARKER = 4.0  # L*
@@ -164,8 +163,7 @@ def laid(
     chance = bool(rng.random() < 0.5)
     quarter = tile.turn and (chance if turned is None else turned)
     seed = int(rng.integers(2**31))
-    most = _LONGEST_OF_BOARDS if surface.repeat == "tile" else LONGEST_STRETCH
-    wide = tile.cm * min(1.0, most * own[tile] / max(near, 1e-9))
+    wide = tile.cm * min(1.0, LONGEST_STRETCH * own[tile] / max(near, 1e-9))
     pieces = 1
     if surface.repeat == "quilt":
         pieces = int(np.clip(np.ceil(cm / wide), 1, _MOST_PIECES))
