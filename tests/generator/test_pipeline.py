@@ -7,7 +7,8 @@ import torch
 
 from generator.tiny import tiny_pipeline
 from persona_img.errors import InvalidInput, UnknownStyle
-from persona_img.generator.pipeline import BackdropPipeline, mask_cells
+from persona_img.generator.denoiser import mask_cells
+from persona_img.generator.pipeline import BackdropPipeline
 from persona_img.generator.style_encoder import StyleEncoder
 
 LINEN = {"surface": "linen", "light": "soft", "palette": "sage"}

@@ -6,7 +6,8 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
 from persona_img.generator.codec import Codec
-from persona_img.generator.pipeline import BackdropPipeline, new_denoiser
+from persona_img.generator.denoiser import new_denoiser
+from persona_img.generator.pipeline import BackdropPipeline
 from persona_img.generator.style_encoder import StyleEncoder
 
 

@@ -228,6 +228,7 @@ def quickly() -> None:
     """Materials kept between plates and tinted anew, smaller lights: this process alone."""
     laying.pixels_of = functools.lru_cache(256)(laying.pixels_of.__wrapped__)
     laying._lab = functools.lru_cache(256)(laying._lab.__wrapped__)
+    laying._sewn = functools.lru_cache(256)(laying._sewn.__wrapped__)
     laying._MOST_PIECES = 3
     standing._LIGHT_SIDE = _LIGHT_SIDE
     bake = laying._baked.__wrapped__
@@ -238,14 +239,15 @@ def quickly() -> None:
 
     def baked(
         folder: Path, tile: Any, colour: Any, toward: Any, quarter: bool, halvings: int,
-        pieces: int, seed: int,
+        pieces: int, seed: int, pale: bool,
     ) -> tuple[Any, NDArray[np.float32]]:  # fmt: skip
         lit = (0.0, 0.0)
         if tile.normal is not None:
             lit = tuple(round(v / _RELIEF) * _RELIEF for v in toward)
-        first = kept(tile.file, lit, quarter, halvings, pieces, seed)
+        first = kept(tile.file, lit, quarter, halvings, pieces, seed, pale)
         if not first:
-            first += [colour, *bake(folder, tile, colour, lit, quarter, halvings, pieces, seed)]
+            made = bake(folder, tile, colour, lit, quarter, halvings, pieces, seed, pale)
+            first += [colour, *made]
         known, levels, detail = first
         return _Tinted(levels, _linear(colour) / np.maximum(_linear(known), 1e-3)), detail
 

@@ -15,8 +15,8 @@ from draw import Things
 from torch.nn import functional as F
 
 from persona_img.generator.codec import Codec
+from persona_img.generator.denoiser import mask_cells
 from persona_img.generator.learning.plates import on_grey, photo_plate
-from persona_img.generator.pipeline import mask_cells
 
 if TYPE_CHECKING:
     from pathlib import Path

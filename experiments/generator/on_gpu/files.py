@@ -1,4 +1,4 @@
-"""What goes in and out: the denoiser that training begins with, and networks in small pieces."""
+"""What comes out: networks in small pieces."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import torch
-from diffusers import UNet2DConditionModel
-from safetensors.torch import load, load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from persona_img.generator.style_encoder import StyleEncoder
@@ -17,22 +16,6 @@ if TYPE_CHECKING:
 
 PIECE = 15 * 2**20
 """Bytes of a file at most."""
-
-
-def begun_from(folder: Path) -> UNet2DConditionModel:
-    """The denoiser that ``pack.py`` kept in 8 bits, float32."""
-    net = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder))
-    kept = load_file(folder / "int8.safetensors")
-    weights = {}
-    for name, value in kept.items():
-        if name.endswith("|scale"):
-            continue
-        scale = kept.get(f"{name}|scale")
-        if scale is not None:
-            value = value.float() * scale.float().view(-1, *[1] * (value.ndim - 1))
-        weights[name] = value.float()
-    net.load_state_dict(weights)
-    return net
 
 
 def write_parts(out: Path, name: str, net: nn.Module) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from files import read_parts
 
+from persona_img.generator.denoiser import Denoiser
 from persona_img.generator.pipeline import BackdropPipeline
 
 BASE = Path(__file__).resolve().parents[3] / "src/persona_img/assets/checkpoint"
@@ -25,12 +26,14 @@ def main() -> None:
     given = parser.parse_args()
     base = BackdropPipeline.from_pretrained(given.base, dtype=torch.float32, local_files_only=True)
     weights, style = read_parts(given.folder, given.name)
-    base.denoiser.load_state_dict(weights)
+    denoiser = Denoiser.from_config(base.denoiser.config)
+    denoiser.load_state_dict(weights)
     told = {"student": (4, 1.0, 1), "teacher": (8, 1.5, 0)}[given.name]
     BackdropPipeline(
-        codec=base.codec, denoiser=base.denoiser, style_encoder=style, scheduler=base.scheduler,
+        codec=base.codec, denoiser=denoiser, style_encoder=style, scheduler=base.scheduler,
         steps=told[0], guidance=told[1], steps_from_start=told[2],
     ).to(dtype=torch.float16).save_pretrained(given.out, safe_serialization=True)  # fmt: skip
+    denoiser.save_eight_bit(given.out / "denoiser")
 
 
 if __name__ == "__main__":

@@ -23,10 +23,11 @@ from typing import Any
 import torch
 from draw import worker
 from encode import Encoder, Pool, encoding
-from files import begun_from, write_parts
+from files import write_parts
 from look import compared, sheet
 from torch import Tensor, nn
 
+from persona_img.generator.denoiser import Denoiser
 from persona_img.generator.learning.distillation import DistillationSettings, student_loss
 from persona_img.generator.learning.styles import begin_as, style_encoder_of
 from persona_img.generator.learning.training import Painter, flow_loss, held_loss
@@ -120,7 +121,7 @@ class Training:
         torch.backends.cudnn.benchmark = True
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         self.source = Source(given)
-        denoiser = begun_from(given.pack / "checkpoint" / "denoiser")
+        denoiser = Denoiser.from_pretrained(given.pack / "checkpoint" / "denoiser")
         old = StyleEncoder.from_pretrained(given.pack / "checkpoint", subfolder="style_encoder")
         style = style_encoder_of(materials_of(None), palettes(), old.config.width)
         begin_as(old, style)

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from persona_img.generator.denoiser import predict
 from persona_img.generator.learning.training import tokens_of
-from persona_img.generator.pipeline import predict
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

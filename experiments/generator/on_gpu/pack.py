@@ -16,17 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
 
+from persona_img.generator.denoiser import Denoiser
 from persona_img.imaging.holdout import split_photos
 from persona_img.masking.learning.corpus import true_alpha
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from torch import Tensor
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
@@ -113,20 +110,6 @@ def cut_outs(given: argparse.Namespace, label: dict[str, str]) -> Iterator[tuple
                 yield f"{stem}|stands|learn", cropped(rgb, alpha)
 
 
-def smaller(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Matrices and kernels in 8 bits with one scale for each output channel."""
-    found = {}
-    for name, value in weights.items():
-        if value.ndim < 2:
-            found[name] = value
-            continue
-        flat = value.float().flatten(1)
-        scale = flat.abs().amax(dim=1).clamp_min(1e-8) / 127
-        found[name] = (flat / scale[:, None]).round().to(torch.int8).reshape(value.shape)
-        found[f"{name}|scale"] = scale.half()
-    return found
-
-
 def source(out: Path) -> None:
     """The package, with materials made smaller and without models."""
     package = ROOT / "src/persona_img"
@@ -172,11 +155,9 @@ def main() -> None:
         shutil.copytree(given.wheels, out / "wheels", dirs_exist_ok=True)
     for part in ("codec", "style_encoder", "scheduler"):
         shutil.copytree(given.checkpoint / part, out / "checkpoint" / part, dirs_exist_ok=True)
-    for name in ("model_index.json", "denoiser/config.json"):
-        (out / "checkpoint" / name).parent.mkdir(exist_ok=True)
-        shutil.copy(given.checkpoint / name, out / "checkpoint" / name)
-    weights = load_file(given.checkpoint / "denoiser/diffusion_pytorch_model.safetensors")
-    save_file(smaller(weights), out / "checkpoint/denoiser/int8.safetensors")
+    shutil.copy(given.checkpoint / "model_index.json", out / "checkpoint")
+    begun = Denoiser.from_pretrained(given.checkpoint / "denoiser")
+    begun.save_eight_bit(out / "checkpoint/denoiser")
     write(out, "lying", lying(given, label))
     write(out, "cutouts", cut_outs(given, label))
     size = sum(p.stat().st_size for p in out.rglob("*") if p.is_file())

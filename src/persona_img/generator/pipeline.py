@@ -10,16 +10,15 @@ import torch
 from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
 from diffusers.utils import BaseOutput
 from torch import Tensor
-from torch.nn import functional as F
 
 from persona_img.errors import InvalidInput
 from persona_img.generator.codec import Codec
+from persona_img.generator.denoiser import mask_cells, predict
 from persona_img.generator.guidance import Chain, Guidance
 from persona_img.generator.style_encoder import StyleEncoder
 
 GRID = 32
 """Height and width must be multiples of this: the codec's 16 times the denoiser's 2."""
-MASK_CHANNELS = 16
 
 
 @dataclass
@@ -174,46 +173,3 @@ class BackdropPipeline(DiffusionPipeline):
             return torch.randn(batch, *shape)
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         return torch.stack([torch.randn(shape, generator=g) for g in generators])
-
-
-def mask_cells(mask: Tensor) -> Tensor:
-    """(B, 1, H, W) to (B, 16, H/16, W/16): each latent cell sees its silhouette at 4 x 4."""
-    return F.pixel_unshuffle(F.avg_pool2d(mask, 4), 4) * 2 - 1
-
-
-def predict(
-    denoiser: UNet2DConditionModel, noisy: Tensor, conditions: Tensor, time: Tensor, tokens: Tensor
-) -> Tensor:
-    """Velocity (noise minus picture) at ``time`` in 0..1000."""
-    return cast(
-        "Tensor",
-        denoiser(
-            torch.cat([noisy, conditions], dim=1),
-            time,
-            encoder_hidden_states=tokens,
-            class_labels=tokens.flatten(1),
-            return_dict=False,
-        )[0],
-    )
-
-
-def new_denoiser(
-    latent_channels: int, token_width: int, widths: tuple[int, int] = (192, 320)
-) -> UNet2DConditionModel:
-    """An untrained denoiser; style enters by cross-attention and by scale-and-shift."""
-    return UNet2DConditionModel(
-        sample_size=16,
-        in_channels=2 * latent_channels + MASK_CHANNELS,
-        out_channels=latent_channels,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        mid_block_type="UNetMidBlock2DCrossAttn",
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        block_out_channels=widths,
-        layers_per_block=1,
-        cross_attention_dim=token_width,
-        attention_head_dim=8,
-        class_embed_type="projection",
-        projection_class_embeddings_input_dim=3 * token_width,
-        resnet_time_scale_shift="scale_shift",
-        dropout=0.05,
-    )

@@ -15,8 +15,9 @@ from PIL import Image
 from persona_img.errors import InvalidInput, NotEnoughData, UnknownStyle, UnreadablePhoto
 from persona_img.generator.adapter import FILE, Adapter
 from persona_img.generator.codec import Codec
+from persona_img.generator.denoiser import new_denoiser
 from persona_img.generator.learning.shop_photos import mirrored, shop_plates
-from persona_img.generator.pipeline import BackdropPipeline, new_denoiser
+from persona_img.generator.pipeline import BackdropPipeline
 from persona_img.generator.style_encoder import StyleEncoder
 from persona_img.masking.base import ProductMask
 

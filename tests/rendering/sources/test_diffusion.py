@@ -21,7 +21,8 @@ from persona_img.domain.style import Style
 from persona_img.errors import InvalidInput, NotFound
 from persona_img.generator.adapter import Adapter, fingerprint_of
 from persona_img.generator.codec import Codec
-from persona_img.generator.pipeline import BackdropPipeline, new_denoiser
+from persona_img.generator.denoiser import new_denoiser
+from persona_img.generator.pipeline import BackdropPipeline
 from persona_img.generator.style_encoder import StyleEncoder
 from persona_img.imaging.colour import lab_of
 from persona_img.imaging.copies import CopyIndex

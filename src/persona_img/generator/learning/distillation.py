@@ -23,9 +23,10 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from persona_img.errors import InvalidInput, NotFound
+from persona_img.generator.denoiser import predict
 from persona_img.generator.learning.training import batch_of, tokens_of
 from persona_img.generator.learning.training_settings import TrainingSettings
-from persona_img.generator.pipeline import BackdropPipeline, predict
+from persona_img.generator.pipeline import BackdropPipeline
 from persona_img.training_state import SavedState, follow, set_rate
 
 if TYPE_CHECKING:

@@ -21,10 +21,11 @@ from tqdm import tqdm
 
 from persona_img.errors import InvalidInput
 from persona_img.generator.adapter import Adapter, fingerprint_of
+from persona_img.generator.denoiser import predict
 from persona_img.generator.learning.fine_tuning_report import likeness
 from persona_img.generator.learning.shop_photos import latents_of, mirrored, shop_plates
 from persona_img.generator.learning.training import flow_loss
-from persona_img.generator.pipeline import BackdropPipeline, predict
+from persona_img.generator.pipeline import BackdropPipeline
 from persona_img.training_state import Best, SavedState, set_rate
 
 if TYPE_CHECKING:

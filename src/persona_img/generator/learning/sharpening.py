@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from persona_img.errors import InvalidInput, NotFound
+from persona_img.generator.denoiser import predict
 from persona_img.generator.learning.codec_training import reconstruction_loss
 from persona_img.generator.learning.corpus import Corpus
 from persona_img.generator.learning.discriminator import (
@@ -33,7 +34,7 @@ from persona_img.generator.learning.discriminator import (
 )
 from persona_img.generator.learning.training import cache_latents, of_photos, tokens_of
 from persona_img.generator.learning.training_settings import TrainingSettings, signed
-from persona_img.generator.pipeline import BackdropPipeline, predict
+from persona_img.generator.pipeline import BackdropPipeline
 from persona_img.training_state import SavedState, follow, set_rate
 
 if TYPE_CHECKING:

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from persona_img.generator.denoiser import Denoiser, mask_cells, new_denoiser, predict
 from persona_img.generator.learning.codec_training import train_codec
 from persona_img.generator.learning.corpus import Corpus, CorpusSettings, cut_photos
 from persona_img.generator.learning.processes import device_of, join_processes
 from persona_img.generator.learning.styles import begin_as, style_encoder_of
 from persona_img.generator.learning.training_settings import TrainingSettings, copy_weights, signed
-from persona_img.generator.pipeline import BackdropPipeline, mask_cells, new_denoiser, predict
+from persona_img.generator.pipeline import BackdropPipeline
 from persona_img.generator.style_encoder import StyleEncoder
 from persona_img.scenery.materials import materials_of
 from persona_img.training_state import Best, SavedState, follow, set_rate, write_whole
@@ -184,7 +185,7 @@ def train_denoiser(
     denoiser = new_denoiser(settings.latent_channels, settings.token_width, settings.widths)
     net = Painter(denoiser, style_encoder).to(device)
     if start is not None:
-        known = UNet2DConditionModel.from_pretrained(start, subfolder="denoiser")
+        known = Denoiser.from_pretrained(start, subfolder="denoiser")
         copy_weights(known, net.denoiser, start)
         encoder = StyleEncoder.from_pretrained(start, subfolder="style_encoder")
         begin_as(encoder, net.style)
