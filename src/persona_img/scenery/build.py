@@ -127,7 +127,8 @@ class SceneSet:
         """A plate of the canvas's size with what a glossy surface mirrors of the product."""
         if self._stage is None or self.plan.gloss == 0.0:
             return linear
-        return reflection(linear, product, alpha, self._stage.camera, self.plan)
+        within = self._stage.mirrors(*alpha.shape)
+        return reflection(linear, product, alpha, self._stage.camera, self.plan, within)
 
     def _flat(self, height: int, width: int, *, even: bool) -> Layer:
         plan = self.plan

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persona_img.scenery.camera import Camera
+    from persona_img.scenery.podium import Drum
 
 _SKY_SLICES = (0.15, 0.8)  # of the product's depth, where its silhouette stands
 _SUN_SLICES = (0.04, 0.18, 0.32, 0.46, 0.60, 0.74, 0.88, 0.98)
@@ -110,6 +111,7 @@ def lit(
     upright: bool,
     blocker: Blocker,
     lamp: Lamp,
+    drum: Drum | None = None,
 ) -> NDArray[np.float32]:
     """Factor on a surface's linear light, float32 (h, w); 1 is open floor.
 
@@ -118,13 +120,15 @@ def lit(
         upright: A wall; else it lies.
         blocker: What stands before the light.
         lamp: The light.
+        drum: What it stands on, where that stands before the light too.
     """
     direct = np.zeros(point[0].shape, dtype=np.float32)
     suns = int(np.clip(_SUNS * lamp.spread / 0.3, _FEWEST, _SUNS))
     # A wide light blurs the slices of a silhouette into one another, a small one does not.
     slices = _SUN_SLICES if lamp.spread < 0.3 else _SUN_SLICES[::2]
     for toward in _directions(lamp.toward, lamp.spread, suns):
-        direct += 1.0 - blocker.hides(point, toward, slices)
+        hidden = blocker.hides(point, toward, slices)
+        direct += 1.0 - (hidden if drum is None else np.maximum(hidden, drum.hides(point, toward)))
     if lamp.spread < 0.3:  # what lies between two samples
         direct = cv2.GaussianBlur(direct, (0, 0), 0.8 + 18.0 * lamp.spread)
     sky = np.zeros(point[0].shape, dtype=np.float32)
@@ -133,6 +137,8 @@ def lit(
         weight = -toward[2] if upright else toward[1]
         sky += np.float32(weight) * (1.0 - blocker.hides(point, toward, _SKY_SLICES))
         total += weight
+    if drum is not None:
+        sky *= drum.open_sky(point)
     return np.asarray(
         (1.0 - lamp.ambient) * direct / suns + lamp.ambient * sky / np.float32(total),
         dtype=np.float32,

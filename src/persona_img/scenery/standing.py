@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -11,6 +11,7 @@ import numpy as np
 from persona_img.imaging.light import to_linear
 from persona_img.scenery.layer import Layer, paper
 from persona_img.scenery.lens import defocused, focused_at
+from persona_img.scenery.podium import Drum, Sweep
 from persona_img.scenery.shade import Blocker, contact, lit
 from persona_img.scenery.views import view_of
 
@@ -27,6 +28,13 @@ _CONTACT_SIDE = 900
 _EDGE = 0.42  # of the way from the horizon to the base: where a table ends
 _HIGHEST_EDGE = 0.20  # of the canvas: it ends below that
 _SHARP_BEFORE, _SHARP_BEHIND = 0.7, 1.7  # of a lens's own blur: shops stop their lenses down
+_PODIUM_PITCH = 12.5  # degrees: looked at from higher, a podium is a plate
+_PODIUM = 0.66  # of the product's width: its radius
+_FOOT = 0.90  # of the room below the product: its foot is above that, or out of the picture
+_LEAST_SIDE = 0.28  # of its radius: less of its side with its foot would be a slab
+_BRIGHTEST = 1.5  # of open floor
+_BOUNCED = 0.5  # light from the paper on what looks down on it
+_PAPER_WALL = 0.90  # how bright upright paper is
 _FRESNEL = 0.85  # of what a polished stone mirrors at a grazing look, beside its gloss
 
 
@@ -57,6 +65,9 @@ class Stage:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.camera = plan.subject.camera()
+        if plan.scene.table == "podium":
+            pitch = min(self.camera.pitch, _PODIUM_PITCH)
+            self.camera = replace(self.camera, pitch=pitch)
         self.depth = plan.subject.depth
         top, left, bottom, right = plan.subject.box
         per_cm = plan.subject.per_cm
@@ -69,27 +80,26 @@ class Stage:
             self.wall = 1.6 * self.end + 0.3 * self.tall
         elif self.table == "shelf":
             self.wall = self.depth + max(0.10 * self.tall, 0.25 * self.depth)
-        elif self.table == "podium":
-            self.wall = self.end
         else:
             self.wall = min(self.end, self.depth + 0.45 * max(self.tall, self.wide))
-        self.radius = max(0.62 * self.wide, 0.75 * self.depth)
-        room = (self.camera.height - base) / per_cm
-        self.drop = max(0.30 * self.radius, min(0.7 * room, 0.9 * self.radius))
+        self.drum, self.sweep = self._podium_before(room=(self.camera.height - base) / per_cm)
         self._lights: dict[str, NDArray[np.float32]] = {}
-        self.thick = max(0.035 * max(self.tall, self.wide), 0.10 * room)
+        self.thick = max(
+            0.035 * max(self.tall, self.wide), 0.10 * (self.camera.height - base) / per_cm
+        )
 
     def draw(self, height: int, width: int, *, even: bool) -> Layer:
         """All layers, at a size of the canvas's shape."""
         camera = self.camera.scaled(height, width)
-        pieces = [self._far(camera, even=even)]
+        if self.table == "podium":
+            pieces = [self._paper(camera, even=even), *self._podium(camera, even=even)]
+        else:
+            pieces = [self._far(camera, even=even)]
         if self.table == "table":
             pieces.append(self._top(camera, even=even))
-        elif self.table == "podium":
-            pieces += [self._sweep(camera, even=even), *self._podium(camera, even=even)]
         elif self.table == "shelf":
             pieces += self._shelf(camera, even=even)
-        else:
+        elif self.table == "floor":
             pieces += self._floor_and_wall(camera, even=even)
         linear = pieces[0].linear.copy()
         surface = np.zeros((height, width), dtype=np.float32)
@@ -149,52 +159,53 @@ class Stage:
         mask = np.clip(0.5 + 0.5 * np.tanh(rows), 0, 1)[:, None].repeat(camera.width, axis=1)
         return _Piece(linear, mask.astype(np.float32), own=True)
 
-    def _sweep(self, camera: Camera, *, even: bool) -> _Piece:
-        """A floor that rises into the wall without an edge, as paper in a studio."""
+    def _podium_before(self, room: float) -> tuple[Drum, Sweep]:
+        """What a product stands on, its foot well in the picture or well outside, and the paper.
+
+        Args:
+            room: Centimetres of the picture below the product.
+        """
+        radius = max(_PODIUM * self.wide, 0.75 * self.depth)
+        sine = float(np.sin(np.radians(self.camera.pitch)))
+        front = (radius - 0.5 * self.depth) * sine  # how far below the base its lid reaches
+        seen = _FOOT * room - front - 0.06 * radius  # of its side, with its foot in the picture
+        tall = min(seen, 0.9 * radius) if seen > _LEAST_SIDE * radius else 2.0 * room + radius
+        drum = Drum(radius, tall, 0.5 * self.depth)
+        return drum, Sweep(-tall, drum.z + 1.6 * radius, 2.2 * max(radius, self.tall))
+
+    def _paper(self, camera: Camera, *, even: bool) -> _Piece:
+        """Studio paper, behind and below a podium."""
         size = (camera.height, camera.width)
-        x, z, seen = camera.floor(-self.drop)
-        wall = self._material(self.plan, camera, (x, z), False, even=even)
-        wall *= self._shaded(camera, "below")[..., None]
-        far_wall = self.wall + self.radius
-        mask = np.where(seen, np.clip((far_wall - z) / (0.5 * far_wall), 0, 1), 0)
-        soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.02 * min(size))
-        return _Piece(defocused(wall, 0.002 * min(size)), soft)
+        linear = paper(*size, self.plan.wall, None if even else self.plan.chance(4))
+        linear *= self._shaded(camera, "paper")[..., None]
+        return _Piece(linear, np.ones(size, dtype=np.float32))
 
     def _podium(self, camera: Camera, *, even: bool) -> list[_Piece]:
-        plan, middle = self.plan, 0.5 * self.depth
-        scale = camera.per_cm
-        x, z, seen = camera.floor()
-        away = np.hypot(x, z - middle)
-        tilt = np.sin(np.radians(camera.pitch))
-        top = np.where(seen, np.clip((self.radius - away) * scale * tilt + 0.5, 0, 1), 0)
+        plan, drum = self.plan, self.drum
+        x, z, _ = camera.floor()
         lid = self._material(plan, camera, (x, z), True, even=even)
         lid *= self._shaded(camera, "floor")[..., None]
         lid = self._sheen(lid, camera)
-        right, up, on = camera.rays
-        high, back = camera.place
-        square = right * right + on * on
-        half = (back - middle) * on
-        root = half * half - square * ((back - middle) ** 2 - self.radius**2)
-        time = (-half - np.sqrt(np.maximum(root, 0))) / square
-        px, pz = time * right, back + time * on
-        py = (high + time * up).astype(np.float32)
-        miss = np.abs(right * (middle - back)) / np.sqrt(square)
-        inside = np.clip((self.radius - miss) * scale + 0.5, 0, 1)
-        below = np.clip((py + self.drop) * scale + 0.5, 0, 1) * np.clip(0.5 - py * scale, 0, 1)
-        around = np.arctan2(px, middle - pz)
-        normal = np.sin(around), -np.cos(around)
-        lamp = plan.lamp
-        facing = np.clip(normal[0] * lamp.toward[0] + normal[1] * lamp.toward[2] + 0.15, 0, None)
-        shade = 0.60 * lamp.ambient + 0.9 * (1.0 - lamp.ambient) * facing
-        shade = (shade + 0.22) * np.clip(0.70 + 0.5 * (py + self.drop) / self.drop, 0.6, 1.0)
-        side = self._material(
-            plan, camera, ((around * self.radius).astype(np.float32), py), True, even=even
-        )
-        side *= shade[..., None].astype(np.float32)
-        return [
-            _Piece(side, (inside * below).astype(np.float32), own=False),
-            _Piece(lid, top.astype(np.float32), own=True),
-        ]
+        share, angle, y = drum.side(camera)
+        at = (angle * np.float32(drum.radius), y)
+        side = self._material(plan, camera, at, True, even=even, seen=share > 0)
+        side *= self._side_light(camera, angle, y)[..., None]
+        return [_Piece(side, share, own=False), _Piece(lid, drum.lid(camera), own=True)]
+
+    def _side_light(
+        self, camera: Camera, angle: NDArray[np.float32], y: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Factor on the light of the podium's side: round, its foot darker, its edge caught."""
+        lamp, drum = self.plan.lamp, self.drum
+        right, up, away = drum.normal(angle, y)
+        # The sun's height makes open floor 1; a lamp from the side may be brighter than that.
+        facing = right * lamp.toward[0] + up * lamp.toward[1] + away * lamp.toward[2]
+        direct = np.minimum(np.clip(facing, 0, None) / lamp.toward[1], _BRIGHTEST)
+        sky = 0.5 + 0.5 * up
+        bounced = (1.0 - sky) * _BOUNCED * (1.0 - 0.5 * np.exp(-(y + drum.tall) / drum.radius))
+        foot = 1.0 - 0.45 * np.exp(-np.clip(y + drum.tall, 0, None) / (0.10 * drum.radius))
+        light = (1.0 - lamp.ambient) * direct + (lamp.ambient * sky + bounced) * foot
+        return np.asarray(light * self._falloff(camera), dtype=np.float32)
 
     def _shelf(self, camera: Camera, *, even: bool) -> list[_Piece]:
         front = -0.30 * self.depth
@@ -267,8 +278,12 @@ class Stage:
         own: bool,
         *,
         even: bool,
+        seen: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.float32]:
-        """A surface as it is seen at those places (cm across and along), evenly lit."""
+        """A surface as it is seen at those places (cm across and along), evenly lit.
+
+        How finely it is read is what the pixels that are ``seen`` need, row by row; None is all.
+        """
         size = (camera.height, camera.width)
         colour = plan.colour if own else plan.wall
         laid: Laid | None = None
@@ -279,6 +294,8 @@ class Stage:
         across = np.abs(np.gradient(at[0], axis=1))
         along = np.abs(np.gradient(at[1], axis=0))
         step = np.dstack([across, along]).astype(np.float32)
+        if seen is not None:
+            step = _of_rows(step, seen, 1.0 / camera.per_cm)
         shift = plan.chance(2 if own else 9).uniform(0, laid.cm, 2).astype(np.float32)
         return laid.read(at[0] + shift[0], at[1] + shift[1], np.maximum(step, 1e-4))
 
@@ -305,7 +322,7 @@ class Stage:
         return np.asarray(radius, dtype=np.float32)
 
     def _shaded(self, camera: Camera, what: str) -> NDArray[np.float32]:
-        """Factor on the light of ``floor``, ``wall`` or ``below`` a podium, float32 (h, w)."""
+        """Factor on the light of ``floor``, ``wall`` or a podium's ``paper``, float32 (h, w)."""
         if what not in self._lights:
             self._lights[what] = self._light_on(what)
         size = (camera.width, camera.height)
@@ -318,31 +335,49 @@ class Stage:
         alpha = self.plan.subject.alpha
         small = cv2.resize(alpha, (size[1], size[0]), interpolation=cv2.INTER_AREA)
         blocker = Blocker(small.astype(np.float32) / np.float32(255), camera, self.depth)
-        if self.table == "podium" and what != "floor":
-            blocker = self._with_podium(blocker)
         if what == "wall":
             x, y = camera.wall(self.wall)
             point, u, v = (x, y, 0 * x + np.float32(self.wall)), x, y
+            light = lit(point, True, blocker, lamp)
+        elif what == "paper":
+            point, rise = self.sweep.seen(camera)
+            u, v = point[0], point[1] + point[2]  # along the paper, about
+            lies, stands = (lit(point, up, blocker, lamp, self.drum) for up in (False, True))
+            light = (rise * lies + (1.0 - rise) * stands) * (_PAPER_WALL + rise * (1 - _PAPER_WALL))
+            light *= self.drum.contact(point)
         else:
-            level = np.float32(0.0 if what == "floor" else -self.drop)
-            u, v, _ = camera.floor(float(level))
-            point = (u, 0 * u + level, v)
-        light = lit(point, what == "wall", blocker, lamp)
-        columns = (np.arange(size[1], dtype=np.float32) - camera.x) / size[1]
-        light *= 1.0 + lamp.falloff * float(np.sign(lamp.toward[0]) or -1.0) * columns
+            u, v, _ = camera.floor()
+            point = (u, 0 * u, v)
+            light = lit(point, False, blocker, lamp)
+        light *= self._falloff(camera)
         if what == "wall":
             light *= np.linspace(0.92, 1.02, size[0], dtype=np.float32)[:, None]
         if lamp.panes:
             light *= _panes_on(self.plan, u, v)
         return light.astype(np.float32)
 
-    def _with_podium(self, product: Blocker) -> Blocker:
-        """The product and what it stands on."""
-        camera, alpha = product.camera, product.alpha.copy()
-        first, last = round(camera.y), round(camera.y + self.drop * camera.per_cm)
-        reach = round(self.radius * camera.per_cm)
-        alpha[first:last, max(0, round(camera.x) - reach) : round(camera.x) + reach] = 1.0
-        return Blocker(alpha, camera, self.radius)
+    def _falloff(self, camera: Camera) -> NDArray[np.float32]:
+        """How much brighter the lamp's side is, float32 (1, w)."""
+        lamp = self.plan.lamp
+        columns = (np.arange(camera.width, dtype=np.float32) - camera.x) / camera.width
+        side = float(np.sign(lamp.toward[0]) or -1.0)
+        return np.asarray(1.0 + lamp.falloff * side * columns[None], dtype=np.float32)
+
+    def mirrors(self, height: int, width: int) -> NDArray[np.float32]:
+        """Where its surface is that could mirror the product, float32 (h, w), 0..1."""
+        if self.table == "podium":
+            return self.drum.lid(self.camera.scaled(height, width))
+        return np.ones((height, width), dtype=np.float32)
+
+
+def _of_rows(
+    step: NDArray[np.float32], seen: NDArray[np.bool_], usual: float
+) -> NDArray[np.float32]:
+    """Each row's steps are the median of what is seen of it; the usual where nothing is."""
+    out = np.full_like(step, usual)
+    for row in np.flatnonzero(seen.any(axis=1)):
+        out[row] = np.median(step[row, seen[row]], axis=0)
+    return out
 
 
 def _panes_on(plan: Plan, u: NDArray[np.float32], v: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -363,6 +398,7 @@ def reflection(
     alpha: NDArray[np.uint8],
     camera: Camera,
     plan: Plan,
+    within: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """A plate with the product mirrored below its base, faint, blurred and fading.
 
@@ -372,6 +408,7 @@ def reflection(
         alpha: uint8 (H, W).
         camera: Of the canvas.
         plan: Says how glossy the surface is.
+        within: Where the surface is, float32 (H, W), 0..1.
     """
     height = alpha.shape[0]
     base = min(height - 1, round(camera.y))
@@ -389,5 +426,6 @@ def reflection(
     strength = np.float32(plan.gloss * 0.55) * fade
     out = linear.copy()
     place = slice(base, base + len(rows))
+    strength = strength * within[place]
     out[place] = out[place] * (1.0 - strength * share)[..., None] + strength[..., None] * colour
     return out
