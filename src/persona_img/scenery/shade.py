@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 _SKY_SLICES = (0.15, 0.8)  # of the product's depth, where its silhouette stands
 _SUN_SLICES = (0.04, 0.18, 0.32, 0.46, 0.60, 0.74, 0.88, 0.98)
-_SKY = 18
-_SUNS = 12  # samples of a light's disc: as many as it needs to be wide
+_SKY = 40
+_SKY_BLUR = 3.0  # pixels: of one sample alone the silhouette would be seen as a ghost on the wall
+_SUNS = 32  # samples of a light's disc: as many as it needs to be wide
 _FEWEST = 8
 
 
@@ -123,20 +124,22 @@ def lit(
         drum: What it stands on, where that stands before the light too.
     """
     direct = np.zeros(point[0].shape, dtype=np.float32)
-    suns = int(np.clip(_SUNS * lamp.spread / 0.3, _FEWEST, _SUNS))
+    suns = int(np.clip(_SUNS * lamp.spread / 0.5, _FEWEST, _SUNS))
     # A wide light blurs the slices of a silhouette into one another, a small one does not.
     slices = _SUN_SLICES if lamp.spread < 0.3 else _SUN_SLICES[::2]
     for toward in _directions(lamp.toward, lamp.spread, suns):
         hidden = blocker.hides(point, toward, slices)
         direct += 1.0 - (hidden if drum is None else np.maximum(hidden, drum.hides(point, toward)))
-    if lamp.spread < 0.3:  # what lies between two samples
-        direct = cv2.GaussianBlur(direct, (0, 0), 0.8 + 18.0 * lamp.spread)
+    # What lies between two samples; a wide light has more of them.
+    between = 0.8 + 18.0 * lamp.spread if lamp.spread < 0.3 else _SKY_BLUR
+    direct = cv2.GaussianBlur(direct, (0, 0), between)
     sky = np.zeros(point[0].shape, dtype=np.float32)
     total = 0.0
     for toward in _hemisphere(_SKY, upright):
         weight = -toward[2] if upright else toward[1]
         sky += np.float32(weight) * (1.0 - blocker.hides(point, toward, _SKY_SLICES))
         total += weight
+    sky = cv2.GaussianBlur(sky, (0, 0), _SKY_BLUR)
     if drum is not None:
         sky *= drum.open_sky(point)
     return np.asarray(
