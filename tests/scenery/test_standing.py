@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -90,12 +92,13 @@ def test_paper_of_another_colour_is_seen_on_the_surface_alone() -> None:
 
 GREY = np.full((*SIZE, 3), 0.4, np.float32)
 RED = np.full((*SIZE, 3), (230, 20, 20), np.uint8)
+EVERYWHERE = np.ones(SIZE, np.float32)
 
 
 def test_a_reflection_is_below_the_base_faint_and_fades() -> None:
     made = plan("tabletop", "dark-marble")
     camera = made.subject.camera()
-    out = reflection(GREY, RED, ALPHA, camera, made)
+    out = reflection(GREY, RED, ALPHA, camera, made, EVERYWHERE)
     assert (GREY == 0.4).all()  # not changed in place
     np.testing.assert_array_equal(out[:BASE], GREY[:BASE])
     change = np.abs(out - GREY).max(axis=2)
@@ -112,9 +115,8 @@ def test_more_gloss_mirrors_more_and_none_nothing() -> None:
     changes = []
     for surface in ("dark-marble", "oak", "paper"):
         made = plan("tabletop", surface)
-        changes.append(
-            (made.gloss, float(np.abs(reflection(GREY, RED, ALPHA, camera, made) - GREY).sum()))
-        )
+        mirrored = reflection(GREY, RED, ALPHA, camera, made, EVERYWHERE)
+        changes.append((made.gloss, float(np.abs(mirrored - GREY).sum())))
     assert changes[0][0] > changes[1][0] > changes[2][0] == 0
     assert changes[0][1] > changes[1][1] > changes[2][1] == 0
 
@@ -124,4 +126,47 @@ def test_where_the_picture_ends_at_the_base_nothing_is_mirrored() -> None:
     alpha = np.zeros(SIZE, np.uint8)
     alpha[60:, 40:80] = 255
     low = type(made.subject)(alpha, "standing", 24.0).camera()
-    assert reflection(GREY, RED, alpha, low, made) is GREY
+    assert reflection(GREY, RED, alpha, low, made, EVERYWHERE) is GREY
+
+
+def test_a_podium_mirrors_on_its_lid_and_nowhere_else() -> None:
+    made = SceneSet(plan("podium", "dark-marble"))
+    lid = Stage(made.plan).mirrors(*SIZE)
+    assert lid[BASE - 1, 64] == 1.0
+    change = np.abs(made.mirrored(GREY, RED, ALPHA) - GREY).max(axis=2)
+    assert change[BASE + 1, 64] > 0.01
+    assert change[lid == 0].max() == 0
+    assert Stage(plan("tabletop")).mirrors(*SIZE).min() == 1.0
+
+
+def test_a_podium_is_looked_at_from_low_and_a_table_as_the_photograph_was() -> None:
+    for pitch in (6.0, 11.0, 30.0):
+        cameras = []
+        for scene in ("podium", "tabletop"):
+            made = plan(scene)
+            cameras.append(Stage(replace(made, subject=replace(made.subject, pitch=pitch))).camera)
+        assert cameras[0].pitch == min(12.5, cameras[1].pitch)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0])
+def test_a_podiums_foot_is_well_in_the_picture_or_well_outside(scale: float) -> None:
+    for room in (12, 30, 60):
+        alpha = np.zeros(SIZE, np.uint8)
+        last, half = SIZE[0] - room, round(20 * scale)
+        alpha[last - round(70 * scale) : last, 64 - half : 64 + half] = 255
+        made = plan("podium")
+        made = replace(made, subject=replace(made.subject, alpha=alpha))
+        stage = Stage(made)
+        share, _, _ = stage.drum.side(stage.camera)
+        rows = np.flatnonzero((share > 0.5).any(axis=1))
+        low, high = rows.max(), rows.min()
+        assert low == SIZE[0] - 1 or (low < SIZE[0] - 0.05 * room and low - high > 4)
+        assert stage.drum.lid(stage.camera)[last - 1, 64] == 1.0
+
+
+def test_paper_behind_a_podium_shows_no_ghost_of_what_stands_before_it() -> None:
+    stage = Stage(plan("podium", None, "soft"))
+    light = stage._light_on("paper")
+    above = light[: round(0.3 * light.shape[0])]
+    step = np.abs(np.diff(above, axis=1)).max()
+    assert step < 0.012  # a level or two of 255 from one pixel to the next
