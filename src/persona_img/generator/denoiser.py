@@ -20,7 +20,7 @@ _SCALE = "|scale"
 _LARGEST = 127.0
 
 
-class Denoiser(UNet2DConditionModel):  # type: ignore[misc]
+class Denoiser(UNet2DConditionModel):
     """A ``UNet2DConditionModel`` that can also be kept in 8 bits.
 
     Matrices and kernels are kept as int8 with one scale for each output channel, what is smaller
