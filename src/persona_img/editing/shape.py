@@ -12,10 +12,11 @@ from persona_img.editing.base import COMPOSITE, recorded, share_of
 from persona_img.errors import InvalidInput
 from persona_img.imaging import cutout
 from persona_img.imaging.alpha import solid
+from persona_img.imaging.bleed import matte_of
 from persona_img.imaging.frame import Frame
 from persona_img.imaging.grain import grain_of
 from persona_img.imaging.light import LIGHTS, contact_on, to_linear, to_srgb
-from persona_img.imaging.matting import composite, product_of, strips
+from persona_img.imaging.matting import composite, strips
 from persona_img.imaging.photo import MAX_PIXELS, MIN_SIDE
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def packshot(
     """
     share_of("fill", fill, 0.3)
     share_of("ratio", ratio, 0.2, 5.0)
-    alpha = solid(alpha)
+    alpha, product = matte_of(photo, solid(alpha))
     left, top, right, bottom = _box(alpha)
     if left == 0 or top == 0 or right == alpha.shape[1] or bottom == alpha.shape[0]:
         raise InvalidInput(
@@ -147,8 +148,8 @@ def packshot(
     if shadow:
         factor = contact_on(on_canvas, LIGHTS["soft"]) ** np.float32(1 / _GAMMA)
         white *= np.where(factor > 1 - 1 / 510, np.float32(1.0), factor)[..., None]
-    product = frame.place(product_of(photo, alpha), 255)
-    pixels = composite(white, frame.place(photo.pixels, 255), on_canvas, product)
+    edge = frame.place(product, 255)
+    pixels = composite(white, frame.place(photo.pixels, 255), on_canvas, edge)
     asked = {"fill": fill, "ratio": round(ratio, 4), "shadow": shadow}
     return recorded(
         photo, pixels, "packshot", asked, alpha=alpha, frame=frame, source_type=COMPOSITE

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
 from persona_img.errors import BadPhoto
 
@@ -24,6 +24,7 @@ MIN_SIDE = 64
 """Smaller photographs show too little of a product to find its outline."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
+_HALVED = (1, 2)  # Pillow's numbers of 4:2:2 and 4:2:0
 _BOXES = 1 << 16  # bytes: within them an AVIF file says how its colours are coded
 
 
@@ -37,12 +38,14 @@ class Decoded:
         path: Where it was read from; None for bytes.
         coding: Code points of primaries and transfer (ITU-T H.273) that overrule what the file
             says elsewhere of its colours; None for none.
+        half_chroma: Whether the file kept colour at half the size, which mixes it at edges.
     """
 
     image: Image.Image
     name: str
     path: Path | None
     coding: tuple[int, int] | None
+    half_chroma: bool = False
 
 
 def decode(source: str | Path | bytes, *, least: int = MIN_SIDE) -> Decoded:
@@ -83,13 +86,23 @@ def decode(source: str | Path | bytes, *, least: int = MIN_SIDE) -> Decoded:
             raise BadPhoto(f"{name}: {frames} frames or pages; save the one to use as its own file")
         if image.mode in ("I", "F"):
             raise BadPhoto(f"{name}: 32 bits a channel; save it with 8 or 16")
+        half = _half_chroma(image, data)
         stored = str(image.tile[0].args) if image.format == "PNG" and image.tile else ""
         try:
             image.load()
             upright = ImageOps.exif_transpose(_eight_bits(image, stored, data))
         except Exception as error:  # decoders raise many kinds on damaged files
             raise BadPhoto(f"{name}: damaged or truncated ({error}); save it anew") from error
-    return Decoded(upright, name, path, _coding(image, data))
+    return Decoded(upright, name, path, _coding(image, data), half)
+
+
+def _half_chroma(image: Image.Image, data: bytes) -> bool:
+    """Of JPEG by its sampling factors; lossy WebP always, AVIF as programs write it by default."""
+    if image.format in ("JPEG", "MPO"):
+        return JpegImagePlugin.get_sampling(image) in _HALVED
+    if image.format == "WEBP":
+        return b"VP8 " in data[:_BOXES]
+    return image.format == "AVIF"
 
 
 def check_size(width: int, height: int, name: str, least: int = MIN_SIDE) -> None:

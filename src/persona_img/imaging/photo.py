@@ -71,6 +71,7 @@ class Photo:
         cut_out: Whether it is a cut-out.
         edits: What our own edits did to it before, oldest first; plain values.
         about: What was told of the product.
+        half_chroma: Whether its file kept colour at half the size: see :mod:`.bleed`.
     """
 
     pixels: NDArray[np.uint8]
@@ -80,6 +81,7 @@ class Photo:
     cut_out: bool = False
     edits: tuple[Mapping[str, Any], ...] = ()
     about: About = About()
+    half_chroma: bool = False
 
     @classmethod
     def of(
@@ -164,7 +166,7 @@ def load_photo(source: str | Path | bytes) -> Photo:
     name = decoded.name
     alpha, edits = _alpha(decoded.image, name), _edits(decoded.image, name)
     photo = Photo.of(srgb_of(decoded), alpha, decoded.path, cut_out=alpha is not None)
-    return replace(photo, edits=edits)
+    return replace(photo, edits=edits, half_chroma=decoded.half_chroma and alpha is None)
 
 
 def pixel_digest(pixels: NDArray[np.uint8]) -> str:

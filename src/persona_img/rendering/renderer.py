@@ -13,9 +13,9 @@ import numpy as np
 from persona_img.domain.decision import uniform
 from persona_img.domain.digest import digest_of
 from persona_img.errors import InvalidInput, LowMaskConfidence, RenderRejected, UnknownStyle
+from persona_img.imaging.bleed import matte_of
 from persona_img.imaging.folder import VARIANT_KEY
 from persona_img.imaging.light import to_srgb
-from persona_img.imaging.matting import product_of
 from persona_img.imaging.photo import png_bytes
 from persona_img.masking.base import supplied
 from persona_img.masking.classic import ClassicMasker
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from persona_img.rendering.proof.adherence import StyleJudge
     from persona_img.scenery.layer import Layer
 
-_VERSION = "8"
+_VERSION = "9"
 """Raised whenever the same recipe would give other pixels."""
 _MASKS = 4
 _MOST_DRAWN = 8_000_000  # pixels: a larger canvas's set is drawn so large and enlarged
@@ -175,7 +175,8 @@ class BackdropRenderer:
                     f"({weakest}) is below {least:.2f}; supply a mask "
                     f"(`persona-img mask --fix` puts it right) or another photo"
                 )
-            product = product_of(photo, cut.alpha)
+            alpha, product = matte_of(photo, cut.alpha)
+            cut = replace(cut, alpha=alpha)
             stands = Stands.of(photo, cut.alpha)
         return Shot(photo, cut, product, stands, clock.seconds["mask"], self.fingerprint())
 
