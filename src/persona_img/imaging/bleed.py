@@ -113,7 +113,8 @@ def _around(
     for less, sigma in zip((1.0, 1e-3), _WINDOWS, strict=True):
         total += np.float32(less) * cv2.GaussianBlur(chroma * weight[..., None], (0, 0), sigma)
         share += np.float32(less) * cv2.GaussianBlur(weight, (0, 0), sigma)
-    return total / np.maximum(share, 1e-9)[..., None], share > 1e-6
+    mean = total / np.maximum(share, np.float32(1e-9))[..., None]
+    return mean.astype(np.float32), share > 1e-6
 
 
 def _split(photo: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -132,4 +133,4 @@ def _joined(lightness: NDArray[np.float32], chroma: NDArray[np.float32]) -> NDAr
     room = np.where(apart > 0, 255.0 - lightness[..., None], lightness[..., None])
     share = np.min(room / np.maximum(np.abs(apart), 1e-6), axis=2)
     colour = lightness[..., None] + np.clip(share, 0, 1)[..., None] * apart
-    return np.clip(np.round(colour), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.round(colour), 0, 255), dtype=np.uint8)
