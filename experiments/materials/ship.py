@@ -98,7 +98,7 @@ SURFACES = {
     ),
     "onyx": ((66, 7, 22), 0.2, 0.34, "tile", [("marble/Onyx003", 90, True)]),
     "travertine": ((80, 3, 13), 0.5, 0.14, "tile", [("marble_tiles/marble_01", 130, True)]),
-    "terrazzo": ((81, 1, 4), 0.5, 0.24, "quilt", [("terrazzo/Terrazzo009", 84, True)]),
+    "terrazzo": ((81, 1, 4), 0.5, 0.24, "scattered", [("terrazzo/Terrazzo009", 84, True)]),
     "slate": (
         (32, -1, -2),
         0.3,

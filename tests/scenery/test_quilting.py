@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persona_img.scenery.quilting import quilted
+from persona_img.scenery.quilting import quilt, quilted
 from sets import grain
 
 
@@ -92,3 +92,22 @@ def test_stones_are_gone_around_that_only_colour_tells_from_the_rest(seed: int) 
     left, top, wide, high, area = parts.T
     inside = (left > 0) & (top > 0) & (left + wide < 3 * side) & (top + high < 3 * side)
     assert (area[inside] == size).mean() > 0.85
+
+
+def test_turned_pieces_lie_each_another_way_and_fit_as_well() -> None:
+    side = 128
+    tile = grain(side, sigma=5.0)
+    numbers = quilt(tile, (3 * side, 3 * side), np.random.default_rng(4), turned=True)
+    row, column = numbers // side, numbers % side
+    right = (np.diff(row, axis=1) % side, np.diff(column, axis=1) % side)
+    ways = [(0, 1), (1, 0), (0, side - 1), (side - 1, 0)]  # what lies to the right, in the tile
+    shares = [float(((right[0] == y) & (right[1] == x)).mean()) for y, x in ways]
+    assert min(shares) > 0.1
+    assert sum(shares) > 0.9
+    sewn = tile.reshape(-1, 3)[numbers][..., 0]
+    for axis in (0, 1):
+        line = np.moveaxis(sewn, axis, 0)
+        step = np.abs(line - np.roll(line, 1, axis=0)).mean(axis=1)
+        assert step.max() < 2.5 * np.median(step)
+    same = quilt(tile, (3 * side, 3 * side), np.random.default_rng(4), turned=True)
+    np.testing.assert_array_equal(numbers, same)

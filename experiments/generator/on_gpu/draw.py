@@ -239,14 +239,14 @@ def quickly() -> None:
 
     def baked(
         folder: Path, tile: Any, colour: Any, toward: Any, quarter: bool, halvings: int,
-        pieces: int, seed: int, pale: bool,
+        pieces: int, seed: int, pale: bool, any_way: bool,
     ) -> tuple[Any, NDArray[np.float32]]:  # fmt: skip
         lit = (0.0, 0.0)
         if tile.normal is not None:
             lit = tuple(round(v / _RELIEF) * _RELIEF for v in toward)
-        first = kept(tile.file, lit, quarter, halvings, pieces, seed, pale)
+        first = kept(tile.file, lit, quarter, halvings, pieces, seed, pale, any_way)
         if not first:
-            made = bake(folder, tile, colour, lit, quarter, halvings, pieces, seed, pale)
+            made = bake(folder, tile, colour, lit, quarter, halvings, pieces, seed, pale, any_way)
             first += [colour, *made]
         known, levels, detail = first
         return _Tinted(levels, _linear(colour) / np.maximum(_linear(known), 1e-3)), detail

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _MOST_GRAIN = 2.5  # 8-bit levels
 _DARK = 0.015  # linear: below it a relative change is noise
 _SMOOTH, _SMOOTH_FAR = 0.022, 0.006  # of the plate's short side: what is taken from a painter
+_SMOOTH_HUE = 0.10  # of it, as to hue: beside stones of many colours a painter's is iridescent
 _MOST, _MOST_FAR = 0.40, 0.80  # of the logarithm of light: more is another picture
 _PERIOD = 512
 
@@ -93,7 +94,10 @@ def completed(
     change = np.log(to_linear(painted) + np.float32(_DARK)) - np.log(
         np.minimum(start.linear, 1.0) + np.float32(_DARK)
     )
-    near = np.clip(_level(cv2.GaussianBlur(change, (0, 0), _SMOOTH * short)), -_MOST, _MOST)
+    lightness = change.mean(axis=2, keepdims=True)
+    smooth = cv2.GaussianBlur(lightness, (0, 0), _SMOOTH * short)[..., None]
+    smooth = smooth + cv2.GaussianBlur(change - lightness, (0, 0), _SMOOTH_HUE * short)
+    near = np.clip(_level(smooth), -_MOST, _MOST)
     if start.far.max() > 0:
         behind = cv2.GaussianBlur(change, (0, 0), max(0.5, _SMOOTH_FAR * short))
         behind = np.clip(behind, -_MOST_FAR, _MOST_FAR)

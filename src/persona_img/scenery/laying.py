@@ -165,7 +165,7 @@ def laid(
     seed = int(rng.integers(2**31))
     wide = tile.cm * min(1.0, LONGEST_STRETCH * own[tile] / max(near, 1e-9))
     pieces = 1
-    if surface.repeat == "quilt":
+    if surface.repeat != "tile":
         pieces = int(np.clip(np.ceil(cm / wide), 1, _MOST_PIECES))
     halvings = 0
     if per_cm is not None:
@@ -174,7 +174,10 @@ def laid(
     key = tuple(round(v, 2) for v in colour)
     sides = tuple(round(v, 2) for v in toward)
     pale = surface.is_dyed(colour)
-    levels, detail = _baked(surface.folder, tile, key, sides, quarter, halvings, pieces, seed, pale)
+    any_way = surface.repeat == "scattered"
+    levels, detail = _baked(
+        surface.folder, tile, key, sides, quarter, halvings, pieces, seed, pale, any_way
+    )
     return Laid(levels, wide * pieces, detail)
 
 
@@ -189,6 +192,7 @@ def _baked(
     pieces: int,
     seed: int,
     pale: bool,
+    any_way: bool,
 ) -> tuple[tuple[NDArray[np.float32], ...], NDArray[np.float32]]:
     lab = _lab(folder / tile.file, halvings)
     # White stone has dark veins; stone of a colour has pale ones.
@@ -204,7 +208,9 @@ def _baked(
     if quarter:
         linear = np.ascontiguousarray(np.rot90(linear))
     if pieces > 1:
-        places = _sewn(folder / tile.file, quarter, halvings, pieces, seed % _QUILTS)
+        # Of a relief that is lit, a piece that is turned would be lit from elsewhere.
+        turned = any_way and tile.normal is None
+        places = _sewn(folder / tile.file, quarter, halvings, pieces, seed % _QUILTS, turned)
         linear = linear.reshape(-1, 3)[places]
     levels = [linear]
     while levels[-1].shape[0] > 8:
@@ -217,13 +223,16 @@ def _baked(
 
 
 @lru_cache(maxsize=24)
-def _sewn(path: Path, quarter: bool, halvings: int, pieces: int, seed: int) -> NDArray[np.int32]:
+def _sewn(
+    path: Path, quarter: bool, halvings: int, pieces: int, seed: int, turned: bool
+) -> NDArray[np.int32]:
     """A quilt of a tile; whatever its colour and light, it is sewn the same way."""
     lab = _lab(path, halvings)
     if quarter:
         lab = np.rot90(lab)
     side = pieces * lab.shape[0]
-    return quilt(np.ascontiguousarray(lab), (side, side), np.random.default_rng([seed, pieces]))
+    rng = np.random.default_rng([seed, pieces])
+    return quilt(np.ascontiguousarray(lab), (side, side), rng, turned=turned)
 
 
 @lru_cache(maxsize=8)

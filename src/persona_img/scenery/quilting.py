@@ -40,7 +40,11 @@ def quilted(
 
 
 def quilt(
-    tile: NDArray[np.float32], size: tuple[int, int], rng: np.random.Generator
+    tile: NDArray[np.float32],
+    size: tuple[int, int],
+    rng: np.random.Generator,
+    *,
+    turned: bool = False,
 ) -> NDArray[np.int32]:
     """Which pixel of a tile lies where: in other colours the tile is sewn the same way.
 
@@ -48,6 +52,8 @@ def quilt(
         tile: float32 (t, t, 3), seamless; pieces are compared and cut by these three values.
         size: (height, width) wanted.
         rng: As of :func:`quilted`.
+        turned: Whether pieces are taken of the tile turned by quarters too, each another way than
+            the one before: the same stone is then not seen twice alike.
 
     Returns:
         int32 (height, width), pixels of the tile counted by rows.
@@ -56,11 +62,16 @@ def quilt(
     lap = max(4, round(_OVERLAP * side))
     step = max(16, round(_PIECE * side)) - lap
     numbers = np.arange(side * side, dtype=np.int32).reshape(side, side)
+    ways = [
+        _Way(np.rot90(tile, k), np.rot90(numbers, k), _Small.of(np.rot90(tile, k), step + 2 * lap))
+        for k in range(4 if turned else 1)
+    ]
     sewn, out = np.zeros((*size, 3), dtype=np.float32), np.zeros(size, dtype=np.int32)
     done = np.zeros(size, dtype=bool)
-    small = _Small.of(tile, step + 2 * lap)
     rows, columns = (_starts(n, step) for n in size)
-    shifts: list[tuple[int, int, int, int]] = []  # of pieces: where they lie, how far moved
+    # Of the pieces of each way: where they lie, how far they were moved.
+    shifts: list[list[tuple[int, int, int, int]]] = [[] for _ in ways]
+    turn = 0
     for top, below in rows:
         for left, beyond in columns:
             # What goes over the border comes in on the other side, so that a quilt is a tile.
@@ -68,15 +79,18 @@ def quilt(
             xs = (left + np.arange(min(beyond - left + lap, size[1]))) % size[1]
             place = np.ix_(ys, xs)
             there, known = sewn[place], done[place]
+            if turned:
+                turn = (turn + 1 + int(rng.integers(3))) % 4
+            way, moved = ways[turn], shifts[turn]
             if known.any():
-                y, x = small.best(there, known, (top, left), shifts, rng)
+                y, x = way.small.best(there, known, (top, left), moved, rng)
             else:
                 y, x = (int(n) for n in rng.integers(side, size=2))
-            shifts.append((top, left, (y - top) % side, (x - left) % side))
+            moved.append((top, left, (y - top) % side, (x - left) % side))
             taken = np.ix_((y + np.arange(len(ys))) % side, (x + np.arange(len(xs))) % side)
-            one = tile[taken]
+            one = way.tile[taken]
             keep = _kept(np.square(one - there).sum(-1), known, lap)
-            out[place] = np.where(keep, out[place], numbers[taken])
+            out[place] = np.where(keep, out[place], way.numbers[taken])
             sewn[place] = np.where(keep[..., None], there, one)
             done[place] = True
     return out
@@ -98,6 +112,21 @@ def _kept(cost: NDArray[np.float32], known: NDArray[np.bool_], lap: int) -> NDAr
             cut = np.rot90(keep, turn)[:, :lap]
             cut |= cheapest_cut(np.rot90(cost, turn)[:, :lap])
     return keep
+
+
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """A tile as it lies, turned by some quarters.
+
+    Attributes:
+        tile: float32 (s, s, 3).
+        numbers: int32 (s, s), which pixels of the tile they are.
+        small: The same reduced.
+    """
+
+    tile: NDArray[np.float32]
+    numbers: NDArray[np.int32]
+    small: _Small
 
 
 @dataclass(frozen=True, eq=False)
