@@ -28,10 +28,12 @@ REACH = 3
 _MOST = (1.0, 1.0, 0.75, 0.5)  # of it that can be taken away, by pixels from the edge
 _DEEP = 4.0  # pixels from the edge: from here on the product's hue is its own
 _CLEAR = 2.0  # pixels outside: from here on the backdrop's is
+_LEVEL = 32.0  # of lightness: what is further off is another part of the product
 _WINDOWS = (3.0, 9.0)  # sigma: nearby, and where nothing of the kind is near
 _APART = 10.0  # 8-bit levels of chroma: product and backdrop must differ by so much
 _SEEN = 3.0  # levels: less is not seen
 _ASIDE = 0.5  # of the deviation may be toward another hue than the backdrop's
+_FADED, _STAYS = 2.0, 0.25  # pixels further in, and how much of it may still be there
 _MARGIN = 32
 
 
@@ -88,7 +90,7 @@ def _mended(
         for part in (alpha == 255, alpha == 0)
     )
     lightness, chroma = _split(photo)
-    own, known = _around(chroma, inside >= _DEEP)
+    own, known = _alike(lightness, chroma, inside >= _DEEP)
     old, told = _around(chroma, outside >= _CLEAR)
     toward = old - own
     length = np.sqrt(np.square(toward).sum(axis=2))
@@ -100,16 +102,45 @@ def _mended(
     taken = np.minimum(along, most * length)
     where = (alpha > 0) & (inside <= REACH) & known & told & (length > _APART)
     where &= (taken > _SEEN) & (aside < _SEEN + _ASIDE * along)
+    # What bled is gone a few pixels in; a trim or a fold of that hue is not.
+    ring = (inside > REACH) & (inside <= REACH + _FADED)
+    further, _ = _around(along[..., None].repeat(2, axis=2), ring)
+    where &= further[..., 0] < _STAYS * along
     return _joined(lightness, chroma - taken[..., None] * unit), where
 
 
+def _alike(
+    lightness: NDArray[np.float32], chroma: NDArray[np.float32], where: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """As :func:`_around`, of those as light as each pixel: a sole is not as blue as its shoe.
+
+    References:
+        Chen, Paris, Durand 2007, "Real-time edge-aware image processing with the bilateral grid",
+        SIGGRAPH.
+    """
+    own = np.zeros_like(chroma)
+    share = np.zeros(chroma.shape[:2], dtype=np.float32)
+    for level in np.arange(0.0, 255.0 + _LEVEL, _LEVEL):
+        weight = np.clip(1.0 - np.abs(lightness - level) / _LEVEL, 0, 1).astype(np.float32)
+        if not weight[where].any():
+            continue
+        mean, known = _around(chroma, where, weight)
+        some = weight * known
+        own += some[..., None] * mean
+        share += some
+    own /= np.maximum(share, np.float32(1e-6))[..., None]
+    return own, share > 0.5
+
+
 def _around(
-    chroma: NDArray[np.float32], where: NDArray[np.bool_]
+    chroma: NDArray[np.float32],
+    where: NDArray[np.bool_],
+    counts: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Mean chroma of the nearest such pixels, (h, w, 2), and where there are any."""
     total = np.zeros_like(chroma)
     share = np.zeros(chroma.shape[:2], dtype=np.float32)
-    weight = where.astype(np.float32)
+    weight = where.astype(np.float32) if counts is None else np.where(where, counts, 0)
     for less, sigma in zip((1.0, 1e-3), _WINDOWS, strict=True):
         total += np.float32(less) * cv2.GaussianBlur(chroma * weight[..., None], (0, 0), sigma)
         share += np.float32(less) * cv2.GaussianBlur(weight, (0, 0), sigma)
