@@ -23,7 +23,7 @@ SLATE = Slate(tuple(Candidate(style, None, 1 / len(SHOWN)) for style in SHOWN))
 TABLE = DecisionTable(
     "v1", {(g, p): SLATE for g in SEGMENTS for p in PRODUCTS}, {}, default_segment=SEGMENTS[0]
 )
-POLICY = ThompsonPolicy(draws=1000)
+POLICY = ThompsonPolicy()
 
 
 @cache

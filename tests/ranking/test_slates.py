@@ -95,7 +95,7 @@ def test_impossible_sizes_are_refused(bad):
 def test_a_table_holds_the_policy_s_chances_and_the_variants():
     slates = plan_slates(Opinionated(), SPACE, SEGMENTS, PRODUCTS[:2], seed=1)
     digests = {(p, s.key): f"{p}-{s.key}" for p in PRODUCTS[:2] for s in SPACE.styles()[1:]}
-    policy = ThompsonPolicy(draws=500)
+    policy = ThompsonPolicy()
     table = decision_table(
         Opinionated(),
         policy,
