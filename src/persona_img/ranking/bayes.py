@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -101,6 +102,7 @@ class BayesRanker:
         self.learned = learned
         self.joint = joint
         self._fitted: _Fitted | None = None
+        self._sure = False
 
     def fit(self, feedback: pd.DataFrame, features: RankingFeatures) -> Self:
         """Learn from counted impressions of all arms, later ones counting more.
@@ -146,6 +148,7 @@ class BayesRanker:
         )
         # As it is kept on disk, so that a loaded ranker says the same.
         joint = posterior.joint.astype(np.float32).astype(np.float64)
+        self._sure = False
         self._fitted = _Fitted(
             names,
             tuple(kinds),
@@ -164,9 +167,33 @@ class BayesRanker:
         if self._fitted is None:
             raise NotEnoughData("this ranker was never fitted; fit or load it first")
         ordered = sorted(styles)
-        score, covariance = self._fitted.predicted(context, [s.key for s in ordered])
+        keys = [style.key for style in ordered]
+        score, covariance = self._fitted.predicted(context, keys, sure=self._sure)
+        if self._sure:
+            return ranking_of(context, ordered, expit(score).tolist())
         spread = np.sqrt(independent(covariance))
         return ranking_of(context, ordered, expit(score).tolist(), spread.tolist())
+
+    def drawn(self, rng: np.random.Generator) -> BayesRanker:
+        """A ranker as it may truly be, drawn from the posterior; it is sure, and has no spreads.
+
+        Raises:
+            NotEnoughData: it was never fitted.
+        """
+        if self._fitted is None:
+            raise NotEnoughData("this ranker was never fitted; fit or load it first")
+        ranker = BayesRanker(
+            half_life=self.half_life, spreads=self.spreads, learned=self.learned, joint=self.joint
+        )
+        posterior = self._fitted.posterior
+        luck = rng.normal(size=len(posterior.mean))
+        size = len(posterior.joint)
+        mean = posterior.mean.copy()
+        mean[:size] += self._fitted.root @ luck[:size]
+        mean[size:] += np.sqrt(posterior.rest) * luck[size:]
+        ranker._fitted = replace(self._fitted, posterior=replace(posterior, mean=mean))
+        ranker._sure = True
+        return ranker
 
     def effects(self) -> pd.DataFrame:
         """What was learned by kind of effect.
@@ -291,8 +318,18 @@ class _Fitted:
     kinds: tuple[_Kind, ...]
     posterior: Posterior
 
-    def predicted(self, context: Context, keys: Sequence[str]) -> tuple[Floats, Floats]:
-        """(S,) log-odds at position 1, and the (S, S) covariance of what the style adds."""
+    @cached_property
+    def root(self) -> Floats:
+        """(J, J) lower factor of the joint covariance."""
+        joint = self.posterior.joint
+        # Rounded to float32, it may have lost definiteness by as much.
+        slack = 1e-6 * np.diag(joint).max()
+        return np.asarray(np.linalg.cholesky(joint + slack * np.eye(len(joint))))
+
+    def predicted(
+        self, context: Context, keys: Sequence[str], *, sure: bool = False
+    ) -> tuple[Floats, Floats]:
+        """(S,) log-odds at position 1, and the (S, S) covariance of what the style adds; or none."""
         n = len(keys)
         none = np.zeros(n, dtype=np.int64)
         places = Places(
@@ -306,12 +343,14 @@ class _Fitted:
             column, known = kind.columns(block)
             row, column, value = block.row[known], column[known], block.value[known]
             score += np.bincount(row, value * self.posterior.mean[column], minlength=n)
-            if block.style:
+            if block.style and not sure:
                 missing = block.missing + np.bincount(block.row[~known], minlength=n)
                 unknown += missing * self.posterior.spread[code] ** 2
                 rows.append(row)
                 columns.append(column)
                 values.append(value)
+        if sure:
+            return score, np.zeros((0, 0))
         row, column, value = (np.concatenate(some) for some in (rows, columns, values))
         used, place = np.unique(column, return_inverse=True)
         look = np.zeros((n, len(used)))
