@@ -113,7 +113,6 @@ def ran(world: World, name: str, seed: int, *, gated: bool) -> dict[str, Any]:
         ranker = make().fit(seen, world.profiled.features)
         seconds.append(time.perf_counter() - began)
         learned_until = seen["shown_at"].max()
-        _, effects = None, None
     if gates:
         # What each challenger would have been worth, served in the next round.
         for gate, before, after in zip(gates, lifts, lifts[1:], strict=False):

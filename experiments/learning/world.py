@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -129,7 +129,7 @@ def made(name: str, seed: int, shoppers: int) -> World:
         known = sorted(profiled.segments)
         order = np.random.default_rng([seed, 7]).permutation(len(known))
         groups = [profiled.segments[known[i]] for i in order]
-        profiled = loop.replace(profiled, segments=dict(zip(known, groups, strict=True)))
+        profiled = replace(profiled, segments=dict(zip(known, groups, strict=True)))
     return World(shop, catalog, space, profiled, name)
 
 
