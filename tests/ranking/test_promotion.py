@@ -317,18 +317,25 @@ def test_only_what_came_after_the_champion_s_fit_is_judged() -> None:
 
 def test_a_champion_is_not_judged_on_what_it_learned_from() -> None:
     """Pure noise: on its own feedback the champion looks better than any challenger, by luck."""
-    own, honest = [], []
-    for seed in range(10):
+    found = []
+    for seed in range(16):
         rng = np.random.default_rng(seed)
-        both = two_rounds(seed, rows=2000)
+        both = two_rounds(seed, rows=3000)
         both = both.assign(clicked=(rng.random(len(both)) < 0.1).astype("int64"))
-        champion = learner().fit(both[both["shown_at"] <= LEARNED], FEATURES)
-        for since, found in ((None, own), (LEARNED, honest)):
-            report = judge(both, champion, since=since)
-            found.append(report.difference.value / report.difference.standard_error)
+        champion = PopularityRanker(strength=20.0)
+        champion.fit(both[both["shown_at"] <= LEARNED], FEATURES)
+        reports = [
+            compare(
+                both, FEATURES, champion, learner, EpsilonGreedyPolicy(0.1),
+                since=since, folds=2, seed=3,
+            )
+            for since in (None, LEARNED)
+        ]  # fmt: skip
+        found.append([report.difference.value for report in reports])
+    own, honest = np.array(found).T
     chance = 1 / np.sqrt(len(own))
-    assert np.mean(own) < -chance
-    assert abs(np.mean(honest)) < 2.5 * np.std(honest) * chance
+    assert (own - honest).mean() < -2 * (own - honest).std() * chance
+    assert abs(honest.mean()) < 2.5 * honest.std() * chance
 
 
 def test_without_anything_newer_there_is_no_verdict() -> None:
