@@ -50,9 +50,7 @@ def learner(name: str, world: World, seed: int) -> Callable[[], Ranker]:
     return lambda: BayesRanker(spreads=told, learned=False, half_life=float("inf"))
 
 
-def table_of(
-    world: World, ranker: Ranker, policy: Policy, number: int, seed: int
-) -> DecisionTable:
+def table_of(world: World, ranker: Ranker, policy: Policy, number: int, seed: int) -> DecisionTable:
     """What is served in a round."""
     slates = loop.plan(
         ranker,
@@ -127,6 +125,7 @@ def ran(world: World, name: str, seed: int, *, gated: bool) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Run what is missing and write the report."""
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", default="0-2", help="first-last (%(default)s)")
     parser.add_argument("--worlds", default=",".join(WORLDS))
@@ -157,9 +156,7 @@ def main() -> None:
                 with given.results.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row | found, sort_keys=True) + "\n")
                 print(name, seed, one, [round(x, 3) for x in found["lifts"]], flush=True)
-    (given.results.parent / "report.md").write_text(
-        written(_read(given.results)), encoding="utf-8"
-    )
+    (given.results.parent / "report.md").write_text(written(_read(given.results)), encoding="utf-8")
 
 
 def _oracles(world: World, seed: int) -> dict[str, Any]:

@@ -50,9 +50,7 @@ def test_betas_agree_with_a_sum_over_a_fine_grid():
     grid = np.linspace(0, 0.12, 400_001)
     below = beta.cdf(grid[:, None], hits, misses)
     steps, middle = np.diff(below, axis=0), (below[1:] + below[:-1]) / 2
-    summed = [
-        steps[:, i] @ np.delete(middle, i, axis=1).prod(axis=1) for i in range(len(hits))
-    ]
+    summed = [steps[:, i] @ np.delete(middle, i, axis=1).prod(axis=1) for i in range(len(hits))]
     assert best_of_betas(hits, misses) == pytest.approx(summed, abs=1e-7)
 
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import expit
 
@@ -30,6 +29,8 @@ from persona_img.ranking.posterior import JOINT, Posterior, fit_posterior
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from persona_img.domain.style import Style
 
@@ -125,8 +126,7 @@ class BayesRanker:
         parts, owner = [], []
         width = 0
         for block in blocks(names, places):
-            generic = _generic(block.kind, names)
-            kind = _met(block, generic, told, self.spreads[generic], width)
+            kind = _met(block, told, self.spreads[block.kind], width)
             column, known = kind.columns(block)
             parts.append((block.row[known], column[known], block.value[known]))
             owner.append(np.full(len(kind.ids), len(kinds)))
@@ -140,10 +140,10 @@ class BayesRanker:
         posterior = fit_posterior(
             matrix,
             np.concatenate(owner),
-            np.array([self.spreads[kind.generic] for kind in kinds]),
+            np.array([self.spreads[kind.name] for kind in kinds]),
             clicks,
             misses,
-            learned=np.array([self.learned and k.generic not in _FIXED for k in kinds]),
+            learned=np.array([self.learned and k.name not in _FIXED for k in kinds]),
             joint=self.joint,
         )
         # As it is kept on disk, so that a loaded ranker says the same.
@@ -199,7 +199,8 @@ class BayesRanker:
         """What was learned by kind of effect.
 
         Returns:
-            Columns kind (str), count (int64), expected and spread (float64, log-odds).
+            Columns kind and of (str: the text column), count (int64), expected and spread
+            (float64, log-odds).
         """
         if self._fitted is None:
             raise NotEnoughData("this ranker was never fitted; fit or load it first")
@@ -207,8 +208,9 @@ class BayesRanker:
         return pd.DataFrame(
             {
                 "kind": [kind.name for kind in kinds],
+                "of": [kind.of for kind in kinds],
                 "count": [len(kind.ids) for kind in kinds],
-                "expected": [self.spreads[kind.generic] for kind in kinds],
+                "expected": [self.spreads[kind.name] for kind in kinds],
                 "spread": posterior.spread,
             }
         )
@@ -276,14 +278,14 @@ class _Kind:
     """Which columns of a block were met, and where they begin among all.
 
     Attributes:
-        name: Of the block.
-        generic: Name in :data:`SPREADS`.
+        name: Of the block's kind, in :data:`SPREADS`.
+        of: The text column it is about; empty for none.
         ids: int64 (K,), sorted: the block's columns.
         start: Of the first.
     """
 
     name: str
-    generic: str
+    of: str
     ids: NDArray[np.int64]
     start: int
 
@@ -297,7 +299,7 @@ class _Kind:
     def as_dict(self) -> dict[str, Any]:
         return {
             "name": self.name,
-            "generic": self.generic,
+            "of": self.of,
             "ids": self.ids.tolist(),
             "start": self.start,
         }
@@ -306,7 +308,7 @@ class _Kind:
     def from_dict(cls, values: Mapping[str, Any]) -> _Kind:
         return cls(
             values["name"],
-            values["generic"],
+            values["of"],
             np.array(values["ids"], dtype=np.int64),
             values["start"],
         )
@@ -329,7 +331,7 @@ class _Fitted:
     def predicted(
         self, context: Context, keys: Sequence[str], *, sure: bool = False
     ) -> tuple[Floats, Floats]:
-        """(S,) log-odds at position 1, and the (S, S) covariance of what the style adds; or none."""
+        """(S,) log-odds at position 1, and the (S, S) covariance of what styles add; or none."""
         n = len(keys)
         none = np.zeros(n, dtype=np.int64)
         places = Places(
@@ -378,9 +380,7 @@ def counted(feedback: pd.DataFrame, half_life: float) -> tuple[Places, Floats, F
     age = day.max() - day
     sizes = (len(names["product"]), len(names["style_key"]), len(places))
     cell = code["segment"].astype(np.int64)
-    for size, part in zip(
-        sizes, (code["product"], code["style_key"], position), strict=True
-    ):
+    for size, part in zip(sizes, (code["product"], code["style_key"], position), strict=True):
         cell = cell * size + part
     cells, where = np.unique(cell, return_inverse=True)
     ages, when = np.unique(age, return_inverse=True)
@@ -431,15 +431,10 @@ def independent(covariance: Floats) -> Floats:
     return np.maximum((total - every) / (size - 2), _LEAST_VARIANCE)
 
 
-def _generic(kind: str, names: Names) -> str:
-    """The kind with ``text`` for the name of a text column."""
-    return " x ".join("text" if part in names.texts else part for part in kind.split(" x "))
-
-
-def _met(block: Block, generic: str, told: Floats, spread: float, start: int) -> _Kind:
+def _met(block: Block, told: Floats, spread: float, start: int) -> _Kind:
     """The columns that occur; of rare kinds those that there is enough traffic for."""
     ids, place = np.unique(block.column, return_inverse=True)
-    if generic in _SELDOM and len(ids):
+    if block.kind in _SELDOM and len(ids):
         worth = np.bincount(place, told[block.row]) * spread**2
         ids = ids[worth > _LEAST_TOLD]
-    return _Kind(block.kind, generic, ids, start)
+    return _Kind(block.kind, block.of, ids, start)

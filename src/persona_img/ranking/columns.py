@@ -82,9 +82,7 @@ class Names:
             }
             for column in text.columns
         }
-        return cls(
-            tuple(sorted(places.segments)), tuple(sorted(met)), tuple(sorted(pairs)), texts
-        )
+        return cls(tuple(sorted(places.segments)), tuple(sorted(met)), tuple(sorted(pairs)), texts)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -157,7 +155,8 @@ class Block:
     """Columns of one kind of effect, for n rows, before the columns that nobody met are dropped.
 
     Attributes:
-        kind: Name of the effect, which has one prior spread.
+        kind: Name of the effect, which has one prior spread; ``text`` is any text column.
+        of: Name of the text column, where it is about one.
         row: int64 (m,), sorted.
         column: int64 (m,).
         value: float64 (m,).
@@ -166,6 +165,7 @@ class Block:
     """
 
     kind: str
+    of: str
     row: Codes
     column: Codes
     value: Floats
@@ -188,18 +188,21 @@ def blocks(names: Names, places: Places) -> Iterator[Block]:
     }
     one = sparse.csr_array(np.ones((len(places.styles), 1)))
 
-    def block(kind: str, owner: Codes, what: sparse.csr_array, *, style: bool = True) -> Block:
+    def block(
+        kind: str, owner: Codes, what: sparse.csr_array, of: str = "", *, style: bool = True
+    ) -> Block:
         extra = stranger[places.style] if what is value else alone
-        return _crossed(kind, owner, what, places.style, extra, style=style)
+        row, column, known, missing = _crossed(owner, what, places.style)
+        return Block(kind, of, row, column, known, missing + extra, style)
 
     yield block("base", alone, one, style=False)
     rows = np.arange(n)
-    yield Block("place", rows, alone, np.log(places.position), alone, style=False)
+    yield Block("place", "", rows, alone, np.log(places.position), alone, style=False)
     yield block("segment", segment, one, style=False)
     for column, code in kinds.items():
-        yield block(column, code, one, style=False)
-        yield block(f"segment x {column}", _both(segment, code, names.kinds[column]), one,
-                    style=False)  # fmt: skip
+        yield block("text", code, one, column, style=False)
+        both = _both(segment, code, names.kinds[column])
+        yield block("segment x text", both, one, column, style=False)
     yield block("product", product, one, style=False)
     yield block("value", alone, value)
     yield block(PHOTO, alone, photo)
@@ -207,12 +210,12 @@ def blocks(names: Names, places: Places) -> Iterator[Block]:
     yield block("segment x value", segment, value)
     yield block(f"segment x {PHOTO}", segment, photo)
     for column, code in kinds.items():
-        yield block(f"{column} x value", code, value)
-        yield block(f"{column} x {PHOTO}", code, photo)
+        yield block("text x value", code, value, column)
+        yield block(f"text x {PHOTO}", code, photo, column)
     yield block(f"product x {PHOTO}", product, photo)
     for column, code in kinds.items():
         both = _both(segment, code, names.kinds[column])
-        yield block(f"segment x {column} x value", both, value)
+        yield block("segment x text x value", both, value, column)
     yield block("product x value", product, value)
 
 
@@ -233,15 +236,13 @@ def _indicators(rows: Sequence[Sequence[int]], width: int) -> sparse.csr_array:
 
 
 def _crossed(
-    kind: str,
-    owner: Codes,
-    what: sparse.csr_array,
-    place: Codes,
-    extra: Codes,
-    *,
-    style: bool,
-) -> Block:
-    """Columns (owner, one of ``what``'s) for rows of those owners and styles; -1 owns nothing."""
+    owner: Codes, what: sparse.csr_array, place: Codes
+) -> tuple[Codes, Codes, Floats, Codes]:
+    """Columns (owner, one of ``what``'s) for rows of those owners and styles; -1 owns nothing.
+
+    Returns:
+        Rows, columns and values, (m,) each, and (n,) how many columns a row lacks.
+    """
     counts = np.diff(what.indptr)[place]
     row = np.repeat(np.arange(len(place)), counts)
     within = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -249,7 +250,5 @@ def _crossed(
     mine = owner[row]
     known = mine >= 0
     column = mine[known] * what.shape[1] + what.indices[source[known]]
-    missing = extra + np.where(owner < 0, counts, 0)
-    return Block(
-        kind, row[known], column.astype(np.int64), what.data[source[known]], missing, style
-    )
+    missing = np.where(owner < 0, counts, 0)
+    return row[known], column.astype(np.int64), what.data[source[known]], missing

@@ -72,8 +72,8 @@ class ThompsonPolicy:
     has spreads, else a Beta posterior: the predicted rate, worth ``prior_strength`` impressions.
     Evidence counted since is added to either. The chance to be best is integrated, not sampled.
 
-    A style that is expected to earn less than the original photo keeps the floor, and the photo gets
-    what it had: nobody's shop is worse off for a style that may yet turn out well.
+    A style that is expected to earn less than the original photo keeps the floor, and the photo
+    gets what it had: nobody's shop is worse off for a style that may yet turn out well.
 
     Args:
         floor: Least chance of every style, in (0, 1 / S].

@@ -2,8 +2,8 @@
 
 Effects of one block have independent normal priors around 0 with one standard deviation. The
 posterior is Laplace's: normal around the most likely effects, with the curvature there. The first
-columns, which most rows share, are joint; those beyond :data:`JOINT` are taken as independent of the
-rest, for a matrix of all would not fit.
+columns, which most rows share, are joint; those beyond :data:`JOINT` are taken as independent of
+the rest, for a matrix of all would not fit.
 """
 
 from __future__ import annotations
