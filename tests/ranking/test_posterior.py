@@ -66,7 +66,7 @@ def test_effects_beyond_the_joint_ones_have_the_same_peak_and_variances_of_their
     assert some[0, 1] == some[0, 2] == 0.0
 
 
-@pytest.mark.parametrize("truth", [0.02, 0.5])
+@pytest.mark.parametrize("truth", [0.03, 0.5])
 def test_the_spread_is_learned(truth):
     rng = np.random.default_rng(3)
     effects = rng.normal(0, truth, 150)

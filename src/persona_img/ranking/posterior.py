@@ -27,6 +27,9 @@ JOINT = 2500
 _ANCHOR = 8.0
 """How many effects the prior guess of a block's spread is worth."""
 
+_LEAST = 1e-10
+"""Least variance that is believed of a block."""
+
 _ROUNDS, _STILL = 10, 0.03
 """Most updates of the spreads, and the relative change that is none."""
 
@@ -97,8 +100,10 @@ def fit_posterior(
         problem.bend(mean)
         _, variance = problem.uncertainty(precision)
         told = count - np.bincount(block, variance * precision, minlength=len(spread))
+        told = np.maximum(told, 1e-9)
         squares = np.bincount(block, mean**2, minlength=len(spread))
-        new = np.sqrt((_ANCHOR * guess**2 + squares) / (_ANCHOR + np.maximum(told, 0.0)))
+        likely = np.log(np.maximum(squares / told, _LEAST))
+        new = np.exp(0.5 * (_ANCHOR * np.log(guess**2) + told * likely) / (_ANCHOR + told))
         new = np.where(learned & (count > 0), new, spread)
         moved = np.abs(new / spread - 1.0).max()
         spread = new
