@@ -17,8 +17,8 @@ _INTRODUCTION = """# What the loop learns, in truth
 Made by `make bench-learning`: simulated shoppers, whose true click rates are computed, not counted.
 44 products, 1,109 styles, four of them and the photo on a slate, five variants rendered a product.
 Segments come from a history of sixty days; a round has fourteen days and an arm of 80 %, and the
-ranker of the next round learns from all before it. **Lift** is the true click rate of the table over the
-photo's for everybody. Every picture can be shown at once: nobody's change budget is used up here.
+ranker of the next round learns from all before it. **Lift** is the true click rate of the table
+over the photo's for everybody. Every picture can be shown at once: nobody's change budget is used up here.
 Seeds are counted from 0; none is chosen. The oracles know the truth and are bound by no slate.
 
 `ceiling` is the Bayesian ranker told the spreads of the effects as the simulator drew them.
