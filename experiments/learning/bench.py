@@ -24,6 +24,7 @@ from persona_img.ranking.bayes import BayesRanker
 from persona_img.ranking.lightgbm import LightGBMRanker
 from persona_img.ranking.policy import ThompsonPolicy, UniformPolicy
 from persona_img.ranking.popularity import PopularityRanker
+from persona_img.ranking.promotion import compare
 from persona_img.ranking.slates import decision_table
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from persona_img.ranking.base import Policy, Ranker
 
 HERE = Path(__file__).parent
-LEARNERS = ("linear", "lightgbm", "bayes", "ceiling")
+LEARNERS = ("linear", "lightgbm", "bayes", "ceiling", "bayes+gate")
+OBEYING = "+gate"
 ROUNDS = {"flip": 6}
 """Rounds served, where it is not four; the table of round n learned from n - 1 rounds."""
 
@@ -72,33 +74,63 @@ def table_of(world: World, ranker: Ranker, policy: Policy, number: int, seed: in
 
 
 def ran(world: World, name: str, seed: int, *, gated: bool) -> dict[str, Any]:
-    """All rounds with one learner; with ``gated`` every retraining is judged, and logged."""
-    make = learner(name, world, seed)
+    """All rounds with one learner.
+
+    Args:
+        world: Where.
+        name: Of :data:`LEARNERS`; followed by :data:`OBEYING`, only what the gate promotes is
+            served, as in a shop, else the newest is.
+        seed: Of plans and gates.
+        gated: Whether every retraining is judged, and logged.
+    """
+    obeying = name.endswith(OBEYING)
+    make = learner(name.removesuffix(OBEYING), world, seed)
     nothing = pd.DataFrame(columns=list(FEEDBACK_COLUMNS))
     ranker: Ranker = PopularityRanker().fit(nothing, world.profiled.features)
-    policy = ThompsonPolicy()
-    lifts, photos, gates, seconds = [], [], [], []
+    lifts, photos, gates, seconds, rates = [], [], [], [], []
     tables: list[DecisionTable] = []
     log: list[pd.DataFrame] = []
     learned_until = None
-    for number in range(1, ROUNDS.get(world.name, 4) + 1):
-        table = table_of(world, ranker, policy if number > 1 else UniformPolicy(), number, seed)
+    rounds = ROUNDS.get(world.name, 4)
+    for number in range(1, rounds + 1):
+        cold = isinstance(ranker, PopularityRanker)
+        table = table_of(world, ranker, UniformPolicy() if cold else ThompsonPolicy(), number, seed)
         shop = world.in_round(number)
-        photo = shop.true_rate()
-        lifts.append(shop.true_rate(table) / photo - 1)
-        shares = [
-            c.probability for s in table.slates.values() for c in s.candidates if c.digest is None
-            and c.style.is_original
-        ]  # fmt: skip
-        photos.append(float(np.mean(shares)))
+        rates.append(shop.true_rate(table))
+        lifts.append(rates[-1] / shop.true_rate() - 1)
+        photos.append(
+            float(
+                np.mean(
+                    [
+                        candidate.probability
+                        for slate in table.slates.values()
+                        for candidate in slate.candidates
+                        if candidate.style.is_original
+                    ]
+                )
+            )
+        )
+        if number == rounds:
+            break
         tables.append(table)
         log.append(world.feedback(table, number))
         seen = pd.concat(log, ignore_index=True)
-        if gated and number < 4:
-            _, report = loop.retrain(
-                seen, world.profiled, ranker, make, policy, tables=tables, seed=seed,
+        began = time.perf_counter()
+        challenger = make().fit(seen, world.profiled.features)
+        seconds.append(time.perf_counter() - began)
+        promote = not obeying
+        if gated or obeying:
+            report = compare(
+                seen,
+                world.profiled.features,
+                ranker,
+                make,
+                ThompsonPolicy(),
+                tables=tables,
                 since=learned_until,
-            )  # fmt: skip
+                seed=seed,
+            )
+            promote = promote or report.promote
             gates.append(
                 {
                     "promote": report.promote,
@@ -107,14 +139,12 @@ def ran(world: World, name: str, seed: int, *, gated: bool) -> dict[str, Any]:
                     "reason": report.reason,
                 }
             )
-        began = time.perf_counter()
-        ranker = make().fit(seen, world.profiled.features)
-        seconds.append(time.perf_counter() - began)
-        learned_until = seen["shown_at"].max()
-    if gates:
-        # What each challenger would have been worth, served in the next round.
-        for gate, before, after in zip(gates, lifts, lifts[1:], strict=False):
-            gate["truly"] = (after - before) * photo
+        if promote:
+            ranker, learned_until = challenger, seen["shown_at"].max()
+    if not obeying:
+        # What each challenger was worth when it was served, with slates of its own.
+        for gate, before, after in zip(gates, rates, rates[1:], strict=False):
+            gate["truly"] = after - before
     return {
         "lifts": lifts,
         "photo": photos,
@@ -142,14 +172,14 @@ def main() -> None:
                 one
                 for one in ("truth", *given.learners.split(","))
                 if (name, seed, one, given.shoppers) not in known
-                and not (one == "ceiling" and name != "usual")
+                and (name == "usual" or one not in ("ceiling", "bayes+gate"))
             ]
             if not wanted:
                 continue
             world = made(name, seed, given.shoppers)
             for one in wanted:
                 if one == "truth":
-                    found = _oracles(world, seed)
+                    found = _oracles(world)
                 else:
                     found = ran(world, one, seed, gated=given.gates and one != "ceiling")
                 row = {"world": name, "seed": seed, "learner": one, "shoppers": given.shoppers}
@@ -159,7 +189,7 @@ def main() -> None:
     (given.results.parent / "report.md").write_text(written(_read(given.results)), encoding="utf-8")
 
 
-def _oracles(world: World, seed: int) -> dict[str, Any]:
+def _oracles(world: World) -> dict[str, Any]:
     truth = truth_of(world)
     photo = truth.photo
     return {

@@ -18,10 +18,13 @@ Made by `make bench-learning`: simulated shoppers, whose true click rates are co
 44 products, 1,109 styles, four of them and the photo on a slate, five variants rendered a product.
 Segments come from a history of sixty days; a round has fourteen days and an arm of 80 %, and the
 ranker of the next round learns from all before it. **Lift** is the true click rate of the table
-over the photo's for everybody. Every picture can be shown at once: nobody's change budget is used up here.
+over the photo's for everybody. Every picture can be shown at once: no change budget is used up.
 Seeds are counted from 0; none is chosen. The oracles know the truth and are bound by no slate.
 
-`ceiling` is the Bayesian ranker told the spreads of the effects as the simulator drew them.
+`ceiling` is the Bayesian ranker told the spreads of the effects as the simulator drew them. With
+`+gate` only what the gate promotes is served, as in a shop; without it the newest ranker is, and
+the gate is asked beside it. What the gate estimates is the challenger on the slates that were
+served; what it is truly worth is with the slates that it plans itself.
 """
 
 
@@ -105,15 +108,15 @@ def _gates(rows: Sequence[Row]) -> str:
             if not gates:
                 continue
             promoted = sum(gate["promote"] for gate in gates)
-            truly = [gate["truly"] for gate in gates]
-            better = [gate for gate in gates if gate["truly"] >= 0.005]
-            z = [gate["difference"] / gate["error"] for gate in gates]
+            truly = [gate.get("truly", float("nan")) for gate in gates]
+            better = [gate for gate in gates if gate.get("truly", 0.0) >= 0.005]
+            z = [gate["difference"] / gate["error"] for gate in gates if gate["error"] > 0]
             lines.append(
                 f"| {name} | {number + 1} | {promoted} of {len(gates)} | "
                 f"{sum(g['promote'] for g in better)} of {len(better)} | "
                 f"{100 * np.mean([g['difference'] for g in gates]):+.2f} "
                 f"± {100 * np.mean([g['error'] for g in gates]):.2f} | "
-                f"{100 * np.mean(truly):+.2f} | {np.mean(z):+.2f} |"
+                f"{100 * np.mean(truly):+.2f} | {np.mean(z) if z else 0.0:+.2f} |"
             )
     if not lines:
         return ""
