@@ -188,7 +188,7 @@ class Learn(_Group):
     slate: int = Field(4, ge=1, le=50)
     variants_per_product: int = Field(8, ge=1, le=200)
     floor: float = Field(0.02, gt=0, lt=0.5)
-    half_life: float = Field(28.0, gt=0)
+    half_life: float = Field(14.0, gt=0)
 
     @model_validator(mode="after")
     def _workable(self) -> Learn:

@@ -103,20 +103,17 @@ class TestBayes(RankerContract):
         some = some.assign(clicked=clicked.astype("int64"))
         some = some[(some["product"] != "p1") | (some["style_key"] == ORIGINAL.key)]
         ranker = BayesRanker().fit(some, FEATURES)
-        linen = {
-            product: np.mean(
-                [
-                    place
-                    for place, style in enumerate(
-                        ranker.rank(Context("g0", product), STYLES).styles
-                    )
-                    if style.values.get("surface") == "linen"
-                ]
+        gain = {}
+        for product in PRODUCTS:
+            ranking = ranker.rank(Context("g0", product), STYLES)
+            scores = dict(zip(ranking.styles, logit(ranking.scores), strict=True))
+            linen, wood = (
+                np.mean([v for s, v in scores.items() if s.values.get("surface") == surface])
+                for surface in ("linen", "wood")
             )
-            for product in PRODUCTS
-        }
-        assert linen["p1"] < linen["p2"]
-        assert linen["p1"] < linen["p3"]
+            gain[product] = linen - wood
+        assert gain["p1"] > gain["p2"] + 0.1
+        assert gain["p1"] > gain["p3"] + 0.1
 
     def test_text_columns_may_be_called_anything(self):
         products = FEATURES.products.rename(columns={"category": "segment x value"})

@@ -54,7 +54,7 @@ SPREADS: Mapping[str, float] = {
 }
 """Expected spreads of effects on the log-odds by kind; ``text`` stands for any text column."""
 
-HALF_LIFE = 28.0
+HALF_LIFE = 14.0
 """Days after which an impression counts half."""
 
 _FIXED = ("base", "place")
@@ -353,10 +353,9 @@ class _Fitted:
                 values.append(value)
         if sure:
             return score, np.zeros((0, 0))
-        row, column, value = (np.concatenate(some) for some in (rows, columns, values))
-        used, place = np.unique(column, return_inverse=True)
+        used, place = np.unique(np.concatenate(columns), return_inverse=True)
         look = np.zeros((n, len(used)))
-        look[row, place] = value
+        look[np.concatenate(rows), place] = np.concatenate(values)
         covariance = look @ self.posterior.covariance(used) @ look.T
         covariance[np.diag_indices(n)] += unknown
         return score, covariance
@@ -388,10 +387,13 @@ def counted(feedback: pd.DataFrame, half_life: float) -> tuple[Places, Floats, F
     both = where * len(ages) + when
     met, place = np.unique(both, return_inverse=True)
     weight = 0.5 ** (ages[met % len(ages)] / half_life)
-    shown = np.bincount(met // len(ages), weight * np.bincount(place), minlength=len(cells))
-    clicks = np.bincount(
-        met // len(ages), weight * np.bincount(place, clicked), minlength=len(cells)
-    )
+
+    def weighed(values: Floats) -> Floats:
+        counts = np.bincount(place, values)
+        found = np.bincount(met // len(ages), weight * counts, minlength=len(cells))
+        return np.asarray(found, dtype=np.float64)
+
+    shown, clicks = weighed(np.ones_like(clicked)), weighed(clicked)
     rest, position = np.divmod(cells, sizes[2])
     rest, style = np.divmod(rest, sizes[1])
     segment, product = np.divmod(rest, sizes[0])
@@ -421,14 +423,15 @@ def independent(covariance: Floats) -> Floats:
     """
     size = len(covariance)
     own = np.diag(covariance)
-    if size == 1:
-        return np.maximum(own, _LEAST_VARIANCE)
     difference = own[:, None] + own[None, :] - 2.0 * covariance
     total = difference.sum(axis=1)
-    if size == 2:
-        return np.maximum(np.full(2, total[0] / 2.0), _LEAST_VARIANCE)
-    every = total.sum() / (2.0 * (size - 1))
-    return np.maximum((total - every) / (size - 2), _LEAST_VARIANCE)
+    if size == 1:
+        found = own
+    elif size == 2:
+        found = total / 2.0
+    else:
+        found = (total - total.sum() / (2.0 * (size - 1))) / (size - 2)
+    return np.asarray(np.maximum(found, _LEAST_VARIANCE), dtype=np.float64)
 
 
 def _met(block: Block, told: Floats, spread: float, start: int) -> _Kind:

@@ -36,7 +36,8 @@ def best_of_normals(mean: Floats, spread: Floats) -> Floats:
 
     def density(x: Floats) -> Floats:
         z = (x - mean[:, None]) / spread[:, None]
-        return np.exp(-0.5 * z**2) / (spread[:, None] * np.sqrt(2.0 * np.pi))
+        found = np.exp(-0.5 * z**2) / (spread[:, None] * np.sqrt(2.0 * np.pi))
+        return np.asarray(found, dtype=np.float64)
 
     def below(x: Floats) -> Floats:
         return np.asarray(special.ndtr((x - mean[:, None]) / spread[:, None]), dtype=np.float64)

@@ -108,14 +108,12 @@ class Names:
         """Text column to its values, sorted."""
         return {column: tuple(sorted(set(t.values()))) for column, t in self.texts.items()}
 
-    def looks(
-        self, styles: tuple[str, ...]
-    ) -> tuple[sparse.csr_array, sparse.csr_array, sparse.csr_array, Codes]:
+    def looks(self, styles: tuple[str, ...]) -> tuple[Any, Any, Any, Codes]:
         """What T styles look like, kept until other styles are asked for.
 
         Returns:
-            (T, V) values, (T, 1) whether it is the photo, (T, P) pairs of values, and int64 (T,),
-            how many of a style's values are unknown.
+            Sparse (T, V) values, (T, 1) whether it is the photo, (T, P) pairs of values, and int64
+            (T,), how many of a style's values are unknown.
         """
         if styles not in self._kept:
             self._kept.clear()
@@ -123,7 +121,7 @@ class Names:
         return self._kept[styles]
 
     @cached_property
-    def _kept(self) -> dict[tuple[str, ...], Any]:
+    def _kept(self) -> dict[tuple[str, ...], tuple[Any, Any, Any, Codes]]:
         return {}
 
     def _looks(self, styles: tuple[str, ...]) -> tuple[Any, Any, Any, Codes]:
