@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 JOINT = 2000
 """Most columns with a joint covariance: 32 MB, and under a second to invert."""
 
-_ANCHOR = 8.0
+_ANCHOR = 4.0
 """How many effects the prior guess of a block's spread is worth."""
 
 _LEAST = 1e-10
