@@ -54,8 +54,8 @@ SPREADS: Mapping[str, float] = {
 }
 """Expected spreads of effects on the log-odds by kind; ``text`` stands for any text column.
 
-Lifts that large shops report for pictures are a few per cent, so effects of
-single values are small; that the photo differs from all variants together is less surprising.
+Lifts that large shops report for pictures are a few per cent, so effects of single values are
+small; that the photo differs from all variants together is less surprising.
 """
 
 HALF_LIFE = 14.0
