@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 HOME_DIR ?= demo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-quick test test-unit test-long check lint types imports docs eval-render bench bench-gpu serve dashboard mlflow clean help
+.PHONY: demo demo-quick test test-unit test-long check lint types imports docs eval-render bench bench-learning bench-gpu serve dashboard mlflow clean help
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -57,6 +57,11 @@ bench: $(VENV)/dev        ## side-by-side benchmarks, ratios printed
 	$(BIN)/python benchmarks/serve.py
 	$(BIN)/python benchmarks/render.py
 	$(BIN)/python benchmarks/interactions.py
+
+# What is in results.jsonl is not run again; SEEDS=0-19 are the twenty of the full table (hours).
+SEEDS  := 0-2
+bench-learning: $(VENV)/dev ## what the loop earns in truth, by ranker and world; SEEDS=0-19 for all
+	OMP_NUM_THREADS=1 $(BIN)/python experiments/learning/bench.py --gates --seeds $(SEEDS)
 
 bench-gpu: $(VENV)/dev    ## what a GPU adds, beside large models' shapes; needs one
 	$(BIN)/python benchmarks/render_gpu.py

@@ -306,3 +306,18 @@ def test_no_history_is_refused(catalog: Catalog, shop: SimulatedShop, tmp_path: 
             shop.interactions(30, AS_OF).iloc[:0], catalog, FrameFeatureSource(tmp_path),
             as_of=AS_OF, count=3, least=20, seed=1,
         )  # fmt: skip
+
+
+def test_every_kind_of_ranker_is_made_by_name_and_comes_back_by_its_files(tmp_path: Path) -> None:
+    from contracts.ranker import FEATURES, STYLES, feedback
+    from persona_img.domain.decision import Context
+
+    for name in wiring.RANKERS:
+        settings = Settings(home=tmp_path / "shop", learn={"ranker": name, "half_life": 5.0})
+        ranker = wiring.new_ranker(settings).fit(feedback(), FEATURES)
+        assert ranker.name == name
+        ranker.save(tmp_path / name)
+        loaded = wiring.load_ranker(tmp_path / name, settings)
+        context = Context("g0", "p0")
+        assert loaded.rank(context, STYLES) == ranker.rank(context, STYLES)
+        assert getattr(loaded, "half_life", 5.0) == 5.0

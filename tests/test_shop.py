@@ -111,7 +111,14 @@ def test_retraining_promotes_only_where_it_was_asked_to(
     assert (registered.promoted, shop.tracker.champion()) == (False, before)
     promoted = shop.retrain(promote=True)
     assert (promoted.promoted, shop.tracker.champion()) == (True, promoted.version)
+    # It has learned from all there is: nothing is left to judge another one on.
+    with pytest.raises(NotEnoughData, match="until when the champion learned"):
+        shop.retrain()
+    last = shop.feedback()["shown_at"].max().isoformat()
+    tags = {v.version: v.tags for v in shop.tracker.history()}
+    assert tags[promoted.version]["learned_until"] == last
     assert shop.rollback() == before
+    assert shop.retrain().report.difference.impressions > 0
 
 
 def test_the_report_needs_no_second_round_and_says_what_is_simulated(

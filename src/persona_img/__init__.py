@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from persona_img.errors import PersonaImgError
     from persona_img.imaging.photo import Photo, load_photo
     from persona_img.ranking.base import RankingFeatures
+    from persona_img.ranking.bayes import BayesRanker
     from persona_img.ranking.lightgbm import LightGBMRanker
     from persona_img.ranking.policy import ThompsonPolicy
     from persona_img.ranking.popularity import PopularityRanker
@@ -43,6 +44,7 @@ _HOMES = {
     "ABTest": "abtest.analysis",
     "Arms": "domain.decision",
     "BackdropRenderer": "rendering.renderer",
+    "BayesRanker": "ranking.bayes",
     "Catalog": "domain.catalog",
     "Certificate": "domain.variant",
     "Choice": "domain.decision",
@@ -72,6 +74,7 @@ __all__ = [
     "ABTest",
     "Arms",
     "BackdropRenderer",
+    "BayesRanker",
     "Catalog",
     "Certificate",
     "Choice",

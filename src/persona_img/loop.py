@@ -496,15 +496,18 @@ def retrain(
     policy: Policy,
     *,
     tables: Iterable[DecisionTable] = (),
+    since: datetime | None = None,
     seed: int,
 ) -> tuple[Ranker, PromotionReport]:
     """A challenger fitted on feedback, and what the evidence says of it.
 
-    The evidence is off-policy and honest: a challenger fitted on one half of the shoppers is judged
-    on the other; the one that is returned has learned from all of them. ``tables`` are those that
-    were served: they tell what could have been shown.
+    The evidence is off-policy and honest: both are judged on what was shown ``since`` the champion
+    was fitted, the challenger on shoppers whose impressions of that time it did not see; the one
+    that is returned has learned from all of them. ``tables`` are those that were served: they tell
+    what could have been shown.
     """
     report = compare(
-        feedback, profiled.features, champion, make_challenger, policy, tables=tables, seed=seed
-    )
+        feedback, profiled.features, champion, make_challenger, policy,
+        tables=tables, since=since, seed=seed,
+    )  # fmt: skip
     return make_challenger().fit(feedback, profiled.features), report

@@ -176,7 +176,9 @@ class Learn(_Group):
         least_shoppers: Fewest shoppers a segment may have (k of k-anonymity).
         slate: Styles rendered per segment and product, besides the original.
         variants_per_product: Most variants rendered for one product over all segments.
-        floor: Least probability of every candidate.
+        floor: Least probability of every candidate; Thompson's floors take a tenth of a slate at
+            most.
+        half_life: Days after which an impression counts half for the ranker ``bayes``.
     """
 
     ranker: str = "lightgbm"
@@ -186,6 +188,7 @@ class Learn(_Group):
     slate: int = Field(4, ge=1, le=50)
     variants_per_product: int = Field(8, ge=1, le=200)
     floor: float = Field(0.02, gt=0, lt=0.5)
+    half_life: float = Field(14.0, gt=0)
 
     @model_validator(mode="after")
     def _workable(self) -> Learn:

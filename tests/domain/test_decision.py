@@ -79,3 +79,17 @@ def test_a_ranking_is_best_first_and_ties_go_by_style() -> None:
         Ranking(Context("s", "p"), (ORIGINAL, LINEN), (0.01, 0.02))
     with pytest.raises(InvalidInput):
         ranking_of(Context("s", "p"), [ORIGINAL], [1.5])
+
+
+def test_spreads_stay_with_their_styles() -> None:
+    context = Context("s", "p")
+    made = ranking_of(context, [ORIGINAL, LINEN, WOOD], [0.02, 0.03, 0.01], [0.2, 0.3, 0.1])
+    assert dict(zip(made.styles, made.spreads or (), strict=True)) == {
+        LINEN: 0.3,
+        ORIGINAL: 0.2,
+        WOOD: 0.1,
+    }
+    assert ranking_of(context, [ORIGINAL], [0.02]).spreads is None
+    for wrong in ([0.1], [0.1, 0.0], [0.1, float("nan")]):
+        with pytest.raises(InvalidInput, match="spreads"):
+            Ranking(context, (LINEN, ORIGINAL), (0.03, 0.02), tuple(wrong))

@@ -39,7 +39,7 @@ def test_round_two_beats_control_and_round_one_in_truth(seed):
     first = a_table(shop, PopularityRanker(), UniformPolicy(), segments, "r1", seed)
     feedback = feedback_of(shop, first, 1)
     ranker = LightGBMRanker(seed=seed).fit(feedback, features)
-    policy = ThompsonPolicy(seed=seed)
+    policy = ThompsonPolicy()
     second = a_table(shop, ranker, policy, segments, "r2", seed + 100)
     control, one, two = shop.true_rate(), shop.true_rate(first), shop.true_rate(second)
     lifts = f"round 1 {one / control - 1:+.1%}, round 2 {two / control - 1:+.1%}"

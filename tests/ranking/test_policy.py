@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from contracts.policy import PolicyContract, a_ranking, check_chances
+from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import InvalidInput
 from persona_img.ranking.base import Evidence
 from persona_img.ranking.policy import EpsilonGreedyPolicy, ThompsonPolicy, UniformPolicy
@@ -13,7 +17,7 @@ from persona_img.ranking.policy import EpsilonGreedyPolicy, ThompsonPolicy, Unif
 POLICIES = [
     (UniformPolicy(), 1 / 8),
     (EpsilonGreedyPolicy(0.2), 0.2 / 8),
-    (ThompsonPolicy(floor=0.02, draws=500, seed=4), 0.02),
+    (ThompsonPolicy(floor=0.02), 0.02),
 ]
 
 
@@ -45,19 +49,19 @@ class TestEpsilonGreedy(PolicyContract):
 
 class TestThompson(PolicyContract):
     def make(self):
-        return ThompsonPolicy(floor=0.02, draws=500, seed=4)
+        return ThompsonPolicy(floor=0.02)
 
     def test_without_a_difference_everything_is_about_as_likely(self):
-        chances = ThompsonPolicy(draws=8000).probabilities(a_ranking([0.03] * 5))
-        assert np.abs(chances - 0.2).max() < 0.03
+        chances = ThompsonPolicy().probabilities(a_ranking([0.03] * 5))
+        assert chances == pytest.approx([0.2] * 5, abs=1e-9)
 
     def test_the_chance_is_that_of_being_best(self):
         a, b = (0.03 * 500, 0.97 * 500), (0.05 * 500, 0.95 * 500)
         rng = np.random.default_rng(0)
         exact = (rng.beta(*b, 200_000) > rng.beta(*a, 200_000)).mean()
-        policy = ThompsonPolicy(floor=0.01, draws=20_000, prior_strength=500)
+        policy = ThompsonPolicy(floor=0.01, prior_strength=500)
         chances = policy.probabilities(a_ranking([0.03, 0.05]))
-        assert chances[0] == pytest.approx(0.01 + 0.98 * exact, abs=0.015)
+        assert chances[0] == pytest.approx(0.01 + 0.98 * exact, abs=0.004)
 
     def test_evidence_moves_the_chances(self):
         ranking, policy = a_ranking([0.03, 0.03]), self.make()
@@ -71,10 +75,61 @@ class TestThompson(PolicyContract):
         )
         assert strong.max() > weak.max()
 
-    def test_contexts_have_their_own_draws(self):
-        policy = self.make()
-        one, two = (policy.probabilities(a_ranking([0.03] * 4, p)) for p in ("p", "q"))
-        assert not np.array_equal(one, two)
+    def test_spreads_say_how_much_is_explored(self):
+        ranking = a_ranking([0.030, 0.031])
+        sure, unsure = (
+            self.make().probabilities(replace(ranking, spreads=(spread, spread)))
+            for spread in (0.005, 0.5)
+        )
+        assert sure[0] > 0.97
+        assert unsure[0] < 0.6
+
+    def test_the_chance_is_that_of_the_normals_too(self):
+        ranking = replace(a_ranking([0.05, 0.055]), spreads=(0.1, 0.2))
+        mean = [np.log(r / (1 - r)) for r in ranking.scores]
+        exact = norm.cdf((mean[0] - mean[1]) / np.hypot(0.1, 0.2))
+        chances = ThompsonPolicy(floor=0.01).probabilities(ranking)
+        assert chances[0] == pytest.approx(0.01 + 0.98 * exact, abs=1e-9)
+
+    @pytest.mark.parametrize("spreads", [None, (0.3,) * 4])
+    def test_what_is_expected_to_do_harm_has_the_floor_and_the_photo_the_rest(self, spreads):
+        rates = [0.05, 0.049, 0.048, 0.051]
+        ranking = replace(a_ranking(rates), spreads=spreads)
+        chances = dict(zip(ranking.styles, self.make().probabilities(ranking), strict=True))
+        better = Style("surface=s3")
+        for style, chance in chances.items():
+            if style not in (ORIGINAL, better):
+                assert chance == 0.02
+        assert chances[ORIGINAL] > chances[better] > 0.02
+        worse = replace(a_ranking([0.05, 0.04, 0.03]), spreads=spreads and spreads[:3])
+        assert self.make().probabilities(worse)[0] == pytest.approx(0.96)
+
+    def test_evidence_can_turn_the_photo_s_advantage(self):
+        ranking = replace(a_ranking([0.05, 0.04]), spreads=(0.2, 0.2))
+        evidence = Evidence(np.array([4000.0, 4000.0]), np.array([160.0, 280.0]))
+        before, after = (self.make().probabilities(ranking, e) for e in (None, evidence))
+        assert before[1] == 0.02
+        assert after[1] > 0.9
+
+    def test_evidence_on_a_normal_is_laplace_s_posterior(self):
+        """Against the same integral on a grid, with the likelihood as it is."""
+        ranking = replace(a_ranking([0.03, 0.035]), spreads=(0.25, 0.15))
+        shown, clicks = np.array([900.0, 1500.0]), np.array([36.0, 45.0])
+        grid = np.linspace(-6, -1, 20_001)
+        densities = []
+        for rate, spread, n, k in zip(ranking.scores, ranking.spreads, shown, clicks, strict=True):
+            log = norm.logpdf(grid, np.log(rate / (1 - rate)), spread)
+            log = log + k * grid - n * np.logaddexp(0, grid)
+            density = np.exp(log - log.max())
+            densities.append(density / density.sum())
+        exact = float(densities[0] @ (np.cumsum(densities[1]) - densities[1] / 2))
+        evidence = Evidence(shown[[0, 1]], clicks[[0, 1]])
+        found = ThompsonPolicy(floor=1e-6).probabilities(ranking, evidence)
+        photo = [s.is_original for s in ranking.styles].index(True)
+        if photo == 1:
+            assert found[0] == pytest.approx(exact, abs=0.01)
+        else:
+            assert found[1] == pytest.approx(1 - exact, abs=0.01)
 
     def test_a_floor_that_cannot_be_kept_is_refused(self):
         with pytest.raises(InvalidInput, match="lower the floor"):

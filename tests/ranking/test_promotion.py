@@ -23,7 +23,7 @@ SLATE = Slate(tuple(Candidate(style, None, 1 / len(SHOWN)) for style in SHOWN))
 TABLE = DecisionTable(
     "v1", {(g, p): SLATE for g in SEGMENTS for p in PRODUCTS}, {}, default_segment=SEGMENTS[0]
 )
-POLICY = ThompsonPolicy(draws=1000)
+POLICY = ThompsonPolicy()
 
 
 @cache
@@ -280,3 +280,66 @@ def test_the_challenger_never_saw_the_shoppers_it_is_judged_on():
 
 def test_the_style_space_has_what_the_log_shows():
     assert all(SPACE.check(s) == s for s in SHOWN)
+
+
+def two_rounds(seed: int = 1, **options) -> pd.DataFrame:
+    """The log, and as much again a fortnight later."""
+    first, second = log(seed=seed, **options), log(seed=seed + 1000, **options)
+    second = second.assign(
+        decision_id="later " + second["decision_id"],
+        shown_at=second["shown_at"] + pd.Timedelta(days=14),
+    )
+    return pd.concat([first, second], ignore_index=True)
+
+
+LEARNED = pd.Timestamp("2026-01-06", tz="UTC")
+
+
+def test_only_what_came_after_the_champion_s_fit_is_judged() -> None:
+    both = two_rounds()
+    seen: list[pd.DataFrame] = []
+
+    class Watching(PopularityRanker):
+        def fit(self, feedback, features):
+            seen.append(feedback)
+            return super().fit(feedback, features)
+
+    report = judge(both, make=Watching, since=LEARNED, folds=4)
+    later = both[both["shown_at"] > LEARNED]
+    assert report.difference.impressions == int((later["arm"] != "control").sum())
+    for taught in seen:
+        assert int((taught["shown_at"] <= LEARNED).sum()) == len(log())
+    held_out = [
+        set(later["shopper"]) - set(one.loc[one["shown_at"] > LEARNED, "shopper"]) for one in seen
+    ]
+    assert sum(map(len, held_out)) == len(set().union(*held_out)) == later["shopper"].nunique()
+
+
+def test_a_champion_is_not_judged_on_what_it_learned_from() -> None:
+    """Pure noise: on its own feedback the champion looks better than any challenger, by luck."""
+    found = []
+    for seed in range(16):
+        rng = np.random.default_rng(seed)
+        both = two_rounds(seed, rows=3000)
+        both = both.assign(clicked=(rng.random(len(both)) < 0.1).astype("int64"))
+        champion = PopularityRanker(strength=20.0)
+        champion.fit(both[both["shown_at"] <= LEARNED], FEATURES)
+        reports = [
+            compare(
+                both, FEATURES, champion, learner, EpsilonGreedyPolicy(0.1),
+                since=since, folds=2, seed=3,
+            )
+            for since in (None, LEARNED)
+        ]  # fmt: skip
+        found.append([report.difference.value for report in reports])
+    own, honest = np.array(found).T
+    chance = 1 / np.sqrt(len(own))
+    assert (own - honest).mean() < -2 * (own - honest).std() * chance
+    assert abs(honest.mean()) < 2.5 * honest.std() * chance
+
+
+def test_without_anything_newer_there_is_no_verdict() -> None:
+    with pytest.raises(NotEnoughData, match="until when the champion learned"):
+        judge(since=pd.Timestamp("2026-02-01", tz="UTC"))
+    with pytest.raises(InvalidInput, match="time zone"):
+        judge(since=pd.Timestamp("2026-01-01"))

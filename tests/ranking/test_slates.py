@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persona_img.domain.decision import ranking_of
+from persona_img.domain.decision import Context, ranking_of
 from persona_img.domain.style import ORIGINAL, StyleSpace
 from persona_img.errors import InvalidInput
 from persona_img.ranking.policy import ThompsonPolicy, UniformPolicy
@@ -95,7 +95,7 @@ def test_impossible_sizes_are_refused(bad):
 def test_a_table_holds_the_policy_s_chances_and_the_variants():
     slates = plan_slates(Opinionated(), SPACE, SEGMENTS, PRODUCTS[:2], seed=1)
     digests = {(p, s.key): f"{p}-{s.key}" for p in PRODUCTS[:2] for s in SPACE.styles()[1:]}
-    policy = ThompsonPolicy(draws=500)
+    policy = ThompsonPolicy()
     table = decision_table(
         Opinionated(),
         policy,
@@ -112,6 +112,33 @@ def test_a_table_holds_the_policy_s_chances_and_the_variants():
             assert c.probability >= 0.02
             assert c.digest == (None if c.style.is_original else f"{product}-{c.style.key}")
     assert table.slate("ann", "p00")[0] == "g1"
+
+
+class Unsure(Opinionated):
+    """Truly, perhaps, what it ranks last is best."""
+
+    def drawn(self, rng):
+        class Turned(Opinionated):
+            def rank(self, context, styles):
+                ranking = super().rank(context, styles)
+                return ranking_of(
+                    context, ranking.styles, [1.0 - score for score in ranking.scores]
+                )
+
+        return Turned()
+
+
+def test_what_is_explored_is_what_may_be_best():
+    segments, products = list(SEGMENTS), PRODUCTS[:4]
+    given = {"size": 4, "pool": 4, "explore": 0.25, "seed": 1}
+    slates = plan_slates(Unsure(), SPACE, segments, products, **given)
+    assert slates == plan_slates(Unsure(), SPACE, segments, products, **given)
+    styles = SPACE.styles()[1:]
+    for (segment, product), slate in slates.items():
+        worst = Opinionated().rank(Context(segment, product), styles).scores[-1]
+        scores = Opinionated().rank(Context(segment, product), list(slate[1:])).scores
+        assert min(scores) == worst
+        assert len(slate) == 5
 
 
 def test_a_style_without_a_variant_is_refused():

@@ -211,3 +211,21 @@ def test_what_is_not_in_the_shop_is_refused():
         shop.visits(1, datetime(2026, 1, 1), 7)
     with pytest.raises(InvalidInput, match="at least one"):
         SimulatedShop(a_catalog(1), shipped_space(), shoppers=0, seed=1)
+
+
+def test_other_tastes_change_the_tastes_alone() -> None:
+    shop = a_shop()
+    turned = shop.with_tastes(-shop.tastes.effect)
+    assert turned.true_rate() == shop.true_rate()
+    styles = [style.key for style in shop.tastes.styles[1:4]]
+    who, what = [shop.shoppers["shopper"].iloc[0]] * 3, ["p00"] * 3
+    once = {"position": [1] * 3, "exposures": [0] * 3}
+    plain = shop.click_probabilities(who, what, styles, **once)
+    other = turned.click_probabilities(who, what, styles, **once)
+    assert not np.any(plain == other)
+    alike = shop.with_tastes(np.zeros_like(shop.tastes.effect), leaning=False)
+    same = alike.click_probabilities(who, what, styles, **once)
+    assert np.ptp(same) < 1e-15
+    assert shop.tastes.effect.any()
+    with pytest.raises(InvalidInput, match="original"):
+        shop.with_tastes(shop.tastes.effect + 1.0)

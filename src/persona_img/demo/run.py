@@ -151,7 +151,8 @@ class Demo:
             simulate_visits(self.shop, shoppers, service.url, visits, progress.advance)
 
     def _retrain(self) -> Retrained:
-        note = "LightGBM on the feedback, judged off-policy on held-out shoppers"
+        kind = self.shop.settings.learn.ranker
+        note = f"the ranker {kind} on the feedback, judged off-policy on held-out shoppers"
         self._title(5, "Retrain", note)
         retrained = self.shop.retrain(promote=True)
         self._say(retrained.report.reason)

@@ -39,6 +39,9 @@ class Ranking:
         context: What was ranked for.
         styles: S styles, the original among them.
         scores: S predicted click rates in [0, 1], not increasing.
+        spreads: S standard deviations, > 0, of what is known of the log-odds of the scores; errors
+            of two styles are independent, for what all styles of the slate share is left out. None
+            where the ranker cannot tell.
 
     Example:
         >>> from persona_img.domain.style import ORIGINAL, Style
@@ -50,6 +53,7 @@ class Ranking:
     context: Context
     styles: tuple[Style, ...]
     scores: tuple[float, ...]
+    spreads: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if len(self.styles) != len(self.scores):
@@ -60,6 +64,11 @@ class Ranking:
             raise InvalidInput(f"scores {self.scores}: click rates lie in [0, 1]")
         if any(a < b for a, b in zip(self.scores, self.scores[1:], strict=False)):
             raise InvalidInput("scores increase: give the best style first")
+        if self.spreads is not None and (
+            len(self.spreads) != len(self.styles)
+            or not all(0.0 < s < math.inf for s in self.spreads)
+        ):
+            raise InvalidInput(f"spreads {self.spreads}: give each style one, above 0")
 
 
 @dataclass(frozen=True)
@@ -221,7 +230,12 @@ def uniform(*parts: str) -> float:
     return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
 
 
-def ranking_of(context: Context, styles: Sequence[Style], scores: Sequence[float]) -> Ranking:
+def ranking_of(
+    context: Context,
+    styles: Sequence[Style],
+    scores: Sequence[float],
+    spreads: Sequence[float] | None = None,
+) -> Ranking:
     """A ranking from scores in any order.
 
     Scores are rounded to 12 digits, so that what differs by rounding alone is a tie, and ties go
@@ -230,4 +244,9 @@ def ranking_of(context: Context, styles: Sequence[Style], scores: Sequence[float
     """
     exact = [round(float(score), _DIGITS) for score in scores]
     order = sorted(range(len(styles)), key=lambda i: (-exact[i], styles[i].key))
-    return Ranking(context, tuple(styles[i] for i in order), tuple(exact[i] for i in order))
+    return Ranking(
+        context,
+        tuple(styles[i] for i in order),
+        tuple(exact[i] for i in order),
+        None if spreads is None else tuple(float(spreads[i]) for i in order),
+    )

@@ -9,12 +9,13 @@ import numpy as np
 
 from persona_img.domain.decision import uniform
 from persona_img.domain.feedback_table import as_feedback
-from persona_img.errors import InvalidInput
+from persona_img.errors import InvalidInput, NotEnoughData
 from persona_img.ranking import evaluation
 from persona_img.ranking.heldout import Column, contributions, judged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import datetime
 
     import pandas as pd
 
@@ -113,15 +114,18 @@ def compare(
     tables: Iterable[DecisionTable] = (),
     gate: Gate | None = None,
     folds: int = 5,
+    since: datetime | None = None,
     seed: int,
 ) -> PromotionReport:
     """Challenger against champion on the logged slates, doubly robust, by held-out shoppers.
 
-    Shoppers are dealt into folds; a challenger is fitted on all but one fold and judged on it, so
-    every shopper counts and none is judged by a ranker that saw it. That judges the way of
-    learning on slightly less data than the ranker that will be served. The champion must have been
-    fitted on earlier feedback; having seen this one would favour it. The same policy turns both
-    into probabilities. Impressions of ``control`` train the challenger but are not judged: there
+    Judged is what was shown after ``since``: what the champion learned from would favour it, for it
+    is at its best there, by luck too. Shoppers are dealt into folds; a challenger is fitted on all
+    but one fold of the later impressions and judged on that one, so every shopper counts and no
+    later impression is judged by a ranker that saw its shopper's later ones. What came before
+    ``since`` both have learned from, and it is past for both. That judges the way of learning on
+    slightly less data than the ranker that will be served. The same policy turns both into
+    probabilities. Impressions of ``control`` train the challenger but are not judged: there
     was nothing to choose. Shoppers seen in two arms stay: what was chosen within an arm had the
     chance that was logged, whoever was dealt to it.
 
@@ -136,6 +140,8 @@ def compare(
             least once: impressions of other slates are left out and counted in ``coverage``.
         gate: What the evidence must show.
         folds: At least 2.
+        since: When the last impression was shown that the champion learned from, with a time zone;
+            None where it learned from none of these.
         seed: Of the folds.
 
     Raises:
@@ -146,14 +152,25 @@ def compare(
     if folds < 2:
         raise InvalidInput(f"{folds} folds; hold out some shoppers: at least 2")
     gate = gate or Gate()
-    kept, known, coverage = judged(feedback, tables)
+    later = np.ones(len(feedback), dtype=bool)
+    if since is not None:
+        if since.tzinfo is None:
+            raise InvalidInput(f"since {since.isoformat()} has no time zone; give one")
+        later = (feedback["shown_at"] > since).to_numpy(dtype=bool)
+        if not later.any():
+            raise NotEnoughData(
+                f"nothing was shown after {since.isoformat()}, until when the champion learned; "
+                "judge a challenger when there is more"
+            )
+    kept, known, coverage = judged(feedback[later], tables)
     fold = {s: int(uniform(str(seed), "fold", s) * folds) for s in set(feedback["shopper"])}
     trained_in = feedback["shopper"].map(fold)
     parts = []
     for held_out in range(folds):
         rows = kept[kept["shopper"].map(fold) == held_out]
         if len(rows):
-            challenger = make_challenger().fit(feedback[trained_in != held_out], features)
+            taught = (trained_in != held_out) | ~later
+            challenger = make_challenger().fit(feedback[taught], features)
             parts.append(contributions(rows, champion, challenger, policy, known))
     shopper, weight, old, new = (np.concatenate(column) for column in zip(*parts, strict=True))
     return _decided(shopper, weight, old, new, coverage, gate)

@@ -10,7 +10,7 @@ the first round can learn them all.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -25,6 +25,15 @@ if TYPE_CHECKING:
 
 Slates = Mapping[tuple[str, str], tuple[Style, ...]]
 """(segment, product) to styles, the original first."""
+
+
+@runtime_checkable
+class Drawable(Protocol):
+    """A ranker that knows its uncertainty."""
+
+    def drawn(self, rng: np.random.Generator) -> Ranker:
+        """A ranker as it may truly be."""
+
 
 _RANKS = np.array([0.25, 0.5, 1.0])
 
@@ -77,7 +86,8 @@ def plan_slates(
         own = min(size, most)
         scores = np.array([_scores(ranker, Context(s, product), styles) for s in everybody])
         unfit = np.setdiff1d(np.arange(len(styles)), possible)
-        chosen = _pooled(scores, spread, most, _share(explore, most), product, unfit)
+        wished = _wished(ranker, everybody, product, styles, _share(explore, most), seed)
+        chosen = _pooled(scores, spread, most, _share(explore, most), product, unfit, wished)
         for segment, row in zip(everybody, scores, strict=True):
             salt = f"{segment}\x1f{product}"
             picked = _picked(row, chosen, spread, own, _share(explore, own), salt)
@@ -162,6 +172,25 @@ def _scores(ranker: Ranker, context: Context, styles: Sequence[Style]) -> Floats
     return np.array([found[style.key] for style in styles])
 
 
+def _wished(
+    ranker: Ranker,
+    segments: Sequence[str],
+    product: str,
+    styles: Sequence[Style],
+    count: int,
+    seed: int,
+) -> list[Floats]:
+    """``count`` times (K, T) predictions of rankers drawn from one that knows its uncertainty."""
+    if not isinstance(ranker, Drawable):
+        return []
+    made = []
+    for number in range(count):
+        luck = int(uniform(str(seed), "drawn", product, str(number)) * 2**53)
+        drawn = ranker.drawn(np.random.default_rng(luck))
+        made.append(np.array([_scores(drawn, Context(s, product), styles) for s in segments]))
+    return made
+
+
 def _share(explore: float, size: int) -> int:
     if explore == 0.0 or size <= 1:
         return round(explore * size)
@@ -175,12 +204,19 @@ def _pooled(
     explore: int,
     salt: str,
     unfit: NDArray[np.int64],
+    wished: Sequence[Floats],
 ) -> list[int]:
-    """Styles of one product: those the segments' (K, T) scores favour, then missed ones."""
+    """Styles of one product: those the segments' (K, T) scores favour, then what is explored.
+
+    Explored is what may be best: wished for by (K, T) scores drawn from what is known. A ranker
+    that cannot be drawn from explores what was missed.
+    """
     known = size - explore if np.ptp(scores) > 0 else 0
     chosen: list[int] = []
     for _ in range(known):
         chosen.append(_most_wanted(scores, chosen, unfit))
+    for drawn in wished if known else ():
+        chosen.append(_most_wanted(drawn, chosen, unfit))
     # What explores is taken from the better half: most of the rest is known to be worse.
     better = np.argsort(-scores.mean(axis=0), kind="stable")
     better = better[~np.isin(better, unfit)]

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from persona_img.ranking.value import OffPolicyValue
     from persona_img.rendering.renderer import BackdropRenderer
 
+_LEARNED_UNTIL = "learned_until"
+"""Tag of a registered ranker: ISO time of the last impression in what it was fitted on."""
+
 
 @dataclass(frozen=True)
 class Retrained:
@@ -237,23 +240,34 @@ class Learning(Results):
     def retrain(self, *, promote: bool = False) -> Retrained:
         """Fit a ranker on the feedback, register it, and weigh it against the champion.
 
+        Both are judged on what was shown since the champion was fitted.
+
         Args:
             promote: Whether it becomes champion where the evidence says so.
+
+        Raises:
+            NotEnoughData: nothing was shown since the champion was fitted.
         """
         profiled = self.profiled
         champion, _ = self.champion()
+        feedback = self.feedback()
         challenger, report = loop.retrain(
-            self.feedback(),
+            feedback,
             profiled,
             champion,
             lambda: wiring.new_ranker(self.settings),
             wiring.policy(self.settings),
             tables=self.workspace.decision_tables(),
+            since=self._learned_until(),
             seed=self.settings.seed,
         )
         promoted = promote and report.promote
         version = self._register(
-            challenger, challenger.name, metrics=report.metrics(), promote=promoted
+            challenger,
+            challenger.name,
+            metrics=report.metrics(),
+            learned_until=feedback["shown_at"].max(),
+            promote=promoted,
         )
         self.workspace.save_json(
             "promotion", {"promote": report.promote, "reason": report.reason, "version": version}
@@ -287,20 +301,29 @@ class Learning(Results):
         stored = self.tracker.fetch_ranker(int(version), folder)
         return wiring.load_ranker(stored, self.settings), f"version-{version}"
 
+    def _learned_until(self) -> datetime | None:
+        """When the last impression was shown that the champion learned from; None for none."""
+        champion = self.tracker.champion()
+        tags = {v.version: v.tags for v in self.tracker.history()}
+        told = tags.get(champion, {}).get(_LEARNED_UNTIL) if champion is not None else None
+        return None if told is None else datetime.fromisoformat(told)
+
     def _register(
         self,
         ranker: Ranker,
         name: str,
         *,
         metrics: Mapping[str, float] | None = None,
+        learned_until: datetime | None = None,
         promote: bool = False,
     ) -> int:
         folder = self.workspace.root / "rankers" / name
         shutil.rmtree(folder, ignore_errors=True)
         ranker.save(folder)
-        version = self.tracker.register_ranker(
-            folder, metrics=metrics or {}, tags={"kind": ranker.name}
-        )
+        tags = {"kind": ranker.name}
+        if learned_until is not None:
+            tags[_LEARNED_UNTIL] = learned_until.isoformat()
+        version = self.tracker.register_ranker(folder, metrics=metrics or {}, tags=tags)
         if promote:
             self.tracker.promote(version)
         return version

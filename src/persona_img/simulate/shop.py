@@ -22,6 +22,8 @@ shown the same styles gives the same events, whoever asks and in whatever order.
 from __future__ import annotations
 
 import zlib
+from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,6 +96,25 @@ class SimulatedShop:
         self._who = {shopper: i for i, shopper in enumerate(self._people.ids)}
         self._what = {product: i for i, product in enumerate(self._products)}
         self._style = {style.key: i for i, style in enumerate(self.tastes.styles)}
+
+    def with_tastes(self, effect: Floats, *, leaning: bool = True) -> SimulatedShop:
+        """The same shop, whose shoppers like other styles: for worlds that nobody would draw.
+
+        Args:
+            effect: (G, C, T) as ``tastes.effect``; 0 for the original.
+            leaning: Whether each shopper still differs a little from the group.
+        """
+        if effect.shape != self.tastes.effect.shape or np.any(effect[:, :, 0] != 0.0):
+            raise InvalidInput(
+                f"effect {effect.shape}: give {self.tastes.effect.shape}, 0 for the original"
+            )
+        shop = copy(self)
+        shop.tastes = replace(self.tastes, effect=effect)
+        if not leaning:
+            people = self._people
+            shop._people = replace(people, leaning=np.zeros_like(people.leaning))
+        shop._clicks = replace(self._clicks, tastes=shop.tastes, people=shop._people)
+        return shop
 
     def interactions(
         self, days: float, until: datetime, *, views_per_day: float = 0.3

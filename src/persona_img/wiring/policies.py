@@ -12,11 +12,16 @@ if TYPE_CHECKING:
     from persona_img.ranking.base import Policy
     from persona_img.settings import Settings
 
+_EXPLORED = 0.1
+"""Most of a slate's chance that its floors may take."""
+
 
 def _thompson(settings: Settings) -> Policy:
     from persona_img.ranking.policy import ThompsonPolicy
 
-    return ThompsonPolicy(floor=settings.learn.floor, seed=settings.seed)
+    # What is shown for the log's sake alone must not cost much, however many styles there are.
+    floor = min(settings.learn.floor, _EXPLORED / (settings.learn.slate + 1))
+    return ThompsonPolicy(floor=floor)
 
 
 def _epsilon_greedy(settings: Settings) -> Policy:

@@ -21,6 +21,12 @@ def _lightgbm(settings: Settings) -> Ranker:
     return LightGBMRanker(seed=settings.seed)
 
 
+def _bayes(settings: Settings) -> Ranker:
+    from persona_img.ranking.bayes import BayesRanker
+
+    return BayesRanker(half_life=settings.learn.half_life)
+
+
 def _popularity(_: Settings) -> Ranker:
     from persona_img.ranking.popularity import PopularityRanker
 
@@ -28,6 +34,7 @@ def _popularity(_: Settings) -> Ranker:
 
 
 RANKERS: Mapping[str, Callable[[Settings], Ranker]] = {
+    "bayes": _bayes,
     "lightgbm": _lightgbm,
     "popularity": _popularity,
 }

@@ -1,0 +1,132 @@
+"""The tables of ``report.md``, from the lines of ``results.jsonl``."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Row = dict[str, Any]
+
+_INTRODUCTION = """# What the loop learns, in truth
+
+Made by `make bench-learning`: simulated shoppers, whose true click rates are computed, not counted.
+44 products, 1,109 styles, four of them and the photo on a slate, five variants rendered a product.
+Segments come from a history of sixty days; a round has fourteen days and an arm of 80 %, and the
+ranker of the next round learns from all before it. **Lift** is the true click rate of the table
+over the photo's for everybody. Every picture can be shown at once: no change budget is used up.
+Seeds are counted from 0; none is chosen. The oracles know the truth and are bound by no slate.
+
+`ceiling` is the Bayesian ranker told the spreads of the effects as the simulator drew them. With
+`+gate` only what the gate promotes is served, as in a shop; without it the newest ranker is, and
+the gate is asked beside it. What the gate estimates is the challenger on the slates that were
+served; what it is truly worth is with the slates that it plans itself.
+"""
+
+
+def written(rows: Sequence[Row]) -> str:
+    """The page."""
+    parts = [_INTRODUCTION]
+    shoppers = sorted({row["shoppers"] for row in rows})
+    for count in shoppers:
+        mine = [row for row in rows if row["shoppers"] == count]
+        for world in dict.fromkeys(row["world"] for row in mine):
+            here = [row for row in mine if row["world"] == world]
+            parts.append(f"## World: {world}, {count:,} shoppers\n")
+            parts.append(_lifts(here))
+            gates = _gates(here)
+            if gates:
+                parts.append(gates)
+    return "\n".join(parts)
+
+
+def _by_learner(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in sorted(rows, key=lambda r: r["seed"]):
+        found[row["learner"]].append(row)
+    return found
+
+
+def _lifts(rows: Sequence[Row]) -> str:
+    by_learner = _by_learner(rows)
+    truth = by_learner.pop("truth", [])
+    lines = []
+    if truth:
+        names = ("best single style", "segment oracle", "individual oracle")
+        means = np.array([row["lifts"] for row in truth]).mean(axis=0)
+        lines += [
+            "Photo only 0 %, "
+            + ", ".join(f"{name} {mean:.1%}" for name, mean in zip(names, means, strict=True))
+            + f" (mean of {len(truth)} seeds, tastes of the first round).\n"
+        ]
+    rounds = max((len(r["lifts"]) for some in by_learner.values() for r in some), default=0)
+    lines.append(
+        "| learner | seeds | " + " | ".join(f"round {n + 1}" for n in range(rounds))
+        + " | worst last | photo's share, last | fit, s |"
+    )  # fmt: skip
+    lines.append("|" + "---|" * (rounds + 5))
+    for name, some in by_learner.items():
+        lifts = np.array([row["lifts"] for row in some])
+        share = np.mean([row["photo"][-1] for row in some])
+        seconds = np.mean([row["seconds"][-1] for row in some])
+        seeds = _ranges([row["seed"] for row in some])
+        cells = " | ".join(f"{x:.1%}" for x in lifts.mean(axis=0))
+        lines.append(
+            f"| {name} | {seeds} | {cells} | {lifts[:, -1].min():.1%} | {share:.2f} |"
+            f" {seconds:.1f} |"
+        )
+    return "\n".join(lines) + "\n\n" + _pairs(by_learner)
+
+
+def _pairs(by_learner: dict[str, list[Row]]) -> str:
+    """Bayes against the others on the seeds that both have."""
+    lines = []
+    bayes = {row["seed"]: row for row in by_learner.get("bayes", [])}
+    for name, some in by_learner.items():
+        both = [(bayes[row["seed"]], row) for row in some if row["seed"] in bayes]
+        if name == "bayes" or not both:
+            continue
+        for number in range(1, len(both[0][0]["lifts"])):
+            gain = [mine["lifts"][number] - other["lifts"][number] for mine, other in both]
+            error = np.std(gain, ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else float("nan")
+            lines.append(
+                f"- bayes less {name}, round {number + 1}: {np.mean(gain):+.1%} ± {error:.1%}, "
+                f"better on {sum(g > 0 for g in gain)} of {len(gain)} seeds"
+            )
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def _gates(rows: Sequence[Row]) -> str:
+    lines = []
+    for name, some in _by_learner(rows).items():
+        for number in range(3):
+            gates = [row["gates"][number] for row in some if len(row.get("gates", [])) > number]
+            if not gates:
+                continue
+            promoted = sum(gate["promote"] for gate in gates)
+            truly = [gate.get("truly", float("nan")) for gate in gates]
+            better = [gate for gate in gates if gate.get("truly", 0.0) >= 0.005]
+            z = [gate["difference"] / gate["error"] for gate in gates if gate["error"] > 0]
+            lines.append(
+                f"| {name} | {number + 1} | {promoted} of {len(gates)} | "
+                f"{sum(g['promote'] for g in better)} of {len(better)} | "
+                f"{100 * np.mean([g['difference'] for g in gates]):+.2f} "
+                f"± {100 * np.mean([g['error'] for g in gates]):.2f} | "
+                f"{100 * np.mean(truly):+.2f} | {np.mean(z) if z else 0.0:+.2f} |"
+            )
+    if not lines:
+        return ""
+    head = (
+        "| learner | gate | promoted | of those truly 0.5 points better | estimated, points |"
+        " truly, with new slates | mean z |\n|---|---|---|---|---|---|---|\n"
+    )
+    return head + "\n".join(lines) + "\n"
+
+
+def _ranges(seeds: Sequence[int]) -> str:
+    whole = list(range(min(seeds), max(seeds) + 1)) == sorted(seeds)
+    return f"{min(seeds)}–{max(seeds)}" if whole and len(seeds) > 1 else ", ".join(map(str, seeds))

@@ -1,0 +1,447 @@
+"""A ranker that knows how well it knows: additive effects with learned priors, on sparse columns.
+
+About six impressions per picture is all there is, so nothing is learned per picture. Attribute
+values are shared by all; segments, categories, both together, pairs of values and single products
+differ from that as far as the clicks insist, and how far each kind usually differs is learned too.
+What is predicted is a posterior mean, so the best of many is not overrated for being lucky.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from scipy.special import expit
+
+from persona_img.domain.decision import Context, Ranking, ranking_of
+from persona_img.domain.feedback_table import as_feedback
+from persona_img.errors import InvalidInput, NotEnoughData, NotFound
+from persona_img.ranking.base import Floats, RankingFeatures, check_styles
+from persona_img.ranking.columns import PHOTO, Block, Names, Places, blocks
+from persona_img.ranking.posterior import JOINT, Posterior, fit_posterior
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from persona_img.domain.style import Style
+
+SPREADS: Mapping[str, float] = {
+    "base": 10.0,
+    "place": 1.0,
+    "segment": 0.3,
+    "product": 0.3,
+    "text": 0.3,
+    "segment x text": 0.15,
+    "value": 0.07,
+    PHOTO: 0.2,
+    "pair": 0.01,
+    "segment x value": 0.04,
+    f"segment x {PHOTO}": 0.05,
+    "text x value": 0.02,
+    f"text x {PHOTO}": 0.03,
+    f"product x {PHOTO}": 0.03,
+    "segment x text x value": 0.02,
+    "product x value": 0.02,
+}
+"""Expected spreads of effects on the log-odds by kind; ``text`` stands for any text column.
+
+Lifts that large shops report for pictures are a few per cent, so effects of single values are
+small; that the photo differs from all variants together is less surprising.
+"""
+
+HALF_LIFE = 14.0
+"""Days after which an impression counts half."""
+
+_FIXED = ("base", "place")
+_SELDOM = ("segment x text x value", "product x value")
+_LEAST_TOLD = 0.05
+"""Share of its prior variance that a rare effect must be able to lose, to get a column."""
+
+_DAY = 86400
+_LEAST_VARIANCE = 1e-8
+_DOCUMENT, _COVARIANCE = "bayes.json", "bayes-covariance.txt"
+
+
+class BayesRanker:
+    """Click rates at position 1 with their uncertainty, from segment, product and style.
+
+    Args:
+        half_life: Days after which an impression counts half, > 0; infinity forgets nothing.
+        spreads: Expected prior spreads by kind, for those that are to differ from :data:`SPREADS`.
+        learned: Whether the spreads follow the data; else they stay as given.
+        joint: Most effects of which the joint uncertainty is kept.
+
+    References:
+        Hill et al. 2017, "An Efficient Bandit Algorithm for Realtime Multivariate Optimization",
+        KDD: a probit regression over attributes and their pairs, for Thompson sampling. We add
+        segments, categories and products, and learn the spreads as MacKay 1992 does.
+    """
+
+    name = "bayes"
+
+    def __init__(
+        self,
+        *,
+        half_life: float = HALF_LIFE,
+        spreads: Mapping[str, float] | None = None,
+        learned: bool = True,
+        joint: int = JOINT,
+    ) -> None:
+        self.spreads = {**SPREADS, **(spreads or {})}
+        if not half_life > 0 or joint < 1:
+            raise InvalidInput(f"half_life {half_life}, joint {joint}: both must be above 0")
+        if set(self.spreads) != set(SPREADS) or not all(s > 0 for s in self.spreads.values()):
+            raise InvalidInput(
+                f"spreads {spreads}: numbers above 0, of {', '.join(sorted(SPREADS))}"
+            )
+        self.half_life = half_life
+        self.learned = learned
+        self.joint = joint
+        self._fitted: _Fitted | None = None
+        self._sure = False
+
+    def fit(self, feedback: pd.DataFrame, features: RankingFeatures) -> Self:
+        """Learn from counted impressions of all arms, later ones counting more.
+
+        Raises:
+            InvalidInput: a column is missing, or a value is not what its column holds.
+            NotEnoughData: no click, or no impression without one.
+        """
+        feedback = as_feedback(feedback)
+        if not 0 < feedback["clicked"].sum() < len(feedback):
+            raise NotEnoughData(
+                f"{feedback['clicked'].sum()} clicks in {len(feedback)} impressions; a fit needs "
+                "some of both: wait, or rank with PopularityRanker"
+            )
+        places, clicks, misses = counted(feedback, self.half_life)
+        names = Names.of(places, features)
+        usual = float(clicks.sum() / (clicks.sum() + misses.sum()))
+        told = (clicks + misses) * usual * (1.0 - usual)
+        kinds: list[_Kind] = []
+        parts, owner = [], []
+        width = 0
+        for block in blocks(names, places):
+            kind = _met(block, told, self.spreads[block.kind], width)
+            column, known = kind.columns(block)
+            parts.append((block.row[known], column[known], block.value[known]))
+            owner.append(np.full(len(kind.ids), len(kinds)))
+            kinds.append(kind)
+            width += len(kind.ids)
+        row, column, value = (np.concatenate(some) for some in zip(*parts, strict=True))
+        matrix = sparse.csr_array(
+            (value, (row.astype(np.int32), column.astype(np.int32))), shape=(len(clicks), width)
+        )
+        del parts, row, column, value
+        posterior = fit_posterior(
+            matrix,
+            np.concatenate(owner),
+            np.array([self.spreads[kind.name] for kind in kinds]),
+            clicks,
+            misses,
+            learned=np.array([self.learned and k.name not in _FIXED for k in kinds]),
+            joint=self.joint,
+        )
+        # As it is kept on disk, so that a loaded ranker says the same.
+        joint = posterior.joint.astype(np.float32).astype(np.float64)
+        self._sure = False
+        self._fitted = _Fitted(
+            names,
+            tuple(kinds),
+            Posterior(posterior.mean, joint, posterior.rest, posterior.spread),
+        )
+        return self
+
+    def rank(self, context: Context, styles: Sequence[Style]) -> Ranking:
+        """The styles by predicted click rate at position 1, each with its spread.
+
+        Raises:
+            EmptySlate: no style.
+            NotEnoughData: it was never fitted.
+        """
+        check_styles(context, styles)
+        if self._fitted is None:
+            raise NotEnoughData("this ranker was never fitted; fit or load it first")
+        ordered = sorted(styles)
+        keys = [style.key for style in ordered]
+        score, covariance = self._fitted.predicted(context, keys, sure=self._sure)
+        if self._sure:
+            return ranking_of(context, ordered, expit(score).tolist())
+        spread = np.sqrt(independent(covariance))
+        return ranking_of(context, ordered, expit(score).tolist(), spread.tolist())
+
+    def drawn(self, rng: np.random.Generator) -> BayesRanker:
+        """A ranker as it may truly be, drawn from the posterior; it is sure, and has no spreads.
+
+        Raises:
+            NotEnoughData: it was never fitted.
+        """
+        if self._fitted is None:
+            raise NotEnoughData("this ranker was never fitted; fit or load it first")
+        ranker = BayesRanker(
+            half_life=self.half_life, spreads=self.spreads, learned=self.learned, joint=self.joint
+        )
+        posterior = self._fitted.posterior
+        luck = rng.normal(size=len(posterior.mean))
+        size = len(posterior.joint)
+        mean = posterior.mean.copy()
+        mean[:size] += self._fitted.root @ luck[:size]
+        mean[size:] += np.sqrt(posterior.rest) * luck[size:]
+        ranker._fitted = replace(self._fitted, posterior=replace(posterior, mean=mean))
+        ranker._sure = True
+        return ranker
+
+    def effects(self) -> pd.DataFrame:
+        """What was learned by kind of effect.
+
+        Returns:
+            Columns kind and of (str: the text column), count (int64), expected and spread
+            (float64, log-odds).
+        """
+        if self._fitted is None:
+            raise NotEnoughData("this ranker was never fitted; fit or load it first")
+        kinds, posterior = self._fitted.kinds, self._fitted.posterior
+        return pd.DataFrame(
+            {
+                "kind": [kind.name for kind in kinds],
+                "of": [kind.of for kind in kinds],
+                "count": [len(kind.ids) for kind in kinds],
+                "expected": [self.spreads[kind.name] for kind in kinds],
+                "spread": posterior.spread,
+            }
+        )
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``bayes.json``, and the joint covariance's lower half as base64 of float32.
+
+        Raises:
+            NotEnoughData: it was never fitted.
+        """
+        if self._fitted is None:
+            raise NotEnoughData("this ranker was never fitted; there is nothing to save")
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        posterior = self._fitted.posterior
+        document = {
+            "kind": self.name,
+            "half_life": self.half_life,
+            "spreads": self.spreads,
+            "learned": self.learned,
+            "joint": self.joint,
+            "names": self._fitted.names.as_dict(),
+            "kinds": [kind.as_dict() for kind in self._fitted.kinds],
+            "mean": posterior.mean.tolist(),
+            "rest": posterior.rest.tolist(),
+            "spread": posterior.spread.tolist(),
+        }
+        text = json.dumps(document, sort_keys=True)
+        (folder / _DOCUMENT).write_text(text, encoding="utf-8")
+        lower = posterior.joint[np.tril_indices(len(posterior.joint))].astype("<f4")
+        (folder / _COVARIANCE).write_bytes(base64.encodebytes(lower.tobytes()))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """The inverse of :meth:`save`."""
+        path = Path(folder) / _DOCUMENT
+        if not path.exists():
+            raise NotFound(f"{path}: no Bayes ranker; save one there first")
+        covariance = path.with_name(_COVARIANCE)
+        if not covariance.exists():
+            raise NotFound(f"{covariance}: missing beside {_DOCUMENT}; save the ranker again")
+        document = json.loads(path.read_text(encoding="utf-8"))
+        ranker = cls(
+            half_life=document["half_life"],
+            spreads=document["spreads"],
+            learned=document["learned"],
+            joint=document["joint"],
+        )
+        mean, rest = (np.array(document[k], dtype=np.float64) for k in ("mean", "rest"))
+        size = len(mean) - len(rest)
+        lower = np.frombuffer(base64.decodebytes(covariance.read_bytes()), dtype="<f4")
+        joint = np.zeros((size, size))
+        joint[np.tril_indices(size)] = lower
+        joint = np.tril(joint) + np.tril(joint, -1).T
+        ranker._fitted = _Fitted(
+            Names.from_dict(document["names"]),
+            tuple(_Kind.from_dict(kind) for kind in document["kinds"]),
+            Posterior(mean, joint, rest, np.array(document["spread"], dtype=np.float64)),
+        )
+        return ranker
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """Which columns of a block were met, and where they begin among all.
+
+    Attributes:
+        name: Of the block's kind, in :data:`SPREADS`.
+        of: The text column it is about; empty for none.
+        ids: int64 (K,), sorted: the block's columns.
+        start: Of the first.
+    """
+
+    name: str
+    of: str
+    ids: NDArray[np.int64]
+    start: int
+
+    def columns(self, block: Block) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Columns among all, and whether each is known."""
+        if not len(self.ids):
+            return np.zeros(len(block.column), np.int64), np.zeros(len(block.column), np.bool_)
+        place = np.minimum(np.searchsorted(self.ids, block.column), len(self.ids) - 1)
+        return self.start + place, self.ids[place] == block.column
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "of": self.of,
+            "ids": self.ids.tolist(),
+            "start": self.start,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> _Kind:
+        return cls(
+            values["name"],
+            values["of"],
+            np.array(values["ids"], dtype=np.int64),
+            values["start"],
+        )
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    names: Names
+    kinds: tuple[_Kind, ...]
+    posterior: Posterior
+
+    @cached_property
+    def root(self) -> Floats:
+        """(J, J) lower factor of the joint covariance."""
+        joint = self.posterior.joint
+        # Rounded to float32, it may have lost definiteness by as much.
+        slack = 1e-6 * np.diag(joint).max()
+        return np.asarray(np.linalg.cholesky(joint + slack * np.eye(len(joint))))
+
+    def predicted(
+        self, context: Context, keys: Sequence[str], *, sure: bool = False
+    ) -> tuple[Floats, Floats]:
+        """(S,) log-odds at position 1, and the (S, S) covariance of what styles add; or none."""
+        n = len(keys)
+        none = np.zeros(n, dtype=np.int64)
+        places = Places(
+            none, none, np.arange(n), np.ones(n), [context.segment], [context.product], keys
+        )
+        score, unknown = np.zeros(n), np.zeros(n)
+        rows, columns, values = [], [], []
+        for code, (kind, block) in enumerate(
+            zip(self.kinds, blocks(self.names, places), strict=True)
+        ):
+            column, known = kind.columns(block)
+            row, column, value = block.row[known], column[known], block.value[known]
+            score += np.bincount(row, value * self.posterior.mean[column], minlength=n)
+            if block.style and not sure:
+                missing = block.missing + np.bincount(block.row[~known], minlength=n)
+                unknown += missing * self.posterior.spread[code] ** 2
+                rows.append(row)
+                columns.append(column)
+                values.append(value)
+        if sure:
+            return score, np.zeros((0, 0))
+        used, place = np.unique(np.concatenate(columns), return_inverse=True)
+        look = np.zeros((n, len(used)))
+        look[np.concatenate(rows), place] = np.concatenate(values)
+        covariance = look @ self.posterior.covariance(used) @ look.T
+        covariance[np.diag_indices(n)] += unknown
+        return score, covariance
+
+
+def counted(feedback: pd.DataFrame, half_life: float) -> tuple[Places, Floats, Floats]:
+    """Cells of equal segment, product, style and position, with clicks and misses.
+
+    Whole days are counted first and weighed then: the order of the rows moves no digit.
+
+    Args:
+        feedback: Of :func:`~persona_img.domain.feedback_table.as_feedback`.
+        half_life: Days; an impression of the last day counts 1.
+    """
+    code, names = {}, {}
+    for column in ("segment", "product", "style_key"):
+        code[column], found = pd.factorize(feedback[column], sort=True)
+        names[column] = [str(name) for name in found]
+    position, places = pd.factorize(feedback["position"], sort=True)
+    day = feedback["shown_at"].dt.as_unit("s").astype("int64").to_numpy() // _DAY
+    age = day.max() - day
+    sizes = (len(names["product"]), len(names["style_key"]), len(places))
+    cell = code["segment"].astype(np.int64)
+    for size, part in zip(sizes, (code["product"], code["style_key"], position), strict=True):
+        cell = cell * size + part
+    cells, where = np.unique(cell, return_inverse=True)
+    ages, when = np.unique(age, return_inverse=True)
+    clicked = feedback["clicked"].to_numpy(dtype=np.float64)
+    both = where * len(ages) + when
+    met, place = np.unique(both, return_inverse=True)
+    weight = 0.5 ** (ages[met % len(ages)] / half_life)
+
+    def weighed(values: Floats) -> Floats:
+        counts = np.bincount(place, values)
+        found = np.bincount(met // len(ages), weight * counts, minlength=len(cells))
+        return np.asarray(found, dtype=np.float64)
+
+    shown, clicks = weighed(np.ones_like(clicked)), weighed(clicked)
+    rest, position = np.divmod(cells, sizes[2])
+    rest, style = np.divmod(rest, sizes[1])
+    segment, product = np.divmod(rest, sizes[0])
+    made = Places(
+        segment,
+        product,
+        style,
+        np.asarray(places, dtype=np.float64)[position],
+        names["segment"],
+        names["product"],
+        names["style_key"],
+    )
+    return made, clicks, np.maximum(shown - clicks, 0.0)
+
+
+def independent(covariance: Floats) -> Floats:
+    """Variances of independent errors whose differences vary as those of the correlated ones do.
+
+    Only differences decide which style is best. With them go what all styles share, and, where the
+    correlations are equal, nothing is lost; else it is the least-squares fit over pairs.
+
+    Args:
+        covariance: (S, S).
+
+    Returns:
+        float64 (S,), > 0.
+    """
+    size = len(covariance)
+    own = np.diag(covariance)
+    difference = own[:, None] + own[None, :] - 2.0 * covariance
+    total = difference.sum(axis=1)
+    if size == 1:
+        found = own
+    elif size == 2:
+        found = total / 2.0
+    else:
+        found = (total - total.sum() / (2.0 * (size - 1))) / (size - 2)
+    return np.asarray(np.maximum(found, _LEAST_VARIANCE), dtype=np.float64)
+
+
+def _met(block: Block, told: Floats, spread: float, start: int) -> _Kind:
+    """The columns that occur; of rare kinds those that there is enough traffic for."""
+    ids, place = np.unique(block.column, return_inverse=True)
+    if block.kind in _SELDOM and len(ids):
+        worth = np.bincount(place, told[block.row]) * spread**2
+        ids = ids[worth > _LEAST_TOLD]
+    return _Kind(block.kind, block.of, ids, start)

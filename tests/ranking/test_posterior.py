@@ -1,0 +1,101 @@
+"""Against dense linear algebra, a general optimiser, and effects that are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import optimize, sparse
+from scipy.special import expit
+
+from persona_img.ranking.posterior import fit_posterior
+
+BLOCK = np.array([0, 1, 1, 1, 1, 2, 2, 2])
+GUESS = np.array([10.0, 0.3, 0.1])
+
+
+def a_case(seed: int = 1, rows: int = 60):
+    rng = np.random.default_rng(seed)
+    columns = (rng.random((rows, len(BLOCK))) < 0.4).astype(np.float64)
+    columns[:, 0] = 1.0
+    columns[:, 7] *= rng.normal(1.0, 0.5, rows)
+    shown = rng.integers(1, 200, rows) * rng.choice([1.0, 0.5], rows)
+    clicks = shown * rng.uniform(0.0, 0.15, rows)
+    return columns, clicks, shown - clicks
+
+
+def dense(columns, clicks, misses, spread):
+    """The peak by BFGS, and the inverse of the curvature there."""
+    precision = 1.0 / spread[BLOCK] ** 2
+
+    def loss(mean):
+        score = columns @ mean
+        likelihood = (clicks + misses) @ np.logaddexp(0, score) - clicks @ score
+        return likelihood + 0.5 * precision @ mean**2
+
+    found = optimize.minimize(loss, np.zeros(len(BLOCK)), tol=1e-12).x
+    chance = expit(columns @ found)
+    weight = (clicks + misses) * chance * (1 - chance)
+    curvature = columns.T @ (weight[:, None] * columns) + np.diag(precision)
+    return found, curvature
+
+
+def test_it_is_the_dense_laplace_posterior():
+    columns, clicks, misses = a_case()
+    made = fit_posterior(sparse.csr_array(columns), BLOCK, GUESS, clicks, misses)
+    mean, curvature = dense(columns, clicks, misses, GUESS)
+    assert made.mean == pytest.approx(mean, abs=1e-4)
+    assert made.joint == pytest.approx(np.linalg.inv(curvature), abs=1e-4)
+    assert len(made.rest) == 0
+    assert made.spread == pytest.approx(GUESS)
+    some = np.array([5, 0, 2])
+    assert made.covariance(some) == pytest.approx(made.joint[np.ix_(some, some)])
+
+
+def test_effects_beyond_the_joint_ones_have_the_same_peak_and_variances_of_their_own():
+    columns, clicks, misses = a_case()
+    matrix = sparse.csr_array(columns)
+    full = fit_posterior(matrix, BLOCK, GUESS, clicks, misses)
+    part = fit_posterior(matrix, BLOCK, GUESS, clicks, misses, joint=5)
+    _, curvature = dense(columns, clicks, misses, GUESS)
+    assert part.mean == pytest.approx(full.mean, abs=1e-5)
+    assert part.joint == pytest.approx(np.linalg.inv(curvature[:5, :5]), abs=1e-4)
+    assert part.rest == pytest.approx(1 / np.diag(curvature)[5:], abs=1e-4)
+    some = part.covariance(np.array([6, 1, 7]))
+    assert some[0, 0] == part.rest[1]
+    assert some[1, 1] == part.joint[1, 1]
+    assert some[0, 1] == some[0, 2] == 0.0
+
+
+@pytest.mark.parametrize("truth", [0.03, 0.5])
+def test_the_spread_is_learned(truth):
+    rng = np.random.default_rng(3)
+    effects = rng.normal(0, truth, 150)
+    columns = sparse.csr_array(np.hstack([np.ones((150, 1)), np.eye(150)]))
+    shown = np.full(150, 40_000.0)
+    clicks = rng.binomial(40_000, expit(-3 + effects)).astype(np.float64)
+    made = fit_posterior(
+        columns,
+        np.repeat([0, 1], [1, 150]),
+        np.array([10.0, 0.1]),
+        clicks,
+        shown - clicks,
+        learned=np.array([False, True]),
+    )
+    assert made.spread[0] == 10.0
+    assert made.spread[1] == pytest.approx(truth, rel=0.35)
+
+
+def test_nothing_seen_of_a_block_leaves_it_as_guessed():
+    columns, clicks, misses = a_case()
+    columns[:, 5:] = 0.0
+    made = fit_posterior(
+        sparse.csr_array(columns),
+        BLOCK,
+        GUESS,
+        clicks,
+        misses,
+        learned=np.array([False, True, True]),
+    )
+    assert made.spread[2] == pytest.approx(GUESS[2])
+    assert made.mean[5:] == pytest.approx(np.zeros(3))
+    assert np.diag(made.joint)[5:] == pytest.approx(np.full(3, GUESS[2] ** 2))
