@@ -224,3 +224,18 @@ def test_where_a_tile_is_stretched_its_finest_detail_goes_on() -> None:
     # Where it is shrunk there is nothing to add.
     far = np.full((80, 90, 2), 0.5, np.float32)
     np.testing.assert_array_equal(plain.read(u * 6, v * 6, far), rich.read(u * 6, v * 6, far))
+
+
+def test_threads_finer_than_a_pixel_make_no_rings() -> None:
+    side = 128
+    stripes = np.broadcast_to((np.arange(side) % 2)[None, :, None], (side, side, 3))
+    levels = [stripes.astype(np.float32)]
+    while levels[-1].shape[0] > 8:
+        half = levels[-1].shape[0] // 2
+        levels.append(cv2.resize(levels[-1], (half, half), interpolation=cv2.INTER_AREA))
+    laid_out = Laid(tuple(levels), float(side), np.zeros((side, side), np.float32))
+    for step in (1.15, 1.4, 1.9):  # centimetres, here as many pixels of the tile, a pixel
+        v, u = (np.mgrid[:60, :80] * step).astype(np.float32)
+        seen = laid_out.read(u, v, np.full((60, 80, 2), step, np.float32))
+        assert seen.std() < 0.02
+        assert seen.mean() == pytest.approx(0.5, abs=0.02)
