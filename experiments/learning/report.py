@@ -92,9 +92,9 @@ def _pairs(by_learner: dict[str, list[Row]]) -> str:
             continue
         for number in range(1, len(both[0][0]["lifts"])):
             gain = [mine["lifts"][number] - other["lifts"][number] for mine, other in both]
-            error = np.std(gain, ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else float("nan")
+            error = f" ± {np.std(gain, ddof=1) / np.sqrt(len(gain)):.1%}" if len(gain) > 1 else ""
             lines.append(
-                f"- bayes less {name}, round {number + 1}: {np.mean(gain):+.1%} ± {error:.1%}, "
+                f"- bayes less {name}, round {number + 1}: {np.mean(gain):+.1%}{error}, "
                 f"better on {sum(g > 0 for g in gain)} of {len(gain)} seeds"
             )
     return "\n".join(lines) + "\n" if lines else ""
@@ -108,7 +108,8 @@ def _gates(rows: Sequence[Row]) -> str:
             if not gates:
                 continue
             promoted = sum(gate["promote"] for gate in gates)
-            truly = [gate.get("truly", float("nan")) for gate in gates]
+            truly = [gate["truly"] for gate in gates if "truly" in gate]
+            known = f"{100 * np.mean(truly):+.2f}" if truly else "–"
             better = [gate for gate in gates if gate.get("truly", 0.0) >= 0.005]
             z = [gate["difference"] / gate["error"] for gate in gates if gate["error"] > 0]
             lines.append(
@@ -116,7 +117,7 @@ def _gates(rows: Sequence[Row]) -> str:
                 f"{sum(g['promote'] for g in better)} of {len(better)} | "
                 f"{100 * np.mean([g['difference'] for g in gates]):+.2f} "
                 f"± {100 * np.mean([g['error'] for g in gates]):.2f} | "
-                f"{100 * np.mean(truly):+.2f} | {np.mean(z) if z else 0.0:+.2f} |"
+                f"{known} | {np.mean(z) if z else 0.0:+.2f} |"
             )
     if not lines:
         return ""
