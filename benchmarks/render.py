@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from persona_img.rendering.renderer import BackdropRenderer
 
 HERE = Path(__file__).parents[1] / "experiments" / "render"
-PHOTOS = ("jacket-01", "dress-04", "knitwear-01", "jacket-04")
+PHOTOS = ("jacket-01", "hat-01", "knitwear-02", "skirt-01")
 STEPS, GUIDANCE = 30, 2.0
 Made = tuple[Asked, "NDArray[np.uint8]", "NDArray[np.uint8]"]
 """What was asked for, the picture, the product on it."""
@@ -88,7 +88,8 @@ def ours(renderer: BackdropRenderer, asked: Sequence[Asked], workers: int) -> li
     def of_photo(photo: Photo) -> list[Made]:
         jobs = [a for a in asked if a.photo.digest == photo.digest]
         by_seed = {a.seed: a for a in jobs}
-        variants = renderer.render_many(photo, [a.style for a in jobs], [a.seed for a in jobs])
+        styles, seeds = [a.style for a in jobs], [a.seed for a in jobs]
+        variants = renderer.render_many(photo, styles, seeds, on_rejected=lambda *_: None)
         return [(by_seed[v.seed], v.pixels, v.alpha) for v in variants]
 
     with ThreadPoolExecutor(workers) as pool:
