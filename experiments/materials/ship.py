@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from persona_img.imaging.colour import from_lab, to_lab
+from persona_img.imaging.light import to_linear, to_srgb
 from persona_img.scenery.adding import seamless
 from persona_img.scenery.quilting import quilted
 
@@ -30,8 +31,9 @@ SURFACES = {
         0.10,
         "tile",
         [
-            ("wood_light/WoodFloor039", 110, True),
-            ("wood_light/WoodFloor040", 110, True),
+            ("wood_light/wood_floor", 160, True),
+            ("wood_light/Wood083A", 150, True),
+            ("wood_light/oak_veneer_01", 60, True),
         ],
     ),
     "oak": (
@@ -142,6 +144,7 @@ SURFACES = {
         "quilt",
         [
             ("plaster/Plaster001", 120, True),
+            ("plaster/plastered_wall_03", 50, True),
         ],
     ),
     "limewash": (
@@ -180,13 +183,13 @@ SURFACES = {
         (80, 0.5, 5),
         1.0,
         0.0,
-        "quilt",
-        [("fabric/Fabric066", 34, True), ("fabric/Fabric045", 42, True)],
+        "tile",
+        [("fabric/Fabric066", 34, True)],
     ),
-    "cotton": ((92, 0, 1), 1.0, 0.0, "quilt", [("fabric/Fabric060", 40, True)]),
+    "cotton": ((92, 0, 1), 1.0, 0.0, "tile", [("fabric/Fabric060", 40, True)]),
     "felt": ((60, 0, 1), 1.0, 0.0, "quilt", [("fabric/Fabric030", 46, True)]),
     "tweed": ((50, 1, 4), 0.8, 0.0, "tile", [("fabric/Fabric061", 30, True)]),
-    "jersey": ((56, -2, -12), 1.0, 0.0, "quilt", [("fabric/Fabric077", 34, True)]),
+    "jersey": ((56, -2, -12), 1.0, 0.0, "tile", [("fabric/Fabric077", 34, True)]),
     "carpet": ((74, 1, 14), 0.9, 0.0, "quilt", [("carpet/Carpet016", 60, True)]),
     "leather": ((60, 12, 24), 0.9, 0.12, "quilt", [("leather/Leather012", 46, True)]),
     "paper": ((93, 0, 2), 1.0, 0.0, "quilt", [("paper/Paper001", 60, True)]),
@@ -207,39 +210,53 @@ SURFACES = {
     ),
     "cork": ((62, 10, 26), 0.3, 0.0, "quilt", []),
 }
+CLOSE = {("plaster", "plastered_wall_03"): 1.0, ("light-wood", "oak_veneer_01"): 2.5}
+"""How many times too large others would have to be shown before this is taken: plaster that is near
+is polished, for coarse grains are a towel's; boards as wide as a finger are a doll's."""
 PALE = {"marble": 84}  # L* of what has pale veins when it is dyed
-LEVELLED = ("plaster/", "concrete/Concrete034", "concrete/concrete_floor", "leather/")
+LEVELLED = (
+    "plaster/",
+    "concrete/Concrete034",
+    "concrete/concrete_floor",
+    "leather/",
+    "fabric/Fabric060",
+    "fabric/Fabric066",
+    "fabric/Fabric077",
+)
 """Whose stains and patches are taken out: they would give every repetition away."""
 _STAIN, _LEFT = 0.08, 0.2  # of the side: larger is a stain; what is left of it
 NORMALS = {"marble_tiles/marble_01": "marble_01", "concrete/concrete_floor": "concrete_floor"}
 VIEWS = {
+    # What reads as a room, or a garden, wherever it is cut and out of focus: no sea, no bare wall.
     "room": [
+        "interior/cayley_interior_270",
         "interior/lythwood_lounge_000",
         "interior/lythwood_lounge_045",
         "interior/lythwood_lounge_090",
-        "interior/kiara_interior_315",
-        "interior/cayley_interior_270",
-        "interior/photo_studio_loft_hall_000",
+        "interior/lythwood_lounge_225",
         "interior/photo_studio_loft_hall_315",
         "interior/relax_inn_seaview_suite_045",
-        "interior_soft/lebombo_045",
-        "studio_soft/brown_photostudio_02_250",
-        "studio_soft/brown_photostudio_02_045",
+        "interior/relax_inn_seaview_suite_090",
         "studio_soft/blue_photo_studio_305",
+        "studio_soft/brown_photostudio_02_250",
+        "studio_soft/christmas_photo_studio_07_250",
+        "studio_soft/christmas_photo_studio_07_325",
     ],
     "outdoor": [
+        "garden/ballawley_park_225",
+        "garden/charolettenbrunn_park_090",
         "garden/chinese_garden_225",
         "garden/meadow_2_000",
         "garden/medieval_cafe_000",
         "garden/pine_picnic_090",
-        "garden/symmetrical_garden_02_090",
+        "garden/quadrangle_cloudy_315",
+        "garden/studio_garden_225",
         "garden/studio_garden_315",
-        "landscape/golden_gate_hills_045",
-        "landscape/spruit_sunrise_270",
+        "garden/symmetrical_garden_02_000",
+        "garden/symmetrical_garden_02_090",
         "outdoor_soft/forest_slope_000",
         "outdoor_soft/rainforest_trail_290",
-        "water_beach/lakeside_sunrise_315",
-        "water_beach/signal_hill_dawn_000",
+        "outdoor_soft/rooitou_park_270",
     ],
     "spring": [
         "garden/symmetrical_garden_02_180",
@@ -268,6 +285,8 @@ VIEWS = {
     ],
     "valentine": ["interior_soft/vestibule_000", "studio_soft/brown_photostudio_01_100"],
 }
+CAST_LEFT = {"room": 0.35, "festive": 0.6}
+"""Share of a view's mean hue that is left: lamps of 2,700 K beside a product lit by day look ill."""
 
 
 def ship(data: Path, assets: Path) -> None:
@@ -309,7 +328,8 @@ def ship(data: Path, assets: Path) -> None:
                     np.asarray(Image.open(normal).convert("RGB")), materials / with_normal, 512, 88
                 )
             house = "ambientCG" if file[0].isupper() else "Poly Haven"
-            lines += _entry(name, f"{file}.jpg", cm, turn, with_normal, f"{house} {file}")
+            close = CLOSE.get((name, file))
+            lines += _entry(name, f"{file}.jpg", cm, turn, with_normal, f"{house} {file}", close)
     (materials / "materials.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     for kind, stems in VIEWS.items():
         for stem in stems:
@@ -326,15 +346,23 @@ def ship(data: Path, assets: Path) -> None:
                 (720, round(720 * picture.shape[0] / picture.shape[1])),
                 interpolation=cv2.INTER_AREA,
             )
-            Image.fromarray(small).save(target, quality=86)
+            Image.fromarray(_balanced(small, CAST_LEFT.get(kind, 1.0))).save(target, quality=86)
 
 
 def _entry(
-    name: str, file: str, cm: float, turn: bool, normal: str | None, source: str
+    name: str,
+    file: str,
+    cm: float,
+    turn: bool,
+    normal: str | None,
+    source: str,
+    close: float | None = None,
 ) -> list[str]:
     lines = [f"[[surface.{name}.tile]]", f'file = "{file}"', f"cm = {cm}"]
     if not turn:
         lines.append("turn = false")
+    if close is not None:
+        lines.append(f"close = {close}")
     if normal is not None:
         lines.append(f'normal = "{normal}"')
     return [*lines, f'source = "{source}"']
@@ -354,6 +382,14 @@ def _levelled(picture: np.ndarray) -> np.ndarray:
     stain = cv2.GaussianBlur(wide, (0, 0), _STAIN * side)[reach:-reach, reach:-reach]
     even = lab - (1 - _LEFT) * (stain - stain.mean(axis=(0, 1)))
     return np.round(from_lab(even.astype(np.float32)) * 255).astype(np.uint8)
+
+
+def _balanced(picture: np.ndarray, left: float) -> np.ndarray:
+    """A picture with that share of its colour cast; white stays white (von Kries)."""
+    linear = to_linear(picture.astype(np.float32) / 255)
+    mean = np.minimum(linear, 1.0).mean(axis=(0, 1))
+    gain = (mean.mean() / mean) ** (1.0 - left)
+    return np.round(to_srgb(np.clip(linear * gain, 0, 1)) * 255).astype(np.uint8)
 
 
 def _save(picture: np.ndarray, path: Path, side: int, quality: int) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _MOST_GRAIN = 2.5  # 8-bit levels
 _DARK = 0.015  # linear: below it a relative change is noise
-_SMOOTH, _SMOOTH_FAR = 0.022, 0.006  # of the plate's short side: what is taken from a painter
+_SMOOTH, _SMOOTH_FAR = 0.05, 0.05  # of the plate's short side: what is taken from a painter
 _SMOOTH_HUE = 0.10  # of it, as to hue: beside stones of many colours a painter's is iridescent
 _MOST, _MOST_FAR = 0.40, 0.80  # of the logarithm of light: more is another picture
 _PERIOD = 512

@@ -158,8 +158,7 @@ def laid(
     """
     own = {tile: side_of(surface.folder / tile.file) / tile.cm for tile in surface.tiles}
     near = 0.0 if per_cm is None else per_cm
-    sharp = [t for t in surface.tiles if own[t] * LONGEST_STRETCH >= near]
-    fitting = sharp or [max(own, key=lambda t: own[t])]
+    fitting = _fitting(surface.tiles, own, near)
     tile = fitting[int(rng.integers(len(fitting)))]
     chance = bool(rng.random() < 0.5)
     quarter = tile.turn and (chance if turned is None else turned)
@@ -180,6 +179,18 @@ def laid(
         surface.folder, tile, key, sides, quarter, halvings, pieces, seed, pale, any_way
     )
     return Laid(levels, wide * pieces, detail)
+
+
+def _fitting(tiles: tuple[Tile, ...], own: dict[Tile, float], near: float) -> list[Tile]:
+    """Which pieces may be seen at so many pixels a centimetre; one where none would be sharp."""
+    usual = [t for t in tiles if t.close is None]
+    sharp = [t for t in usual if own[t] * LONGEST_STRETCH >= near]
+    if sharp:
+        return sharp
+    best = max(usual, key=lambda t: own[t])
+    shrunk = near / (own[best] * LONGEST_STRETCH)
+    nearer = [t for t in tiles if t.close is not None and shrunk > t.close]
+    return [max(nearer, key=lambda t: own[t])] if nearer else [best]
 
 
 @lru_cache(maxsize=6)

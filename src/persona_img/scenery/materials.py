@@ -48,6 +48,8 @@ class Tile:
         cm: How wide the piece is, centimetres.
         normal: Its normals (OpenGL: green is up), a JPEG; None where there are none.
         turn: Whether it may be laid turned by a quarter.
+        close: It is only for products so near that every other piece would have to be shown this
+            many times smaller than it is, to be sharp; None is for all.
         source: Where it comes from.
         licence: Under which it may be shown.
     """
@@ -56,6 +58,7 @@ class Tile:
     cm: float
     normal: str | None = None
     turn: bool = True
+    close: float | None = None
     source: str = ""
     licence: str = "CC0-1.0"
 
@@ -264,11 +267,15 @@ def _surface(path: Path, name: str, values: Mapping[str, Any]) -> Surface:
     for label, value in (("dye", made.dye), ("gloss", made.gloss)):
         if not 0.0 <= value <= 1.0:
             raise InvalidInput(f"{where}: {label}={value}; give a share from 0 to 1")
-    if not tiles:
-        raise InvalidInput(f"{where}: no tile; give at least one [[surface.{name}.tile]]")
+    if all(tile.close is not None for tile in tiles):
+        raise InvalidInput(
+            f"{where}: no tile for every distance; give a [[surface.{name}.tile]] without close"
+        )
     for tile in tiles:
         if not 0.0 < tile.cm <= _MOST_CM:
             raise InvalidInput(f"{where}: {tile.file}: cm={tile.cm}; give its width, up to 1000")
+        if tile.close is not None and tile.close < 1.0:
+            raise InvalidInput(f"{where}: {tile.file}: close={tile.close}; give at least 1")
         for file in (tile.file, tile.normal):
             if file is not None and not (path.parent / file).is_file():
                 raise InvalidInput(f"{where}: no file {path.parent / file}; correct the table")

@@ -37,8 +37,8 @@ _ALL = (
     Scene("podium", ("standing",), "wall", "podium", 0.004),
     Scene("shelf", ("standing",), "wall", "shelf", 0.0025),
     Scene("wall-floor", ("standing", "hanging"), "wall", "floor", 0.004),
-    Scene("room", ("standing", "worn"), "room", "table", 0.022),
-    Scene("outdoor", ("standing", "worn"), "outdoor", "table", 0.024),
+    Scene("room", ("standing", "worn"), "room", "table", 0.016),
+    Scene("outdoor", ("standing", "worn"), "outdoor", "table", 0.018),
 )
 PLAINEST = _ALL[0].name
 """What a generator is told of a style that names none."""

@@ -27,7 +27,7 @@ _LIGHT_SIDE = 280  # long side at which light is worked out
 _CONTACT_SIDE = 900
 _EDGE = 0.42  # of the way from the horizon to the base: where a table ends
 _HIGHEST_EDGE = 0.20  # of the canvas: it ends below that
-_SHARP_BEFORE, _SHARP_BEHIND = 0.7, 1.7  # of a lens's own blur: shops stop their lenses down
+_SHARP_BEFORE, _SHARP_BEHIND = 0.35, 1.5  # of a lens's own blur: shops stop their lenses down
 _PODIUM_PITCH = 12.5  # degrees: looked at from higher, a podium is a plate
 _PODIUM = 0.66  # of the product's width: its radius
 _FOOT = 0.90  # of the room below the product: its foot is above that, or out of the picture
@@ -136,7 +136,8 @@ class Stage:
         whole = np.ones(size, dtype=np.float32)
         if plan.view is not None:
             radius = plan.scene.blur * min(size)
-            view = view_of(plan.view, size, camera.horizon, radius, plan.chance(5))
+            ends = camera.row_of(self.end)
+            view = view_of(plan.view, size, camera.horizon, radius, plan.chance(5), ends)
             return _Piece(view, whole, far=True)
         x, y = camera.wall(self.wall)
         wall = (

@@ -18,7 +18,8 @@ from persona_img.scenery.lens import defocused
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_SHARE = 0.72  # of a view's height that a canvas shows
+_SHARE = 0.90  # of a view's height that a canvas shows
+_HIGHEST = 0.5  # of what is seen of a view: no more of it than this is above the horizon
 _BURNT = 0.85  # linear: what a photograph clipped was brighter than it can say
 _BRIGHTER = 1.8
 _MEAN = 0.34  # linear, of a view as it stands behind a product
@@ -37,6 +38,7 @@ def view_of(
     horizon: float,
     radius: float,
     rng: np.random.Generator,
+    ends: float | None = None,
 ) -> NDArray[np.float32]:
     """One of the views of a kind, linear light, float32 (h, w, 3).
 
@@ -46,6 +48,7 @@ def view_of(
         horizon: Row at which its horizon is to lie.
         radius: Of the discs that points become, pixels.
         rng: Of the view, and of the part that is seen.
+        ends: Row below which something nearer covers it; None is the canvas's last.
 
     Raises:
         UnknownStyle: no such kind.
@@ -62,8 +65,10 @@ def view_of(
     wide = tall * size[1] / size[0]
     if wide > width:
         tall, wide = tall * width / wide, float(width)
-    # A view's own horizon is in its middle.
-    top = np.clip(0.5 * height - horizon / size[0] * tall, 0, height - tall)
+    # A view's own horizon is in its middle; of what is above it a ceiling or sky is the most.
+    shown = size[0] if ends is None else min(max(ends, 1.0), float(size[0]))
+    at = min(horizon, _HIGHEST * shown)
+    top = np.clip(0.5 * height - at / size[0] * tall, 0, height - shown / size[0] * tall)
     left = across * (width - wide)
     scale = size[1] / wide
     move = np.array([[1 / scale, 0, left], [0, tall / size[0], top]], dtype=np.float32)
