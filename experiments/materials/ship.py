@@ -99,7 +99,7 @@ SURFACES = {
         ],
     ),
     "onyx": ((66, 7, 22), 0.2, 0.34, "tile", [("marble/Onyx003", 90, True)]),
-    "travertine": ((80, 3, 13), 0.5, 0.14, "tile", [("marble_tiles/marble_01", 130, True)]),
+    "travertine": ((80, 3, 13), 0.5, 0.14, "tile", [("marble_tiles/marble_01", 130, True), ("marble/Marble020", 100, True)]),
     "terrazzo": ((81, 1, 4), 0.5, 0.24, "scattered", [("terrazzo/Terrazzo009", 84, True)]),
     "slate": (
         (32, -1, -2),
@@ -124,11 +124,8 @@ SURFACES = {
         (64, 0, 1),
         0.8,
         0.04,
-        "quilt",
-        [
-            ("concrete/Concrete034", 150, True),
-            ("concrete/concrete_floor", 140, True),
-        ],
+        "scattered",
+        [("concrete/concrete_floor", 140, True)],
     ),
     "board-concrete": (
         (58, 0, 3),
@@ -210,13 +207,16 @@ SURFACES = {
     ),
     "cork": ((62, 10, 26), 0.3, 0.0, "quilt", []),
 }
-CLOSE = {("plaster", "plastered_wall_03"): 1.0, ("light-wood", "oak_veneer_01"): 2.5}
+CLOSE = {
+    ("plaster", "plastered_wall_03"): 1.0,
+    ("travertine", "Marble020"): 1.5,
+    ("light-wood", "oak_veneer_01"): 2.5,
+}
 """How many times too large others would have to be shown before this is taken: plaster that is near
 is polished, for coarse grains are a towel's; boards as wide as a finger are a doll's."""
 PALE = {"marble": 84}  # L* of what has pale veins when it is dyed
 LEVELLED = (
     "plaster/",
-    "concrete/Concrete034",
     "concrete/concrete_floor",
     "leather/",
     "fabric/Fabric060",
@@ -224,8 +224,12 @@ LEVELLED = (
     "fabric/Fabric077",
 )
 """Whose stains and patches are taken out: they would give every repetition away."""
+CALMED = ("concrete/concrete_floor",)
+"""Whose outstanding spots are made as faint as the others, or each would be known again."""
+_SPOT, _OUTSTANDING = (0.004, 0.08), 1.2  # scales, of the side; of the usual contrast there
 _STAIN, _LEFT = 0.08, 0.2  # of the side: larger is a stain; what is left of it
-NORMALS = {"marble_tiles/marble_01": "marble_01", "concrete/concrete_floor": "concrete_floor"}
+NORMALS = {"marble_tiles/marble_01": "marble_01"}
+FLAT = ("concrete/concrete_floor",)  # so smooth that it may be turned
 VIEWS = {
     # What reads as a room, or a garden, wherever it is cut and out of focus: no sea, no bare wall.
     "room": [
@@ -319,10 +323,12 @@ def ship(data: Path, assets: Path) -> None:
             square = _square(picture)
             if stem.startswith(LEVELLED):
                 square = _levelled(square)
+            if stem.startswith(CALMED):
+                square = _calmed(square)
             _save(square, materials / f"{file}.jpg", SIDE, QUALITY)
             normal = data / "materials" / "normals" / f"{NORMALS.get(stem, file)}_normal.jpg"
             with_normal = None
-            if normal.exists():
+            if normal.exists() and stem not in FLAT:
                 with_normal = f"{file}.normal.jpg"
                 _save(
                     np.asarray(Image.open(normal).convert("RGB")), materials / with_normal, 512, 88
@@ -380,8 +386,25 @@ def _levelled(picture: np.ndarray) -> np.ndarray:
     reach = side // 2
     wide = np.pad(lab, ((reach, reach), (reach, reach), (0, 0)), mode="wrap")
     stain = cv2.GaussianBlur(wide, (0, 0), _STAIN * side)[reach:-reach, reach:-reach]
-    even = lab - (1 - _LEFT) * (stain - stain.mean(axis=(0, 1)))
-    return np.round(from_lab(even.astype(np.float32)) * 255).astype(np.uint8)
+    return _bytes(lab - (1 - _LEFT) * (stain - stain.mean(axis=(0, 1))))
+
+
+def _calmed(picture: np.ndarray) -> np.ndarray:
+    """A seamless tile whose few outstanding spots and streaks are as faint as its many."""
+    side = picture.shape[0]
+    lab = to_lab(np.ascontiguousarray(picture))
+    reach = side // 2
+    wide = np.pad(lab, ((reach, reach), (reach, reach), (0, 0)), mode="wrap")
+    fine, coarse = (
+        cv2.GaussianBlur(wide, (0, 0), share * side)[reach:-reach, reach:-reach] for share in _SPOT
+    )
+    band = fine - coarse
+    usual = _OUTSTANDING * 1.48 * np.median(np.abs(band), axis=(0, 1))
+    return _bytes(lab - band + usual * np.tanh(band / usual))
+
+
+def _bytes(lab: np.ndarray) -> np.ndarray:
+    return np.round(from_lab(lab.astype(np.float32)) * 255).astype(np.uint8)
 
 
 def _balanced(picture: np.ndarray, left: float) -> np.ndarray:

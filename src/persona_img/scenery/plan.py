@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from persona_img.scenery.subject import Subject
 
 _WALL = "limewash"
+_EVEN = 0.006  # blur: out of focus by more, a wall's grain is clouds
 _RECEDES = 1.3  # more of a plane is seen where it recedes
 _PALEST, _APART = 91.0, 9.0  # L*: a wall is pale, and never as light as the table
 
@@ -151,8 +152,10 @@ class Plan:
         return self._laid(self.surface, self.colour, toward, 0)
 
     def behind(self) -> Laid | None:
-        """The wall, ready to be laid; None where all is even paper."""
+        """The wall, ready to be laid; None where all is even paper, or it is too far to be more."""
         if self.surface is None or _WALL not in self.materials.surfaces:
+            return None
+        if self.scene.blur > _EVEN:
             return None
         return self._laid(_WALL, self.wall, self.lamp.toward[:2], 1)
 

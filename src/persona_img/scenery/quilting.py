@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _PIECE, _OVERLAP = 0.5, 0.16  # of the tile's side
 _SEARCHED = 128  # pixels of a tile among which what matches is searched
 _GOOD = 6  # of the places that match best one is taken
+_SPARED = 2.0  # how much worse a place may match for each time it was taken less
 _NEARBY, _NOT_AGAIN = 1.3, 0.06  # of the tile's side: near pieces are moved differently
 
 
@@ -66,6 +67,9 @@ def quilt(
         _Way(np.rot90(tile, k), np.rot90(numbers, k), _Small.of(np.rot90(tile, k), step + 2 * lap))
         for k in range(4 if turned else 1)
     ]
+    # How often each place of the tile was taken: a feature that is rare is not seen again at once.
+    small = ways[0].small
+    taken_before = np.zeros((small.side, small.side), dtype=np.float32)
     sewn, out = np.zeros((*size, 3), dtype=np.float32), np.zeros(size, dtype=np.int32)
     done = np.zeros(size, dtype=bool)
     rows, columns = (_starts(n, step) for n in size)
@@ -83,13 +87,16 @@ def quilt(
                 turn = (turn + 1 + int(rng.integers(3))) % 4
             way, moved = ways[turn], shifts[turn]
             if known.any():
-                y, x = way.small.best(there, known, (top, left), moved, rng)
+                before = np.rot90(taken_before, turn)
+                y, x = way.small.best(there, known, (top, left), moved, before, rng)
             else:
                 y, x = (int(n) for n in rng.integers(side, size=2))
             moved.append((top, left, (y - top) % side, (x - left) % side))
             taken = np.ix_((y + np.arange(len(ys))) % side, (x + np.arange(len(xs))) % side)
             one = way.tile[taken]
             keep = _kept(np.square(one - there).sum(-1), known, lap)
+            rows_taken, columns_taken = way.small.within(y, x, one.shape[:2])
+            np.rot90(taken_before, turn)[np.ix_(rows_taken, columns_taken)] += 1.0
             out[place] = np.where(keep, out[place], way.numbers[taken])
             sewn[place] = np.where(keep[..., None], there, one)
             done[place] = True
@@ -151,18 +158,38 @@ class _Small:
         more = longest // times + 1
         return cls(np.pad(reduced, ((0, more), (0, more), (0, 0)), mode="wrap"), side, times)
 
+    def within(
+        self, y: int, x: int, size: tuple[int, int]
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Rows and columns of the reduced tile that a piece of that size at (y, x) is taken of."""
+        rows, columns = (
+            (at // self.times + np.arange(max(1, n // self.times))) % self.side
+            for at, n in zip((y, x), size, strict=True)
+        )
+        return np.unique(rows), np.unique(columns)
+
+    def _often(
+        self, before: NDArray[np.float32], size: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        """How often what a piece of (width, height) at each place shows was taken, in the mean."""
+        width, height = (min(n, self.side) for n in size)
+        wrapped = np.pad(before, ((0, height), (0, width)), mode="wrap")
+        mean = cv2.boxFilter(wrapped, -1, (width, height), anchor=(0, 0))
+        return np.asarray(mean[: self.side, : self.side], dtype=np.float32)
+
     def best(
         self,
         there: NDArray[np.float32],
         known: NDArray[np.bool_],
         at: tuple[int, int],
         shifts: list[tuple[int, int, int, int]],
+        before: NDArray[np.float32],
         rng: np.random.Generator,
     ) -> tuple[int, int]:
         """Row and column of the tile from which a piece matches what overlaps.
 
         What would only go on with a piece nearby is not taken: that is the tile again, and its
-        features with it.
+        features with it. Of what matches, places that were taken less often come ``before``.
         """
         size = there.shape[1] // self.times, there.shape[0] // self.times
         wanted = cv2.resize(there, size, interpolation=cv2.INTER_AREA)
@@ -170,6 +197,8 @@ class _Small:
         weight = np.repeat(mask[..., None], 3, axis=2).astype(np.float32)
         cost = cv2.matchTemplate(self.tile, wanted, cv2.TM_SQDIFF, mask=weight)
         cost = np.nan_to_num(cost[: self.side, : self.side], nan=np.inf)
+        least = max(float(cost.min()), 1e-6)
+        cost = cost / least + _SPARED * self._often(before, size)
         whole = self.side * self.times
         for top, left, down, across in shifts:
             if max(abs(top - at[0]), abs(left - at[1])) > _NEARBY * whole:
