@@ -153,6 +153,24 @@ def test_what_is_seen_close_is_the_sharpest_of_its_tiles() -> None:
         assert made.cm == pytest.approx(finest.cm)
 
 
+def test_a_close_tile_is_taken_only_where_every_other_would_be_that_much_too_large() -> None:
+    wood = materials_of(None).surface("light-wood")
+    (near,) = [tile for tile in wood.tiles if tile.close is not None]
+    assert near.close is not None
+    alone = replace(wood, tiles=(replace(near, close=None),))
+    sharpest = max(1024 / tile.cm for tile in wood.tiles if tile.close is None)
+    limit = near.close * LONGEST_STRETCH * sharpest
+    for seed in range(4):
+        for per_cm, is_near in ((0.5, False), (0.98 * limit, False), (1.02 * limit, True)):
+            made, other = (
+                laid(one, wood.lab, FROM_ABOVE, np.random.default_rng(seed), per_cm=per_cm)
+                for one in (wood, alone)
+            )
+            like = np.corrcoef(made.levels[-2].ravel(), other.levels[-2].ravel())[0, 1]
+            same = made.cm == other.cm and bool(like > 0.99)
+            assert same == is_near, (seed, per_cm)
+
+
 def test_dyed_marble_has_pale_veins_and_white_marble_dark_ones() -> None:
     marble = materials_of(None).surface("marble")
     skew = {}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -62,9 +63,14 @@ def test_tiles_say_where_they_come_from_and_may_be_shown() -> None:
         assert 20 <= tile.cm <= 400  # a plank, a wall: no pinhead and no field
 
 
-def test_no_two_surfaces_are_the_same_picture() -> None:
-    pictures = [tile.file for tile in tiles()]
-    assert len(pictures) == len(set(pictures))
+def test_no_two_surfaces_are_the_same_picture_in_about_the_same_colour() -> None:
+    surfaces = list(materials_of(None).surfaces.values())
+    for one, other in combinations(surfaces, 2):
+        if {tile.file for tile in one.tiles} & {tile.file for tile in other.tiles}:
+            away = float(np.linalg.norm(np.subtract(one.lab, other.lab)))
+            assert away >= 8.0, (one.name, other.name)
+    for surface in surfaces:
+        assert len({tile.file for tile in surface.tiles}) == len(surface.tiles)
 
 
 def test_a_surface_takes_a_palette_as_far_as_it_can_be_dyed() -> None:
@@ -89,7 +95,7 @@ def folder(tmp_path: Path, **changes: object) -> Path:
     values: dict[str, object] = {"lab": [60, 0, 0], "dye": 0.5, "gloss": 0.1, "repeat": "quilt"}
     tile: dict[str, object] = {"file": "own.jpg", "cm": 40}
     for name, value in changes.items():
-        (tile if name in ("file", "cm", "normal", "colour") else values)[name] = value
+        (tile if name in ("file", "cm", "normal", "colour", "close") else values)[name] = value
     lines = ["[surface.own]", *(f"{n} = {_toml(v)}" for n, v in values.items())]
     lines += ["[[surface.own.tile]]", *(f"{n} = {_toml(v)}" for n, v in tile.items())]
     (tmp_path / "materials.toml").write_text("\n".join(lines), encoding="utf-8")
@@ -125,6 +131,8 @@ def test_a_folder_of_ones_own_is_read(tmp_path: Path) -> None:
         ({"normal": "none.jpg"}, "no file .*none.jpg; correct the table"),
         ({"lab": [1, 2]}, "see docs/materials"),
         ({"colour": "red"}, "colour"),
+        ({"close": 2.0}, "no tile for every distance; give a .* without close"),
+        ({"close": 0.5}, "close=0.5; give at least 1"),
     ],
 )
 def test_a_table_that_breaks_a_rule_is_refused_with_it(

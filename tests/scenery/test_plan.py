@@ -109,9 +109,10 @@ def test_chance_is_of_the_seed_and_of_each_part() -> None:
 
 def test_ground_and_wall_are_laid_at_the_products_scale() -> None:
     made = plan(surface="oak")
-    ground, wall = made.ground(), made.behind()
+    ground, wall = made.ground(), plan("shelf", surface="oak").behind()
     assert ground is not None
     assert wall is not None
+    assert made.behind() is None  # so far out of focus a wall is even
     assert ground.cm in {tile.cm for tile in materials_of(None).surface("oak").tiles}
     # As many pixels a centimetre as the canvas has, and less than four times as many.
     most = 4 * made.subject.per_cm

@@ -69,9 +69,20 @@ def test_the_draw_is_the_seeds_and_the_same_at_every_size() -> None:
 
 def test_the_horizon_of_the_view_lies_where_the_camera_has_it() -> None:
     """The view moves with the horizon by as many rows, as long as there is more of it."""
-    low, high = (view_of("outdoor", (120, 100), h, 1.0, rng(2)) for h in (64.0, 50.0))
+    low, high = (view_of("outdoor", (120, 100), h, 1.0, rng(2)) for h in (60.0, 54.0))
     errors = [np.abs(high[: 120 - d] - low[d:]).mean() for d in range(0, 30)]
-    assert abs(int(np.argmin(errors)) - 14) <= 1
+    assert abs(int(np.argmin(errors)) - 6) <= 1
+
+
+def test_what_is_looked_down_on_is_the_ground_and_half_of_what_is_seen_at_most_is_sky() -> None:
+    """Where a table covers the rest, a view goes on below: no ceilings behind a cap."""
+    level = view_of("outdoor", (120, 100), 60.0, 1.0, rng(2))
+    down = view_of("outdoor", (120, 100), -12.0, 1.0, rng(2), ends=30.0)
+    errors = [np.abs(level[d : d + 30] - down[:30]).mean() for d in range(0, 91)]
+    assert abs(int(np.argmin(errors)) - 72) <= 1  # rows below the horizon
+    high = view_of("outdoor", (120, 100), 60.0, 1.0, rng(2), ends=60.0)
+    errors = [np.abs(level[d : d + 60] - high[:60]).mean() for d in range(0, 61)]
+    assert abs(int(np.argmin(errors)) - 30) <= 1
 
 
 def test_what_a_photograph_clipped_is_brighter_than_white() -> None:

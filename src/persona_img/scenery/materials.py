@@ -267,10 +267,8 @@ def _surface(path: Path, name: str, values: Mapping[str, Any]) -> Surface:
     for label, value in (("dye", made.dye), ("gloss", made.gloss)):
         if not 0.0 <= value <= 1.0:
             raise InvalidInput(f"{where}: {label}={value}; give a share from 0 to 1")
-    if all(tile.close is not None for tile in tiles):
-        raise InvalidInput(
-            f"{where}: no tile for every distance; give a [[surface.{name}.tile]] without close"
-        )
+    if not tiles:
+        raise InvalidInput(f"{where}: no tile; give at least one [[surface.{name}.tile]]")
     for tile in tiles:
         if not 0.0 < tile.cm <= _MOST_CM:
             raise InvalidInput(f"{where}: {tile.file}: cm={tile.cm}; give its width, up to 1000")
@@ -279,4 +277,8 @@ def _surface(path: Path, name: str, values: Mapping[str, Any]) -> Surface:
         for file in (tile.file, tile.normal):
             if file is not None and not (path.parent / file).is_file():
                 raise InvalidInput(f"{where}: no file {path.parent / file}; correct the table")
+    if all(tile.close is not None for tile in tiles):
+        raise InvalidInput(
+            f"{where}: no tile for every distance; give a [[surface.{name}.tile]] without close"
+        )
     return made
