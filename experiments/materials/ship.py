@@ -99,7 +99,13 @@ SURFACES = {
         ],
     ),
     "onyx": ((66, 7, 22), 0.2, 0.34, "tile", [("marble/Onyx003", 90, True)]),
-    "travertine": ((80, 3, 13), 0.5, 0.14, "tile", [("marble_tiles/marble_01", 130, True), ("marble/Marble020", 100, True)]),
+    "travertine": (
+        (80, 3, 13),
+        0.5,
+        0.14,
+        "tile",
+        [("marble_tiles/marble_01", 130, True), ("marble/Marble020", 100, True)],
+    ),
     "terrazzo": ((81, 1, 4), 0.5, 0.24, "scattered", [("terrazzo/Terrazzo009", 84, True)]),
     "slate": (
         (32, -1, -2),
@@ -290,7 +296,7 @@ VIEWS = {
     "valentine": ["interior_soft/vestibule_000", "studio_soft/brown_photostudio_01_100"],
 }
 CAST_LEFT = {"room": 0.35, "festive": 0.6}
-"""Share of a view's mean hue that is left: lamps of 2,700 K beside a product lit by day look ill."""
+"""Share of a view's mean hue that is left: lamps of 2,700 K beside what day lit look ill."""
 
 
 def ship(data: Path, assets: Path) -> None:

@@ -15,17 +15,18 @@ import torch
 from persona_img.domain.digest import digest_of
 from persona_img.errors import NotFound
 from persona_img.masking.base import ProductMask
+from persona_img.masking.bites import without_bites
 from persona_img.masking.classic import coarse_cut
 from persona_img.masking.inputs import SIDE, as_tensors, border_prior, shape_of
 from persona_img.masking.network import MaskNet
-from persona_img.masking.opinions import asks_colours, better, opinions_of
+from persona_img.masking.opinions import COLOURS, NETWORK, asks_colours, better, opinions_of
 from persona_img.masking.refine import refine
 from persona_img.threads import one_thread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_VERSION = "learned-3"
+_VERSION = "learned-4"
 _LEVELS = 64  # probabilities are rounded, so that no last bit of a sum moves a mask
 
 
@@ -127,6 +128,10 @@ def finished(
         coarse = coarse_cut(photo)
     opinions = opinions_of(small, straight, mirrored, coarse)
     best, checks = better(small, straight, mirrored, opinions, confidence)
+    if best is opinions[NETWORK] and COLOURS in opinions:
+        # Not before: cuts that were made alike would seem to agree.
+        chance = ((straight + mirrored) / 2).astype(np.float32)
+        best = best.with_more(without_bites(best.binary, chance, opinions[COLOURS].binary))
     return ProductMask(refine(photo, best.soft()), min(checks.values()), checks, name)
 
 

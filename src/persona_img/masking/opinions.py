@@ -47,6 +47,11 @@ class Opinion:
     chance: NDArray[np.float32]
     binary: NDArray[np.uint8]
 
+    def with_more(self, whole: NDArray[np.uint8]) -> Opinion:
+        """This cut with what ``whole`` has beside it, surely product."""
+        chance = np.where(whole > self.binary, 1.0, self.chance).astype(np.float32)
+        return Opinion(chance, whole)
+
     def soft(self) -> NDArray[np.float32]:
         """The chance, 0 away from the product: what the edge at full size is made of."""
         near = cv2.dilate(self.binary, np.ones((3, 3), np.uint8)) > 0
@@ -133,5 +138,4 @@ def _mended(small: NDArray[np.uint8], chance: NDArray[np.float32]) -> Opinion:
     chance = np.where(binary > kept, 0.0, chance).astype(np.float32)
     judged = judged_by_colours(small, chance, kept)
     binary = without_specks(judged > 0.5)
-    whole = filled(small, chance, binary)
-    return Opinion(np.where(whole > binary, 1.0, judged).astype(np.float32), whole)
+    return Opinion(judged, binary).with_more(filled(small, chance, binary))

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from persona_img.rendering.proof.adherence import StyleJudge
     from persona_img.scenery.layer import Layer
 
-_VERSION = "9"
+_VERSION = "10"
 """Raised whenever the same recipe would give other pixels."""
 _MASKS = 4
 _MOST_DRAWN = 8_000_000  # pixels: a larger canvas's set is drawn so large and enlarged

@@ -168,9 +168,7 @@ class _Small:
         )
         return np.unique(rows), np.unique(columns)
 
-    def _often(
-        self, before: NDArray[np.float32], size: tuple[int, int]
-    ) -> NDArray[np.float32]:
+    def _often(self, before: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
         """How often what a piece of (width, height) at each place shows was taken, in the mean."""
         width, height = (min(n, self.side) for n in size)
         wrapped = np.pad(before, ((0, height), (0, width)), mode="wrap")
