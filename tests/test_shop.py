@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
@@ -13,9 +14,16 @@ from persona_img import loop
 from persona_img.assets import ASSETS
 from persona_img.demo.traffic import simulate_history, simulate_visits, simulated_shoppers
 from persona_img.domain.catalog import Catalog
+from persona_img.domain.decision import Context, Ranking
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound, StoreConflict
+from persona_img.reports.rounds import liked_by_segment
 from persona_img.serving.run import BackgroundServer
 from persona_img.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from persona_img.domain.style import Style
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -128,6 +136,39 @@ def test_the_report_needs_no_second_round_and_says_what_is_simulated(
     assert "The shoppers are simulated." in page
     assert "over round 1" not in page
     assert shop.sheet(tmp_path / "sheet.jpg").stat().st_size > 10_000
+
+
+def test_a_sheet_shows_what_a_ranker_likes_best_for_each_segment_of_what_is_served(
+    shop: pi.Shop, tmp_path: Path
+) -> None:
+    """A ranker with tastes of its own: the first segment wants the last style, and so on."""
+    segments = sorted(set(shop.profiled.segments.values()))
+
+    class Tastes:
+        def rank(self, context: Context, styles: Sequence[Style]) -> Ranking:
+            ordered = sorted(styles, key=lambda s: s.key)
+            turn = segments.index(context.segment) % len(ordered)
+            liked = ordered[turn:] + ordered[:turn]
+            scores = tuple(1.0 / (i + 1) for i in range(len(liked)))
+            return Ranking(context, tuple(liked), scores)
+
+    product = next(iter(shop.catalog)).product
+    liked = liked_by_segment(shop.table, product, Tastes())  # type: ignore[arg-type]
+    offered = {
+        c.style.key: c.digest
+        for (_, name), slate in shop.table.slates.items()
+        if name == product
+        for c in slate.candidates
+    }
+    ordered = sorted(offered)
+    assert set(liked) == set(segments)
+    for number, segment in enumerate(segments):
+        key, digest, score = liked[segment]
+        assert (key, digest, score) == (ordered[number % len(ordered)], offered[key], 1.0)
+    served = shop.sheet(tmp_path / "served.jpg").read_bytes()
+    own = shop.sheet(tmp_path / "liked.jpg", liked_by=Tastes())  # type: ignore[arg-type]
+    assert own.stat().st_size > 10_000
+    assert own.read_bytes() != served
 
 
 def test_every_variant_is_verified_against_its_photograph(shop: pi.Shop) -> None:

@@ -9,6 +9,8 @@ import json
 import os
 import shutil
 import sys
+import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from PIL import Image
 
 from examples import PHOTOS, a_photo
 from persona_img.cli.batch import Batch, say, tell, unreadable_told
-from persona_img.errors import BadPhoto, UnreadablePhoto
+from persona_img.errors import BadPhoto, CannotWrite, UnreadablePhoto
 from persona_img.imaging import photo as photos_module
 from program import run
 
@@ -219,6 +221,62 @@ def test_stopped_in_the_middle_what_is_done_stays(
         first = (out / "a.mask.png").read_bytes()
         assert run(*COMMANDS[name], folder, "-o", out).returncode == 1
         assert (out / "a.mask.png").read_bytes() == first
+
+
+def photos(tmp_path: Path, count: int = 5) -> Path:
+    for number in range(count):
+        Image.fromarray(a_photo(120).pixels).save(tmp_path / f"{number}.png")
+    return tmp_path
+
+
+def test_photos_made_at_the_same_time_are_told_of_in_their_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch = Batch(photos(tmp_path))
+    meet = threading.Barrier(2, timeout=30)  # passes only where two are made at once
+
+    def make(path: Path, name: str) -> None:
+        if name in "01":
+            meet.wait()
+        time.sleep(0.05 * (5 - int(name)))
+        say(f"made {name}")
+        if name == "3":
+            raise BadPhoto(f"{path}: odd")
+        say(f"and {name}")
+
+    batch.each(make, workers=2)
+    told = capsys.readouterr()
+    lines = [f"{word} {n}" for n in range(5) for word in ("made", "and") if (word, n) != ("and", 3)]
+    assert told.out.split("\n") == [*lines, ""]
+    assert "3.png: odd" in told.err
+    with pytest.raises(typer.Exit):
+        batch.finish()
+
+
+@pytest.mark.parametrize("reason", [KeyboardInterrupt, CannotWrite])
+def test_what_has_begun_when_it_ends_is_finished_and_told_of(
+    reason: type[BaseException], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch = Batch(photos(tmp_path))
+    begun: list[str] = []
+    second = threading.Event()
+
+    def make(path: Path, name: str) -> None:
+        begun.append(name)
+        if name == "0":
+            second.wait(30)
+            raise reason("enough")
+        second.set()
+        time.sleep(0.3)
+        say(f"made {name}")
+
+    with pytest.raises((typer.Exit, CannotWrite)):
+        batch.each(make, workers=2)
+    told = capsys.readouterr()
+    made = [name for name in begun if name != "0"]
+    assert 1 <= len(made) < 4
+    assert told.out.split("\n") == [*(f"made {name}" for name in made), ""]
+    assert f"{len(made)} of 5 photos are done" in told.err
 
 
 def test_every_command_says_that_it_was_stopped(monkeypatch: pytest.MonkeyPatch) -> None:

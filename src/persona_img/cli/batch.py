@@ -1,10 +1,13 @@
-"""The photos of one command, one after another: what fails is named, and the rest are made."""
+"""The photos of one command: what fails is named, and the rest are made."""
 
 from __future__ import annotations
 
 import sys
 import warnings
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, TextIO
 
 import typer
@@ -19,10 +22,14 @@ from persona_img.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
     from pathlib import Path
 
     from persona_img.imaging.photo import Photo
 
+_Line = tuple[str, TextIO]
+_HELD: ContextVar[list[_Line] | None] = ContextVar("held", default=None)
+"""Where a worker's lines wait until those of the photos before it are written."""
 FOLDERS = (
     "Of a folder every photo is done: one that cannot be is named on stderr with its reason, the "
     "others are made, and the exit status is 1. Its own results in that folder, hidden files and "
@@ -62,7 +69,12 @@ class Batch:
             tell(f"{path}: skipped, {reason}")
 
     def each(
-        self, make: Callable[[Path, str], None], what: str = "photos", *, stays: bool = True
+        self,
+        make: Callable[[Path, str], None],
+        what: str = "photos",
+        *,
+        stays: bool = True,
+        workers: int = 1,
     ) -> None:
         """Make the results of each photo.
 
@@ -72,6 +84,7 @@ class Batch:
             make: Of a photo and the name of its results.
             what: Word before the progress bar, which shows on a terminal.
             stays: Whether what is done is kept where somebody stops it.
+            workers: Photos made at the same time; what is said of them keeps their order.
 
         Raises:
             CannotWrite: nothing more can be written.
@@ -81,17 +94,9 @@ class Batch:
 
         quiet = len(self.photos) == 1 or not sys.stderr.isatty()
         done = 0
+        made = self._made(make, workers) if workers > 1 else map(self._one(make), self.photos)
         try:
-            for path in tqdm(self.photos, desc=what, disable=quiet):
-                try:
-                    make(path, self.names[path])
-                except CannotWrite:
-                    raise
-                except PersonaImgError as error:
-                    # A product that cannot be told apart is no fault of what was given.
-                    if not self.folder and not isinstance(error, LowMaskConfidence):
-                        raise
-                    self.fail(path, str(error))
+            for _ in tqdm(made, desc=what, total=len(self.photos), disable=quiet):
                 done += 1
         except KeyboardInterrupt:
             tell(
@@ -105,6 +110,59 @@ class Batch:
             if self.folder:
                 tell(f"{done} of {len(self.photos)} photos are done, and stay")
             raise
+
+    def _one(self, make: Callable[[Path, str], None]) -> Callable[[Path], None]:
+        def one(path: Path) -> None:
+            try:
+                make(path, self.names[path])
+            except CannotWrite:
+                raise
+            except PersonaImgError as error:
+                # A product that cannot be told apart is no fault of what was given.
+                if not self.folder and not isinstance(error, LowMaskConfidence):
+                    raise
+                self.fail(path, str(error))
+
+        return one
+
+    def _made(self, make: Callable[[Path, str], None], workers: int) -> Iterator[None]:
+        """Yields after each photo, in their order; what is said is held back until its turn."""
+        one = self._one(make)
+
+        def held(path: Path) -> tuple[list[_Line], BaseException | None]:
+            lines: list[_Line] = []
+            token = _HELD.set(lines)
+            try:
+                one(path)
+            except BaseException as error:
+                return lines, error
+            finally:
+                _HELD.reset(token)
+            return lines, None
+
+        def told(future: Future[tuple[list[_Line], BaseException | None]]) -> BaseException | None:
+            lines, error = future.result()
+            for text, stream in lines:
+                _write(text, stream)
+            return error
+
+        pool = ThreadPoolExecutor(workers)
+        waiting = deque(pool.submit(held, path) for path in self.photos)
+        try:
+            while waiting:
+                waiting[0].result()  # before it leaves the queue: somebody may stop this wait
+                if (error := told(waiting.popleft())) is not None:
+                    raise error
+                yield
+        except (KeyboardInterrupt, PersonaImgError):
+            # Those that have begun are finished, and told of.
+            pool.shutdown(cancel_futures=True)
+            for future in waiting:
+                if not future.cancelled() and told(future) is None:
+                    yield
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def load(self) -> list[Photo]:
         """Every photo that can be read; the others are named.
@@ -180,6 +238,10 @@ def _write(text: str, stream: TextIO) -> None:
     """A file's name may hold what no terminal shows, and a line break that would make two lines."""
     from tqdm import tqdm
 
+    held = _HELD.get()
+    if held is not None:
+        held.append((text, stream))
+        return
     encoding = stream.encoding or "utf-8"
     shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     tqdm.write(shown.encode(encoding, "backslashreplace").decode(encoding), file=stream)

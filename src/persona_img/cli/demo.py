@@ -73,7 +73,8 @@ def show_result(result: DemoResult, home: Path, console: Console) -> None:
     )
     for what, where in (
         ("report", result.report),
-        ("contact sheet", result.sheet),
+        ("likes learned", result.sheet),
+        ("served", result.sheet.with_name("sheet-round-2.jpg")),
         ("variants", home / "variants"),
         ("event log", home / "events.sqlite"),
         ("MLflow", home / "mlflow"),

@@ -237,7 +237,7 @@ def render(
                 else:
                     say(f"{files['variant']}  {variant.style}{notes}")
 
-    batch.each(make, "render")
+    batch.each(make, "render", workers=settings.render.workers)
     batch.finish()
 
 

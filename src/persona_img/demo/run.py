@@ -45,7 +45,8 @@ class DemoResult:
         retrained: The ranker that was trained between them, and the evidence.
         refused: Variants the gate kept from being shown, with reasons.
         shown: Variants rendered and approved.
-        sheet: Contact sheet.
+        sheet: Contact sheet of what the retrained ranker likes best for each segment, promoted or
+            not; what was served is on the sheets of the rounds.
         report: Self-contained HTML page.
     """
 
@@ -86,15 +87,10 @@ class Demo:
         second, more = self._round(2, shoppers)
         shown = self._verify()
         rounds = (first, second)
-        root = self.shop.workspace.root
-        return DemoResult(
-            rounds,
-            retrained,
-            [*refused, *more],
-            shown,
-            root / "sheet-round-2.jpg",
-            self.shop.report(rounds=rounds),
-        )
+        # What was learned is shown whether or not the evidence was enough to promote it.
+        sheet = self.shop.sheet(liked_by=retrained.ranker)
+        report = self.shop.report(rounds=rounds)
+        return DemoResult(rounds, retrained, [*refused, *more], shown, sheet, report)
 
     def _catalogue(self) -> None:
         self._title(1, "Catalogue", "real product photos, CC0")

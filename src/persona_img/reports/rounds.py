@@ -12,6 +12,7 @@ import jinja2
 from PIL import Image
 
 from persona_img.assets import ASSETS
+from persona_img.domain.decision import Context
 from persona_img.imaging.cutout import as_shown
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from persona_img.domain.catalog import Catalog
     from persona_img.domain.decision import DecisionTable
     from persona_img.loop import Profiled
+    from persona_img.ranking.base import Ranker
     from persona_img.variants.store import VariantStore
 
 _THUMB = 240
@@ -79,16 +81,41 @@ def best_by_segment(table: DecisionTable, product: str) -> dict[str, tuple[str, 
     return best
 
 
+def liked_by_segment(
+    table: DecisionTable, product: str, ranker: Ranker
+) -> dict[str, tuple[str, str | None, float]]:
+    """Per segment the style key, digest and click rate of what a ranker likes best for a product.
+
+    It chooses among all variants of the product that any segment is served.
+    """
+    slates = {s: slate for (s, name), slate in sorted(table.slates.items()) if name == product}
+    offered = {c.style: c.digest for slate in slates.values() for c in slate.candidates}
+    best = {}
+    for segment in slates:
+        ranking = ranker.rank(Context(segment, product), list(offered))
+        top = ranking.styles[0]
+        best[segment] = (top.key, offered[top], float(ranking.scores[0]))
+    return best
+
+
 def write_sheet(
-    path: Path, catalog: Catalog, profiled: Profiled, table: DecisionTable, store: VariantStore
+    path: Path,
+    catalog: Catalog,
+    profiled: Profiled,
+    table: DecisionTable,
+    store: VariantStore,
+    ranker: Ranker | None = None,
 ) -> Path:
-    """Each product's photo beside the variant each segment sees most."""
+    """Each product's photo beside the variant each segment sees most, or a ranker likes best."""
     from persona_img.reports.sheet import contact_sheet
 
     segments = sorted(set(profiled.segments.values()))
     rows = []
     for product in catalog:
-        best = best_by_segment(table, product.product)
+        if ranker is None:
+            best = best_by_segment(table, product.product)
+        else:
+            best = liked_by_segment(table, product.product, ranker)
         if not best:  # retired, or added since
             continue
         cells = [("as photographed", as_shown(product.photo))]

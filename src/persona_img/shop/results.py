@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from persona_img.abtest.design import Baseline
     from persona_img.abtest.report import ABReport
+    from persona_img.ranking.base import Ranker
     from persona_img.reports.rounds import Round
 
 
@@ -99,12 +100,19 @@ class Results(Stores):
 
         return Baseline.measured(self.feedback(), self.settings.test.name)
 
-    def sheet(self, path: Path | None = None) -> Path:
-        """Each product's photo beside the variant each segment sees most, as one picture."""
+    def sheet(self, path: Path | None = None, *, liked_by: Ranker | None = None) -> Path:
+        """Each product's photo beside the variant each segment sees most, as one picture.
+
+        Args:
+            path: Where to; ``sheet.jpg`` in the shop's folder if left out.
+            liked_by: Shows what this ranker likes best for each segment instead, of the variants
+                that are served; it need not have been promoted.
+        """
         from persona_img.reports.rounds import write_sheet
 
         path = path or self.workspace.root / "sheet.jpg"
-        return write_sheet(path, self.catalog, self.profiled, self.table, self.variants)
+        table, store = self.table, self.variants
+        return write_sheet(path, self.catalog, self.profiled, table, store, liked_by)
 
     def report(self, path: Path | None = None, rounds: Sequence[Round] | None = None) -> Path:
         """One self-contained page: outcome, evidence, pictures.
