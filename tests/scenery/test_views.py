@@ -98,3 +98,13 @@ def test_an_unknown_kind_names_the_known_ones() -> None:
     with pytest.raises(UnknownStyle, match=r"view 'moon': there are .*outdoor"):
         view_of("moon", SIZE, 40.0, 1.0, rng())
     assert to_linear(np.ones((1, 1, 3), np.float32)).max() == pytest.approx(1.0)
+
+
+def test_where_text_is_to_stand_a_view_has_less_contrast_and_is_as_light() -> None:
+    usual, calm = (
+        view_of("room", SIZE, 40.0, 2.5, rng(4), ends=60.0, calm=share) for share in (0.0, 0.6)
+    )
+    seen = slice(0, 60)
+    for channel in range(3):
+        assert calm[seen][..., channel].std() < 0.45 * usual[seen][..., channel].std()
+    assert calm[seen].mean() == pytest.approx(usual[seen].mean(), abs=0.02)

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from persona_img.rendering.proof.adherence import StyleJudge
     from persona_img.scenery.layer import Layer
 
+_CALM = 0.6  # of what is far behind, where text is to stand
 _VERSION = "10"
 """Raised whenever the same recipe would give other pixels."""
 _MASKS = 4
@@ -318,7 +319,8 @@ class BackdropRenderer:
         subject = canvas.subject
         if "colour" in style.values:
             subject = replace(subject, taken=Taken(side=subject.taken.side))
-        return Plan.of(subject, style.values, self.materials, asked, surface, drawn)
+        made = Plan.of(subject, style.values, self.materials, asked, surface, drawn)
+        return made if self.settings.layout.text is None else replace(made, calm=_CALM)
 
     def _large(
         self,

@@ -134,7 +134,8 @@ class SceneSet:
         plan = self.plan
         if plan.view is not None:
             radius = plan.scene.blur * min(height, width)
-            far = view_of(plan.view, (height, width), 0.42 * height, radius, plan.chance(5))
+            rng, calm = plan.chance(5), plan.calm
+            far = view_of(plan.view, (height, width), 0.42 * height, radius, rng, calm=calm)
             whole = np.ones((height, width), dtype=np.float32)
             return Layer(far, 0 * whole, whole)
         scale = height / plan.subject.alpha.shape[0]

@@ -52,6 +52,7 @@ class Plan:
         view: Kind of what is seen far behind; None for a wall or nothing.
         seed: Of all that is left to chance.
         materials: Where surfaces lie.
+        calm: How much of a far view's contrast is taken out, 0..1, for text to stand before it.
     """
 
     subject: Subject
@@ -66,6 +67,7 @@ class Plan:
     view: str | None
     seed: int
     materials: Materials
+    calm: float = 0.0
 
     @classmethod
     def of(

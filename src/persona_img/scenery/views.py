@@ -22,6 +22,7 @@ _SHARE = 0.90  # of a view's height that a canvas shows
 _HIGHEST = 0.5  # of what is seen of a view: no more of it than this is above the horizon
 _BURNT = 0.85  # linear: what a photograph clipped was brighter than it can say
 _BRIGHTER = 1.8
+_CALM_BLUR = 2.0  # wider discs where all contrast is taken out, by as many times
 _MEAN = 0.34  # linear, of a view as it stands behind a product
 _MOST_GAIN = 3.0
 _SHOULDER = 0.70  # linear: brighter light rolls off, as on film, so that skies are not holes
@@ -39,6 +40,7 @@ def view_of(
     radius: float,
     rng: np.random.Generator,
     ends: float | None = None,
+    calm: float = 0.0,
 ) -> NDArray[np.float32]:
     """One of the views of a kind, linear light, float32 (h, w, 3).
 
@@ -49,6 +51,8 @@ def view_of(
         radius: Of the discs that points become, pixels.
         rng: Of the view, and of the part that is seen.
         ends: Row below which something nearer covers it; None is the canvas's last.
+        calm: Share of its contrast, 0..1, that is taken out, as by haze; it is further out of focus
+            too.
 
     Raises:
         UnknownStyle: no such kind.
@@ -80,12 +84,16 @@ def view_of(
         borderMode=cv2.BORDER_REPLICATE,
     )
     burnt = seen.min(axis=2, keepdims=True) > _BURNT
+    radius *= 1.0 + _CALM_BLUR * calm
     soft = defocused(np.where(burnt, seen * np.float32(_BRIGHTER), seen), radius)
     gain = min(_MOST_GAIN, _MEAN / max(0.02, float(np.minimum(soft, 1.0).mean())))
     light = np.maximum(soft, 0) * np.float32(gain)
     over = np.maximum(light - _SHOULDER, 0)
     room = 0.97 - _SHOULDER
     rolled = np.minimum(light, _SHOULDER) + room * (1.0 - np.exp(-over / (1.4 * room)))
+    if calm > 0.0:
+        mean = rolled[: max(1, int(shown))].mean(axis=(0, 1))
+        rolled += np.float32(calm) * (mean - rolled)
     return np.asarray(rolled, dtype=np.float32)
 
 

@@ -144,10 +144,10 @@ def test_a_copy_of_a_training_picture_does_not_pass(built: SceneSet, start: np.n
 
 
 def photographed(enlarged: float = 1.0) -> tuple[SceneSet, np.ndarray, np.ndarray]:
-    """A table of terrazzo drawn at full size, or enlarged, and a sharp product on it."""
+    """A table of concrete drawn at full size, or enlarged, and a sharp product on it."""
     height, width = 640, 512
     alpha = cv2.resize(silhouette(), (width, height), interpolation=cv2.INTER_NEAREST)
-    known = plan("tabletop", "terrazzo", "side")
+    known = plan("tabletop", "concrete", "side")
     built = SceneSet(replace(known, subject=replace(known.subject, alpha=alpha)))
     small = built.draw(round(height / enlarged), round(width / enlarged)).srgb
     drawn = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
