@@ -217,6 +217,7 @@ CLOSE = {
     ("plaster", "plastered_wall_03"): 1.0,
     ("travertine", "Marble020"): 1.5,
     ("light-wood", "oak_veneer_01"): 2.5,
+    ("oak", "oak_veneer_01"): 2.5,
 }
 """How many times too large others would have to be shown before this is taken: plaster that is near
 is polished, for coarse grains are a towel's; boards as wide as a finger are a doll's."""
@@ -295,7 +296,7 @@ VIEWS = {
     ],
     "valentine": ["interior_soft/vestibule_000", "studio_soft/brown_photostudio_01_100"],
 }
-CAST_LEFT = {"room": 0.35, "festive": 0.6}
+CAST_LEFT = {"room": 0.35, "festive": 0.3}
 """Share of a view's mean hue that is left: lamps of 2,700 K beside what day lit look ill."""
 
 
