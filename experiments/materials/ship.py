@@ -85,7 +85,7 @@ SURFACES = {
         "tile",
         [("wood_butcher_block/WoodFloor024", 60, True)],
     ),
-    "marble": ((90, 0, 1), 0.6, 0.30, "quilt", [("marble/Marble021", 90, True)]),
+    "marble": ((90, 0, 1), 0.6, 0.30, "scattered", [("marble/Marble021", 90, True)]),
     "grey-marble": ((74, 1, -2), 0.6, 0.28, "quilt", [("marble/Marble012", 110, True)]),
     "rose-marble": ((72, 6, 8), 0.4, 0.28, "quilt", [("marble/Marble020", 100, True)]),
     "dark-marble": (
@@ -186,13 +186,13 @@ SURFACES = {
         (80, 0.5, 5),
         1.0,
         0.0,
-        "tile",
+        "woven",
         [("fabric/Fabric066", 34, True)],
     ),
-    "cotton": ((92, 0, 1), 1.0, 0.0, "tile", [("fabric/Fabric060", 40, True)]),
+    "cotton": ((92, 0, 1), 1.0, 0.0, "woven", [("fabric/Fabric060", 40, True)]),
     "felt": ((60, 0, 1), 1.0, 0.0, "quilt", [("fabric/Fabric030", 46, True)]),
-    "tweed": ((50, 1, 4), 0.8, 0.0, "tile", [("fabric/Fabric061", 30, True)]),
-    "jersey": ((56, -2, -12), 1.0, 0.0, "tile", [("fabric/Fabric077", 34, True)]),
+    "tweed": ((50, 1, 4), 0.8, 0.0, "woven", [("fabric/Fabric061", 30, True)]),
+    "jersey": ((56, -2, -12), 1.0, 0.0, "woven", [("fabric/Fabric077", 34, True)]),
     "carpet": ((74, 1, 14), 0.9, 0.0, "quilt", [("carpet/Carpet016", 60, True)]),
     "leather": ((60, 12, 24), 0.9, 0.12, "quilt", [("leather/Leather012", 46, True)]),
     "paper": ((93, 0, 2), 1.0, 0.0, "quilt", [("paper/Paper001", 60, True)]),
@@ -215,7 +215,7 @@ SURFACES = {
 }
 CLOSE = {
     ("plaster", "plastered_wall_03"): 1.0,
-    ("travertine", "Marble020"): 1.5,
+    ("travertine", "Marble020"): 1.0,
     ("light-wood", "oak_veneer_01"): 2.5,
     ("oak", "oak_veneer_01"): 2.5,
 }
@@ -231,9 +231,11 @@ LEVELLED = (
     "fabric/Fabric077",
 )
 """Whose stains and patches are taken out: they would give every repetition away."""
-CALMED = ("concrete/concrete_floor",)
-"""Whose outstanding spots are made as faint as the others, or each would be known again."""
-_SPOT, _OUTSTANDING = (0.004, 0.08), 1.2  # scales, of the side; of the usual contrast there
+CALMED = {"concrete/concrete_floor": 1.2, "wood_light/Wood083A": 2.0}
+"""Whose outstanding spots are made so many times as strong as usual ones: stains and knots, each of
+which would be known again."""
+_SPOT = (0.004, 0.08)  # scales, of the side
+_DARK_STONES, _LIFTED = 45.0, 0.45  # L*: darker ones stand out; what is left of how much darker
 _STAIN, _LEFT = 0.08, 0.2  # of the side: larger is a stain; what is left of it
 NORMALS = {"marble_tiles/marble_01": "marble_01"}
 FLAT = ("concrete/concrete_floor",)  # so smooth that it may be turned
@@ -330,8 +332,10 @@ def ship(data: Path, assets: Path) -> None:
             square = _square(picture)
             if stem.startswith(LEVELLED):
                 square = _levelled(square)
-            if stem.startswith(CALMED):
-                square = _calmed(square)
+            if stem in CALMED:
+                square = _calmed(square, CALMED[stem])
+            if name == "terrazzo":
+                square = _without_black(square)
             _save(square, materials / f"{file}.jpg", SIDE, QUALITY)
             normal = data / "materials" / "normals" / f"{NORMALS.get(stem, file)}_normal.jpg"
             with_normal = None
@@ -396,7 +400,15 @@ def _levelled(picture: np.ndarray) -> np.ndarray:
     return _bytes(lab - (1 - _LEFT) * (stain - stain.mean(axis=(0, 1))))
 
 
-def _calmed(picture: np.ndarray) -> np.ndarray:
+def _without_black(picture: np.ndarray) -> np.ndarray:
+    """A tile whose few black stones are about as dark as its many dark ones."""
+    lab = to_lab(np.ascontiguousarray(picture))
+    dark = np.minimum(lab[..., 0] - _DARK_STONES, 0.0)
+    lab[..., 0] -= (1 - _LIFTED) * dark
+    return _bytes(lab)
+
+
+def _calmed(picture: np.ndarray, most: float) -> np.ndarray:
     """A seamless tile whose few outstanding spots and streaks are as faint as its many."""
     side = picture.shape[0]
     lab = to_lab(np.ascontiguousarray(picture))
@@ -406,7 +418,7 @@ def _calmed(picture: np.ndarray) -> np.ndarray:
         cv2.GaussianBlur(wide, (0, 0), share * side)[reach:-reach, reach:-reach] for share in _SPOT
     )
     band = fine - coarse
-    usual = _OUTSTANDING * 1.48 * np.median(np.abs(band), axis=(0, 1))
+    usual = most * 1.48 * np.median(np.abs(band), axis=(0, 1))
     return _bytes(lab - band + usual * np.tanh(band / usual))
 
 

@@ -43,7 +43,7 @@ SEEN = ["defect", "backdrop"]
 SCORES = [rule.score for rule in RULES]
 
 
-def make(photos: Path, groups: Path, count: int, each: int, side: int, sheets: Path) -> None:
+def make(photos: Path, groups: Path, count: int, each: int, side: int | None, sheets: Path) -> None:
     """Render everything, whatever the gate says of it; keep scores, and sheets to look at."""
     settings = Settings.load(render={"candidates": 1, "tries": 1})
     renderer, space = wiring.renderer(settings), wiring.style_space(settings)
@@ -52,7 +52,9 @@ def make(photos: Path, groups: Path, count: int, each: int, side: int, sheets: P
         fitted = {row["image"] for row in csv.DictReader(lines)}  # of the masker's confidence
     unseen = [p for p in split_photos(photos, groups, 0.15)[1] if p.stem not in fitted]
     order = np.random.default_rng(21).permutation(len(unseen))[:count]
-    chosen = [resized(load_photo(unseen[i]), side) for i in sorted(order)]
+    chosen = [load_photo(unseen[i]) for i in sorted(order)]
+    if side is not None:
+        chosen = [resized(photo, side) for photo in chosen]
     (sheets / "full").mkdir(parents=True, exist_ok=True)
     done, fields = sheets / "outputs.csv", ["product", "style", "digest", *SEEN, *SCORES]
     rows: list[dict[str, str]] = []
@@ -173,7 +175,7 @@ def main() -> None:
     making.add_argument("--groups", type=Path, required=True, help="CSV with image, sender_id")
     making.add_argument("--count", type=int, default=120, help="photographs")
     making.add_argument("--each", type=int, default=2, help="styles of each")
-    making.add_argument("--side", type=int, default=640, help="long side of a photograph, pixels")
+    making.add_argument("--side", type=int, help="long side of a photograph, pixels; None: its own")
     making.add_argument("-o", "--out", type=Path, default=Path("outputs"))
     doing.add_parser("report", help="what the gate does with what was seen")
     given = parser.parse_args()

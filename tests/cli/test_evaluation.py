@@ -9,9 +9,31 @@ from pathlib import Path
 
 import pytest
 
+from persona_img.cli.evaluation import told_of
+from persona_img.errors import InvalidInput
+from persona_img.imaging.photo import load_photo
 from program import run
 
 HERE = Path(__file__).parents[2] / "experiments" / "render"
+
+
+def test_cut_outs_are_told_their_category_and_size_as_a_merchant_would(tmp_path: Path) -> None:
+    folder = HERE / "products"
+    photos = [
+        load_photo(folder / f"{n}.png")
+        for n in ("saleor_saleor-sunnies", "solidus_solidus_mug_set")
+    ]
+    glasses, mugs = told_of(photos, folder)
+    assert (glasses.about.category, glasses.about.size_cm) == ("sunglasses", None)
+    assert (mugs.about.category, mugs.about.size_cm) == ("mug", 24.0)
+    assert told_of(photos, tmp_path) == photos  # nothing is told there
+    for text, says in (
+        ("image,category\na,b\n", "no column size_cm"),
+        ("image,category,size_cm\na,b,large\n", "give centimetres"),
+    ):
+        (tmp_path / "products.csv").write_text(text)
+        with pytest.raises(InvalidInput, match=says):
+            told_of(photos, tmp_path)
 
 
 @pytest.mark.slow

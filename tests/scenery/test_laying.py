@@ -171,6 +171,23 @@ def test_a_close_tile_is_taken_only_where_every_other_would_be_that_much_too_lar
             assert same == is_near, (seed, per_cm)
 
 
+@pytest.mark.parametrize("per_cm", [3.0, 5.1, 7.3, 11.0])
+def test_cloth_shows_no_bands_where_its_threads_are_finer_than_a_pixel(per_cm: float) -> None:
+    """A weave of five pixels: what is left of it at any scale is as even as it is itself."""
+    linen = materials_of(None).surface("linen")
+    made = laid(linen, linen.lab, FROM_ABOVE, np.random.default_rng(3), cm=60, per_cm=per_cm)
+    assert made.woven
+    coarse = laid(linen, linen.lab, FROM_ABOVE, np.random.default_rng(3), cm=60, per_cm=30.0)
+    seen = made.flat((256, 256), per_cm, (0.0, 0.0)).mean(axis=2)
+    whole = coarse.flat((2560, 2560), 10 * per_cm, (0.0, 0.0)).mean(axis=2)
+    soft = cv2.resize(
+        cv2.GaussianBlur(whole, (0, 0), 6.0), (256, 256), interpolation=cv2.INTER_AREA
+    )
+    inner = np.s_[8:-8, 8:-8]
+    # What is seen is what a camera would see, and nothing that is in no thread.
+    assert float(np.corrcoef(seen[inner].ravel(), soft[inner].ravel())[0, 1]) > 0.9
+
+
 def test_dyed_marble_has_pale_veins_and_white_marble_dark_ones() -> None:
     marble = materials_of(None).surface("marble")
     skew = {}

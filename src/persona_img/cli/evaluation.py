@@ -162,7 +162,7 @@ def eval_render(
     settings = checked()
     space = wiring.style_space(settings)
     shots = _demo_photos(wiring.masker(settings), photos)
-    cut_out = cut_outs.load()
+    cut_out = told_of(cut_outs.load(), products)
     shots += cut_out
     first = wiring.renderer(sources[names[0]])
     asked = spread(shots, space, each, seed=seed, renderer=first)
@@ -209,6 +209,34 @@ def _demo_photos(masker: Masker, most: int) -> list[Photo]:
         if photo.cut_out or masker.cut(photo.pixels).trusted:
             found.append(photo)
     return found
+
+
+def told_of(photos: list[Photo], folder: Path) -> list[Photo]:
+    """Cut-outs with what a merchant would tell: image, category, size_cm of ``products.csv`` there.
+
+    Raises:
+        InvalidInput: the table lacks a column, or a size is no number.
+    """
+    from dataclasses import replace
+
+    from persona_img.errors import InvalidInput
+    from persona_img.imaging.holdout import rows_of
+    from persona_img.imaging.photo import About
+
+    table = folder / "products.csv"
+    if not table.exists():
+        return photos
+    told: dict[str, About] = {}
+    for row in rows_of(table, ("image", "category", "size_cm")):
+        try:
+            size = float(row["size_cm"]) if row["size_cm"] else None
+        except ValueError as error:
+            raise InvalidInput(
+                f"{table}: size_cm {row['size_cm']!r} of {row['image']}; give centimetres"
+            ) from error
+        told[row["image"]] = About(None, size, row["category"] or None)
+    named = (Path(str(photo.source)).stem for photo in photos)
+    return [replace(p, about=told.get(n, p.about)) for p, n in zip(photos, named, strict=True)]
 
 
 def _apart(products: Sequence[Product]) -> list[Product]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -33,6 +33,7 @@ _MOST_PIECES = 4  # tiles that a quilt is wide
 _MOST_HALVINGS = 4
 _QUILTS = 2  # of one tile that are kept apart: more would only cost time
 _TAPS = 6  # readings along a receding plane for each pixel, at most
+_THREAD = 0.4  # sigma, pixels of what is shown: beyond it threads are not seen as such
 _DETAIL = 0.7  # of the finest contrast, where a tile is stretched
 
 
@@ -44,11 +45,13 @@ class Laid:
         levels: Linear light, float32 (t, t, 3), each half the size of the one before.
         cm: How wide the first is.
         detail: Relative relief of its finest octave, float32 (t, t); mean 0.
+        woven: Whether it is cloth; see :data:`.materials.REPEATS`.
     """
 
     levels: tuple[NDArray[np.float32], ...]
     cm: float
     detail: NDArray[np.float32]
+    woven: bool = False
 
     @property
     def per_cm(self) -> float:
@@ -77,6 +80,8 @@ class Laid:
         rows, columns = (int(np.ceil(n / scale)) + 4 for n in size)
         if scale < 0.999:
             piece = _wrapped(tile, top, left, rows, columns)
+            if self.woven:
+                piece = cv2.GaussianBlur(piece, (0, 0), _THREAD / scale)
             whole = (round(columns * scale), round(rows * scale))
             big = cv2.resize(piece, whole, interpolation=cv2.INTER_AREA)
             out = big[: size[0], : size[1]]
@@ -165,20 +170,21 @@ def laid(
     seed = int(rng.integers(2**31))
     wide = tile.cm * min(1.0, LONGEST_STRETCH * own[tile] / max(near, 1e-9))
     pieces = 1
-    if surface.repeat != "tile":
+    if surface.repeat in ("quilt", "scattered"):
         pieces = int(np.clip(np.ceil(cm / wide), 1, _MOST_PIECES))
     halvings = 0
     if per_cm is not None:
         while own[tile] / 2 ** (halvings + 1) >= per_cm and halvings < _MOST_HALVINGS:
             halvings += 1
+    woven = surface.repeat == "woven"
     key = tuple(round(v, 2) for v in colour)
     sides = tuple(round(v, 2) for v in toward)
     pale = surface.is_dyed(colour)
     any_way = surface.repeat == "scattered"
     levels, detail = _baked(
-        surface.folder, tile, key, sides, quarter, halvings, pieces, seed, pale, any_way
+        surface.folder, tile, key, sides, quarter, halvings, pieces, seed, pale, any_way, woven
     )
-    return Laid(levels, wide * pieces, detail)
+    return Laid(levels, wide * pieces, detail, woven)
 
 
 def _fitting(tiles: tuple[Tile, ...], own: dict[Tile, float], near: float) -> list[Tile]:
@@ -205,8 +211,9 @@ def _baked(
     seed: int,
     pale: bool,
     any_way: bool,
+    woven: bool,
 ) -> tuple[tuple[NDArray[np.float32], ...], NDArray[np.float32]]:
-    lab = _lab(folder / tile.file, halvings)
+    lab = _lab(folder / tile.file, halvings, woven)
     # White stone has dark veins; stone of a colour has pale ones.
     spread = lab * np.array(_PALE_VEINS if pale else (1.0, _OWN_HUE, _OWN_HUE), dtype=np.float32)
     wanted = spread + np.array(colour, dtype=np.float32)
@@ -227,7 +234,8 @@ def _baked(
     levels = [linear]
     while levels[-1].shape[0] > 8:
         half = levels[-1].shape[0] // 2
-        levels.append(cv2.resize(levels[-1], (half, half), interpolation=cv2.INTER_AREA))
+        fine = _without_threads(levels[-1], 2.0) if woven else levels[-1]
+        levels.append(cv2.resize(fine, (half, half), interpolation=cv2.INTER_AREA))
     grey = linear.mean(axis=2)
     relative = grey / np.maximum(cv2.GaussianBlur(grey, (0, 0), 3.0), 0.02)
     detail = np.log(np.maximum(relative, 0.2)).astype(np.float32)
@@ -239,7 +247,7 @@ def _sewn(
     path: Path, quarter: bool, halvings: int, pieces: int, seed: int, turned: bool
 ) -> NDArray[np.int32]:
     """A quilt of a tile; whatever its colour and light, it is sewn the same way."""
-    lab = _lab(path, halvings)
+    lab = _lab(path, halvings, False)
     if quarter:
         lab = np.rot90(lab)
     side = pieces * lab.shape[0]
@@ -248,12 +256,25 @@ def _sewn(
 
 
 @lru_cache(maxsize=8)
-def _lab(path: Path, halvings: int) -> NDArray[np.float32]:
+def _lab(path: Path, halvings: int, woven: bool) -> NDArray[np.float32]:
     """A tile's Lab less its mean, float32 (t, t, 3)."""
     pixels = pixels_of(path)
     side = pixels.shape[0] >> halvings
+    if woven and halvings:
+        pixels = _without_threads(pixels, 2.0**halvings)
     lab = to_lab(cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA).astype(np.uint8))
     return np.asarray(lab - lab.mean(axis=(0, 1)), dtype=np.float32)
+
+
+def _without_threads(tile: NDArray[Any], times: float) -> NDArray[Any]:
+    """A seamless tile without what is too fine to be seen so many times smaller.
+
+    The mean of a few pixels alone would let threads through, as bands.
+    """
+    reach = int(np.ceil(2 * times))
+    wide = np.pad(tile, ((reach, reach), (reach, reach), (0, 0)), mode="wrap")
+    soft = cv2.GaussianBlur(wide, (0, 0), _THREAD * times)
+    return np.asarray(soft[reach:-reach, reach:-reach])
 
 
 def _within(lightness: NDArray[np.float32]) -> NDArray[np.float32]:

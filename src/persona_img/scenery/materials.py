@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 Colour = tuple[float, float, float]
 """CIE Lab."""
 TABLE = "materials.toml"
-REPEATS = ("quilt", "scattered", "tile")
+REPEATS = ("quilt", "scattered", "tile", "woven")
 """``quilt``: pieces of it are sewn together where more is seen than one tile; ``scattered``: they
 may lie any way round, for stones and crumbs, of which each would be known again; ``tile``: it is
-laid edge to edge, for boards and tiles, whose lines must go on."""
+laid edge to edge, for boards and tiles, whose lines must go on; ``woven``: so is cloth, and threads
+that are finer than a pixel are not shown at all, for they would make bands (moiré)."""
 _LEAST_SIDE = 256
 _MOST_CM = 1000.0
 _DYED = 3.5  # in a*, b*: less is a white stone in another light

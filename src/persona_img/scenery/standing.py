@@ -137,9 +137,7 @@ class Stage:
         if plan.view is not None:
             radius = plan.scene.blur * min(size)
             ends = camera.row_of(self.end)
-            view = view_of(
-                plan.view, size, camera.horizon, radius, plan.chance(5), ends, plan.calm
-            )
+            view = view_of(plan.view, size, camera.horizon, radius, plan.chance(5), ends, plan.calm)
             return _Piece(view, whole, far=True)
         x, y = camera.wall(self.wall)
         wall = (
