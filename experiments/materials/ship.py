@@ -147,7 +147,7 @@ SURFACES = {
         "quilt",
         [
             ("plaster/Plaster001", 120, True),
-            ("plaster/plastered_wall_03", 50, True),
+            ("plaster/plastered_wall_03", 38, True),
         ],
     ),
     "limewash": (
@@ -234,6 +234,8 @@ LEVELLED = (
 CALMED = {"concrete/concrete_floor": 1.2, "wood_light/Wood083A": 2.0}
 """Whose outstanding spots are made so many times as strong as usual ones: stains and knots, each of
 which would be known again."""
+FAINTER = {"fabric/Fabric066": 0.75}
+"""What is left of their contrast: threads of two colours look printed on, not woven."""
 _SPOT = (0.004, 0.08)  # scales, of the side
 _DARK_STONES, _LIFTED = 45.0, 0.45  # L*: darker ones stand out; what is left of how much darker
 _STAIN, _LEFT = 0.08, 0.2  # of the side: larger is a stain; what is left of it
@@ -250,7 +252,6 @@ VIEWS = {
         "interior/photo_studio_loft_hall_315",
         "interior/relax_inn_seaview_suite_045",
         "interior/relax_inn_seaview_suite_090",
-        "studio_soft/blue_photo_studio_305",
         "studio_soft/brown_photostudio_02_250",
         "studio_soft/christmas_photo_studio_07_250",
         "studio_soft/christmas_photo_studio_07_325",
@@ -334,6 +335,8 @@ def ship(data: Path, assets: Path) -> None:
                 square = _levelled(square)
             if stem in CALMED:
                 square = _calmed(square, CALMED[stem])
+            if stem in FAINTER:
+                square = _fainter(square, FAINTER[stem])
             if name == "terrazzo":
                 square = _without_black(square)
             _save(square, materials / f"{file}.jpg", SIDE, QUALITY)
@@ -398,6 +401,13 @@ def _levelled(picture: np.ndarray) -> np.ndarray:
     wide = np.pad(lab, ((reach, reach), (reach, reach), (0, 0)), mode="wrap")
     stain = cv2.GaussianBlur(wide, (0, 0), _STAIN * side)[reach:-reach, reach:-reach]
     return _bytes(lab - (1 - _LEFT) * (stain - stain.mean(axis=(0, 1))))
+
+
+def _fainter(picture: np.ndarray, left: float) -> np.ndarray:
+    """A tile with that share of its contrast."""
+    lab = to_lab(np.ascontiguousarray(picture))
+    mean = lab.mean(axis=(0, 1))
+    return _bytes(mean + left * (lab - mean))
 
 
 def _without_black(picture: np.ndarray) -> np.ndarray:

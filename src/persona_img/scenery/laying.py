@@ -114,8 +114,10 @@ class Laid:
         """
         out = np.empty((*u.shape, 3), dtype=np.float32)
         middle = np.median(step, axis=1) * self.per_cm  # tile pixels a canvas pixel
-        # The smaller level of two: what is finer than a pixel makes rings in cloth.
-        level = np.clip(np.ceil(np.log2(np.maximum(middle[:, 0], 1))), 0, len(self.levels) - 1)
+        # Of cloth the smaller level of two: what is finer than a pixel makes rings.
+        halvings = np.log2(np.maximum(middle[:, 0], 1))
+        halvings = np.ceil(halvings) if self.woven else np.round(halvings)
+        level = np.clip(halvings, 0, len(self.levels) - 1)
         taps = np.clip(np.ceil(middle[:, 1] / 2.0**level), 1, _TAPS)
         for wanted, count in sorted({(int(a), int(b)) for a, b in zip(level, taps, strict=True)}):
             rows = np.flatnonzero((level == wanted) & (taps == count))
