@@ -147,7 +147,7 @@ SURFACES = {
         "quilt",
         [
             ("plaster/Plaster001", 120, True),
-            ("plaster/plastered_wall_03", 38, True),
+            ("plaster/painted_plaster_wall", 45, True),
         ],
     ),
     "limewash": (
@@ -187,7 +187,7 @@ SURFACES = {
         1.0,
         0.0,
         "woven",
-        [("fabric/Fabric066", 34, True)],
+        [("fabric/Fabric066", 26, True)],
     ),
     "cotton": ((92, 0, 1), 1.0, 0.0, "woven", [("fabric/Fabric060", 40, True)]),
     "felt": ((60, 0, 1), 1.0, 0.0, "quilt", [("fabric/Fabric030", 46, True)]),
@@ -214,7 +214,7 @@ SURFACES = {
     "cork": ((62, 10, 26), 0.3, 0.0, "quilt", []),
 }
 CLOSE = {
-    ("plaster", "plastered_wall_03"): 1.0,
+    ("plaster", "painted_plaster_wall"): 1.0,
     ("travertine", "Marble020"): 1.0,
     ("light-wood", "oak_veneer_01"): 2.5,
     ("oak", "oak_veneer_01"): 2.5,

@@ -268,7 +268,7 @@ def test_threads_finer_than_a_pixel_make_no_rings() -> None:
     while levels[-1].shape[0] > 8:
         half = levels[-1].shape[0] // 2
         levels.append(cv2.resize(levels[-1], (half, half), interpolation=cv2.INTER_AREA))
-    laid_out = Laid(tuple(levels), float(side), np.zeros((side, side), np.float32))
+    laid_out = Laid(tuple(levels), float(side), np.zeros((side, side), np.float32), woven=True)
     for step in (1.15, 1.4, 1.9):  # centimetres, here as many pixels of the tile, a pixel
         v, u = (np.mgrid[:60, :80] * step).astype(np.float32)
         seen = laid_out.read(u, v, np.full((60, 80, 2), step, np.float32))
