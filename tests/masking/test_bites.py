@@ -55,6 +55,19 @@ def test_a_slit_is_left_where_either_is_sure_or_it_is_wide(
     assert made.sum() <= bitten.sum() + 0.02 * bitten.sum()
 
 
+@pytest.mark.parametrize(("wavers", "filled"), [(0.3, False), (0.6, True)])
+def test_what_is_enclosed_is_a_hole_unless_the_network_takes_it_for_product(
+    wavers: float, filled: bool
+) -> None:
+    whole = skirt()
+    holed = whole.copy()
+    holed[100:112, 94:106] = 0
+    chance = holed.astype(np.float32)
+    chance[(whole > 0) & (holed == 0)] = wavers
+    made = without_bites(holed, chance, whole)
+    np.testing.assert_array_equal(made, whole if filled else holed)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_it_never_takes_away_and_adds_only_what_colours_say(seed: int) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _REACH = 0.05  # of the longer side: bites are narrower than twice this
 _WAVERS = 0.18  # mean chance of product in a bite; of shadow and floor the network is sure
+_LIKELY = 0.5  # the same of what is enclosed: the network's own word, before outlines were judged
 _LARGEST, _LEAST = 0.02, 1e-4  # of the product
 
 
@@ -38,12 +39,15 @@ def without_bites(
     wide = cv2.copyMakeBorder(binary, reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0)
     closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, disc)[reach:-reach, reach:-reach] > 0
     asked = (closed & (colours > 0) & ~product).astype(np.uint8)
+    # A bite is open to the outside; what is not may be a hole, as in the handle of a bag.
+    beyond = cv2.connectedComponents(np.pad(1 - binary, 1, constant_values=1), connectivity=4)[1]
+    enclosed = beyond[1:-1, 1:-1] != beyond[0, 0]
     count, pieces, stats, _ = cv2.connectedComponentsWithStats(asked, connectivity=4)
     result, whole = binary.copy(), float(product.sum())
     for piece in range(1, count):
         if not _LEAST * whole <= stats[piece, cv2.CC_STAT_AREA] <= _LARGEST * whole:
             continue
         where = pieces == piece
-        if float(chance[where].mean()) >= _WAVERS:
+        if float(chance[where].mean()) >= (_LIKELY if enclosed[where].any() else _WAVERS):
             result[where] = 1
     return result
