@@ -45,7 +45,7 @@ STANDS = (
     "scene=podium,surface=travertine,palette=neutral,light=sun",
     "scene=shelf,surface=walnut,palette=neutral,light=side",
     "scene=wall-floor,surface=light-wood,palette=neutral,light=window",
-    "scene=room,surface=marble,palette=neutral,light=soft",
+    "scene=room,surface=concrete,palette=neutral,light=soft",
     "scene=outdoor,surface=planks,palette=neutral,light=sun",
     "scene=tabletop,surface=linen,palette=warm,light=side,season=autumn",
     "scene=room,surface=dark-marble,palette=neutral,light=soft,season=festive",
