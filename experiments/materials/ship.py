@@ -220,7 +220,7 @@ CLOSE = {
     ("oak", "oak_veneer_01"): 2.5,
 }
 """How many times too large others would have to be shown before this is taken: plaster that is near
-is polished, for coarse grains are a towel's; boards as wide as a finger are a doll's."""
+is fine, for coarse grains are a towel's; boards as wide as a finger are a doll's."""
 PALE = {"marble": 84}  # L* of what has pale veins when it is dyed
 LEVELLED = (
     "plaster/",
