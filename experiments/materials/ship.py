@@ -4,8 +4,8 @@
 
 DATA is a folder with ``materials/``, ``scenes/`` and ``backgrounds/`` as README.md says. Tiles are
 saved at 1,024 px with quality 84, normals at 512 px; stains are taken out of plaster, concrete and
-leather. Cork is the one that is not a photograph at this size: it is quilted from a photograph of
-128 px, at its own scale.
+leather. Two are no photographs at this size: cork is quilted from one of 128 px, at its own scale,
+and terrazzo is cut from photographs of stone (``terrazzo.py``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
+from terrazzo import terrazzo
 
 from persona_img.imaging.colour import from_lab, to_lab
 from persona_img.imaging.light import to_linear, to_srgb
@@ -33,7 +34,7 @@ SURFACES = {
         [
             ("wood_light/wood_floor", 160, True),
             ("wood_light/Wood083A", 150, True),
-            ("wood_light/oak_veneer_01", 60, True),
+            ("wood_light/wood_floor", 64, True),
         ],
     ),
     "oak": (
@@ -42,7 +43,7 @@ SURFACES = {
         0.10,
         "tile",
         [
-            ("wood_light/oak_veneer_01", 60, True),
+            ("wood_light/wood_floor", 64, True),
             ("wood_light/Wood083A", 150, True),
         ],
     ),
@@ -106,7 +107,7 @@ SURFACES = {
         "tile",
         [("marble_tiles/marble_01", 130, True), ("marble/Marble020", 100, True)],
     ),
-    "terrazzo": ((81, 1, 4), 0.5, 0.24, "scattered", [("terrazzo/Terrazzo009", 84, True)]),
+    "terrazzo": ((81, 1, 4), 0.5, 0.24, "scattered", []),
     "slate": (
         (32, -1, -2),
         0.3,
@@ -214,13 +215,15 @@ SURFACES = {
     "cork": ((62, 10, 26), 0.3, 0.0, "quilt", []),
 }
 CLOSE = {
-    ("plaster", "painted_plaster_wall"): 1.0,
-    ("travertine", "Marble020"): 1.0,
-    ("light-wood", "oak_veneer_01"): 2.5,
-    ("oak", "oak_veneer_01"): 2.5,
+    ("plaster", "painted_plaster_wall", 45): 1.0,
+    ("travertine", "Marble020", 100): 1.0,
+    ("light-wood", "wood_floor", 64): 2.5,
+    ("oak", "wood_floor", 64): 2.5,
 }
 """How many times too large others would have to be shown before this is taken: plaster that is near
-is fine, for coarse grains are a towel's; boards as wide as a finger are a doll's."""
+is fine, for coarse grains are a towel's; of staves 6 cm wide table tops are glued, no floors."""
+MADE = [("terrazzo.jpg", 75, 1.5, None), ("terrazzo_near.jpg", 24, 1.0, 1.0)]
+"""Terrazzo of real stones: its file, how many cm it shows, how coarse it is, and as ``CLOSE``."""
 PALE = {"marble": 84}  # L* of what has pale veins when it is dyed
 LEVELLED = (
     "plaster/",
@@ -237,7 +240,6 @@ which would be known again."""
 FAINTER = {"fabric/Fabric066": 0.75}
 """What is left of their contrast: threads of two colours look printed on, not woven."""
 _SPOT = (0.004, 0.08)  # scales, of the side
-_DARK_STONES, _LIFTED = 45.0, 0.45  # L*: darker ones stand out; what is left of how much darker
 _STAIN, _LEFT = 0.08, 0.2  # of the side: larger is a stain; what is left of it
 NORMALS = {"marble_tiles/marble_01": "marble_01"}
 FLAT = ("concrete/concrete_floor",)  # so smooth that it may be turned
@@ -325,6 +327,10 @@ def ship(data: Path, assets: Path) -> None:
         if name == "cork":
             _save(_cork(data), materials / "cork.jpg", SIDE, QUALITY)
             lines += _entry(name, "cork.jpg", 110, True, None, "ambientCG Cork003, quilted")
+        if name == "terrazzo":
+            for file, cm, coarse, close in MADE:
+                _save(terrazzo(data, cm, coarse, SIDE, seed=7), materials / file, SIDE, QUALITY)
+                lines += _entry(name, file, cm, True, None, "cut from ambientCG stones", close)
         for stem, cm, turn in tiles:
             file = stem.split("/")[1]
             picture = np.asarray(Image.open(data / "materials" / f"{stem}.jpg").convert("RGB"))
@@ -337,8 +343,6 @@ def ship(data: Path, assets: Path) -> None:
                 square = _calmed(square, CALMED[stem])
             if stem in FAINTER:
                 square = _fainter(square, FAINTER[stem])
-            if name == "terrazzo":
-                square = _without_black(square)
             _save(square, materials / f"{file}.jpg", SIDE, QUALITY)
             normal = data / "materials" / "normals" / f"{NORMALS.get(stem, file)}_normal.jpg"
             with_normal = None
@@ -348,7 +352,7 @@ def ship(data: Path, assets: Path) -> None:
                     np.asarray(Image.open(normal).convert("RGB")), materials / with_normal, 512, 88
                 )
             house = "ambientCG" if file[0].isupper() else "Poly Haven"
-            close = CLOSE.get((name, file))
+            close = CLOSE.get((name, file, cm))
             lines += _entry(name, f"{file}.jpg", cm, turn, with_normal, f"{house} {file}", close)
     (materials / "materials.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     for kind, stems in VIEWS.items():
@@ -408,14 +412,6 @@ def _fainter(picture: np.ndarray, left: float) -> np.ndarray:
     lab = to_lab(np.ascontiguousarray(picture))
     mean = lab.mean(axis=(0, 1))
     return _bytes(mean + left * (lab - mean))
-
-
-def _without_black(picture: np.ndarray) -> np.ndarray:
-    """A tile whose few black stones are about as dark as its many dark ones."""
-    lab = to_lab(np.ascontiguousarray(picture))
-    dark = np.minimum(lab[..., 0] - _DARK_STONES, 0.0)
-    lab[..., 0] -= (1 - _LIFTED) * dark
-    return _bytes(lab)
 
 
 def _calmed(picture: np.ndarray, most: float) -> np.ndarray:

@@ -65,7 +65,7 @@ def test_a_mirrored_lamp_mirrors_the_picture(name: str) -> None:
 
 
 def test_a_small_lamp_throws_its_shadow_far_and_a_wide_one_dissolves_it() -> None:
-    sun, soft = (floor_light(LAMPS[name])[72] for name in ("sun", "soft"))
+    sun, soft = (floor_light(LAMPS[name])[74] for name in ("sun", "soft"))
     assert sun[85:94].max() < 0.65  # still whole
     assert sun[103:].min() > 0.97  # and then at an end
     assert soft[85:94].min() > 0.85
@@ -79,8 +79,17 @@ def test_a_wall_behind_is_in_the_shadow_too_and_a_far_one_is_not() -> None:
         return lit((x, y, 0 * x + np.float32(depth)), True, blocker, LAMPS["side"])
 
     near, far = on_wall(DEPTH + 1), on_wall(600.0)
-    assert near[50:70, 78:90].min() < 0.7
+    assert near[50:70, 78:90].min() < 0.75
     assert far[:60].min() > 0.95
+
+
+def test_a_body_is_round_and_its_shadow_has_no_corners() -> None:
+    light = floor_light(LAMPS["sun"])
+    dark = light < 0.7
+    widths = dark[64:84].sum(axis=1)
+    widths = widths[widths > 0]
+    assert widths[0] < 0.35 * widths.max()  # a slab's far edge is .57 as wide as its middle
+    assert light[80, 77:82].min() > 0.8  # and its near corner is dark beside the front, at .71
 
 
 @given(st.floats(0.0, 30.0), st.floats(-20, 20), st.floats(-10, 40))

@@ -26,7 +26,7 @@ from persona_img.threads import one_thread
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_VERSION = "learned-4"
+_VERSION = "learned-5"
 _LEVELS = 64  # probabilities are rounded, so that no last bit of a sum moves a mask
 
 
@@ -131,7 +131,7 @@ def finished(
     if best is opinions[NETWORK] and COLOURS in opinions:
         # Not before: cuts that were made alike would seem to agree.
         chance = ((straight + mirrored) / 2).astype(np.float32)
-        best = best.with_more(without_bites(best.binary, chance, opinions[COLOURS].binary))
+        best = best.with_more(without_bites(small, best.binary, chance, opinions[COLOURS].binary))
     return ProductMask(refine(photo, best.soft()), min(checks.values()), checks, name)
 
 

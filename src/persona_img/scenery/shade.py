@@ -12,6 +12,7 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import cv2
@@ -86,6 +87,21 @@ class Blocker:
     camera: Camera
     depth: float
 
+    @cached_property
+    def round(self) -> NDArray[np.float32]:
+        """How far from its middle plane each pixel's body reaches, of half the depth, 0..1.
+
+        Bodies are round: a row of the silhouette is the middle of an ellipse.
+        """
+        solid = self.alpha > 0.5
+        columns = np.arange(self.alpha.shape[1], dtype=np.float32)
+        filled = solid.any(axis=1)
+        first = np.where(filled, solid.argmax(axis=1), 0)
+        last = np.where(filled, self.alpha.shape[1] - 1 - solid[:, ::-1].argmax(axis=1), 0)
+        half = np.maximum((last - first + 1) / 2, 1.0)[:, None]
+        out = (columns[None] - (first + last)[:, None] / 2) / half
+        return np.sqrt(np.clip(1 - out**2, 0, 1)).astype(np.float32)
+
     def hides(
         self,
         point: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
@@ -100,8 +116,9 @@ class Blocker:
             time = gap / np.float32(away if abs(away) > 1e-4 else 1e-4)
             y = point[1] + time * np.float32(up)
             columns, rows = self.camera.pixel(point[0] + time * np.float32(right), y)
+            solid = self.alpha * (self.round >= abs(2 * share - 1))
             seen = cv2.remap(
-                self.alpha, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+                solid, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
             )
             hidden = np.maximum(hidden, np.where(time > 0, seen, 0))
         return hidden
