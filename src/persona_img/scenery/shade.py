@@ -117,9 +117,7 @@ class Blocker:
             y = point[1] + time * np.float32(up)
             columns, rows = self.camera.pixel(point[0] + time * np.float32(right), y)
             solid = self.alpha * (self.round >= abs(2 * share - 1))
-            seen = cv2.remap(
-                solid, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
-            )
+            seen = cv2.remap(solid, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
             hidden = np.maximum(hidden, np.where(time > 0, seen, 0))
         return hidden
 
