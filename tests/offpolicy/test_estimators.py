@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persona_img.domain.decision import Candidate, DecisionTable, Slate
-from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import InvalidInput, NotEnoughData
-from persona_img.ranking.evaluation import (
-    Logged,
-    doubly_robust,
+from persona_img.offpolicy.estimators import (
+    best_shrinkage,
+    best_threshold,
+    clipped_contributions,
+    dm_contributions,
     dr_contributions,
-    effective_size,
+    dros_contributions,
     ips,
-    logged_under,
+    ips_contributions,
     replay,
+    replay_contributions,
+    sndr_contributions,
     snips,
-    summarised,
+    snips_contributions,
+    switch_dr_contributions,
 )
+from persona_img.offpolicy.intervals import summarised
+from persona_img.offpolicy.logged import Logged, Predicted, effective_size
 
 RATES = np.array([0.05, 0.10, 0.20])
 TARGET = np.array([0.1, 0.2, 0.7])
@@ -49,7 +55,11 @@ def estimated(seed: int) -> dict[str, object]:
     return {
         "ips": ips(logged),
         "snips": snips(logged),
-        "dr": doubly_robust(logged, MODEL[action], np.full(len(action), TARGET @ MODEL)),
+        "dr": summarised(
+            dr_contributions(logged, MODEL[action], np.full(len(action), TARGET @ MODEL)),
+            logged.shopper,
+            0.95,
+        ),
         "replay": replay(uniform, seed=seed),
     }
 
@@ -139,26 +149,138 @@ def test_impossible_probabilities_are_refused(propensity, target):
         Logged(np.array(["a"], dtype=object), np.ones(1), np.array(propensity), np.array(target))
 
 
-def test_feedback_is_seen_with_the_table_s_chances():
-    sun = Style("light=sun")
-    slate = Slate((Candidate(ORIGINAL, None, 0.3), Candidate(sun, "d", 0.7)))
-    table = DecisionTable("v2", {("g", "p"): slate}, {}, "g")
-    feedback = pd.DataFrame(
-        {
-            "shopper": ["a", "b", "c", "d"],
-            "segment": "g",
-            "product": ["p", "p", "p", "bare"],
-            "style_key": ["light=sun", "original", "light=moon", "original"],
-            "propensity": 0.5,
-            "clicked": [1, 0, 1, 0],
-        }
-    )
-    logged = logged_under(feedback, table)
-    assert logged.target.tolist() == [0.7, 0.3, 0.0, 1.0]
-    assert logged.reward.tolist() == [1.0, 0.0, 1.0, 0.0]
-    kinds = dict.fromkeys(feedback.columns, "category") | {"clicked": "boolean"}
-    assert ips(logged_under(feedback.astype(kinds), table)) == ips(logged)
-    numbers = logged_under(feedback.assign(shopper=[1, 2, 3, 4]), table)
-    assert list(numbers.shopper) == ["1", "2", "3", "4"]
-    with pytest.raises(InvalidInput, match="lacks propensity"):
-        logged_under(feedback.drop(columns="propensity"), table)
+def test_a_reward_that_is_no_number_is_refused():
+    with pytest.raises(InvalidInput, match="1 rewards are no finite number"):
+        Logged(np.array(["a", "b"], dtype=object), np.array([1.0, np.nan]), np.ones(2), np.ones(2))
+    with pytest.raises(InvalidInput, match="did not converge"):
+        Predicted(np.array([np.inf]), np.array([0.1]))
+    with pytest.raises(InvalidInput, match="one of each"):
+        Predicted(np.zeros(2), np.zeros(3))
+
+
+def predicted(action) -> Predicted:
+    return Predicted(MODEL[action], np.full(len(action), TARGET @ MODEL))
+
+
+def by_hand(name: str, rows: list[tuple[int, float]], logging) -> float:
+    """An estimate from its textbook formula, impression by impression in plain Python."""
+    n = len(rows)
+    weights = [TARGET[a] / logging[a] for a, _ in rows]
+    rewards = [r for _, r in rows]
+    missed = [r - MODEL[a] for a, r in rows]
+    model = sum(TARGET[a] * MODEL[a] for a in range(3))
+    if name == "ips":
+        return sum(w * r for w, r in zip(weights, rewards, strict=True)) / n
+    if name == "clipped":
+        return sum(min(w, 2.0) * r for w, r in zip(weights, rewards, strict=True)) / n
+    if name == "snips":
+        return sum(w * r for w, r in zip(weights, rewards, strict=True)) / sum(weights)
+    if name == "dm":
+        return model
+    if name == "dr":
+        return model + sum(w * d for w, d in zip(weights, missed, strict=True)) / n
+    if name == "sndr":
+        return model + sum(w * d for w, d in zip(weights, missed, strict=True)) / sum(weights)
+    if name == "switch":
+        return model + sum(w * d for w, d in zip(weights, missed, strict=True) if w <= 2.0) / n
+    shrunk = [3.0 * w / (w * w + 3.0) for w in weights]
+    return model + sum(w * d for w, d in zip(shrunk, missed, strict=True)) / n
+
+
+ESTIMATORS = {
+    "ips": lambda log, _: ips_contributions(log),
+    "clipped": lambda log, _: clipped_contributions(log, 2.0),
+    "snips": lambda log, _: snips_contributions(log),
+    "dm": lambda _, model: dm_contributions(model),
+    "dr": lambda log, model: dr_contributions(log, model.shown, model.expected),
+    "sndr": sndr_contributions,
+    "switch": lambda log, model: switch_dr_contributions(log, model, 2.0),
+    "dros": lambda log, model: dros_contributions(log, model, 3.0),
+}
+
+
+@pytest.mark.parametrize("name", sorted(ESTIMATORS))
+def test_every_estimator_agrees_with_its_formula_on_every_log_there_could_be(name):
+    outcomes = list(itertools.product(range(3), (0.0, 1.0)))
+    for rows in itertools.product(outcomes, repeat=3):
+        action = np.array([a for a, _ in rows])
+        reward = np.array([r for _, r in rows])
+        shopper = np.array(["a", "b", "c"], dtype=object)
+        logged = Logged(shopper, reward, SKEWED[action], TARGET[action])
+        found = ESTIMATORS[name](logged, predicted(action)).mean()
+        assert found == pytest.approx(by_hand(name, list(rows), SKEWED), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["ips", "dr"])
+def test_over_every_log_there_could_be_it_is_right_to_the_last_digits(name):
+    mean = 0.0
+    outcomes = list(itertools.product(range(3), (0.0, 1.0)))
+    for rows in itertools.product(outcomes, repeat=2):
+        action = np.array([a for a, _ in rows])
+        reward = np.array([r for _, r in rows])
+        chance = np.prod(SKEWED[action] * np.where(reward > 0, RATES[action], 1 - RATES[action]))
+        shopper = np.array(["a", "b"], dtype=object)
+        logged = Logged(shopper, reward, SKEWED[action], TARGET[action])
+        mean += chance * ESTIMATORS[name](logged, predicted(action)).mean()
+    assert mean == pytest.approx(TRUTH, abs=1e-12)
+
+
+def test_replay_agrees_with_counting():
+    uniform, _ = a_log(7, UNIFORM)
+    contributions = replay_contributions(uniform, seed=5)
+    agrees = ~np.isclose(contributions, contributions.mean()) | (uniform.target == 1.0)
+    assert agrees.any()
+    assert contributions.mean() == pytest.approx(replay(uniform, seed=5).value, abs=1e-12)
+    always = Logged(uniform.shopper, uniform.reward, uniform.propensity, np.ones(1800))
+    assert replay(always, seed=5).value == pytest.approx(uniform.reward.mean(), abs=1e-12)
+
+
+def test_at_their_ends_estimators_are_their_neighbours():
+    logged, action = a_log(8)
+    model = predicted(action)
+    dr = dr_contributions(logged, model.shown, model.expected)
+    np.testing.assert_allclose(switch_dr_contributions(logged, model, 1e9), dr, atol=1e-12)
+    np.testing.assert_allclose(dros_contributions(logged, model, 1e15), dr, atol=1e-10)
+    np.testing.assert_allclose(switch_dr_contributions(logged, model, 1e-9), model.expected)
+    np.testing.assert_allclose(dros_contributions(logged, model, 1e-15), model.expected, atol=1e-9)
+    blind = Predicted(np.zeros(len(action)), np.zeros(len(action)))
+    np.testing.assert_allclose(sndr_contributions(logged, blind), snips_contributions(logged))
+    np.testing.assert_allclose(clipped_contributions(logged, 1e9), ips_contributions(logged))
+
+
+def test_where_weights_are_heavy_shrinking_is_nearer_to_the_truth_than_doubly_robust():
+    rare = np.array([0.70, 0.28, 0.02])  # the target's favourite is hardly ever shown
+    truth = float(TARGET @ RATES)
+    good = RATES * 1.1
+    errors: dict[str, list[float]] = {"dr": [], "dros": [], "switch": []}
+    for seed in range(200):
+        logged, action = a_log(seed, rare, shoppers=60, each=4)
+        model = Predicted(good[action], np.full(len(action), TARGET @ good))
+        dr = dr_contributions(logged, model.shown, model.expected)
+        shrinkage, threshold = best_shrinkage(logged, model), best_threshold(logged, model)
+        errors["dr"].append(dr.mean() - truth)
+        errors["dros"].append(dros_contributions(logged, model, shrinkage).mean() - truth)
+        errors["switch"].append(switch_dr_contributions(logged, model, threshold).mean() - truth)
+    squared = {name: np.mean(np.square(found)) for name, found in errors.items()}
+    assert squared["dros"] < 0.5 * squared["dr"]
+    assert squared["switch"] < 0.8 * squared["dr"]
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
+def test_a_parameter_that_means_nothing_is_refused(bad):
+    logged, action = a_log(9)
+    for made in (
+        lambda: clipped_contributions(logged, bad),
+        lambda: switch_dr_contributions(logged, predicted(action), bad),
+        lambda: dros_contributions(logged, predicted(action), bad),
+    ):
+        with pytest.raises(InvalidInput, match="finite number above 0"):
+            made()
+
+
+def test_a_target_that_shows_nothing_logged_has_no_best_parameter():
+    nobody = Logged(np.array(["a", "b"], dtype=object), np.ones(2), np.ones(2), np.zeros(2))
+    model = Predicted(np.zeros(2), np.zeros(2))
+    for found in (best_threshold, best_shrinkage):
+        with pytest.raises(NotEnoughData, match="nothing that was logged"):
+            found(nobody, model)

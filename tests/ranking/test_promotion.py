@@ -12,7 +12,7 @@ from contracts.ranker import FEATURES, PRODUCTS, SEGMENTS, SPACE, STYLES, truth
 from persona_img.domain.decision import Candidate, DecisionTable, Slate, ranking_of, uniform
 from persona_img.domain.style import ORIGINAL
 from persona_img.errors import InvalidInput, NotEnoughData
-from persona_img.ranking.evaluation import Estimate, summarised
+from persona_img.offpolicy.intervals import Estimate, summarised
 from persona_img.ranking.heldout import contributions, judged, observed_slates
 from persona_img.ranking.policy import EpsilonGreedyPolicy, ThompsonPolicy
 from persona_img.ranking.popularity import PopularityRanker

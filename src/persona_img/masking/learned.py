@@ -131,7 +131,7 @@ def finished(
     if best is opinions[NETWORK] and COLOURS in opinions:
         # Not before: cuts that were made alike would seem to agree.
         chance = ((straight + mirrored) / 2).astype(np.float32)
-        best = best.with_more(without_bites(small, best.binary, chance, opinions[COLOURS].binary))
+        best = best.with_more(without_bites(best.binary, chance, opinions[COLOURS].binary))
     return ProductMask(refine(photo, best.soft()), min(checks.values()), checks, name)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from persona_img.masking.confidence import checks_of
 from persona_img.masking.holes import filled
 from persona_img.masking.leftover import without_leftovers
+from persona_img.masking.lines import without_line_ends
 from persona_img.masking.rim import judged_by_colours
 
 if TYPE_CHECKING:
@@ -137,5 +138,6 @@ def _mended(small: NDArray[np.uint8], chance: NDArray[np.float32]) -> Opinion:
     kept |= ((binary > kept) & (chance > _SURE)).astype(np.uint8)
     chance = np.where(binary > kept, 0.0, chance).astype(np.float32)
     judged = judged_by_colours(small, chance, kept)
-    binary = without_specks(judged > 0.5)
+    binary = without_line_ends(small, without_specks(judged > 0.5), chance, _SURE)
+    judged = np.where((judged > 0.5) & (binary == 0), 0.0, judged).astype(np.float32)
     return Opinion(judged, binary).with_more(filled(small, chance, binary))

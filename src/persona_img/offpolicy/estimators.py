@@ -1,145 +1,43 @@
 """What a policy would have earned, estimated from what another one logged.
 
 Each estimator turns n logged impressions into n contributions whose mean is the estimate, so that
-two policies can be compared impression by impression, and every standard error is clustered by
-shopper: shoppers are what was randomised, and their impressions are alike.
+two policies can be compared impression by impression, and :mod:`.intervals` says how sure any of
+them is. They differ in what they believe: the propensities (IPS), a reward model (DM), either (DR),
+or as much of either as the weights allow (switch-DR, DRos).
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
 
-from persona_img.domain.feedback_table import as_feedback
 from persona_img.errors import InvalidInput, NotEnoughData
+from persona_img.offpolicy.intervals import Estimate, summarised
+from persona_img.offpolicy.logged import Logged, mean_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
+    from persona_img.offpolicy.logged import Floats, Predicted
 
-    from persona_img.domain.decision import DecisionTable
-    from persona_img.ranking.base import Floats
+_STEPS = 30
+"""Thresholds and shrinkages that are tried."""
 
-
-@dataclass(frozen=True)
-class Logged:
-    """n logged impressions and how a target policy sees them.
-
-    Attributes:
-        shopper: (n,) names: clusters.
-        reward: float64 (n,), e.g. 0/1 clicks.
-        propensity: float64 (n,) in (0, 1]: chance with which the shown style was chosen.
-        target: float64 (n,) in [0, 1]: the target policy's chance of that style.
-    """
-
-    shopper: NDArray[np.object_]
-    reward: Floats
-    propensity: Floats
-    target: Floats
-
-    def __post_init__(self) -> None:
-        lengths = {len(self.shopper), len(self.reward), len(self.propensity), len(self.target)}
-        if len(lengths) != 1:
-            raise InvalidInput(f"columns of {sorted(lengths)} rows; give one value per impression")
-        if not len(self.reward):
-            raise NotEnoughData("no logged impression; an estimate would be undefined")
-        if not np.all((self.propensity > 0) & (self.propensity <= 1)):
-            raise InvalidInput("a propensity outside (0, 1]; log the probability of each choice")
-        if not np.all((self.target >= 0) & (self.target <= 1)):
-            raise InvalidInput("a target probability outside [0, 1]")
-
-    @property
-    def weight(self) -> Floats:
-        """(n,) target over propensity; 1 on average where the log supports the target."""
-        return self.target / self.propensity
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean per impression with its uncertainty.
-
-    Attributes:
-        value: The estimate.
-        standard_error: Clustered by shopper.
-        low: Lower end of the two-sided interval.
-        high: Upper end.
-        confidence: Of the interval.
-        impressions: Rows used.
-        shoppers: Clusters.
-    """
-
-    value: float
-    standard_error: float
-    low: float
-    high: float
-    confidence: float
-    impressions: int
-    shoppers: int
-
-
-def logged_under(
-    feedback: pd.DataFrame, table: DecisionTable, *, reward: str = "clicked"
-) -> Logged:
-    """Feedback as a target table sees it: the chance it gives each shown style.
-
-    Styles that are not in the table's slate have the chance 0. Styles of the table that the log
-    could not have shown go unnoticed; compare tables of the same slates.
-
-    Args:
-        feedback: Impressions; of any types that ``as_feedback`` takes.
-        table: The target.
-        reward: ``clicked`` or ``converted``.
-    """
-    feedback = as_feedback(
-        feedback, ("shopper", "segment", "product", "style_key", "propensity", reward)
-    )
-    target = []
-    for segment, product, key in zip(
-        feedback["segment"], feedback["product"], feedback["style_key"], strict=True
-    ):
-        slate = table.slates.get((segment, product))
-        known = (
-            {c.style.key: c.probability for c in slate.candidates} if slate else {"original": 1.0}
-        )
-        target.append(known.get(key, 0.0))
-    return Logged(
-        feedback["shopper"].to_numpy(dtype=object),
-        feedback[reward].to_numpy(dtype=np.float64),
-        feedback["propensity"].to_numpy(dtype=np.float64),
-        np.array(target, dtype=np.float64),
-    )
-
-
-def summarised(contributions: Floats, shopper: NDArray[np.object_], confidence: float) -> Estimate:
-    """Mean of contributions, with a t interval of as many degrees of freedom as shoppers less one.
-
-    Raises:
-        NotEnoughData: fewer than two shoppers.
-    """
-    if not 0.0 < confidence < 1.0:
-        raise InvalidInput(f"confidence {confidence}: give a probability between 0 and 1")
-    names, code = np.unique(shopper.astype(str), return_inverse=True)
-    if len(names) < 2:
-        raise NotEnoughData(f"{len(names)} shopper; a standard error needs at least 2")
-    value = _mean(contributions)
-    # Sums in one order: the order of the log must not move a last digit.
-    order = np.lexsort((contributions, code))
-    sums = np.bincount(code[order], weights=contributions[order] - value)
-    spread = float((sums**2).sum()) * len(names) / (len(names) - 1)
-    error = float(np.sqrt(spread)) / len(contributions)
-    reach = float(stats.t.ppf((1 + confidence) / 2, len(names) - 1)) * error
-    return Estimate(
-        value, error, value - reach, value + reach, confidence, len(contributions), len(names)
-    )
+_REACH = 2.0
+"""Standard errors to either side within which estimates are taken for the same."""
 
 
 def ips_contributions(logged: Logged) -> Floats:
     """(n,) weighted rewards: inverse propensity scoring (Horvitz and Thompson 1952)."""
     return logged.weight * logged.reward
+
+
+def clipped_contributions(logged: Logged, most: float) -> Floats:
+    """(n,) weighted rewards, no weight above ``most``: steadier; too low where rewards are >= 0.
+
+    References:
+        Ionides 2008, "Truncated Importance Sampling", JCGS 17.
+    """
+    return np.minimum(logged.weight, _positive("most", most)) * logged.reward
 
 
 def snips_contributions(logged: Logged) -> Floats:
@@ -149,13 +47,12 @@ def snips_contributions(logged: Logged) -> Floats:
         Swaminathan and Joachims 2015, "The Self-Normalized Estimator for Counterfactual
         Learning", NeurIPS.
     """
-    mean = _mean(logged.weight)
-    if mean == 0.0:
-        raise NotEnoughData(
-            "the target shows nothing that was logged; compare policies of one slate"
-        )
-    value = _mean(logged.weight * logged.reward) / mean
-    return value + logged.weight * (logged.reward - value) / mean
+    return _normalised(logged.weight, logged.reward)
+
+
+def dm_contributions(predicted: Predicted) -> Floats:
+    """(n,) what the reward model expects: the direct method, as right as the model is."""
+    return predicted.expected.copy()
 
 
 def dr_contributions(logged: Logged, shown: Floats, expected: Floats) -> Floats:
@@ -163,13 +60,65 @@ def dr_contributions(logged: Logged, shown: Floats, expected: Floats) -> Floats:
 
     Args:
         logged: Impressions.
-        shown: (n,) predicted reward of the shown style, by a model that did not see the shopper.
-        expected: (n,) the same model's mean over the target policy's styles.
+        shown: (n,) predicted reward of the shown action, by a model that did not see the shopper.
+        expected: (n,) the same model's mean over the target policy's actions.
 
     References:
         Dudík, Langford and Li 2011, "Doubly Robust Policy Evaluation and Learning", ICML.
     """
     return expected + logged.weight * (logged.reward - shown)
+
+
+def sndr_contributions(logged: Logged, predicted: Predicted) -> Floats:
+    """(n,) doubly robust, weights summing to their number; the value and first-order influence.
+
+    References:
+        Thomas and Brunskill 2016, "Data-Efficient Off-Policy Policy Evaluation for Reinforcement
+        Learning", ICML.
+    """
+    return predicted.expected + _normalised(logged.weight, logged.reward - predicted.shown)
+
+
+def switch_dr_contributions(logged: Logged, predicted: Predicted, threshold: float) -> Floats:
+    """(n,) doubly robust where weights are at most ``threshold``, the model alone elsewhere.
+
+    References:
+        Wang, Agarwal and Dudík 2017, "Optimal and Adaptive Off-policy Evaluation in Contextual
+        Bandits", ICML.
+    """
+    weight = np.where(logged.weight <= _positive("threshold", threshold), logged.weight, 0.0)
+    return predicted.expected + weight * (logged.reward - predicted.shown)
+
+
+def dros_contributions(logged: Logged, predicted: Predicted, shrinkage: float) -> Floats:
+    """(n,) doubly robust with weights w shrunk to ``shrinkage * w / (w^2 + shrinkage)``.
+
+    References:
+        Su, Dimakopoulou, Krishnamurthy and Dudík 2020, "Doubly Robust Off-policy Evaluation with
+        Shrinkage", ICML.
+    """
+    weight = _shrunk(logged.weight, _positive("shrinkage", shrinkage))
+    return predicted.expected + weight * (logged.reward - predicted.shown)
+
+
+def best_threshold(logged: Logged, predicted: Predicted) -> float:
+    """Of switch-DR, for as small an error as can be told; see :func:`_slope`."""
+    heavy = np.unique(logged.weight[logged.weight > 0])
+    if not len(heavy):
+        raise _nothing_shown()
+    tried = np.unique(np.quantile(heavy, np.linspace(0.0, 1.0, _STEPS)))[::-1]
+    made = [switch_dr_contributions(logged, predicted, float(t)) for t in tried]
+    return float(tried[_slope(made)])
+
+
+def best_shrinkage(logged: Logged, predicted: Predicted) -> float:
+    """Of DRos, for as small an error as can be told; see :func:`_slope`."""
+    largest = float(logged.weight.max())
+    if largest == 0.0:
+        raise _nothing_shown()
+    tried = np.geomspace(1e4 * largest**2, 1e-2 * largest, _STEPS)
+    made = [dros_contributions(logged, predicted, float(shrinkage)) for shrinkage in tried]
+    return float(tried[_slope(made)])
 
 
 def ips(logged: Logged, *, confidence: float = 0.95) -> Estimate:
@@ -182,15 +131,8 @@ def snips(logged: Logged, *, confidence: float = 0.95) -> Estimate:
     return summarised(snips_contributions(logged), logged.shopper, confidence)
 
 
-def doubly_robust(
-    logged: Logged, shown: Floats, expected: Floats, *, confidence: float = 0.95
-) -> Estimate:
-    """Doubly robust estimate; see :func:`dr_contributions`."""
-    return summarised(dr_contributions(logged, shown, expected), logged.shopper, confidence)
-
-
-def replay(logged: Logged, *, seed: int, confidence: float = 0.95) -> Estimate:
-    """Mean reward where a draw of the target happens to be what was shown.
+def replay_contributions(logged: Logged, *, seed: int) -> Floats:
+    """(n,) mean reward where a draw of the target happens to be what was shown, with influences.
 
     Raises:
         InvalidInput: the log was not uniform; use :func:`snips` then.
@@ -208,21 +150,55 @@ def replay(logged: Logged, *, seed: int, confidence: float = 0.95) -> Estimate:
     agrees[order] = np.random.default_rng(seed).random(len(order)) < logged.target[order]
     if not agrees.any():
         raise NotEnoughData("no draw of the target agrees with the log")
-    value = _mean(logged.reward[agrees])
-    influence = agrees * (logged.reward - value) / agrees.mean()
-    return summarised(value + influence, logged.shopper, confidence)
+    value = mean_of(logged.reward[agrees])
+    away = np.where(agrees, logged.reward - value, 0.0)
+    return np.asarray(value + away / agrees.mean(), dtype=np.float64)
 
 
-def effective_size(weight: Floats) -> float:
-    """How many unweighted impressions the weighted ones are worth: (sum w)^2 / sum w^2.
+def replay(logged: Logged, *, seed: int, confidence: float = 0.95) -> Estimate:
+    """See :func:`replay_contributions`."""
+    return summarised(replay_contributions(logged, seed=seed), logged.shopper, confidence)
+
+
+def _normalised(weight: Floats, worth: Floats) -> Floats:
+    """(n,) a weighted mean plus each row's first-order influence on it."""
+    mean = mean_of(weight)
+    if mean == 0.0:
+        raise _nothing_shown()
+    value = mean_of(weight * worth) / mean
+    return value + weight * (worth - value) / mean
+
+
+def _shrunk(weight: Floats, shrinkage: float) -> Floats:
+    return shrinkage * weight / (weight**2 + shrinkage)
+
+
+def _slope(made: list[Floats]) -> int:
+    """Which of several estimates is nearest the truth, without knowing how biased each is.
+
+    They go from the least biased to the least noisy. As long as their intervals have a point in
+    common no bias can be seen, and the last of these is taken (Lepski's principle).
 
     References:
-        Kish 1965, "Survey Sampling".
+        Su, Srinath and Krishnamurthy 2020, "Adaptive Estimator Selection for Off-Policy
+        Evaluation", ICML.
     """
-    squares = math.fsum(weight**2)
-    return math.fsum(weight) ** 2 / squares if squares > 0 else 0.0
+    low, high, chosen = -np.inf, np.inf, 0
+    for number, contributions in enumerate(made):
+        value = mean_of(contributions)
+        reach = _REACH * float(contributions.std()) / float(np.sqrt(len(contributions)))
+        low, high = max(low, value - reach), min(high, value + reach)
+        if low > high:
+            break
+        chosen = number
+    return chosen
 
 
-def _mean(values: Floats) -> float:
-    """The mean, exact to the last digit: the same in any order."""
-    return math.fsum(values) / len(values)
+def _positive(name: str, value: float) -> float:
+    if not value > 0.0 or not np.isfinite(value):
+        raise InvalidInput(f"{name} {value}: give a finite number above 0")
+    return value
+
+
+def _nothing_shown() -> NotEnoughData:
+    return NotEnoughData("the target shows nothing that was logged; compare policies of one slate")

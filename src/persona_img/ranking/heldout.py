@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from persona_img.domain.decision import Context, Ranking
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import NotEnoughData
-from persona_img.ranking import evaluation
-from persona_img.ranking.evaluation import Logged
+from persona_img.offpolicy.estimators import dr_contributions
+from persona_img.offpolicy.logged import Logged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,8 +123,8 @@ def contributions(
     return (
         shopper,
         logged_new.weight,
-        evaluation.dr_contributions(logged_old, shown, old_expected),
-        evaluation.dr_contributions(logged_new, shown, new_expected),
+        dr_contributions(logged_old, shown, old_expected),
+        dr_contributions(logged_new, shown, new_expected),
     )
 
 

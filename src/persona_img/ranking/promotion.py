@@ -10,7 +10,8 @@ import numpy as np
 from persona_img.domain.decision import uniform
 from persona_img.domain.feedback_table import as_feedback
 from persona_img.errors import InvalidInput, NotEnoughData
-from persona_img.ranking import evaluation
+from persona_img.offpolicy.intervals import summarised
+from persona_img.offpolicy.logged import effective_size
 from persona_img.ranking.heldout import Column, contributions, judged
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from persona_img.domain.decision import DecisionTable
+    from persona_img.offpolicy.intervals import Estimate
     from persona_img.ranking.base import Floats, Policy, Ranker, RankingFeatures
-    from persona_img.ranking.evaluation import Estimate
 
 
 CROSS_FITTED = 2**0.5
@@ -180,11 +181,11 @@ def _decided(
     shopper: Column, weight: Floats, old: Floats, new: Floats, coverage: float, gate: Gate
 ) -> PromotionReport:
     two_sided = 2 * gate.confidence - 1
-    champion = evaluation.summarised(old, shopper, two_sided)
-    challenger = evaluation.summarised(new, shopper, two_sided)
-    difference = _widened(evaluation.summarised(new - old, shopper, two_sided))
-    effective = evaluation.effective_size(weight) / len(weight)
-    mean = evaluation.summarised(weight, shopper, two_sided)
+    champion = summarised(old, shopper, two_sided)
+    challenger = summarised(new, shopper, two_sided)
+    difference = _widened(summarised(new - old, shopper, two_sided))
+    effective = effective_size(weight) / len(weight)
+    mean = summarised(weight, shopper, two_sided)
     problem = _problem(gate, effective, float(weight.max()), mean, coverage)
     better = difference.low > gate.least_gain
     reason = (

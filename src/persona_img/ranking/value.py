@@ -10,8 +10,9 @@ import numpy as np
 from persona_img.domain.decision import Context
 from persona_img.domain.feedback_table import as_feedback
 from persona_img.errors import InvalidInput, NotEnoughData
-from persona_img.ranking import evaluation
-from persona_img.ranking.evaluation import Estimate, Logged
+from persona_img.offpolicy.estimators import ips, replay, snips
+from persona_img.offpolicy.intervals import Estimate, summarised
+from persona_img.offpolicy.logged import Logged, effective_size
 from persona_img.ranking.heldout import judged
 
 if TYPE_CHECKING:
@@ -121,14 +122,14 @@ def value_of(
         _target(rows, ranker, policy, slates),
     )
     replayed, reason = _replayed(logged, seed, confidence)
-    mean = evaluation.summarised(logged.weight, logged.shopper, confidence)
-    effective = evaluation.effective_size(logged.weight) / len(logged.weight)
+    mean = summarised(logged.weight, logged.shopper, confidence)
+    effective = effective_size(logged.weight) / len(logged.weight)
     return OffPolicyValue(
         ranker=name or ranker.name,
         policy=policy.name,
-        seen=evaluation.summarised(logged.reward, logged.shopper, confidence),
-        ips=evaluation.ips(logged, confidence=confidence),
-        snips=evaluation.snips(logged, confidence=confidence),
+        seen=summarised(logged.reward, logged.shopper, confidence),
+        ips=ips(logged, confidence=confidence),
+        snips=snips(logged, confidence=confidence),
         replay=replayed,
         replay_reason=reason,
         effective=effective,
@@ -159,7 +160,7 @@ def _target(rows: pd.DataFrame, ranker: Ranker, policy: Policy, slates: ServedSl
 
 def _replayed(logged: Logged, seed: int, confidence: float) -> tuple[Estimate | None, str]:
     try:
-        return evaluation.replay(logged, seed=seed, confidence=confidence), ""
+        return replay(logged, seed=seed, confidence=confidence), ""
     except (InvalidInput, NotEnoughData) as error:
         return None, str(error)
 
