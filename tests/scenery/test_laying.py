@@ -146,10 +146,10 @@ def test_a_pixel_of_a_tile_is_never_stretched_further_than_allowed(
 
 
 def test_what_is_seen_close_is_the_sharpest_of_its_tiles() -> None:
-    wood = materials_of(None).surface("oak")
+    wood = materials_of(None).surface("dark-wood")
     finest = min(wood.tiles, key=lambda tile: tile.cm)
     for seed in range(6):
-        made = laid(wood, wood.lab, FROM_ABOVE, np.random.default_rng(seed), cm=5, per_cm=27.305)
+        made = laid(wood, wood.lab, FROM_ABOVE, np.random.default_rng(seed), cm=5, per_cm=18.0)
         assert made.cm == pytest.approx(finest.cm, rel=0.001)
 
 
