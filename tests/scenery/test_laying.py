@@ -153,8 +153,11 @@ def test_what_is_seen_close_is_the_sharpest_of_its_tiles() -> None:
         assert made.cm == pytest.approx(finest.cm, rel=0.001)
 
 
-def test_a_close_tile_is_taken_only_where_every_other_would_be_that_much_too_large() -> None:
-    wood = materials_of(None).surface("light-wood")
+@pytest.mark.parametrize("name", ["light-wood", "oak"])
+def test_a_close_tile_is_taken_only_where_every_other_would_be_that_much_too_large(
+    name: str,
+) -> None:
+    wood = materials_of(None).surface(name)
     (near,) = [tile for tile in wood.tiles if tile.close is not None]
     assert near.close is not None
     alone = replace(wood, tiles=(replace(near, close=None),))

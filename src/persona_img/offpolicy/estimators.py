@@ -55,18 +55,13 @@ def dm_contributions(predicted: Predicted) -> Floats:
     return predicted.expected.copy()
 
 
-def dr_contributions(logged: Logged, shown: Floats, expected: Floats) -> Floats:
+def dr_contributions(logged: Logged, predicted: Predicted) -> Floats:
     """(n,) doubly robust: a reward model, corrected by what it missed.
-
-    Args:
-        logged: Impressions.
-        shown: (n,) predicted reward of the shown action, by a model that did not see the shopper.
-        expected: (n,) the same model's mean over the target policy's actions.
 
     References:
         Dudík, Langford and Li 2011, "Doubly Robust Policy Evaluation and Learning", ICML.
     """
-    return expected + logged.weight * (logged.reward - shown)
+    return predicted.expected + logged.weight * (logged.reward - predicted.shown)
 
 
 def sndr_contributions(logged: Logged, predicted: Predicted) -> Floats:

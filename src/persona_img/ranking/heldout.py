@@ -13,7 +13,7 @@ from persona_img.domain.decision import Context, Ranking
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import NotEnoughData
 from persona_img.offpolicy.estimators import dr_contributions
-from persona_img.offpolicy.logged import Logged
+from persona_img.offpolicy.logged import Logged, Predicted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,8 +123,8 @@ def contributions(
     return (
         shopper,
         logged_new.weight,
-        dr_contributions(logged_old, shown, old_expected),
-        dr_contributions(logged_new, shown, new_expected),
+        dr_contributions(logged_old, Predicted(shown, old_expected)),
+        dr_contributions(logged_new, Predicted(shown, new_expected)),
     )
 
 

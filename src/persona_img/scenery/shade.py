@@ -11,7 +11,7 @@ References:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -86,9 +86,10 @@ class Blocker:
     alpha: NDArray[np.float32]
     camera: Camera
     depth: float
+    _slices: dict[float, NDArray[np.float32]] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
-    def round(self) -> NDArray[np.float32]:
+    def _thickness(self) -> NDArray[np.float32]:
         """How far from its middle plane each pixel's body reaches, of half the depth, 0..1.
 
         Bodies are round: a row of the silhouette is the middle of an ellipse.
@@ -101,6 +102,12 @@ class Blocker:
         half = np.maximum((last - first + 1) / 2, 1.0)[:, None]
         out = (columns[None] - (first + last)[:, None] / 2) / half
         return np.sqrt(np.clip(1 - out**2, 0, 1)).astype(np.float32)
+
+    def _slice(self, share: float) -> NDArray[np.float32]:
+        """The silhouette's part that is solid at a share of the depth, float32 (h, w)."""
+        if share not in self._slices:  # light from dozens of directions asks for the same few
+            self._slices[share] = self.alpha * (self._thickness >= abs(2 * share - 1))
+        return self._slices[share]
 
     def hides(
         self,
@@ -116,8 +123,9 @@ class Blocker:
             time = gap / np.float32(away if abs(away) > 1e-4 else 1e-4)
             y = point[1] + time * np.float32(up)
             columns, rows = self.camera.pixel(point[0] + time * np.float32(right), y)
-            solid = self.alpha * (self.round >= abs(2 * share - 1))
-            seen = cv2.remap(solid, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+            seen = cv2.remap(
+                self._slice(share), columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+            )
             hidden = np.maximum(hidden, np.where(time > 0, seen, 0))
         return hidden
 
