@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -41,6 +44,7 @@ def test_light_stays_in_its_range(light: Light, seed: int | None) -> None:
 @EACH_LIGHT
 def test_the_product_throws_a_shadow_to_the_lower_right(light: Light) -> None:
     mask = product()
+    light = replace(light, panes=False)  # bars keep away from the product, which is another matter
     lost = illumination(np.zeros_like(mask), light) - illumination(mask, light)
     assert lost.min() > -1e-5
     below = lost[110:116, 45:75].mean()
@@ -80,6 +84,17 @@ def test_the_exact_light_is_always_the_same_and_a_seed_names_a_jitter(light: Lig
     one, two, other = (illumination(mask, light, np.random.default_rng(s)) for s in (1, 1, 2))
     np.testing.assert_array_equal(one, two)
     assert np.abs(one - other).max() > 1e-3
+
+
+def test_a_windows_bars_keep_away_from_the_product_that_does_not_show_them() -> None:
+    mask = product()
+    places = [
+        illumination(mask, LIGHTS["window"], panes=np.random.default_rng(seed)) for seed in range(9)
+    ]
+    moved = (np.max(places, axis=0) - np.min(places, axis=0))[..., 1]
+    at_the_outline = cv2.dilate(mask, np.ones((5, 5), np.uint8)) > mask
+    assert moved[at_the_outline].max() < 0.04
+    assert moved[:8].mean() > 0.2
 
 
 @EACH_LIGHT

@@ -69,6 +69,8 @@ class Light:
 CLOTH = 0.020
 """How thick a garment is in the middle of a picture, share of the short side."""
 _LEAST_TIMES, _MOST_TIMES = 0.6, 3.0  # thinner does not show; longer leaves the picture
+_BAR, _PANE = 0.78, 1.08  # light in the shade of a window's bars, and between them
+_BESIDE = 0.16  # of the short side: so far from the product bars are as dark as anywhere
 _SHARPEST = 0.0022  # sigma: the sun is half a degree wide, and lenses are no sharper
 
 LIGHTS: dict[str, Light] = {
@@ -113,7 +115,10 @@ def illumination(
     field = 1.0 - light.gradient * jitter(0.3) * across
     if light.panes:
         thrown = _panes(height, width, panes or rng)
-        field = field * (thrown if light.across[0] > 0 else thrown[:, ::-1])
+        thrown = thrown if light.across[0] > 0 else thrown[:, ::-1]
+        # The product's pixels are as photographed, without bars: bars that ran up to it would stop
+        # there. It lies in one patch of light, and they begin beside it.
+        field = field * (_PANE + _beside(mask) * (thrown - _PANE))
     # Shade is a little bluer than light, as under a sky: shadows that are pure grey look painted.
     shade = (factor * field)[..., None]
     tint = np.array([0.985, 1.0, 1.03], dtype=np.float32)
@@ -161,7 +166,7 @@ def to_srgb(linear: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _panes(height: int, width: int, rng: np.random.Generator | None) -> NDArray[np.float32]:
-    """Slanted panes of a window, float32 (H, W): 0.80 in the bars' shade, 1.08 in the light."""
+    """Slanted panes of a window, float32 (H, W): light in the bars' shade and between them."""
     draw = rng if rng is not None else np.random.default_rng(0)
     short = min(height, width)
     yy, xx = np.mgrid[0:height, 0:width].astype(np.float32) / short
@@ -172,7 +177,14 @@ def _panes(height: int, width: int, rng: np.random.Generator | None) -> NDArray[
     bar = 0.09
     lit = ((u / pitch_u) % 1.0 > bar / pitch_u) & ((v / pitch_v) % 1.0 > bar / pitch_v)
     soft = _blur(lit.astype(np.float32), 0.016 * short)
-    return np.asarray(0.78 + 0.30 * soft, dtype=np.float32)
+    return np.asarray(_BAR + (_PANE - _BAR) * soft, dtype=np.float32)
+
+
+def _beside(mask: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far from the product, float32 (H, W): 0 at it, softly to 1."""
+    apart = cv2.distanceTransform((mask < 0.5).astype(np.uint8), cv2.DIST_L2, 5)
+    share = np.clip(apart / np.float32(_BESIDE * min(mask.shape)), 0.0, 1.0)
+    return np.asarray(share * share * (3.0 - 2.0 * share), dtype=np.float32)
 
 
 def _unit(x: float) -> float:
