@@ -103,9 +103,12 @@ class Backdrops(Draws):
                     )
                     got = torch.where((zoom < 0.6)[:, None, None, None], small, got)
             out[torch.tensor(rows, device=self.device)] = got
-        rows = self.some(n, 0.22)
+        rows = self.some(n, 0.28)
         if rows is not None:
             out[rows] = self.jointed(out[rows])
+        rows = self.some(n, 0.07)
+        if rows is not None:
+            out[rows] = self.striped(out[rows])
         rows = self.some(n, 0.3)
         if rows is not None:
             m = len(rows)
@@ -153,11 +156,32 @@ class Backdrops(Draws):
         shade = 1 + (hashed(row, column, wide_as(seed) + 7)[:, None] - 0.5) * self.r(
             m, 0, 0.35
         ).view(m, 1, 1, 1)
-        tone = torch.where(self.chance(m, 0.7), self.r(m, 0.25, 0.85), self.r(m, 1.1, 1.6)).view(
+        tone = torch.where(self.chance(m, 0.7), self.r(m, 0.1, 0.85), self.r(m, 1.1, 1.6)).view(
             m, 1, 1, 1
         )
         mean = base.mean((2, 3), keepdim=True)
         return (base * shade * (1 - joint) + joint * (0.5 * base + 0.5 * mean) * tone).clamp(0, 1)
+
+    def striped(self, base: Tensor) -> Tensor:
+        """A bed-spread or a rug: stripes one way, often the other way too."""
+        m, _, h, w = base.shape
+        x, y = mesh(h, w, self.device)
+        bent = 4 * self.field(m, 2, h, w, 4)
+        turn, out = wide_as(self.r(m, 0, 3.1416)), base
+        for way, chance in ((turn, 1.0), (turn + 1.5708, 0.4)):
+            u = torch.cos(way) * (x + bent[:, 0]) + torch.sin(way) * (y + bent[:, 1])
+            pitch, duty = wide_as(self.r(m, 8, 90)), wide_as(self.r(m, 0.1, 0.6))
+            away = ((frac(u / pitch) - 0.5) * pitch).abs()
+            on = (0.5 + duty * pitch / 2 - away).clamp(0, 1)[:, None]
+            grey = self.r(m, 0.1, 1.0)[:, None] + torch.randn(m, 3, device=self.device) * 0.12
+            covers = self.r(m, 0.3, 1.0) * self.chance(m, chance)
+            ink = (
+                grey.clamp(0, 1)[:, :, None, None]
+                * base
+                / base.mean((1, 2, 3), True).clamp_min(0.1)
+            )
+            out = out + covers.view(m, 1, 1, 1) * on * (ink.clamp(0, 1) - out)
+        return out
 
     def joined(self, floor: Tensor, wall: Tensor) -> Tensor:
         """A wall meets a floor, perhaps with a skirting board."""

@@ -45,6 +45,14 @@ def hangers(count: int, seed: int) -> np.ndarray:
                 max(1, round(thick * scale * 0.4)),
                 cv2.LINE_AA,
             )
+        if rng.random() < 0.4:  # moulded: broad at the middle, thin at its ends
+            out = np.stack([128 + half * np.linspace(-1, 1, 47), np.zeros(47)], 1)
+            far = np.abs(np.linspace(-1, 1, 47))
+            upper = 112 + drop * far ** rng.uniform(1.0, 1.7)
+            lower = upper + rng.uniform(14, 34) * (1 - far) ** rng.uniform(0.4, 1.0) + 4
+            edge = np.concatenate([np.stack([out[:, 0], upper], 1),
+                                   np.stack([out[:, 0], lower], 1)[::-1]])  # fmt: skip
+            cv2.fillPoly(img, [np.round(edge * scale).astype(np.int32)], 255, cv2.LINE_AA)
         if rng.random() < 0.5:
             y = int((112 + drop - rng.uniform(0, 4)) * scale)
             cv2.line(
@@ -144,10 +152,10 @@ class Bank:
         )
         self.exact_kinds = [k for _, k in exact]
         self.hangers = torch.from_numpy(hangers(96, 5)).permute(0, 3, 1, 2).contiguous().to(device)
-        self.floor_parts: dict[tuple[int, int], Tensor] = {}
+        self.floor_parts: dict[tuple[object, ...], Tensor] = {}
         self.floors = torch.zeros(0)
 
-    def set_floors(self, shape: tuple[int, int], rgb: Tensor, hidden: np.ndarray) -> None:
+    def set_floors(self, shape: tuple[object, ...], rgb: Tensor, hidden: np.ndarray) -> None:
         """Photos of a shape without what is hidden, uint8 (N, H, W); crowded ones are left out."""
         found = []
         for i in range(0, len(rgb), 64):

@@ -159,6 +159,26 @@ def load_photos(pack: Path, device: str, pool: ThreadPoolExecutor) -> dict[Any, 
         index, data = load_blob(pack, path.stem)
         kinds += [key.split("|")[1] for key, _, _ in index]
         pictures += pool.map(lambda e, data=data: decode(data[e[1] : e[1] + e[2]]), index)
+    return _by_shape(kinds, pictures, device)
+
+
+def load_taught(pack: Path, device: str, pool: ThreadPoolExecutor) -> dict[Any, Photos]:
+    """Photos whose masks people put right, by shape; ``old`` is their mask."""
+    index, data = load_blob(pack, "taught")
+    parts = [data[at : at + size] for _, at, size in index]
+    pictures = list(pool.map(decode, parts[::2]))
+    masks = list(pool.map(lambda part: decode(part, "LA"), parts[1::2]))
+    found = _by_shape([key.split("|")[1] for key, _, _ in index[::2]], pictures, device)
+    for shape, p in found.items():
+        both = np.stack([mask for mask in masks if mask.shape[:2] == shape])
+        p.old = np.ascontiguousarray(both[..., 0])
+        known = np.round(p.old * (254 / 255)).astype(np.uint8)
+        p.label = torch.from_numpy(np.where(both[..., 1] > 0, known, UNKNOWN)).to(device)
+        p.usable = np.arange(len(p.kinds))
+    return found
+
+
+def _by_shape(kinds: list[str], pictures: list[np.ndarray], device: str) -> dict[Any, Photos]:
     found = {}
     for shape in SHAPES:
         rows = [i for i, p in enumerate(pictures) if p.shape[:2] == shape]

@@ -1,8 +1,9 @@
 """What the training of the masker on a GPU needs, as WebPs in a few files that fit a small budget.
 
-``pack.py PHOTOS.. -o pack/``: ``tiles``, ``materials``, ``scenes``, ``backs``, ``alpha`` and one or
-more ``photosN``, each a ``.bin`` with a ``.json`` index of (key, start, size). Photos are those of
-senders who are not held out.
+``pack.py --data DATA --photos MIB.. -o pack/``: ``tiles``, ``materials``, ``scenes``, ``backs``,
+``alpha``, ``taught`` and one or more ``photosN``, each a ``.bin`` with a ``.json`` index of (key,
+start, size). Photos are those of senders who are not held out; ``taught`` are those whose masks
+were put right by people (``by_eye.py``), each followed by its label.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from persona_img.masking.inputs import shape_of
 from persona_img.masking.learning.corpus import true_alpha
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
 SIDE = 512
 HERE = Path(__file__).resolve().parents[1]
@@ -68,21 +69,40 @@ def pictures(folder: Path) -> list[Path]:
     ]
 
 
-def photos(given: argparse.Namespace) -> Iterator[tuple[str, bytes]]:
-    """Photos of training senders in an order drawn once, each in its shape."""
+def training(data: Path) -> tuple[list[Path], dict[str, str]]:
+    """Photos of training senders, and what each photo shows."""
     out = frozenset((HERE / "leave_out.txt").read_text().split())
-    groups = given.data / "products/clothing/clothing.csv"
-    train, _ = split_photos(given.data / "products/clothing", groups, 0.15, out)
+    groups = data / "products/clothing/clothing.csv"
+    train, _ = split_photos(data / "products/clothing", groups, 0.15, out)
     with groups.open(newline="") as lines:
-        label = {row["image"]: row["label"] for row in csv.DictReader(lines)}
+        return train, {row["image"]: row["label"] for row in csv.DictReader(lines)}
+
+
+def seen(path: Path) -> Image.Image:
+    """A photo in the shape in which the masker sees it."""
+    upright = opened(path)
+    height, width = shape_of(upright.height, upright.width, SIDE)
+    return upright.resize((width, height), Image.Resampling.BOX)
+
+
+def photos(given: argparse.Namespace, without: Container[str]) -> Iterator[tuple[str, bytes]]:
+    """Photos of training senders in an order drawn once."""
+    train, label = training(given.data)
     for i in np.random.default_rng(7).permutation(len(train)):
         path = train[i]
-        if label[path.stem] == "Not sure":
-            continue
-        upright = opened(path)
-        height, width = shape_of(upright.height, upright.width, SIDE)
-        small = upright.resize((width, height), Image.Resampling.BOX)
-        yield f"{path.stem}|{label[path.stem]}", webp(small, given.quality)
+        if label[path.stem] != "Not sure" and path.stem not in without:
+            yield f"{path.stem}|{label[path.stem]}", webp(seen(path), given.quality)
+
+
+def taught(given: argparse.Namespace) -> Iterator[tuple[str, bytes]]:
+    """Photos whose masks were put right, each followed by its label."""
+    train, label = training(given.data)
+    for path in train:
+        mask = HERE / "by_eye" / f"{path.stem}.png"
+        if mask.exists():
+            key = f"{path.stem}|{label[path.stem]}"
+            yield key, webp(seen(path), 82)
+            yield key, mask.read_bytes()
 
 
 def main() -> None:
@@ -123,7 +143,8 @@ def main() -> None:
         return stream.getvalue()
 
     write(out, "alpha", ((p.stem, exact(p)) for p in products))
-    every = photos(given)
+    write(out, "taught", taught(given))
+    every = photos(given, {path.stem for path in (HERE / "by_eye").glob("*.png")})
     for part, limit in enumerate(given.photos, start=1):
         some, total = [], 0.0
         for one in every:

@@ -97,8 +97,8 @@ class Scenes(Products):
         under[rows] = torch.maximum(under[rows], mask)
 
     def _hangers(self, p: Product, floor: Tensor, under: Tensor) -> None:
-        """A hanger, seen above the product and in its neckline."""
-        rows = self.some(len(p.rgb), 0.12)
+        """A hanger, seen above the product and often in its neckline, before its back."""
+        rows = self.some(len(p.rgb), 0.15)
         if rows is None:
             return
         m, (x, y) = len(rows), mesh(p.h, p.w, self.device)
@@ -113,6 +113,19 @@ class Scenes(Products):
         got = sample(items, (c * px + s * py) / by + 128, (c * py - s * px) / by + 112, "zeros")
         floor[rows] = got[:, :3] + (1 - got[:, 3:]) * floor[rows]
         under[rows] = torch.maximum(under[rows], got[:, 3:])
+        across = (self.r(m, 0.15, 0.45) * p.half_x[rows])[:, None, None]
+        down = (self.r(m, 0.06, 0.35) * p.half_y[rows])[:, None, None]
+        ex, ey = (x - cx[:, None, None]) / across, (y - top[:, None, None]) / down
+        away = torch.sqrt(ex.square() + ey.square() + 1e-6)
+        neck = ((1 - away) * torch.minimum(across, down) + 0.5).clamp(0, 1)[:, None]
+        neck = neck * each(self.chance(m, 0.55))
+        inside = p.rgb[rows] * (1 - neck * each(self.r(m, 0, 0.5)))
+        shown = neck * got[:, 3:]
+        colour = got[:, :3] / got[:, 3:].clamp_min(1e-3)
+        p.rgb[rows] = inside + shown * (colour - inside)
+        p.alpha[rows] = p.alpha[rows] * (1 - shown)
+        # Where it lies over the product it is seen whole, whatever the product's edge.
+        floor[rows] = floor[rows] + shown * (colour - floor[rows])
 
     def _shaded(self, p: Product, floor: Tensor, under: Tensor) -> Tensor:
         """Contact, cast and ambient shadow on the floor; a dark rim on one side."""

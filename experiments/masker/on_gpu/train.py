@@ -2,7 +2,9 @@
 
 ``train.py --pack pack/ --init masker/ --old old/ --seconds 450 -o out/`` begins with the masker
 ``--init``, whose votes label the real photos first (a pixel is known where it is sure, mirrored
-too, and where ``--old`` agrees); half-way the network labels them anew by itself. ``--smoke``
+too, and where ``--old`` agrees); half-way the network labels them anew by itself. Photos whose
+masks people put right are known to their edges, and their products and floors are used like others.
+``--smoke``
 tells what the parts of a step cost. A state is kept in ``out/``: the same command goes on from it.
 """
 
@@ -24,7 +26,17 @@ import torch
 from bank import Bank
 from batches import Batches
 from camera import Camera
-from labels import SHAPES, SIDE, SMALL, autocast, label_from, load_photos, real_batch, votes
+from labels import (
+    SHAPES,
+    SIDE,
+    SMALL,
+    autocast,
+    label_from,
+    load_photos,
+    load_taught,
+    real_batch,
+    votes,
+)
 from pixels import border_prior
 from scenes import Scenes
 from torch import Tensor, nn
@@ -76,6 +88,8 @@ class Trainer:
         self.pool = ThreadPoolExecutor(given.threads)
         self.photos = load_photos(given.pack, self.device, self.pool)
         say("photos", {shape: len(p.kinds) for shape, p in self.photos.items()})
+        self.taught = load_taught(given.pack, self.device, self.pool)
+        say("taught", {shape: len(p.kinds) for shape, p in self.taught.items()})
         self.bank = Bank(given.pack, self.device, self.pool)
         self.scenes = Scenes(self.bank, self.device, self.rng)
         self.camera = Camera(self.device, self.rng)
@@ -121,6 +135,9 @@ class Trainer:
                 products.append((p.rgb, rows, alphas, [p.kinds[i] for i in rows]))
             hidden = np.maximum(p.old, low // 2 + high // 2)
             self.bank.set_floors(shape, p.rgb, hidden)
+        for shape, p in self.taught.items():
+            products.append((p.rgb, list(range(len(p.old))), list(p.old), p.kinds))
+            self.bank.set_floors(("taught", *shape), p.rgb, p.old)
         self.bank.set_products(products)
         say(
             "labels", {s: len(p.usable) for s, p in self.photos.items()}, "cut-outs",
@@ -133,15 +150,19 @@ class Trainer:
         if shape is None:
             shape = self.rng.choices(SHAPES, SHARES)[0]
         count, reals = self.given.batch, round(self.given.real * self.given.batch)
-        photos = self.photos.get(shape)
-        if photos is None or not len(photos.usable):
+        kinds = [p for p in (self.photos.get(shape), self.taught.get(shape)) if p and len(p.usable)]
+        shares = [reals]
+        if len(kinds) == 2:
+            shares = [reals - round(self.given.taught * reals), round(self.given.taught * reals)]
+        elif not kinds:
             reals = 0
         picture, target = self.scenes.scene(count - reals, *shape)
         weight, strength = torch.ones_like(target), torch.ones(count, device=self.device)
-        if reals and photos is not None:
-            rgb, wanted, known = real_batch(photos, reals, self.device, self.rng)
+        for photos, some in zip(kinds, shares, strict=False):
+            rgb, wanted, known = real_batch(photos, some, self.device, self.rng)
             picture, target = torch.cat([picture, rgb]), torch.cat([target, wanted])
-            weight, strength[count - reals :] = torch.cat([weight, known]), 0.45
+            weight = torch.cat([weight, known])
+        strength[count - reals :] = 0.45
         picture = self.camera.photographed(picture, strength)
         prior = border_prior(picture * 255)
         x = (picture * 2 - 1).contiguous(memory_format=torch.channels_last)
@@ -264,6 +285,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--batch", type=int, default=96)
     parser.add_argument("--real", type=float, default=0.375, help="share of photos in a batch")
+    parser.add_argument("--taught", type=float, default=0.4, help="of those, put right by people")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--warmup", type=int, default=150)
     parser.add_argument("--decay", type=float, default=2e-2)

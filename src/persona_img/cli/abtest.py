@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from persona_img.cli.command import MOST
 from persona_img.cli.home import Home, Json, add
+from persona_img.errors import InvalidInput
 
 if TYPE_CHECKING:
     from persona_img.abtest.design import Baseline, Plan
@@ -19,7 +22,13 @@ def register(app: typer.Typer) -> None:
     test = typer.Typer(help="A/B tests before they start.", no_args_is_help=True)
     add(test, plan, "persona-img test plan --baseline 0.05 --lift 0.10", name="plan")
     app.add_typer(test, name="test")
-    add(app, evaluate, "persona-img evaluate --ranker champion --policy epsilon-greedy")
+    add(
+        app,
+        evaluate,
+        "persona-img evaluate --ranker champion --policy epsilon-greedy`, or of anybody's log "
+        "`persona-img evaluate log.parquet --policy uniform "
+        "--map shopper=user,action=style,reward=click,propensity=p",
+    )
 
 
 def plan(
@@ -91,12 +100,26 @@ def plan(
 
 
 def evaluate(
+    log: Annotated[
+        Path | None,
+        typer.Argument(help="Anybody's log, Parquet, CSV or JSON Lines; None: this shop's own."),
+    ] = None,
+    mapped: Annotated[
+        str | None,
+        typer.Option("--map", help="With a log: shopper=…,action=…,reward=…,propensity=…,slate=…"),
+    ] = None,
+    context: Annotated[
+        str, typer.Option(help="With a log: columns that rewards depend on, as device,category,…")
+    ] = "",
     ranker: Annotated[
         str, typer.Option(help="champion, previous, cold, or a registered version's number.")
     ] = "champion",
     policy: Annotated[
         str | None,
-        typer.Option(help="thompson, epsilon-greedy or uniform; the settings' if left out."),
+        typer.Option(
+            help="thompson, epsilon-greedy or uniform; the settings' if left out. With a log: "
+            "uniform, champion (what this shop serves) or a file of probabilities."
+        ),
     ] = None,
     of: Annotated[
         str | None,
@@ -106,17 +129,34 @@ def evaluate(
         datetime | None,
         typer.Option(help="Only impressions from here on (UTC): give the time of training."),
     ] = None,
+    confidence: Annotated[
+        float, typer.Option(min=0.5, max=0.999, help="With a log: of the intervals.")
+    ] = 0.95,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MOST, help="With a log: of folds and resamples.")
+    ] = 7,
     as_json: Json = False,
     home: Home = None,
 ) -> None:
-    """What a ranker and a policy would have earned on this shop's log: replay, IPS, SNIPS.
+    """What a policy would have earned: on this shop's log, or on anybody's.
 
-    A ranker that learned from these impressions looks better than it is: `retrain` weighs a new one
-    on shoppers it has not seen.
+    On the shop's own a registered ranker ranks; one that learned from these impressions looks
+    better than it is, and `retrain` weighs a new one on shoppers it has not seen. On anybody's log
+    a policy is probabilities by context. Where the log says too little of it nothing is estimated,
+    the reason is told, and the exit status is 1.
     """
+    if log is not None:
+        from persona_img.cli.logs import evaluate_log
+
+        evaluate_log(
+            log, mapped or "", policy or "uniform",
+            context=context, home=home, confidence=confidence, seed=seed, as_json=as_json,
+        )  # fmt: skip
+        return
+    if mapped is not None or context:
+        raise InvalidInput("--map and --context are of a log; name its file")
     from datetime import UTC
 
-    from persona_img.errors import InvalidInput
     from persona_img.shop import Shop
 
     roles: dict[str, Literal["champion", "previous", "cold"]] = {
