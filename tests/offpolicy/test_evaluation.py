@@ -91,6 +91,16 @@ def test_where_the_overlap_is_thin_nothing_is_estimated(users, chances, words):
     json.dumps(said.to_dict(), allow_nan=False)
 
 
+def test_what_is_refused_is_estimated_for_study_alone():
+    seen = log(12)
+    said = evaluate(seen, uniform_chances(seen), target="uniform", seed=1, anyway=True)
+    assert said.refused
+    assert {"IPS", "DR"} <= set(said.estimates)
+    assert said.chosen == ""
+    assert said.gain is None
+    assert "not to be believed" in said.table()
+
+
 def test_what_was_never_shown_is_not_estimated():
     seen = log(300, chances=np.array([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0]]))
     table = pd.DataFrame(

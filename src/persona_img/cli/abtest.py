@@ -135,6 +135,10 @@ def evaluate(
     seed: Annotated[
         int, typer.Option(min=0, max=MOST, help="With a log: of folds and resamples.")
     ] = 7,
+    anyway: Annotated[
+        bool,
+        typer.Option("--anyway", help="With a log: estimate what is refused too, to study it."),
+    ] = False,
     as_json: Json = False,
     home: Home = None,
 ) -> None:
@@ -150,7 +154,8 @@ def evaluate(
 
         evaluate_log(
             log, mapped or "", policy or "uniform",
-            context=context, home=home, confidence=confidence, seed=seed, as_json=as_json,
+            context=context, home=home, confidence=confidence, seed=seed, anyway=anyway,
+            as_json=as_json,
         )  # fmt: skip
         return
     if mapped is not None or context:

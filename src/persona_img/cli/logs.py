@@ -119,6 +119,7 @@ def evaluate_log(
     home: Path | None,
     confidence: float,
     seed: int,
+    anyway: bool,
     as_json: bool,
 ) -> None:
     """What ``policy`` would have earned on a log; printed."""
@@ -135,7 +136,7 @@ def evaluate_log(
         read = read_log(log, roles, _names(context))
         judge(
             read, uniform_chances(read), policy, Origin(),
-            seed=seed, confidence=confidence, as_json=as_json,
+            seed=seed, confidence=confidence, anyway=anyway, as_json=as_json,
         )  # fmt: skip
         return
     if policy != "champion" and not Path(policy).exists():
@@ -145,7 +146,7 @@ def evaluate_log(
     read = read_log(log, roles, looks_at)
     judge(
         read, table.chances(read), policy, table.origin,
-        seed=seed, confidence=confidence, as_json=as_json,
+        seed=seed, confidence=confidence, anyway=anyway, as_json=as_json,
     )  # fmt: skip
 
 
@@ -158,6 +159,7 @@ def judge(
     seed: int,
     as_json: bool,
     confidence: float = 0.95,
+    anyway: bool = False,
     beside: dict[str, object] | None = None,
 ) -> None:
     """Print the evaluation; of a log that a policy was fitted to, on what it did not see.
@@ -171,7 +173,7 @@ def judge(
     if unseen is not None:
         log = unseen
         target += f", on the one shopper in {origin.parts} that it did not learn from,"
-    found = evaluate(log, chances, target=target, seed=seed, confidence=confidence)
+    found = evaluate(log, chances, target=target, seed=seed, confidence=confidence, anyway=anyway)
     if as_json:
         print(json.dumps({**(beside or {}), **found.to_dict()}, allow_nan=False))
     else:

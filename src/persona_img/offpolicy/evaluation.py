@@ -147,13 +147,15 @@ class Evaluation:
         ]
         if self.refused:
             lines += [f"refused: {reason}" for reason in self.refused]
-        else:
+        if self.refused and self.estimates:
+            lines.append("not to be believed:")
+        if self.estimates:
             lines += [
                 f"{'* ' if name == self.chosen else '  '}{name:10} {_told(value)}"
                 for name, value in self.estimates.items()
             ]
             lines += [f"  {name:10} {reason}" for name, reason in self.undefined.items()]
-            lines.append(f"* {self.reason}")
+            lines += [f"* {self.reason}"] if self.chosen else []
             leaning = [name for name in _LEANING if name in self.estimates]
             if leaning:
                 lines.append(
@@ -165,7 +167,13 @@ class Evaluation:
 
 
 def evaluate(
-    log: BanditLog, chances: Floats, *, target: str, seed: int, confidence: float = 0.95
+    log: BanditLog,
+    chances: Floats,
+    *,
+    target: str,
+    seed: int,
+    confidence: float = 0.95,
+    anyway: bool = False,
 ) -> Evaluation:
     """Every estimator that exists, the one to read, and why; or the reason why there is none.
 
@@ -175,6 +183,7 @@ def evaluate(
         target: Its name.
         seed: Of folds, resamples and replay's draws.
         confidence: Of the intervals.
+        anyway: Whether what is refused is estimated none the less, to be studied: none is chosen.
 
     Raises:
         InvalidInput: a log without propensities, chances of another shape, or a confidence outside
@@ -195,7 +204,7 @@ def evaluate(
         )
     refused = tuple(overlap.refusals())
     seen = summarised(logged.reward, logged.shopper, confidence)
-    if refused:
+    if refused and not anyway:
         return Evaluation(
             target, seen, overlap, {}, "", "", None, refused, warnings=tuple(warnings)
         )
@@ -206,6 +215,10 @@ def evaluate(
             estimates[name] = _estimated(contributions, logged, confidence, seed)
         except NotEnoughData as error:
             undefined[name] = str(error)
+    if refused:
+        return Evaluation(
+            target, seen, overlap, estimates, "", "", None, refused, undefined, tuple(warnings)
+        )
     if chosen not in estimates:
         return Evaluation(
             target, seen, overlap, {}, "", "", None,
