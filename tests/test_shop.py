@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,6 +126,17 @@ def test_retraining_promotes_only_where_it_was_asked_to(
     last = shop.feedback()["shown_at"].max().isoformat()
     tags = {v.version: v.tags for v in shop.tracker.history()}
     assert tags[promoted.version]["learned_until"] == last
+    planned = shop.table
+    other = replace(planned, policy_version="of-the-new-champion")
+    shop.workspace.save_decision_table(other, ranker=promoted.version)
+    assert shop.table == other
+    assert shop.served_ranker == promoted.version
+    assert shop.rollback() == before
+    assert shop.table == planned
+    assert shop.served_ranker == before
+    assert shop.workspace.revoked() == {"of-the-new-champion"}
+    shop.promote(promoted.version)
+    assert shop.workspace.revoked() == frozenset()
     assert shop.rollback() == before
     assert shop.retrain().report.difference.impressions > 0
 

@@ -70,6 +70,28 @@ def test_tables_come_in_the_order_of_their_publication(tmp_path: Path) -> None:
     assert workspace.decision_table().policy_version == order[-1]
 
 
+def test_going_back_serves_what_a_ranker_planned_and_revokes_what_the_other_did(
+    tmp_path: Path,
+) -> None:
+    workspace = Workspace.open(tmp_path / "shop")
+    slate = Slate((Candidate(ORIGINAL, None, 1.0),))
+    planned = (("a", 1), ("b", 1), ("c", 2), ("d", 2))
+    for version, ranker in planned:
+        table = DecisionTable(version, {("s", "p"): slate}, {}, "s")
+        workspace.save_decision_table(table, ranker=ranker)
+    assert workspace.served_ranker() == 2
+    assert workspace.go_back(1, instead_of=2)
+    assert workspace.decision_table().policy_version == "b"
+    assert workspace.served_ranker() == 1
+    assert workspace.revoked() == {"c", "d"}
+    assert workspace.decision_tables()[-1].policy_version == "b"
+    assert not workspace.go_back(9, instead_of=1)  # it planned nothing: what is served stays
+    assert workspace.decision_table().policy_version == "b"
+    assert workspace.revoked() == {"a", "b", "c", "d"}
+    workspace.allow(2)
+    assert workspace.revoked() == {"a", "b"}
+
+
 def test_a_home_whose_name_is_a_pattern_is_refused_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

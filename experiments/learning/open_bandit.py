@@ -1,6 +1,6 @@
 """Every estimator on a real shop's logs whose truth somebody measured: Open Bandit.
 
-    python experiments/learning/open_bandit.py --data open_bandit/ -o experiments/learning/open_bandit.md
+    python experiments/learning/open_bandit.py --data open_bandit/ -o report.md
 
 A fashion shop showed items by chance for a part of its visitors and by Thompson sampling for others
 (Saito et al. 2021, arXiv:2008.07146). What showing by chance earns is so known twice: as measured

@@ -213,6 +213,7 @@ class Test(_Group):
         name: Of the test; it is the salt of the assignment.
         personalized_share: Share of shoppers in the personalized arm.
         change_budget: How often a shopper's picture of a product may change.
+        keep_days: Beyond that it still changes with a new table when it was kept for so many days.
         planned_shoppers: Exposed shoppers at which the test is to be read, of
             ``persona-img test plan``; None where nobody planned.
         always_valid: Take verdicts from the interval that holds however often one looks.
@@ -223,6 +224,7 @@ class Test(_Group):
     name: str = Field("hero-image", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     personalized_share: float = Field(0.5, gt=0, lt=1)
     change_budget: int = Field(2, ge=0)
+    keep_days: float = Field(14.0, ge=0)
     planned_shoppers: int | None = Field(None, ge=1)
     always_valid: bool = False
 

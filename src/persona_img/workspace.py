@@ -144,11 +144,15 @@ class Workspace:
             )
         return json.loads(path.read_text(encoding="utf-8"))
 
-    def save_decision_table(self, table: DecisionTable) -> Path:
+    def save_decision_table(self, table: DecisionTable, *, ranker: int | None = None) -> Path:
         """Store what serving decides by; it is also kept under its version for evaluation.
 
         Tables are numbered as they are published here, so that the newest is known whatever they
         are called and whatever clients' clocks say.
+
+        Args:
+            table: To be served.
+            ranker: Version of the registered ranker that planned it; None where nobody knows.
         """
         slates = [
             {
@@ -160,13 +164,13 @@ class Workspace:
         ]
         stored = {
             "published": self._published() + 1,
+            "ranker": ranker,
             "policy_version": table.policy_version,
             "default_segment": table.default_segment,
             "segments": dict(table.segments),
             "slates": slates,
         }
-        self.save_json(f"decisions/{quote(table.policy_version, safe='')}", stored)
-        return self.save_json("decisions", stored)
+        return self._publish(stored)
 
     def decision_table(self) -> DecisionTable:
         """What serving decides by, as stored last."""
@@ -174,10 +178,52 @@ class Workspace:
 
     def decision_tables(self) -> list[DecisionTable]:
         """Every table that was stored, in the order in which they were last published."""
+        return [_table(one) for one in self._tables()]
+
+    def served_ranker(self) -> int | None:
+        """Version of the ranker that planned what is served; None where nobody knows."""
+        return self.json("decisions").get("ranker") if self.has_json("decisions") else None
+
+    def go_back(self, ranker: int, *, instead_of: int) -> bool:
+        """Serve again what one ranker planned last; what the other one showed is not kept.
+
+        Args:
+            ranker: Version of a registered ranker.
+            instead_of: Version of the one that is rolled back.
+
+        Returns:
+            Whether there is such a table; where there is none, what is served stays.
+        """
+        tables = self._tables()
+        wrong = {one["policy_version"] for one in tables if one.get("ranker") == instead_of}
+        right = [one for one in tables if one.get("ranker") == ranker]
+        kept = self.revoked() - {one["policy_version"] for one in right}
+        # First, so that a table that comes back finds those it has to overrule.
+        self.save_json("revoked", sorted(kept | wrong))
+        if right:
+            self._publish({**right[-1], "published": self._published() + 1})
+        return bool(right)
+
+    def allow(self, ranker: int) -> None:
+        """What a ranker showed may be kept again: it was promoted anew."""
+        own = {one["policy_version"] for one in self._tables() if one.get("ranker") == ranker}
+        if self.revoked() & own:
+            self.save_json("revoked", sorted(self.revoked() - own))
+
+    def revoked(self) -> frozenset[str]:
+        """Policy versions that were rolled back."""
+        return frozenset(self.json("revoked") if self.has_json("revoked") else ())
+
+    def _publish(self, stored: dict[str, Any]) -> Path:
+        self.save_json(f"decisions/{quote(stored['policy_version'], safe='')}", stored)
+        return self.save_json("decisions", stored)
+
+    def _tables(self) -> list[dict[str, Any]]:
+        """As they are stored, in the order in which they were last published."""
         found = sorted((self.root / "decisions").glob("*.json"))
         stored = [json.loads(path.read_text(encoding="utf-8")) for path in found]
         # Older ones have no number; the order of their names is what there is.
-        return [_table(one) for one in sorted(stored, key=lambda one: one.get("published", 0))]
+        return sorted(stored, key=lambda one: one.get("published", 0))
 
     def _published(self) -> int:
         """How many tables were published so far."""

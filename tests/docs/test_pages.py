@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import numpy as np
+import pandas as pd
 import pytest
 
 import persona_img as pi
@@ -38,6 +40,23 @@ def test_no_page_with_commands_is_left_out() -> None:
         )
     }
     assert told == set(DONE)
+
+
+def somebodys_log(path: Path) -> None:
+    """Four thousand users; desks like oak, phones felt."""
+    rng = np.random.default_rng(1)
+    shown, device = rng.integers(3, size=4000), rng.integers(2, size=4000)
+    liked = np.where(device == 0, shown == 2, shown == 0)
+    pd.DataFrame(
+        {
+            "user": np.arange(4000),
+            "device": np.array(["desk", "phone"])[device],
+            "category": np.array(["mugs", "shirts"])[rng.integers(2, size=4000)],
+            "style": np.array(["felt", "linen", "oak"])[shown],
+            "click": (rng.random(4000) < np.where(liked, 0.3, 0.1)).astype(int),
+            "p": 1 / 3,
+        }
+    ).to_parquet(path)
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +131,10 @@ def visits(reader: Reader, count: int) -> None:
 
 def test_results(reader: Reader) -> None:
     visits(reader, 120)
+    somebodys_log(Path("log.parquet"))
     said = reader.read("results.md")
     assert "personalized" in said
+    assert "gain over the log" in said
     page = Path("shop/report.html").read_text()
     assert "simulated" not in page
 

@@ -116,14 +116,14 @@ def test_the_picture_stays_and_needs_no_memory_to_do_so(shopper, mug):
     decider = Decider(a_table("v1", mug), HALVES, MemoryEventLog())
     first = decider.decide(shopper, "mug", NOON)
     assert decider.decide(shopper, "mug", NOON + 9) == first
-    assert decider.settled(shopper, "mug") == first
+    assert decider.settled(shopper, "mug", NOON) == first
     assert (
         Decider(a_table("v1", mug), HALVES, MemoryEventLog()).decide(shopper, "mug", NOON) == first
     )
 
 
 def test_what_is_not_decided_is_not_settled():
-    assert Decider(a_table(), HALVES, MemoryEventLog()).settled("ann", "mug") is None
+    assert Decider(a_table(), HALVES, MemoryEventLog()).settled("ann", "mug", NOON) is None
 
 
 def test_probabilities_of_the_slate_are_kept():
@@ -263,6 +263,57 @@ def test_back_at_an_earlier_table_its_decision_is_back():
         assert decider.log.change_count("hero", str(n), "mug") == changes
 
 
+def answered(decider: Decider, days: float, shoppers: int = 60) -> list[Decision]:
+    """What shoppers see who come back after so many days."""
+    return [decider.decide(str(n), "mug", NOON + 86400 * days) for n in range(shoppers)]
+
+
+def test_a_fourth_table_reaches_every_shopper_who_kept_a_picture_long_enough():
+    decider = Decider(
+        a_table("v1", slate(1.0)),
+        NEARLY_ALL,
+        MemoryEventLog(),
+        keep_days=14,
+        servable=lambda digest, product: True,
+    )
+    answered(decider, 0)
+    for day, mug in enumerate((slate(1e-9, 1 - 1e-9), slate(1e-9, 1e-9, 1 - 2e-9)), start=1):
+        decider.replace(a_table(f"v{day + 1}", mug))
+        answered(decider, day)  # each time another picture for all: the budget is spent
+    decider.replace(a_table("v4", slate(0.2, 0.3, 0.5)))
+    assert "v4" not in {d.policy_version for d in answered(decider, 10) if d.arm != "control"}
+    late = answered(decider, 30)
+    assert {d.policy_version for d in late} == {"v4"}
+    assert answered(decider, 31) == late
+
+
+def test_a_rollback_reaches_every_shopper_whatever_the_budget():
+    decider = Decider(a_table("v1"), NEARLY_ALL, MemoryEventLog(), change_budget=1)
+    first = answered(decider, 0)
+    decider.replace(a_table("v2", slate(0.1, 0.2, 0.7)))
+    second = answered(decider, 1)
+    assert {d.policy_version for d in second} == {"v2"}
+    decider.replace(a_table("v1"))
+    assert answered(decider, 2) != first  # those whose picture had changed were stuck
+    decider.replace(a_table("v1"), revoked={"v2"})
+    assert answered(decider, 3) == first
+
+
+def test_a_rollback_keeps_what_it_does_not_concern_and_draws_truly_for_the_rest():
+    decider = Decider(a_table("v1"), NEARLY_ALL, MemoryEventLog(), change_budget=0)
+    first = answered(decider, 0)
+    decider.replace(a_table("v2", slate(0.1, 0.2, 0.7)))
+    new = [decider.decide(f"new{n}", "mug", NOON) for n in range(4000)]
+    decider.replace(a_table("v3", slate(0.5, 0.25, 0.25)), revoked={"v2"})
+    assert answered(decider, 1) == first
+    again = [decider.decide(d.shopper, "mug", NOON + 5) for d in new]
+    assert {d.policy_version for d in again} == {"v3"}
+    shown = Counter(d.style_key for d in again if d.arm == "personalized")
+    expected = {"original": 0.5, "light=l0": 0.25, "light=l1": 0.25}
+    chances = [expected[key] * shown.total() for key in expected]
+    assert chisquare([shown[key] for key in expected], chances).pvalue > 1e-3
+
+
 def test_a_policy_version_names_one_table():
     decider = Decider(a_table("v1"), HALVES, MemoryEventLog())
     decider.replace(a_table("v1"))
@@ -283,11 +334,11 @@ def test_a_withdrawn_picture_gives_way_to_the_original_at_once():
     red, blue = seer_of(decider, "light=l0"), seer_of(decider, "light=l1")
     before = decider.decide(blue, "mug", NOON)
     approved.remove(DIGESTS["light=l0"])
-    assert decider.settled(red, "mug") is None
+    assert decider.settled(red, "mug", NOON) is None
     after = decider.decide(red, "mug", NOON + 1)
     assert (after.digest, after.style_key, after.propensity) == (None, "original", 1.0)
     assert after.policy_version == "v1~withdrawn"
-    assert decider.decide(red, "mug", NOON + 2) == decider.settled(red, "mug") == after
+    assert decider.decide(red, "mug", NOON + 2) == decider.settled(red, "mug", NOON) == after
     approved.add(DIGESTS["light=l0"])
     assert decider.decide(red, "mug", NOON + 3) == after  # it does not flicker back
     assert decider.decide(blue, "mug", NOON + 4) == before

@@ -139,11 +139,18 @@ def promote(
 
 
 def rollback(home: Home = None) -> None:
-    """Bring the previous champion back."""
+    """Bring the previous champion back, and its table, for every shopper."""
     from persona_img.shop import Shop
 
-    version = Shop.open(home).rollback()
-    print(f"version {version} is champion again; `persona-img prepare` makes its table")
+    shop = Shop.open(home)
+    version = shop.rollback()
+    if shop.served_ranker == version:
+        print(
+            f"version {version} is champion again, and its table {shop.table.policy_version} is "
+            "served, also to those who saw another; start a running service again"
+        )
+    else:
+        print(f"version {version} is champion again; `persona-img prepare` makes its table")
 
 
 def tracking_ui(

@@ -100,7 +100,7 @@ def _add_decisions(
         known = catalog()[product_id(product)]
         start = time.perf_counter()
         # What was decided before needs no write: a thread would cost more than the answer.
-        decision = decider.settled(shopper, known.product)
+        decision = decider.settled(shopper, known.product, time.time())
         made = "kept"
         if decision is None:
             made = "new"
@@ -160,7 +160,7 @@ def _add_operations(
 ) -> None:
     async def healthz() -> dict[str, str]:
         """Whether decisions can be made, and by which table."""
-        decider.settled("healthz", "healthz")  # the log can be read
+        decider.settled("healthz", "healthz", time.time())  # the log can be read
         return {
             "status": "ok",
             "test": decider.arms.test,

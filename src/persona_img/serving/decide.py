@@ -7,6 +7,8 @@ What is logged stays true when the table changes:
 - If not, nothing is drawn. The old decision is answered again, with its own decision_id, policy
   version and propensity: its picture was chosen by that policy, with that probability.
 - Back at an earlier table, its decision is answered again: the same draw, counted as a change.
+- What a table showed that was rolled back is not kept, whatever the budget: its shoppers are drawn
+  for again, like everybody whose picture has been kept long enough.
 - A variant whose approval was withdrawn gives its probability to the original photo: whoever would
   have drawn it sees the original, whose logged propensity is the sum of both, and nobody else's
   picture moves. Giving it to the other candidates would need another draw, and with it another
@@ -30,12 +32,13 @@ from persona_img.errors import InvalidInput, StoreConflict
 from persona_img.serving.base import WITHDRAWN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from persona_img.domain.decision import Arms, DecisionTable
     from persona_img.serving.base import EventLog
 
 CONTROL = "control"
+_DAY = 86400.0
 _NOTHING_ELSE = Candidate(ORIGINAL, digest=None, probability=1.0)
 
 
@@ -45,16 +48,17 @@ class _Serving:
 
     table: DecisionTable
     pictures: frozenset[tuple[str, str]]
+    revoked: frozenset[str]
 
     @classmethod
-    def of(cls, table: DecisionTable) -> _Serving:
+    def of(cls, table: DecisionTable, revoked: Collection[str]) -> _Serving:
         pictures = (
             (product, candidate.digest)
             for (_, product), slate in table.slates.items()
             for candidate in slate.candidates
             if candidate.digest is not None
         )
-        return cls(table, frozenset(pictures))
+        return cls(table, frozenset(pictures), frozenset(revoked))
 
 
 class Decider:
@@ -66,12 +70,15 @@ class Decider:
         log: Holds every decision before it is answered.
         change_budget: How often the picture of one shopper and product may change, >= 0. A
             picture that may no longer be shown is changed beyond the budget too.
+        keep_days: Beyond the budget a picture may still change when it was decided on so many days
+            ago, >= 0; infinity never lets it.
+        revoked: Policy versions that were rolled back: what they showed is not kept.
         servable: Whether a variant (its digest) may be shown for a product at this moment: the
             variant store's word, asked at every decision. Without it, what the table holds may be
             shown.
 
     Raises:
-        InvalidInput: a negative budget.
+        InvalidInput: a negative budget or time.
         StoreConflict: the log knows the test with other arms.
     """
 
@@ -82,24 +89,33 @@ class Decider:
         log: EventLog,
         *,
         change_budget: int = 2,
+        keep_days: float = math.inf,
+        revoked: Collection[str] = (),
         servable: Callable[[str, str], bool] | None = None,
     ) -> None:
         if change_budget < 0:
             raise InvalidInput(f"change_budget {change_budget}; 0 never changes a picture")
+        if not keep_days >= 0:
+            raise InvalidInput(f"keep_days {keep_days}: days, 0 or more")
         log.open_test(arms)
         self.arms = arms
         self.log = log
         self._budget = change_budget
+        self._keep = keep_days * _DAY
         self._servable = servable
-        self._serving = _Serving.of(table)
+        self._serving = _Serving.of(table, revoked)
 
     @property
     def table(self) -> DecisionTable:
         """The table in use."""
         return self._serving.table
 
-    def replace(self, table: DecisionTable) -> None:
+    def replace(self, table: DecisionTable, revoked: Collection[str] = ()) -> None:
         """Use another table from the next decision on; those under way finish with the old one.
+
+        Args:
+            table: As for the class.
+            revoked: As for the class.
 
         Raises:
             StoreConflict: another table has this policy_version.
@@ -107,7 +123,7 @@ class Decider:
         used = self._serving.table
         if table.policy_version == used.policy_version and table != used:
             raise _version_reused(table.policy_version)
-        self._serving = _Serving.of(table)
+        self._serving = _Serving.of(table, revoked)
 
     def decide(self, shopper: str, product: str, now: float) -> Decision:
         """The decision to show, recorded before it is returned.
@@ -128,7 +144,7 @@ class Decider:
             if not (value and value.isprintable()):
                 raise InvalidInput(f"{name} {value!r}: give a name of printable characters")
         serving = self._serving
-        settled = self._settled(serving, shopper, product)
+        settled = self._settled(serving, shopper, product, now)
         if settled is not None:
             return settled
         decision = self.log.record_decision(self._draw(serving, shopper, product, now))
@@ -140,11 +156,13 @@ class Decider:
             self._decision(serving, shopper, product, now, _NOTHING_ELSE, withdrawn)
         )
 
-    def settled(self, shopper: str, product: str) -> Decision | None:
+    def settled(self, shopper: str, product: str, now: float) -> Decision | None:
         """The decision to show if it is in the log already; None where one has to be made."""
-        return self._settled(self._serving, shopper, product)
+        return self._settled(self._serving, shopper, product, now)
 
-    def _settled(self, serving: _Serving, shopper: str, product: str) -> Decision | None:
+    def _settled(
+        self, serving: _Serving, shopper: str, product: str, now: float
+    ) -> Decision | None:
         test = self.arms.test
         previous = self.log.latest_decision(test, shopper, product)
         if previous is None or not self._shows(serving, previous):
@@ -152,6 +170,10 @@ class Decider:
         version = serving.table.policy_version
         if previous.policy_version in (version, version + WITHDRAWN):
             return previous
+        if previous.policy_version.removesuffix(WITHDRAWN) in serving.revoked:
+            return None
+        if now - previous.decided_at >= self._keep:
+            return None
         spent = self.log.change_count(test, shopper, product) >= self._budget
         return previous if spent else None
 

@@ -166,7 +166,7 @@ class Learning(Results):
         self.workspace.save_json(
             "refused", [[r.product, r.style.key, r.reason] for r in prepared.refused]
         )
-        self.workspace.save_decision_table(prepared.table)
+        self.workspace.save_decision_table(prepared.table, ranker=self.tracker.champion())
         return prepared
 
     def _fitting(self, renderer: BackdropRenderer) -> Callable[[str, Style], bool]:
@@ -277,14 +277,31 @@ class Learning(Results):
     def promote(self, version: int) -> None:
         """Make a registered ranker champion, whatever the evidence said."""
         self.tracker.promote(version)
+        self.workspace.allow(version)
 
     def rollback(self) -> int:
-        """Bring the previous champion back.
+        """Bring the previous champion back, and the table that it planned last.
+
+        Pictures that the present champion showed are not kept, whatever a shopper's change budget;
+        a running service is started again to take it. Where the previous champion planned no
+        table, :meth:`prepare` makes one.
 
         Returns:
             Its version.
+
+        Raises:
+            NotFound: there is no champion before this one.
         """
+        roles = {v.role: v.version for v in self.tracker.history()}
+        if "previous" in roles:
+            # The table first: stopped between the two, the same command goes on from here.
+            self.workspace.go_back(roles["previous"], instead_of=roles["champion"])
         return self.tracker.rollback()
+
+    @property
+    def served_ranker(self) -> int | None:
+        """Version of the ranker that planned what is served; None where nobody knows."""
+        return self.workspace.served_ranker()
 
     def _ranker(self, which: int | Literal["champion", "previous", "cold"]) -> tuple[Ranker, str]:
         if which == "champion":

@@ -112,6 +112,8 @@ class Pictures(Stores):
                 wiring.arms(self.settings),
                 log,
                 change_budget=self.settings.test.change_budget,
+                keep_days=self.settings.test.keep_days,
+                revoked=self.workspace.revoked(),
                 servable=Showing(self.variants, self.live_catalog),
             )
         except BaseException:
