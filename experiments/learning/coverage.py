@@ -1,10 +1,11 @@
 """How often the intervals of off-policy estimates hold the truth, on logs whose truth is known.
 
-    python experiments/learning/coverage.py --logs 500 -o coverage.csv
+    python experiments/learning/coverage.py --logs 500 -o experiments/learning/coverage.csv
 
 Each log is of shoppers who come several times and are alike from visit to visit, of ten actions
 and three segments, logged with weights for the target that reach 2, 10 and 50; its truth is
-computed, not simulated. A log that is refused (``persona_img.offpolicy.evaluation``) has none.
+computed, not simulated. What is in the file is not run again. A log that is
+refused (``persona_img.offpolicy.evaluation``) has none.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import pandas as pd
 from rich.progress import track
 from scipy.special import expit
 
-from persona_img.errors import NotEnoughData
 from persona_img.offpolicy.evaluation import evaluate
 from persona_img.offpolicy.log import as_log
 
@@ -66,35 +66,37 @@ def main() -> None:
     parser.add_argument("--logs", type=int, default=500)
     parser.add_argument("-o", "--out", type=Path, default=Path("coverage.csv"))
     given = parser.parse_args()
-    found = []
+    done = pd.read_csv(given.out) if given.out.exists() else pd.DataFrame()
     for shoppers, heaviest in itertools.product(SHOPPERS, WEIGHTS):
+        if len(done) and ((done["shoppers"] == shoppers) & (done["weight"] == heaviest)).any():
+            continue
+        found = []
         for seed in track(range(given.logs), description=f"{shoppers} shoppers, {heaviest}"):
-            table, target, truth = logged(seed, shoppers, heaviest)
-            log = as_log(table, ROLES, ("segment",))
-            place = log.context["segment"].astype(int).to_numpy()
-            chances = target[place][:, np.array(log.actions, dtype=int)]
-            lost = 1 - chances.sum(axis=1)  # of actions that nobody saw
-            if (lost > 0.01).any():
-                found.append((shoppers, heaviest, "all", "refused"))
-                continue
-            chances = chances / chances.sum(axis=1, keepdims=True)
-            try:
-                said = evaluate(log, chances, target="target", seed=seed)
-            except NotEnoughData:
-                found.append((shoppers, heaviest, "all", "refused"))
-                continue
-            if said.refused:
-                found.append((shoppers, heaviest, "all", "refused"))
-            for name, one in said.estimates.items():
-                held = "held" if one.low <= truth <= one.high else "missed"
-                found.append((shoppers, heaviest, name, held))
-                if name == said.chosen:
-                    found.append((shoppers, heaviest, "chosen", held))
-    table = pd.DataFrame(found, columns=["shoppers", "weight", "estimator", "what"])
-    counts = table.value_counts().unstack(fill_value=0).reset_index()
-    counts["share"] = counts["held"] / (counts["held"] + counts["missed"])
-    counts.to_csv(given.out, index=False)
-    print(counts.to_string())
+            found += judged(seed, shoppers, heaviest)
+        table = pd.DataFrame(found, columns=["estimator", "what"])
+        counts = table.value_counts().unstack(fill_value=0)
+        counts = counts.reindex(columns=["held", "missed", "refused"], fill_value=0).reset_index()
+        counts.insert(0, "weight", heaviest)
+        counts.insert(0, "shoppers", shoppers)
+        counts["share"] = counts["held"] / (counts["held"] + counts["missed"])
+        done = pd.concat([done, counts], ignore_index=True)
+        done.to_csv(given.out, index=False, float_format="%.4f")
+    print(done[done["estimator"].isin(["chosen", "all"])].to_string(index=False))
+
+
+def judged(seed: int, shoppers: int, heaviest: float) -> list[tuple[str, str]]:
+    """What each estimator's interval did with the truth; or that the log was refused."""
+    table, target, truth = logged(seed, shoppers, heaviest)
+    log = as_log(table, ROLES, ("segment",))
+    place = log.context["segment"].astype(int).to_numpy()
+    chances = target[place][:, np.array(log.actions, dtype=int)]
+    if (chances.sum(axis=1) < 0.99).any():  # actions that nobody saw
+        return [("all", "refused")]
+    said = evaluate(log, chances / chances.sum(axis=1, keepdims=True), target="t", seed=seed)
+    if said.refused:
+        return [("all", "refused")]
+    held = {n: "held" if e.low <= truth <= e.high else "missed" for n, e in said.estimates.items()}
+    return [*held.items(), ("chosen", held[said.chosen])]
 
 
 if __name__ == "__main__":
