@@ -1,4 +1,4 @@
-r"""Masks of photos that a masker finds hard, put right by people who look: what it is taught with.
+r"""Masks of photos that a masker finds hard, put right by eye: what it is taught with.
 
     python experiments/masker/by_eye.py choose --photos clothing/ --groups clothing/clothing.csv \
         --cut 1400 --keep 400 -o eye/

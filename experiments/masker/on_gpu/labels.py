@@ -163,7 +163,7 @@ def load_photos(pack: Path, device: str, pool: ThreadPoolExecutor) -> dict[Any, 
 
 
 def load_taught(pack: Path, device: str, pool: ThreadPoolExecutor) -> dict[Any, Photos]:
-    """Photos whose masks people put right, by shape; ``old`` is their mask."""
+    """Photos whose masks were put right by eye, by shape; ``old`` is their mask."""
     index, data = load_blob(pack, "taught")
     parts = [data[at : at + size] for _, at, size in index]
     pictures = list(pool.map(decode, parts[::2]))

@@ -3,7 +3,7 @@
 ``pack.py --data DATA --photos MIB.. -o pack/``: ``tiles``, ``materials``, ``scenes``, ``backs``,
 ``alpha``, ``taught`` and one or more ``photosN``, each a ``.bin`` with a ``.json`` index of (key,
 start, size). Photos are those of senders who are not held out; ``taught`` are those whose masks
-were put right by people (``by_eye.py``), each followed by its label.
+were put right by eye (``by_eye.py``), each followed by its label.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 ``train.py --pack pack/ --init masker/ --old old/ --seconds 450 -o out/`` begins with the masker
 ``--init``, whose votes label the real photos first (a pixel is known where it is sure, mirrored
 too, and where ``--old`` agrees); half-way the network labels them anew by itself. Photos whose
-masks people put right are known to their edges, and their products and floors are used like others.
-``--smoke``
-tells what the parts of a step cost. A state is kept in ``out/``: the same command goes on from it.
+masks were put right by eye are known to their edges, and their products and floors are used like
+others. ``--smoke`` tells what the parts of a step cost. A state is kept in ``out/``: the same
+command goes on from it.
 """
 
 from __future__ import annotations
@@ -285,7 +285,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--batch", type=int, default=96)
     parser.add_argument("--real", type=float, default=0.375, help="share of photos in a batch")
-    parser.add_argument("--taught", type=float, default=0.4, help="of those, put right by people")
+    parser.add_argument("--taught", type=float, default=0.4, help="of those, put right by eye")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--warmup", type=int, default=150)
     parser.add_argument("--decay", type=float, default=2e-2)
