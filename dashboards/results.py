@@ -92,8 +92,10 @@ personal = feedback[feedback["arm"] != "control"]
 counts = personal.groupby(["product", "style_key"])[["clicked"]].agg(["size", "sum"])
 counts.columns = ["impressions", "clicks"]
 products = sorted(personal["product"].unique())
-product = st.selectbox("Product", products)
 files = {(r.product, r.style.key): shop.variants.path(r.digest) for r in shop.variants.records()}
+pictured = [p for p in products if any((p, str(style)) in files for style in counts.loc[p].index)]
+first = products.index(pictured[0]) if pictured else 0  # a photo that was refused shows none
+product = st.selectbox("Product", products, index=first)
 shown = counts.loc[product].sort_values("impressions", ascending=False)
 columns = st.columns(min(6, max(1, len(shown))))
 for place, (style, row) in zip(columns, shown.iterrows(), strict=False):

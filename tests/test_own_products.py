@@ -168,8 +168,10 @@ def source(tmp_path: Path) -> Path:
     photos = tmp_path / "Katalog" / "Bilder"
     photos.mkdir(parents=True)
     for photo, name in (
-        ("shirt-01", "ein hemd.v2.JPG"), ("dress-01", "Kleid (1).jpg"), ("shoes-01", "schuhe.jpg"),
-    ):  # fmt: skip
+        ("shirt-01", "ein hemd.v2.JPG"),
+        ("knitwear-02", "Kleid (1).jpg"),
+        ("shoes-01", "schuhe.jpg"),
+    ):
         shutil.copyfile(PHOTOS / f"{photo}.jpg", photos / name)
     table = photos.parent / "Artikel Übersicht.csv"
     table.write_bytes(TABLE.encode("cp1252"))

@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
-PHOTO = ROOT / "tests" / "data" / "photos" / "dress-01.jpg"
+PHOTO = ROOT / "tests" / "data" / "photos" / "knitwear-02.jpg"
 
 
 @pytest.fixture(scope="module")

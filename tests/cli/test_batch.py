@@ -111,7 +111,7 @@ def test_photos_of_one_stem_give_two_results(name: str, tmp_path: Path) -> None:
 def test_results_in_the_photos_folder_are_not_read_again(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
-    shutil.copy(PHOTOS / "dress-01.jpg", folder / "hat.jpg")
+    shutil.copy(PHOTOS / "knitwear-02.jpg", folder / "hat.jpg")
     sheet = ("sheet", folder, "--backdrops", "plain", "--style", "surface=plaster", "--side", 64)
     for _ in range(2):
         for command in COMMANDS.values():

@@ -29,7 +29,7 @@ FATES = {"resize": "resampled", "upscale": "resampled", "white-balance": "altere
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_edit_is_a_command_that_says_what_it_did(name: str, tmp_path: Path) -> None:
-    source = PHOTO if name in ("white-balance", "transfer") else HOODIE
+    source = {"white-balance": PHOTO.with_name("dress-01.jpg"), "transfer": PHOTO}.get(name, HOODIE)
     done = run("edit", name, source, *COMMANDS[name], "-o", tmp_path, "--json")
     assert done.returncode == 0, done.stderr
     line = json.loads(done.stdout)

@@ -14,7 +14,7 @@ from persona_img.errors import InvalidInput
 from persona_img.settings import Pretrained, Settings
 from program import run, run_apart
 
-PHOTO = Path(__file__).parents[1] / "data" / "photos" / "dress-01.jpg"
+PHOTO = Path(__file__).parents[1] / "data" / "photos" / "knitwear-02.jpg"
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_the_same_call_makes_the_same_bytes(
 
 def test_mask_is_eight_bits_of_the_photos_size(tmp_path: Path) -> None:
     assert run("mask", PHOTO, "-o", tmp_path).returncode == 0
-    with Image.open(tmp_path / "dress-01.mask.png") as mask, Image.open(PHOTO) as photo:
+    with Image.open(tmp_path / "knitwear-02.mask.png") as mask, Image.open(PHOTO) as photo:
         assert mask.mode == "L"
         assert mask.size == photo.size
 

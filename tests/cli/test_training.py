@@ -44,7 +44,7 @@ def test_the_checkpoint_and_adapters_need_no_peft() -> None:
 
 
 def test_rendering_with_an_adapter_that_is_not_there_says_so(tmp_path: Path) -> None:
-    done = run("render", PHOTOS / "dress-01.jpg", "--adapter", tmp_path, "-o", tmp_path)
+    done = run("render", PHOTOS / "knitwear-02.jpg", "--adapter", tmp_path, "-o", tmp_path)
     assert done.returncode == 2
     assert "make one with `fine-tune`" in done.stderr
     with pytest.raises(NotFound, match="fine-tune"):

@@ -15,6 +15,7 @@ import pytest
 import persona_img as pi
 from docs.reader import DOCS, ROOT, Reader, blocks, commands
 from docs.reader import said as command_said
+from persona_img.assets import ASSETS
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +65,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """Somebody with a folder of photos, a product table and a log of what was bought."""
     here, before = tmp_path_factory.mktemp("reader"), Path.cwd()
     shutil.copytree(DATA / "photos", here / "photos")
-    shutil.copy(DATA / "photos" / "dress-01.jpg", here / "photo.jpg")
+    shutil.copy(DATA / "photos" / "knitwear-02.jpg", here / "photo.jpg")
+    shutil.copy(ASSETS / "materials" / "concrete_floor.jpg", here / "counter.jpg")
     for name in ("products.csv", "transactions.csv"):
         shutil.copy(DATA / "online_retail" / name, here / name)
     # The pages show the defaults; real tiles need no weights and say as much of the commands.

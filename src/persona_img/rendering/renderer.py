@@ -78,7 +78,7 @@ class BackdropRenderer:
         >>> from persona_img.domain.style import Style
         >>> from persona_img.imaging.photo import load_photo
         >>> from persona_img.rendering.sources.plain import PlainBackdrops
-        >>> photo = load_photo(ASSETS / "catalog" / "photos" / "dress-01.jpg")
+        >>> photo = load_photo(ASSETS / "catalog" / "photos" / "knitwear-02.jpg")
         >>> style = Style.of({"palette": "sage", "light": "soft", "framing": "centred"})
         >>> variant = BackdropRenderer(PlainBackdrops()).render(photo, style, seed=7)
         >>> variant.certificate.product_unchanged
