@@ -71,7 +71,7 @@ ADS = (
         "scene=flat-lay,surface=walnut,palette=neutral,light=window,framing=airy",
     ),
 )
-SHOWN = ("dress-01.jpg", "knitwear-02.jpg", "hat-01.jpg", "bottle-01.webp", "shoes-06.webp")
+SHOWN = ("dress-04.jpg", "knitwear-02.jpg", "hat-01.jpg", "bottle-01.webp", "shoes-06.webp")
 
 
 def formats(settings: Settings, out: Path) -> None:
