@@ -279,7 +279,8 @@ def _contributions(
 def _overlap(log: BanditLog, logged: Logged, chances: Floats, confidence: float) -> Overlap:
     weight = logged.weight
     _, code = np.unique(logged.shopper.astype(str), return_inverse=True)
-    own = np.array([math.fsum(part) for part in _split(weight, code)])
+    order = np.lexsort((weight, code))  # sums in one order, whatever the log's
+    own = np.bincount(code[order], weights=weight[order]).astype(np.float64)
     total = float(own.sum())
     mean = summarised(weight, logged.shopper, confidence)
     met = np.bincount(log.action, minlength=len(log.actions)) > 0
@@ -302,11 +303,6 @@ def _telling(weight: Floats, reward: Floats) -> float:
     away = (reward - mean_of(reward)) ** 2
     fourth = math.fsum(weight**4) * mean_of(away**2)
     return (math.fsum(weight**2) * mean_of(away)) ** 2 / fourth if fourth > 0 else 0.0
-
-
-def _split(values: Floats, code: Any) -> list[Floats]:
-    order = np.lexsort((values, code))
-    return np.split(values[order], np.flatnonzero(np.diff(code[order])) + 1)
 
 
 def _told(value: Estimate, sign: str = "") -> str:

@@ -2,7 +2,7 @@
 
 What is logged stays true when the table changes:
 
-- Whether a shopper may get another picture depends on the log alone, never on the draw. If so,
+- Whether a shopper may get another picture depends on log and time, never on the draw. If so,
   the new table's slate is drawn from, and the logged propensity is that slate's probability.
 - If not, nothing is drawn. The old decision is answered again, with its own decision_id, policy
   version and propensity: its picture was chosen by that policy, with that probability.
