@@ -23,7 +23,8 @@ from persona_img.domain.feedback_table import as_feedback
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound
 from persona_img.ranking.base import RankingFeatures
-from persona_img.ranking.bayes import BayesRanker, counted, independent
+from persona_img.ranking.bayes import BayesRanker, counted
+from persona_img.ranking.effects import independent
 
 CONTEXT = Context("g0", "p0")
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
@@ -24,13 +23,12 @@ from persona_img.domain.decision import Context, Ranking, ranking_of
 from persona_img.domain.feedback_table import as_feedback
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound
 from persona_img.ranking.base import Floats, RankingFeatures, check_styles
-from persona_img.ranking.columns import PHOTO, Block, Names, Places, blocks
+from persona_img.ranking.columns import PHOTO, Names, Places, blocks
+from persona_img.ranking.effects import Effects, Met, independent
 from persona_img.ranking.posterior import JOINT, Posterior, fit_posterior
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
 
     from persona_img.domain.style import Style
 
@@ -62,12 +60,7 @@ HALF_LIFE = 14.0
 """Days after which an impression counts half."""
 
 _FIXED = ("base", "place")
-_SELDOM = ("segment x text x value", "product x value")
-_LEAST_TOLD = 0.05
-"""Share of its prior variance that a rare effect must be able to lose, to get a column."""
-
 _DAY = 86400
-_LEAST_VARIANCE = 1e-8
 _DOCUMENT, _COVARIANCE = "bayes.json", "bayes-covariance.txt"
 
 
@@ -106,7 +99,7 @@ class BayesRanker:
         self.half_life = half_life
         self.learned = learned
         self.joint = joint
-        self._fitted: _Fitted | None = None
+        self._fitted: Effects | None = None
         self._sure = False
 
     def fit(self, feedback: pd.DataFrame, features: RankingFeatures) -> Self:
@@ -126,11 +119,11 @@ class BayesRanker:
         names = Names.of(places, features)
         usual = float(clicks.sum() / (clicks.sum() + misses.sum()))
         told = (clicks + misses) * usual * (1.0 - usual)
-        kinds: list[_Kind] = []
+        kinds: list[Met] = []
         parts, owner = [], []
         width = 0
         for block in blocks(names, places):
-            kind = _met(block, told, self.spreads[block.kind], width)
+            kind = Met.among(block, told, self.spreads[block.effect.kind], width)
             column, known = kind.columns(block)
             parts.append((block.row[known], column[known], block.value[known]))
             owner.append(np.full(len(kind.ids), len(kinds)))
@@ -153,7 +146,7 @@ class BayesRanker:
         # As it is kept on disk, so that a loaded ranker says the same.
         joint = posterior.joint.astype(np.float32).astype(np.float64)
         self._sure = False
-        self._fitted = _Fitted(
+        self._fitted = Effects(
             names,
             tuple(kinds),
             Posterior(posterior.mean, joint, posterior.rest, posterior.spread),
@@ -172,11 +165,28 @@ class BayesRanker:
             raise NotEnoughData("this ranker was never fitted; fit or load it first")
         ordered = sorted(styles)
         keys = [style.key for style in ordered]
-        score, covariance = self._fitted.predicted(context, keys, sure=self._sure)
         if self._sure:
+            score = self._fitted.scores([context.segment], [context.product], keys)[0, 0]
             return ranking_of(context, ordered, expit(score).tolist())
+        score, covariance = self._fitted.predicted(context.segment, context.product, keys)
         spread = np.sqrt(independent(covariance))
         return ranking_of(context, ordered, expit(score).tolist(), spread.tolist())
+
+    def scores(
+        self, segments: Sequence[str], products: Sequence[str], styles: Sequence[Style]
+    ) -> Floats:
+        """Predicted click rates at position 1 of everything with everything, as :meth:`rank` says.
+
+        Returns:
+            float64 (K, P, S), for K segments, P products and S styles, in the order given.
+
+        Raises:
+            NotEnoughData: it was never fitted.
+        """
+        if self._fitted is None:
+            raise NotEnoughData("this ranker was never fitted; fit or load it first")
+        found = self._fitted.scores(segments, products, [style.key for style in styles])
+        return np.asarray(expit(found), dtype=np.float64)
 
     def drawn(self, rng: np.random.Generator) -> BayesRanker:
         """A ranker as it may truly be, drawn from the posterior; it is sure, and has no spreads.
@@ -189,13 +199,8 @@ class BayesRanker:
         ranker = BayesRanker(
             half_life=self.half_life, spreads=self.spreads, learned=self.learned, joint=self.joint
         )
-        posterior = self._fitted.posterior
-        luck = rng.normal(size=len(posterior.mean))
-        size = len(posterior.joint)
-        mean = posterior.mean.copy()
-        mean[:size] += self._fitted.root @ luck[:size]
-        mean[size:] += np.sqrt(posterior.rest) * luck[size:]
-        ranker._fitted = replace(self._fitted, posterior=replace(posterior, mean=mean))
+        posterior = replace(self._fitted.posterior, mean=self._fitted.drawn(rng))
+        ranker._fitted = replace(self._fitted, posterior=posterior)
         ranker._sure = True
         return ranker
 
@@ -269,100 +274,12 @@ class BayesRanker:
         joint = np.zeros((size, size))
         joint[np.tril_indices(size)] = lower
         joint = np.tril(joint) + np.tril(joint, -1).T
-        ranker._fitted = _Fitted(
+        ranker._fitted = Effects(
             Names.from_dict(document["names"]),
-            tuple(_Kind.from_dict(kind) for kind in document["kinds"]),
+            tuple(Met.from_dict(kind) for kind in document["kinds"]),
             Posterior(mean, joint, rest, np.array(document["spread"], dtype=np.float64)),
         )
         return ranker
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """Which columns of a block were met, and where they begin among all.
-
-    Attributes:
-        name: Of the block's kind, in :data:`SPREADS`.
-        of: The text column it is about; empty for none.
-        ids: int64 (K,), sorted: the block's columns.
-        start: Of the first.
-    """
-
-    name: str
-    of: str
-    ids: NDArray[np.int64]
-    start: int
-
-    def columns(self, block: Block) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Columns among all, and whether each is known."""
-        if not len(self.ids):
-            return np.zeros(len(block.column), np.int64), np.zeros(len(block.column), np.bool_)
-        place = np.minimum(np.searchsorted(self.ids, block.column), len(self.ids) - 1)
-        return self.start + place, self.ids[place] == block.column
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "of": self.of,
-            "ids": self.ids.tolist(),
-            "start": self.start,
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> _Kind:
-        return cls(
-            values["name"],
-            values["of"],
-            np.array(values["ids"], dtype=np.int64),
-            values["start"],
-        )
-
-
-@dataclass(frozen=True)
-class _Fitted:
-    names: Names
-    kinds: tuple[_Kind, ...]
-    posterior: Posterior
-
-    @cached_property
-    def root(self) -> Floats:
-        """(J, J) lower factor of the joint covariance."""
-        joint = self.posterior.joint
-        # Rounded to float32, it may have lost definiteness by as much.
-        slack = 1e-6 * np.diag(joint).max()
-        return np.asarray(np.linalg.cholesky(joint + slack * np.eye(len(joint))))
-
-    def predicted(
-        self, context: Context, keys: Sequence[str], *, sure: bool = False
-    ) -> tuple[Floats, Floats]:
-        """(S,) log-odds at position 1, and the (S, S) covariance of what styles add; or none."""
-        n = len(keys)
-        none = np.zeros(n, dtype=np.int64)
-        places = Places(
-            none, none, np.arange(n), np.ones(n), [context.segment], [context.product], keys
-        )
-        score, unknown = np.zeros(n), np.zeros(n)
-        rows, columns, values = [], [], []
-        for code, (kind, block) in enumerate(
-            zip(self.kinds, blocks(self.names, places), strict=True)
-        ):
-            column, known = kind.columns(block)
-            row, column, value = block.row[known], column[known], block.value[known]
-            score += np.bincount(row, value * self.posterior.mean[column], minlength=n)
-            if block.style and not sure:
-                missing = block.missing + np.bincount(block.row[~known], minlength=n)
-                unknown += missing * self.posterior.spread[code] ** 2
-                rows.append(row)
-                columns.append(column)
-                values.append(value)
-        if sure:
-            return score, np.zeros((0, 0))
-        used, place = np.unique(np.concatenate(columns), return_inverse=True)
-        look = np.zeros((n, len(used)))
-        look[np.concatenate(rows), place] = np.concatenate(values)
-        covariance = look @ self.posterior.covariance(used) @ look.T
-        covariance[np.diag_indices(n)] += unknown
-        return score, covariance
 
 
 def counted(feedback: pd.DataFrame, half_life: float) -> tuple[Places, Floats, Floats]:
@@ -411,37 +328,3 @@ def counted(feedback: pd.DataFrame, half_life: float) -> tuple[Places, Floats, F
         names["style_key"],
     )
     return made, clicks, np.maximum(shown - clicks, 0.0)
-
-
-def independent(covariance: Floats) -> Floats:
-    """Variances of independent errors whose differences vary as those of the correlated ones do.
-
-    Only differences decide which style is best. With them go what all styles share, and, where the
-    correlations are equal, nothing is lost; else it is the least-squares fit over pairs.
-
-    Args:
-        covariance: (S, S).
-
-    Returns:
-        float64 (S,), > 0.
-    """
-    size = len(covariance)
-    own = np.diag(covariance)
-    difference = own[:, None] + own[None, :] - 2.0 * covariance
-    total = difference.sum(axis=1)
-    if size == 1:
-        found = own
-    elif size == 2:
-        found = total / 2.0
-    else:
-        found = (total - total.sum() / (2.0 * (size - 1))) / (size - 2)
-    return np.asarray(np.maximum(found, _LEAST_VARIANCE), dtype=np.float64)
-
-
-def _met(block: Block, told: Floats, spread: float, start: int) -> _Kind:
-    """The columns that occur; of rare kinds those that there is enough traffic for."""
-    ids, place = np.unique(block.column, return_inverse=True)
-    if block.kind in _SELDOM and len(ids):
-        worth = np.bincount(place, told[block.row]) * spread**2
-        ids = ids[worth > _LEAST_TOLD]
-    return _Kind(block.kind, block.of, ids, start)

@@ -19,7 +19,7 @@ from scipy import sparse
 from persona_img.domain.style import Style
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from persona_img.ranking.base import Floats, RankingFeatures
 
@@ -149,77 +149,142 @@ class Names:
 
 
 @dataclass(frozen=True)
-class Block:
-    """Columns of one kind of effect, for n rows, before the columns that nobody met are dropped.
+class Effect:
+    """One kind of effect: a column for every owner and every part of what it is about.
 
     Attributes:
         kind: Name of the effect, which has one prior spread; ``text`` is any text column.
         of: Name of the text column, where it is about one.
-        row: int64 (m,), sorted.
-        column: int64 (m,).
-        value: float64 (m,).
-        missing: int64 (n,): columns that the row would have, if its names were known.
-        style: Whether it tells styles of one segment and product apart.
+        owner: Whose it is: ``all``, ``segment``, ``text``, ``segment x text`` or ``product``.
+        what: ``one`` constant, ``place`` (log position), ``value``, ``photo`` or ``pair``.
     """
 
     kind: str
     of: str
+    owner: str
+    what: str
+
+    @property
+    def style(self) -> bool:
+        """Whether it tells styles of one segment and product apart."""
+        return self.what not in ("one", "place")
+
+
+def effects(texts: Iterable[str]) -> Iterator[Effect]:
+    """Every kind of effect; what all share first, what few share last.
+
+    Args:
+        texts: Text columns of products.
+    """
+    texts = list(texts)
+    yield Effect("base", "", "all", "one")
+    yield Effect("place", "", "all", "place")
+    yield Effect("segment", "", "segment", "one")
+    for column in texts:
+        yield Effect("text", column, "text", "one")
+        yield Effect("segment x text", column, "segment x text", "one")
+    yield Effect("product", "", "product", "one")
+    yield Effect("value", "", "all", "value")
+    yield Effect(PHOTO, "", "all", PHOTO)
+    yield Effect("pair", "", "all", "pair")
+    yield Effect("segment x value", "", "segment", "value")
+    yield Effect(f"segment x {PHOTO}", "", "segment", PHOTO)
+    for column in texts:
+        yield Effect("text x value", column, "text", "value")
+        yield Effect(f"text x {PHOTO}", column, "text", PHOTO)
+    yield Effect(f"product x {PHOTO}", "", "product", PHOTO)
+    for column in texts:
+        yield Effect("segment x text x value", column, "segment x text", "value")
+    yield Effect("product x value", "", "product", "value")
+
+
+@dataclass(frozen=True)
+class Owners:
+    """Codes of those whose effects meet in n rows (or in any shape); -1 is nobody known.
+
+    Attributes:
+        segment: Codes into the names' segments.
+        product: Codes into the names' products.
+        text: Text column to codes into its kinds.
+        kinds: Text column to how many kinds it has.
+    """
+
+    segment: Codes
+    product: Codes
+    text: Mapping[str, Codes]
+    kinds: Mapping[str, int]
+
+    @classmethod
+    def of(cls, names: Names, segments: Sequence[str], products: Sequence[str]) -> Owners:
+        """Codes of K segments and P products, shaped (K, 1) and (1, P)."""
+        text = {
+            column: _codes([names.texts[column].get(p, "") for p in products], known)[None, :]
+            for column, known in names.kinds.items()
+        }
+        return cls(
+            _codes(segments, names.segments)[:, None],
+            _codes(products, names.products)[None, :],
+            text,
+            {column: len(known) for column, known in names.kinds.items()},
+        )
+
+    def at(self, segment: Codes, product: Codes) -> Owners:
+        """Codes of (n,) rows of these segments and products."""
+        text = {column: codes[0, product] for column, codes in self.text.items()}
+        return Owners(self.segment[segment, 0], self.product[0, product], text, self.kinds)
+
+    def codes(self, effect: Effect) -> Codes:
+        """Whose column of the effect it is, -1 where nobody has one."""
+        if effect.owner == "all":
+            return np.zeros(np.broadcast_shapes(self.segment.shape, self.product.shape), np.int64)
+        if effect.owner == "segment":
+            return self.segment
+        if effect.owner == "product":
+            return self.product
+        code = self.text[effect.of]
+        if effect.owner == "text":
+            return code
+        both = self.segment * self.kinds[effect.of] + code
+        return np.where((self.segment < 0) | (code < 0), -1, both)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Columns of one kind of effect, for n rows, before the columns that nobody met are dropped.
+
+    Attributes:
+        effect: Of which kind.
+        row: int64 (m,), sorted.
+        column: int64 (m,).
+        value: float64 (m,).
+        missing: int64 (n,): columns that the row would have, if its names were known.
+    """
+
+    effect: Effect
     row: Codes
     column: Codes
     value: Floats
     missing: Codes
-    style: bool
 
 
 def blocks(names: Names, places: Places) -> Iterator[Block]:
-    """Every kind of effect for every row; what all share first, what few share last."""
+    """The columns of every kind of effect for every row."""
     n = len(places.position)
     value, photo, pair, stranger = names.looks(tuple(places.styles))
-    alone = np.zeros(n, dtype=np.int64)
-    segment = _codes(places.segments, names.segments)[places.segment]
-    product = _codes(places.products, names.products)[places.product]
-    kinds = {
-        column: _codes([names.texts[column].get(p, "") for p in places.products], known)[
-            places.product
-        ]
-        for column, known in names.kinds.items()
-    }
     one = sparse.csr_array(np.ones((len(places.styles), 1)))
-
-    def block(
-        kind: str, owner: Codes, what: sparse.csr_array, of: str = "", *, style: bool = True
-    ) -> Block:
-        extra = stranger[places.style] if what is value else alone
-        row, column, known, missing = _crossed(owner, what, places.style)
-        return Block(kind, of, row, column, known, missing + extra, style)
-
-    yield block("base", alone, one, style=False)
-    rows = np.arange(n)
-    yield Block("place", "", rows, alone, np.log(places.position), alone, style=False)
-    yield block("segment", segment, one, style=False)
-    for column, code in kinds.items():
-        yield block("text", code, one, column, style=False)
-        both = _both(segment, code, names.kinds[column])
-        yield block("segment x text", both, one, column, style=False)
-    yield block("product", product, one, style=False)
-    yield block("value", alone, value)
-    yield block(PHOTO, alone, photo)
-    yield block("pair", alone, pair)
-    yield block("segment x value", segment, value)
-    yield block(f"segment x {PHOTO}", segment, photo)
-    for column, code in kinds.items():
-        yield block("text x value", code, value, column)
-        yield block(f"text x {PHOTO}", code, photo, column)
-    yield block(f"product x {PHOTO}", product, photo)
-    for column, code in kinds.items():
-        both = _both(segment, code, names.kinds[column])
-        yield block("segment x text x value", both, value, column)
-    yield block("product x value", product, value)
-
-
-def _both(left: Codes, right: Codes, known: Sequence[str]) -> Codes:
-    """One code for two; -1 where either is unknown."""
-    return np.where((left < 0) | (right < 0), -1, left * len(known) + right)
+    parts = {"one": one, "value": value, PHOTO: photo, "pair": pair}
+    owners = Owners.of(names, places.segments, places.products).at(places.segment, places.product)
+    for effect in effects(names.texts):
+        if effect.what == "place":
+            alone = np.zeros(n, dtype=np.int64)
+            yield Block(effect, np.arange(n), alone, np.log(places.position), alone)
+            continue
+        row, column, known, missing = _crossed(
+            owners.codes(effect), parts[effect.what], places.style
+        )
+        if effect.what == "value":
+            missing = missing + stranger[places.style]
+        yield Block(effect, row, column, known, missing)
 
 
 def _codes(names: Sequence[str], known: Sequence[str]) -> Codes:

@@ -11,8 +11,8 @@ from scipy import sparse
 
 from persona_img.errors import InvalidInput, NotEnoughData
 from persona_img.offpolicy.policies import UNKNOWN, PolicyTable
-from persona_img.ranking.bayes import independent
 from persona_img.ranking.best import best_of_normals
+from persona_img.ranking.effects import independent
 from persona_img.ranking.posterior import Posterior, fit_posterior
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ the first round can learn them all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -35,7 +35,26 @@ class Drawable(Protocol):
         """A ranker as it may truly be."""
 
 
-_RANKS = np.array([0.25, 0.5, 1.0])
+@runtime_checkable
+class Scoring(Protocol):
+    """A ranker that predicts many at once."""
+
+    def scores(
+        self, segments: Sequence[str], products: Sequence[str], styles: Sequence[Style]
+    ) -> Floats:
+        """(K, P, S) click rates at position 1 of everything with everything."""
+
+
+_MARGINAL = (0.5, 0.25, 0.25)
+"""What a style adds beyond a segment's best, second and third, which count 1, 1/2 and 1/4."""
+
+_DRAWS = 64
+"""Rankers drawn for one plan; each product explores what one of them would do."""
+
+_AT_ONCE = 1 << 21
+"""Most predictions held at the same time: 16 MB."""
+
+_DIGITS = 12
 
 
 def plan_slates(
@@ -78,22 +97,32 @@ def plan_slates(
         raise InvalidInput(f"explore {explore}: give a share in [0, 1]")
     styles = sorted(space.styles()[1:])
     spread = _Spread(styles, seed)
-    slates = {}
-    everybody = sorted(set(segments))
-    for product in sorted(set(products)):
-        possible = [i for i, style in enumerate(styles) if fits is None or fits(product, style)]
+    everybody, goods = sorted(set(segments)), sorted(set(products))
+    wished = _Wishes(ranker, everybody, styles, seed)
+    pools, picks = {}, {}
+    for product, scores in zip(goods, _scored(ranker, everybody, goods, styles), strict=True):
+        possible = np.array(
+            [i for i, style in enumerate(styles) if fits is None or fits(product, style)], np.int64
+        )
         most = min(pool, len(possible))
         own = min(size, most)
-        scores = np.array([_scores(ranker, Context(s, product), styles) for s in everybody])
-        unfit = np.setdiff1d(np.arange(len(styles)), possible)
-        wished = _wished(ranker, everybody, product, styles, _share(explore, most), seed)
-        chosen = _pooled(scores, spread, most, _share(explore, most), product, unfit, wished)
-        for segment, row in zip(everybody, scores, strict=True):
-            salt = f"{segment}\x1f{product}"
-            picked = _picked(row, chosen, spread, own, _share(explore, own), salt)
-            slates[segment, product] = (ORIGINAL, *(styles[t] for t in picked))
+        # Where all scores are equal nothing is known, and everything explores.
+        informed = bool(np.ptp(scores) > 0)
+        known = most - _share(explore, most) if informed else 0
+        wishes = wished.of(product, most - known) if informed else []
+        chosen = _pooled(scores, spread, most, known, product, possible, wishes)
+        luck = spread.shuffled((len(everybody), most), product)
+        surest = own - _share(explore, own) if informed else 0
+        pools[product] = [styles[t] for t in chosen]
+        picks[product] = _picked(scores[:, chosen], luck, own, surest)
+    place = {segment: number for number, segment in enumerate(everybody)}
     return {
-        (segment, product): slates[segment, product] for product in products for segment in segments
+        (segment, product): (
+            ORIGINAL,
+            *(pools[product][i] for i in picks[product][place[segment]].tolist()),
+        )
+        for product in products
+        for segment in segments
     }
 
 
@@ -160,35 +189,58 @@ class _Spread:
         self._times[style] += 1
         return style
 
-    def shuffled(self, count: int, salt: str) -> Floats:
-        """(count,) numbers in [0, 1) that depend on seed and salt alone."""
-        return np.random.default_rng(int(uniform(str(self._seed), salt) * 2**53)).random(count)
+    def shuffled(self, shape: int | tuple[int, int], salt: str) -> Floats:
+        """Numbers in [0, 1) that depend on seed and salt alone."""
+        return np.random.default_rng(int(uniform(str(self._seed), salt) * 2**53)).random(shape)
 
 
-def _scores(ranker: Ranker, context: Context, styles: Sequence[Style]) -> Floats:
+class _Wishes:
+    """What rankers drawn from one that knows its uncertainty would like to show.
+
+    A fixed number is drawn for the whole plan, and every product is dealt some of them: a draw
+    costs as much as everything that was learned, a product needs little of it.
+    """
+
+    def __init__(
+        self, ranker: Ranker, segments: Sequence[str], styles: Sequence[Style], seed: int
+    ) -> None:
+        self._ranker, self._segments, self._styles, self._seed = ranker, segments, styles, seed
+        self._drawn: dict[int, Ranker] = {}
+
+    def of(self, product: str, count: int) -> list[Floats]:
+        """``count`` times (K, T) predictions for a product; none of a ranker that is sure."""
+        if not isinstance(self._ranker, Drawable):
+            return []
+        made: list[Floats] = []
+        for number in range(count):
+            dealt = int(uniform(str(self._seed), "dealt", product, str(number)) * _DRAWS)
+            if dealt not in self._drawn:
+                luck = int(uniform(str(self._seed), "drawn", str(dealt)) * 2**53)
+                self._drawn[dealt] = self._ranker.drawn(np.random.default_rng(luck))
+            drawn = self._drawn[dealt]
+            made.extend(_scored(drawn, self._segments, [product], self._styles))
+        return made
+
+
+def _scored(
+    ranker: Ranker, segments: Sequence[str], products: Sequence[str], styles: Sequence[Style]
+) -> Iterator[Floats]:
+    """(K, T) predictions of each product, rounded so that what differs by rounding is a tie."""
+    if not isinstance(ranker, Scoring):
+        for product in products:
+            yield np.array([_ranked(ranker, Context(s, product), styles) for s in segments])
+        return
+    some = max(1, _AT_ONCE // (len(segments) * len(styles)))
+    for start in range(0, len(products), some):
+        found = ranker.scores(segments, products[start : start + some], styles)
+        yield from found.round(_DIGITS).transpose(1, 0, 2)
+
+
+def _ranked(ranker: Ranker, context: Context, styles: Sequence[Style]) -> Floats:
     """(T,) predictions in the order of ``styles``."""
     ranking = ranker.rank(context, styles)
     found = {s.key: score for s, score in zip(ranking.styles, ranking.scores, strict=True)}
     return np.array([found[style.key] for style in styles])
-
-
-def _wished(
-    ranker: Ranker,
-    segments: Sequence[str],
-    product: str,
-    styles: Sequence[Style],
-    count: int,
-    seed: int,
-) -> list[Floats]:
-    """``count`` times (K, T) predictions of rankers drawn from one that knows its uncertainty."""
-    if not isinstance(ranker, Drawable):
-        return []
-    made = []
-    for number in range(count):
-        luck = int(uniform(str(seed), "drawn", product, str(number)) * 2**53)
-        drawn = ranker.drawn(np.random.default_rng(luck))
-        made.append(np.array([_scores(drawn, Context(s, product), styles) for s in segments]))
-    return made
 
 
 def _share(explore: float, size: int) -> int:
@@ -201,9 +253,9 @@ def _pooled(
     scores: Floats,
     spread: _Spread,
     size: int,
-    explore: int,
+    known: int,
     salt: str,
-    unfit: NDArray[np.int64],
+    possible: NDArray[np.int64],
     wished: Sequence[Floats],
 ) -> list[int]:
     """Styles of one product: those the segments' (K, T) scores favour, then what is explored.
@@ -211,41 +263,39 @@ def _pooled(
     Explored is what may be best: wished for by (K, T) scores drawn from what is known. A ranker
     that cannot be drawn from explores what was missed.
     """
-    known = size - explore if np.ptp(scores) > 0 else 0
     chosen: list[int] = []
     for _ in range(known):
-        chosen.append(_most_wanted(scores, chosen, unfit))
-    for drawn in wished if known else ():
-        chosen.append(_most_wanted(drawn, chosen, unfit))
-    # What explores is taken from the better half: most of the rest is known to be worse.
-    better = np.argsort(-scores.mean(axis=0), kind="stable")
-    better = better[~np.isin(better, unfit)]
-    open_styles = better[: max(len(better) // 2, size)] if known else better
-    while len(chosen) < size:
-        chosen.append(spread.least(np.setdiff1d(open_styles, chosen), f"{salt} {len(chosen)}"))
+        chosen.append(_most_wanted(scores, chosen, possible))
+    for drawn in wished:
+        chosen.append(_most_wanted(drawn, chosen, possible))
+    if len(chosen) < size:
+        # What explores is taken from the better half: most of the rest is known to be worse.
+        better = possible[np.argsort(-scores[:, possible].mean(axis=0), kind="stable")]
+        open_styles = better[: max(len(better) // 2, size)] if known else better
+        while len(chosen) < size:
+            chosen.append(spread.least(np.setdiff1d(open_styles, chosen), f"{salt} {len(chosen)}"))
     return chosen
 
 
-def _most_wanted(scores: Floats, chosen: list[int], unfit: NDArray[np.int64]) -> int:
+def _most_wanted(scores: Floats, chosen: list[int], possible: NDArray[np.int64]) -> int:
     """The style that adds most to the segments' best three, which count 1, 1/2 and 1/4."""
-    count = scores.shape[1]
-    having = np.repeat(scores[:, None, chosen], count, axis=1)
-    best = np.sort(np.concatenate([having, scores[:, :, None]], axis=2), axis=2)[:, :, -3:]
-    worth = (best @ _RANKS[-best.shape[2] :]).sum(axis=0)
-    worth[chosen] = -np.inf
-    worth[unfit] = -np.inf
-    return int(worth.argmax())
+    # Of the segments' best so far, best first; where there are fewer than three, nothing.
+    having = -np.sort(-scores[:, chosen], axis=1)[:, : len(_MARGINAL)]
+    worth = np.zeros(len(possible))
+    offered = scores[:, possible]
+    for place, share in enumerate(_MARGINAL):
+        before = having[:, place, None] if place < having.shape[1] else 0.0
+        worth += share * np.maximum(offered - before, 0.0).sum(axis=0)
+    worth[np.isin(possible, chosen)] = -np.inf
+    return int(possible[worth.argmax()])
 
 
-def _picked(
-    scores: Floats, chosen: list[int], spread: _Spread, size: int, explore: int, salt: str
-) -> list[int]:
-    """The segment's own ``size`` of the pool: its best by (T,) scores, the rest at random."""
-    known = size - explore if np.ptp(scores) > 0 else 0
-    ranked = sorted(chosen, key=lambda style: -scores[style])
-    best, rest = ranked[:known], ranked[known:]
-    luck = spread.shuffled(len(rest), salt)
-    return best + [rest[i] for i in np.argsort(luck)[: size - known]]
+def _picked(scores: Floats, luck: Floats, size: int, known: int) -> NDArray[np.int64]:
+    """(K, size) of the pool: each segment's best by (K, pool) scores, the rest by its luck."""
+    ranked = np.argsort(-scores, axis=1, kind="stable")
+    rest = np.take_along_axis(luck, ranked[:, known:], axis=1).argsort(axis=1)
+    drawn = np.take_along_axis(ranked[:, known:], rest[:, : size - known], axis=1)
+    return np.concatenate([ranked[:, :known], drawn], axis=1)
 
 
 def _digest(
