@@ -9,7 +9,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from persona_img.abtest.analysis import ABTest
+from persona_img.abtest.harm import harm_of_arm, harmful_pictures
 from persona_img.domain.decision import Arms, DecisionTable, uniform
+from persona_img.domain.feedback_table import as_feedback
 from persona_img.domain.style import Style, StyleSpace
 from persona_img.domain.variant import VariantRecord
 from persona_img.errors import LowMaskConfidence, NotEnoughData, RenderRejected
@@ -21,8 +23,10 @@ from persona_img.profiles.features import product_features, segment_features
 from persona_img.profiles.profile import build_product_profiles, build_profiles
 from persona_img.profiles.segments import fit_segments
 from persona_img.ranking.base import Policy, Ranker, RankingFeatures
+from persona_img.ranking.evidence import revised_slates
 from persona_img.ranking.promotion import PromotionReport, compare
 from persona_img.ranking.slates import decision_table, plan_slates
+from persona_img.serving.feedback import of_policy
 from persona_img.variants.store import photo_key
 
 if TYPE_CHECKING:
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from persona_img.abtest.harm import Harmful
     from persona_img.abtest.report import ABReport
     from persona_img.domain.catalog import Catalog, Product
     from persona_img.imaging.photo import Photo
@@ -511,3 +516,59 @@ def retrain(
         tables=tables, since=since, seed=seed,
     )  # fmt: skip
     return make_challenger().fit(feedback, profiled.features), report
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What came back since the ranker was fitted, and what follows.
+
+    Attributes:
+        table: What is to be served from now on; the same where nothing moves.
+        impressions: Counted, all arms together.
+        moved: Slates whose chances change.
+        harmful: Pictures to withdraw.
+        stop: Why the test has to stop; empty where it goes on.
+    """
+
+    table: DecisionTable
+    impressions: int
+    moved: int
+    harmful: tuple[Harmful, ...] = ()
+    stop: str = ""
+
+
+def learn(
+    plan: DecisionTable,
+    served: DecisionTable,
+    ranker: Ranker,
+    policy: Policy,
+    feedback: pd.DataFrame,
+    test: ABTest,
+    *,
+    since: datetime | None = None,
+) -> Learned:
+    """New chances for what is served, from what came back since the ranker was fitted.
+
+    First of all, do no harm: an arm that is worse than the photo for certain stops the test, and a
+    picture that is worse than its product's photo is to be withdrawn. Both by intervals that hold
+    however often this is called.
+
+    Args:
+        plan: What is served, before any revision.
+        served: The plan or the revision of it that is served.
+        ranker: What planned it, as it was fitted.
+        policy: Makes chances of it.
+        feedback: Of the test, old enough that clicks have come.
+        test: The test.
+        since: When the last impression was shown that the ranker was fitted on; None for none.
+    """
+    feedback = as_feedback(feedback)
+    later = feedback if since is None else feedback[feedback["shown_at"] > since]
+    # Everybody since the plan began, whichever picture they kept: who keeps one is not like others.
+    began = of_policy(feedback, plan.policy_version)["shown_at"].min()
+    stop = harm_of_arm(test, feedback[feedback["shown_at"] >= began])
+    if stop:
+        return Learned(served, len(later), 0, stop=stop)
+    changed = revised_slates(plan, served, ranker, policy, later)
+    table = served.revised(changed) if changed else served
+    return Learned(table, len(later), len(changed), tuple(harmful_pictures(feedback)))

@@ -178,7 +178,9 @@ class Learn(_Group):
         variants_per_product: Most variants rendered for one product over all segments.
         floor: Least probability of every candidate; Thompson's floors take a tenth of a slate at
             most.
-        half_life: Days after which an impression counts half for the ranker ``bayes``.
+        half_life: Days after which an impression counts half for the ranker ``bayes``; None for
+            what would have predicted the last weeks best.
+        maturity_minutes: An impression without a click counts as one when it is so old.
     """
 
     ranker: str = "lightgbm"
@@ -188,7 +190,8 @@ class Learn(_Group):
     slate: int = Field(4, ge=1, le=50)
     variants_per_product: int = Field(8, ge=1, le=200)
     floor: float = Field(0.02, gt=0, lt=0.5)
-    half_life: float = Field(14.0, gt=0)
+    half_life: float | None = Field(None, gt=0)
+    maturity_minutes: float = Field(60.0, ge=0)
 
     @model_validator(mode="after")
     def _workable(self) -> Learn:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from dataclasses import dataclass
+from collections import ChainMap
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
-from persona_img.domain.decision import Candidate, DecisionTable, Slate
-from persona_img.domain.style import Style
-from persona_img.errors import InvalidInput, NotFound
+from persona_img.domain.decision import Candidate, DecisionTable, Slate, plan_of
+from persona_img.domain.style import ORIGINAL, Style
+from persona_img.errors import InvalidInput, NotFound, StoreConflict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
 
@@ -144,45 +147,47 @@ class Workspace:
             )
         return json.loads(path.read_text(encoding="utf-8"))
 
-    def save_decision_table(self, table: DecisionTable, *, ranker: int | None = None) -> Path:
+    def save_decision_table(
+        self, table: DecisionTable, *, ranker: int | None = None, replacing: str | None = None
+    ) -> Path:
         """Store what serving decides by; it is also kept under its version for evaluation.
 
         Tables are numbered as they are published here, so that the newest is known whatever they
-        are called and whatever clients' clocks say.
+        are called and whatever clients' clocks say. Of a revision only what differs from its plan
+        is kept, for there may be one every hour.
 
         Args:
             table: To be served.
             ranker: Version of the registered ranker that planned it; None where nobody knows.
+            replacing: Policy version that is served now, or nothing is stored; None for any.
+
+        Raises:
+            StoreConflict: another one is served than ``replacing``.
         """
-        slates = [
-            {
-                "segment": segment,
-                "product": product,
-                "candidates": [[c.style.key, c.digest, c.probability] for c in slate.candidates],
-            }
-            for (segment, product), slate in table.slates.items()
-        ]
-        stored = {
-            "published": self._published() + 1,
-            "ranker": ranker,
-            "policy_version": table.policy_version,
-            "default_segment": table.default_segment,
-            "segments": dict(table.segments),
-            "slates": slates,
-        }
-        return self._publish(stored)
+        with self._publishing():
+            if replacing is not None:
+                self._check_served(replacing)
+            return self._publish(table, ranker)
 
     def decision_table(self) -> DecisionTable:
         """What serving decides by, as stored last."""
         return _table(self.json("decisions"))
 
     def decision_tables(self) -> list[DecisionTable]:
-        """Every table that was stored, in the order in which they were last published."""
-        return [_table(one) for one in self._tables()]
+        """Every plan and revision that was stored, in the order in which they were published."""
+        return self._read(self._tables())
+
+    def plan(self, policy_version: str) -> DecisionTable:
+        """A plan, or the plan of a revision, as it was stored first.
+
+        Raises:
+            NotFound: no such plan was stored.
+        """
+        return _table(self.json(_file_of(plan_of(policy_version))))
 
     def served_ranker(self) -> int | None:
         """Version of the ranker that planned what is served; None where nobody knows."""
-        return self.json("decisions").get("ranker") if self.has_json("decisions") else None
+        return self._served().get("ranker")
 
     def go_back(self, ranker: int, *, instead_of: int) -> bool:
         """Serve again what one ranker planned last; what the other one showed is not kept.
@@ -194,29 +199,106 @@ class Workspace:
         Returns:
             Whether there is such a table; where there is none, what is served stays.
         """
-        tables = self._tables()
-        wrong = {one["policy_version"] for one in tables if one.get("ranker") == instead_of}
-        right = [one for one in tables if one.get("ranker") == ranker]
-        kept = self.revoked() - {one["policy_version"] for one in right}
-        # First, so that a table that comes back finds those it has to overrule.
-        self.save_json("revoked", sorted(kept | wrong))
-        if right:
-            self._publish({**right[-1], "published": self._published() + 1})
-        return bool(right)
+        with self._publishing():
+            stored = self._tables()
+            wrong = _plans_of(stored, instead_of)
+            right = [one for one in stored if one.get("ranker") == ranker]
+            # First, so that a table that comes back finds those it has to overrule.
+            self.save_json("revoked", sorted((self.revoked() - _plans_of(right, ranker)) | wrong))
+            if right:
+                newest = stored.index(right[-1])
+                self._publish(self._read(stored)[newest], ranker)
+            return bool(right)
 
     def allow(self, ranker: int) -> None:
         """What a ranker showed may be kept again: it was promoted anew."""
-        own = {one["policy_version"] for one in self._tables() if one.get("ranker") == ranker}
+        own = _plans_of(self._tables(), ranker)
         if self.revoked() & own:
             self.save_json("revoked", sorted(self.revoked() - own))
 
     def revoked(self) -> frozenset[str]:
-        """Policy versions that were rolled back."""
+        """Plans that were rolled back."""
         return frozenset(self.json("revoked") if self.has_json("revoked") else ())
 
-    def _publish(self, stored: dict[str, Any]) -> Path:
-        self.save_json(f"decisions/{quote(stored['policy_version'], safe='')}", stored)
-        return self.save_json("decisions", stored)
+    def stop(self, served: DecisionTable, reason: str, *, ranker: int | None) -> None:
+        """Give everybody the photo at once; what the plan showed is not kept.
+
+        Args:
+            served: The table that does harm.
+            reason: Why.
+            ranker: Version of the registered ranker that planned it; None where nobody knows.
+
+        Raises:
+            StoreConflict: another table is served by now.
+        """
+        photo = Slate((Candidate(ORIGINAL, None, 1.0),))
+        stopped = replace(
+            served,
+            policy_version=f"{served.plan}-stopped",
+            slates=dict.fromkeys(served.slates, photo),
+        )
+        with self._publishing():
+            self._check_served(served.policy_version)
+            # First, so that the table that comes finds what it has to overrule.
+            self.save_json("revoked", sorted(self.revoked() | {served.plan}))
+            self.save_json("stopped", {"ranker": ranker, "reason": reason})
+            self._publish(stopped, ranker)
+
+    def stopped(self) -> tuple[int | None, str] | None:
+        """Whose test was stopped, and why; None where none was since the last :meth:`resume`."""
+        if not self.has_json("stopped"):
+            return None
+        stored = self.json("stopped")
+        return stored["ranker"], stored["reason"]
+
+    def resume(self) -> None:
+        """Forget that a test was stopped."""
+        (self.root / "stopped.json").unlink(missing_ok=True)
+
+    def published(self) -> tuple[tuple[int, int, int], ...]:
+        """Changes when something else may be served."""
+        return tuple(_stamp(self.root / f"{name}.json") for name in ("decisions", "revoked"))
+
+    @contextmanager
+    def _publishing(self) -> Iterator[None]:
+        """One at a time, whichever process; others wait."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / "publishing.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _check_served(self, policy_version: str) -> None:
+        served = self._served().get("policy_version")
+        if served != policy_version:
+            raise StoreConflict(
+                f"{policy_version!r} is not served any more, {served!r} is; begin again from that"
+            )
+
+    def _publish(self, table: DecisionTable, ranker: int | None) -> Path:
+        stored = {
+            "published": int(self._served().get("published", 0)) + 1,
+            "ranker": ranker,
+            "policy_version": table.policy_version,
+            "default_segment": table.default_segment,
+            "segments": dict(table.segments),
+        }
+        kept = stored | {"slates": _rows(table.slates)}
+        if table.plan != table.policy_version:
+            plan = self.plan(table.plan).slates
+            changed = {place: s for place, s in table.slates.items() if s != plan[place]}
+            small = {key: stored[key] for key in ("published", "ranker", "policy_version")}
+            self.save_json(
+                _file_of(table.policy_version),
+                small | {"revises": table.plan, "slates": _rows(changed)},
+            )
+        else:
+            self.save_json(_file_of(table.policy_version), kept)
+        return self.save_json("decisions", kept)
+
+    def _served(self) -> Mapping[str, Any]:
+        """What is served, as it is stored; empty where nothing is."""
+        served: Mapping[str, Any] = self.json("decisions") if self.has_json("decisions") else {}
+        return served
 
     def _tables(self) -> list[dict[str, Any]]:
         """As they are stored, in the order in which they were last published."""
@@ -225,28 +307,68 @@ class Workspace:
         # Older ones have no number; the order of their names is what there is.
         return sorted(stored, key=lambda one: one.get("published", 0))
 
-    def _published(self) -> int:
-        """How many tables were published so far."""
-        last = self.json("decisions") if self.has_json("decisions") else {}
-        return int(last.get("published", 0))
+    def _read(self, stored: Sequence[Mapping[str, Any]]) -> list[DecisionTable]:
+        plans = {one["policy_version"]: _table(one) for one in stored if "revises" not in one}
+        return [
+            _revision(one, plans[one["revises"]])
+            if "revises" in one
+            else plans[one["policy_version"]]
+            for one in stored
+        ]
 
     def _table_path(self, name: str) -> Path:
         return self.root / "tables" / f"{name}.parquet"
 
 
-def _table(stored: dict[str, Any]) -> DecisionTable:
-    slates = {
+def _stamp(path: Path) -> tuple[int, int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def _file_of(policy_version: str) -> str:
+    return f"decisions/{quote(policy_version, safe='')}"
+
+
+def _plans_of(stored: Iterable[Mapping[str, Any]], ranker: int) -> set[str]:
+    return {plan_of(one["policy_version"]) for one in stored if one.get("ranker") == ranker}
+
+
+def _rows(slates: Mapping[tuple[str, str], Slate]) -> list[dict[str, Any]]:
+    return [
+        {
+            "segment": segment,
+            "product": product,
+            "candidates": [[c.style.key, c.digest, c.probability] for c in slate.candidates],
+        }
+        for (segment, product), slate in slates.items()
+    ]
+
+
+def _slates(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Slate]:
+    return {
         (row["segment"], row["product"]): Slate(
             tuple(Candidate(Style(key), digest, p) for key, digest, p in row["candidates"])
         )
-        for row in stored["slates"]
+        for row in rows
     }
+
+
+def _table(stored: Mapping[str, Any]) -> DecisionTable:
     return DecisionTable(
         policy_version=stored["policy_version"],
-        slates=slates,
+        slates=_slates(stored["slates"]),
         segments=stored["segments"],
         default_segment=stored["default_segment"],
     )
+
+
+def _revision(stored: Mapping[str, Any], plan: DecisionTable) -> DecisionTable:
+    # What did not change is the plan's own, not a copy of it: there are many revisions.
+    slates = ChainMap(_slates(stored["slates"]), cast("dict[tuple[str, str], Slate]", plan.slates))
+    return replace(plan, policy_version=stored["policy_version"], slates=slates)
 
 
 def writable_folder(path: str | Path) -> Path:

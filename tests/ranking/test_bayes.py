@@ -23,7 +23,8 @@ from persona_img.domain.feedback_table import as_feedback
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound
 from persona_img.ranking.base import RankingFeatures
-from persona_img.ranking.bayes import BayesRanker, counted
+from persona_img.ranking.bayes import BayesRanker
+from persona_img.ranking.counts import Counts
 from persona_img.ranking.effects import independent
 
 CONTEXT = Context("g0", "p0")
@@ -213,7 +214,8 @@ def test_cells_are_counted_and_weighed_by_age(seed, half_life):
     table = as_feedback(
         table.assign(shown_at=pd.Timestamp("2026-01-05", tz="UTC") + pd.to_timedelta(days, "D"))
     )
-    places, clicks, misses = counted(table, half_life)
+    counts = Counts.of(table)
+    places, (clicks, misses) = counts.places, counts.weighed(half_life)
     weight = 0.5 ** ((days.max() - days) / half_life)
     slow = table.assign(shown=weight, hit=weight * table["clicked"])
     cells = slow.groupby(["segment", "product", "style_key", "position"])[["shown", "hit"]].sum()

@@ -208,9 +208,9 @@ class ABTest:
     def _guarded(self, shoppers: pd.DataFrame, trusted: bool) -> Iterator[Comparison]:
         for metric in _GUARDRAILS:
             for arm in self._others:
-                found = _comparison(
-                    metric, arm, self._estimate(metric, shoppers, arm, self.confidence)
-                )
+                estimate = self._estimate(metric, shoppers, arm, self.confidence)
+                found = _comparison(metric, arm, estimate)
+                found = self._watched(found, estimate.log_error, shoppers, 1 - self.confidence)
                 verdict = verdicts.of_guardrail(found, self.guardrail_margin, trusted=trusted)
                 yield replace(found, verdict=verdict)
 

@@ -47,6 +47,25 @@ def always_valid_interval(
         log ratio. Howard, Ramdas, McAuliffe, Sekhon 2021, "Time-uniform, nonparametric,
         nonasymptotic confidence sequences", Annals of Statistics 49(2).
     """
+    width = always_valid_width(shoppers, planned=planned, alpha=alpha)
+    centre = math.log1p(lift)
+    return (
+        math.expm1(centre - width * log_error),
+        math.expm1(centre + width * log_error),
+    )
+
+
+def always_valid_width(shoppers: int, *, planned: float, alpha: float) -> float:
+    """Half the interval that holds at every look, in standard errors.
+
+    Args:
+        shoppers: As for :func:`always_valid_interval`.
+        planned: As for :func:`always_valid_interval`.
+        alpha: As for :func:`always_valid_interval`.
+
+    Raises:
+        InvalidInput: as for :func:`always_valid_interval`.
+    """
     if planned < 1 or shoppers < 1:
         raise InvalidInput(f"{shoppers} shoppers of {planned} planned: both are at least 1")
     if not 0 < alpha < 1:
@@ -54,9 +73,4 @@ def always_valid_interval(
     # The mixture's scale that makes the interval narrowest at the planned number.
     surprise = -2 * math.log(alpha)
     scaled = (surprise + math.log(surprise + 1)) / planned * shoppers
-    width = math.sqrt(2 * (1 + 1 / scaled) * math.log(math.sqrt(1 + scaled) / alpha))
-    centre = math.log1p(lift)
-    return (
-        math.expm1(centre - width * log_error),
-        math.expm1(centre + width * log_error),
-    )
+    return math.sqrt(2 * (1 + 1 / scaled) * math.log(math.sqrt(1 + scaled) / alpha))

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from persona_img.cli.home import Home, Json, add
+from persona_img.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from persona_img.shop import Learnt
 
 
 def register(app: typer.Typer) -> None:
@@ -17,6 +23,7 @@ def register(app: typer.Typer) -> None:
     add(app, analyze, "persona-img analyze hero-image --policy last")
     add(app, push, "persona-img push")
     add(app, report, "persona-img report -o report.html")
+    add(app, learn, "persona-img learn --every 1h")
     add(app, retrain, "persona-img retrain --promote-if-better")
     add(app, promote, "persona-img promote 3")
     add(app, rollback, "persona-img rollback")
@@ -30,7 +37,10 @@ def serve(
     port: Annotated[int | None, typer.Option(help="TCP port; 0 takes a free one.")] = None,
     home: Home = None,
 ) -> None:
-    """Serve variants over HTTP: GET /v1/variant, POST /v1/events; stop with Ctrl-C."""
+    """Serve variants over HTTP: GET /v1/variant, POST /v1/events; stop with Ctrl-C.
+
+    A table that is published meanwhile is served within a second or two.
+    """
     from persona_img.serving.run import serve as run
     from persona_img.shop import Shop
 
@@ -38,12 +48,13 @@ def serve(
     decider = shop.decider()
     version = decider.table.policy_version
     try:
-        run(
-            shop.app(decider),
-            shop.settings.serve.host,
-            shop.settings.serve.port,
-            on_listening=lambda url: print(f"policy {version} on {url}/docs", flush=True),
-        )
+        with shop.following(decider):
+            run(
+                shop.app(decider),
+                shop.settings.serve.host,
+                shop.settings.serve.port,
+                on_listening=lambda url: print(f"policy {version} on {url}/docs", flush=True),
+            )
     finally:
         decider.log.close()
 
@@ -110,6 +121,60 @@ def report(
     print(f"contact sheet {shop.sheet(sheet)}")
 
 
+def learn(
+    every: Annotated[
+        str | None,
+        typer.Option(help="Go on, at this pace, until Ctrl-C: e.g. 90s, 30m, 1h, 1d."),
+    ] = None,
+    as_json: Json = False,
+    home: Home = None,
+) -> None:
+    """Move chances by what came back since the ranker was fitted; take off what does harm.
+
+    An arm that is worse than the photo for certain stops the test, and everybody gets the photo; a
+    picture that is, is withdrawn. Certain means by intervals that hold however often this runs.
+    """
+    import time
+
+    from persona_img.shop import Shop
+
+    seconds = None if every is None else _seconds(every)
+    shop = Shop.open(home)
+    while True:
+        found = shop.learn()
+        if as_json:
+            print(json.dumps(asdict(found)), flush=True)
+        else:
+            _say(found)
+        if seconds is None:
+            break
+        time.sleep(seconds)
+
+
+def _say(found: Learnt) -> None:
+    for product, style, reason in found.withdrawn:
+        print(f"withdrawn: {product} in {style}, {reason}", flush=True)
+    if found.stopped:
+        print(
+            f"stopped, everybody gets the photo: {found.stopped}; promote another ranker and "
+            "prepare, or `persona-img prepare --anyway`",
+            flush=True,
+        )
+    else:
+        print(
+            f"{found.impressions:,} impressions since the ranker was fitted, {found.moved} slates "
+            f"moved; policy {found.version}",
+            flush=True,
+        )
+
+
+def _seconds(every: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", every.strip())
+    if found is None or not float(found[1]) > 0:
+        raise InvalidInput(f"every {every!r}: give a number above 0 and a unit, e.g. 30m or 1h")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+
+
 def retrain(
     promote_if_better: Annotated[
         bool, typer.Option("--promote-if-better", help="Promote where the evidence says so.")
@@ -147,7 +212,7 @@ def rollback(home: Home = None) -> None:
     if shop.served_ranker == version:
         print(
             f"version {version} is champion again, and its table {shop.table.policy_version} is "
-            "served, also to those who saw another; start a running service again"
+            "served, also to those who saw another"
         )
     else:
         print(f"version {version} is champion again; `persona-img prepare` makes its table")

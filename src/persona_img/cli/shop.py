@@ -63,14 +63,19 @@ def rank(
             print(f"{context.segment}  {context.product}  {styles}")
 
 
-def prepare(home: Home = None) -> None:
+def prepare(
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Although the champion's test was stopped for harm.")
+    ] = False,
+    home: Home = None,
+) -> None:
     """Plan with the champion, render and approve variants, and publish what is served."""
     from persona_img.shop import Shop
 
     def told(done: Rendered) -> None:
         print(f"{done.product}  {done.style}  {done.reason or 'approved'}")
 
-    prepared = Shop.open(home).prepare(on_done=told)
+    prepared = Shop.open(home).prepare(anyway=anyway, on_done=told)
     table = prepared.table
     print(
         f"policy {table.policy_version}: {len(table.slates)} slates; "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from persona_img.errors import EmptySlate, InvalidInput
@@ -16,6 +16,46 @@ if TYPE_CHECKING:
 
 _TOLERANCE = 1e-9
 _DIGITS = 12
+_NOTE = "~"
+_REVISION = f"{_NOTE}r"
+
+
+def plan_of(policy_version: str) -> str:
+    """The plan that a policy version is of: whatever was noted behind it is left out.
+
+    A plan is rendered once; revisions of it show the same pictures with other chances, and a
+    shopper keeps a picture within a plan.
+
+    Example:
+        >>> plan_of("version-3~r12"), plan_of("version-3~withdrawn"), plan_of("version-3")
+        ('version-3', 'version-3', 'version-3')
+    """
+    return policy_version.partition(_NOTE)[0]
+
+
+def next_revision(policy_version: str) -> str:
+    """The name of the revision after this one.
+
+    Example:
+        >>> next_revision("version-3"), next_revision("version-3~r1")
+        ('version-3~r1', 'version-3~r2')
+    """
+    plan, _, number = policy_version.partition(_REVISION)
+    return f"{plan}{_REVISION}{int(number or 0) + 1}"
+
+
+def check_version(policy_version: str) -> str:
+    """The name of a plan.
+
+    Raises:
+        InvalidInput: it could be taken for the name of a revision.
+    """
+    if _NOTE in policy_version or not policy_version.isprintable() or not policy_version:
+        raise InvalidInput(
+            f"policy version {policy_version!r}: give printable characters, without {_NOTE!r}, "
+            "behind which revisions are noted"
+        )
+    return policy_version
 
 
 @dataclass(frozen=True)
@@ -115,6 +155,11 @@ class Slate:
         if abs(total - 1) > _TOLERANCE:
             raise InvalidInput(f"probabilities sum to {total!r}, not 1")
 
+    @property
+    def pictures(self) -> frozenset[tuple[Style, str | None]]:
+        """Styles and variants, whatever their chances."""
+        return frozenset((c.style, c.digest) for c in self.candidates)
+
     def draw(self, uniform: float) -> Candidate:
         """The candidate at ``uniform`` in [0, 1) on the cumulated probabilities."""
         passed = 0.0
@@ -149,6 +194,26 @@ class DecisionTable:
     slates: Mapping[tuple[str, str], Slate]
     segments: Mapping[str, str]
     default_segment: str
+
+    @property
+    def plan(self) -> str:
+        """The plan that this is, or of which it is a revision."""
+        return plan_of(self.policy_version)
+
+    def revised(self, slates: Mapping[tuple[str, str], Slate]) -> DecisionTable:
+        """The next revision: the same pictures, some with other chances.
+
+        Args:
+            slates: Those that change.
+
+        Raises:
+            InvalidInput: a slate that the plan has not, or one with other candidates.
+        """
+        for place, slate in slates.items():
+            if place not in self.slates or slate.pictures != self.slates[place].pictures:
+                raise InvalidInput(f"{place}: a revision shows what its plan shows; plan anew")
+        version = next_revision(self.policy_version)
+        return replace(self, policy_version=version, slates={**self.slates, **slates})
 
     def slate(self, shopper: str, product: str) -> tuple[str, Slate | None]:
         """The shopper's segment, and the slate for it; None where nothing was prepared."""

@@ -10,22 +10,24 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 from scipy.special import expit
 
 from persona_img.domain.decision import Context, Ranking, ranking_of
 from persona_img.domain.feedback_table import as_feedback
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound
 from persona_img.ranking.base import Floats, RankingFeatures, check_styles
-from persona_img.ranking.columns import PHOTO, Names, Places, blocks
-from persona_img.ranking.effects import Effects, Met, independent
-from persona_img.ranking.posterior import JOINT, Posterior, fit_posterior
+from persona_img.ranking.columns import PHOTO, Names
+from persona_img.ranking.counts import Counts
+from persona_img.ranking.effects import Design, Effects, Met, independent
+from persona_img.ranking.memory import half_life_of
+from persona_img.ranking.posterior import JOINT, Posterior, fit_posterior, updated_posterior
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,11 +58,7 @@ Lifts that large shops report for pictures are a few per cent, so effects of sin
 small; that the photo differs from all variants together is less surprising.
 """
 
-HALF_LIFE = 14.0
-"""Days after which an impression counts half."""
-
 _FIXED = ("base", "place")
-_DAY = 86400
 _DOCUMENT, _COVARIANCE = "bayes.json", "bayes-covariance.txt"
 
 
@@ -68,10 +66,15 @@ class BayesRanker:
     """Click rates at position 1 with their uncertainty, from segment, product and style.
 
     Args:
-        half_life: Days after which an impression counts half, > 0; infinity forgets nothing.
+        half_life: Days after which an impression counts half, > 0; infinity forgets nothing. None
+            for what would have predicted the last weeks best
+            (:func:`~persona_img.ranking.memory.half_life_of`).
         spreads: Expected prior spreads by kind, for those that are to differ from :data:`SPREADS`.
         learned: Whether the spreads follow the data; else they stay as given.
         joint: Most effects of which the joint uncertainty is kept.
+
+    Attributes:
+        memory: The half-life that was used, days; NaN before it is fitted.
 
     References:
         Hill et al. 2017, "An Efficient Bandit Algorithm for Realtime Multivariate Optimization",
@@ -84,13 +87,13 @@ class BayesRanker:
     def __init__(
         self,
         *,
-        half_life: float = HALF_LIFE,
+        half_life: float | None = None,
         spreads: Mapping[str, float] | None = None,
         learned: bool = True,
         joint: int = JOINT,
     ) -> None:
         self.spreads = {**SPREADS, **(spreads or {})}
-        if not half_life > 0 or joint < 1:
+        if not (half_life is None or half_life > 0) or joint < 1:
             raise InvalidInput(f"half_life {half_life}, joint {joint}: both must be above 0")
         if set(self.spreads) != set(SPREADS) or not all(s > 0 for s in self.spreads.values()):
             raise InvalidInput(
@@ -99,6 +102,7 @@ class BayesRanker:
         self.half_life = half_life
         self.learned = learned
         self.joint = joint
+        self.memory = math.nan
         self._fitted: Effects | None = None
         self._sure = False
 
@@ -115,43 +119,61 @@ class BayesRanker:
                 f"{feedback['clicked'].sum()} clicks in {len(feedback)} impressions; a fit needs "
                 "some of both: wait, or rank with PopularityRanker"
             )
-        places, clicks, misses = counted(feedback, self.half_life)
-        names = Names.of(places, features)
-        usual = float(clicks.sum() / (clicks.sum() + misses.sum()))
-        told = (clicks + misses) * usual * (1.0 - usual)
-        kinds: list[Met] = []
-        parts, owner = [], []
-        width = 0
-        for block in blocks(names, places):
-            kind = Met.among(block, told, self.spreads[block.effect.kind], width)
-            column, known = kind.columns(block)
-            parts.append((block.row[known], column[known], block.value[known]))
-            owner.append(np.full(len(kind.ids), len(kinds)))
-            kinds.append(kind)
-            width += len(kind.ids)
-        row, column, value = (np.concatenate(some) for some in zip(*parts, strict=True))
-        matrix = sparse.csr_array(
-            (value, (row.astype(np.int32), column.astype(np.int32))), shape=(len(clicks), width)
-        )
-        del parts, row, column, value
+        half_life = self.half_life
+        if half_life is None:
+            half_life = half_life_of(feedback, features, self.spreads)
+        counts = Counts.of(feedback)
+        clicks, misses = counts.weighed(half_life)
+        names = Names.of(counts.places, features)
+        design = Design.of(names, counts.places, clicks, misses, self.spreads)
         posterior = fit_posterior(
-            matrix,
-            np.concatenate(owner),
-            np.array([self.spreads[kind.name] for kind in kinds]),
+            design.matrix,
+            design.block,
+            design.expected,
             clicks,
             misses,
-            learned=np.array([self.learned and k.name not in _FIXED for k in kinds]),
+            learned=np.array([self.learned and k.name not in _FIXED for k in design.kinds]),
             joint=self.joint,
         )
         # As it is kept on disk, so that a loaded ranker says the same.
         joint = posterior.joint.astype(np.float32).astype(np.float64)
         self._sure = False
+        self.memory = half_life
         self._fitted = Effects(
             names,
-            tuple(kinds),
+            design.kinds,
             Posterior(posterior.mean, joint, posterior.rest, posterior.spread),
         )
         return self
+
+    def updated(self, feedback: pd.DataFrame) -> BayesRanker:
+        """This ranker after later impressions: what it knew is where it begins.
+
+        Nothing is forgotten, and what it never met in its fit it does not learn of.
+
+        Args:
+            feedback: As for :meth:`fit`, of impressions that it was not fitted on.
+
+        Raises:
+            InvalidInput: a column is missing, or a value is not what its column holds.
+            NotEnoughData: it was never fitted.
+        """
+        if self._fitted is None:
+            raise NotEnoughData("this ranker was never fitted; fit or load it first")
+        ranker = BayesRanker(
+            half_life=self.half_life, spreads=self.spreads, learned=self.learned, joint=self.joint
+        )
+        ranker.memory, ranker._fitted = self.memory, self._fitted
+        feedback = as_feedback(feedback)
+        if len(feedback):
+            counts = Counts.of(feedback)
+            posterior = updated_posterior(
+                self._fitted.rows(counts.places),
+                self._fitted.posterior,
+                *counts.weighed(math.inf),
+            )
+            ranker._fitted = replace(self._fitted, posterior=posterior)
+        return ranker
 
     def rank(self, context: Context, styles: Sequence[Style]) -> Ranking:
         """The styles by predicted click rate at position 1, each with its spread.
@@ -201,6 +223,7 @@ class BayesRanker:
         )
         posterior = replace(self._fitted.posterior, mean=self._fitted.drawn(rng))
         ranker._fitted = replace(self._fitted, posterior=posterior)
+        ranker.memory = self.memory
         ranker._sure = True
         return ranker
 
@@ -238,6 +261,7 @@ class BayesRanker:
         document = {
             "kind": self.name,
             "half_life": self.half_life,
+            "memory": self.memory,
             "spreads": self.spreads,
             "learned": self.learned,
             "joint": self.joint,
@@ -274,57 +298,10 @@ class BayesRanker:
         joint = np.zeros((size, size))
         joint[np.tril_indices(size)] = lower
         joint = np.tril(joint) + np.tril(joint, -1).T
+        ranker.memory = document["memory"]
         ranker._fitted = Effects(
             Names.from_dict(document["names"]),
             tuple(Met.from_dict(kind) for kind in document["kinds"]),
             Posterior(mean, joint, rest, np.array(document["spread"], dtype=np.float64)),
         )
         return ranker
-
-
-def counted(feedback: pd.DataFrame, half_life: float) -> tuple[Places, Floats, Floats]:
-    """Cells of equal segment, product, style and position, with clicks and misses.
-
-    Whole days are counted first and weighed then: the order of the rows moves no digit.
-
-    Args:
-        feedback: Of :func:`~persona_img.domain.feedback_table.as_feedback`.
-        half_life: Days; an impression of the last day counts 1.
-    """
-    code, names = {}, {}
-    for column in ("segment", "product", "style_key"):
-        code[column], found = pd.factorize(feedback[column], sort=True)
-        names[column] = [str(name) for name in found]
-    position, places = pd.factorize(feedback["position"], sort=True)
-    day = feedback["shown_at"].dt.as_unit("s").astype("int64").to_numpy() // _DAY
-    age = day.max() - day
-    sizes = (len(names["product"]), len(names["style_key"]), len(places))
-    cell = code["segment"].astype(np.int64)
-    for size, part in zip(sizes, (code["product"], code["style_key"], position), strict=True):
-        cell = cell * size + part
-    cells, where = np.unique(cell, return_inverse=True)
-    ages, when = np.unique(age, return_inverse=True)
-    clicked = feedback["clicked"].to_numpy(dtype=np.float64)
-    both = where * len(ages) + when
-    met, place = np.unique(both, return_inverse=True)
-    weight = 0.5 ** (ages[met % len(ages)] / half_life)
-
-    def weighed(values: Floats) -> Floats:
-        counts = np.bincount(place, values)
-        found = np.bincount(met // len(ages), weight * counts, minlength=len(cells))
-        return np.asarray(found, dtype=np.float64)
-
-    shown, clicks = weighed(np.ones_like(clicked)), weighed(clicked)
-    rest, position = np.divmod(cells, sizes[2])
-    rest, style = np.divmod(rest, sizes[1])
-    segment, product = np.divmod(rest, sizes[0])
-    made = Places(
-        segment,
-        product,
-        style,
-        np.asarray(places, dtype=np.float64)[position],
-        names["segment"],
-        names["product"],
-        names["style_key"],
-    )
-    return made, clicks, np.maximum(shown - clicks, 0.0)

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import sparse
 
 from persona_img.ranking.columns import PHOTO, Owners, Places, blocks, effects
 
@@ -66,6 +67,11 @@ class Met:
         place = np.minimum(np.searchsorted(self.ids, block.column), len(self.ids) - 1)
         return self.start + place, self.ids[place] == block.column
 
+    def cells(self, block: Block) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+        """Rows, columns among all, and values of what is known."""
+        column, known = self.columns(block)
+        return block.row[known], column[known], block.value[known]
+
     def of_owners(self, mean: Floats, owner: NDArray[np.int64], width: int) -> Floats:
         """What owners' columns were learned to be; 0 where nothing was.
 
@@ -98,6 +104,62 @@ class Met:
 
 
 @dataclass(frozen=True)
+class Design:
+    """Cells as rows of effects.
+
+    Attributes:
+        names: What occurs in them.
+        kinds: Which columns of every kind of effect.
+        matrix: Sparse (n, D).
+        block: int64 (D,), which kind a column is of.
+        expected: float64 (B,), prior standard deviation of each kind.
+    """
+
+    names: Names
+    kinds: tuple[Met, ...]
+    matrix: sparse.csr_array
+    block: NDArray[np.int64]
+    expected: Floats
+
+    @classmethod
+    def of(
+        cls,
+        names: Names,
+        places: Places,
+        clicks: Floats,
+        misses: Floats,
+        spreads: Mapping[str, float],
+    ) -> Design:
+        """The columns that n cells meet, of rare kinds those there is enough traffic for.
+
+        Args:
+            names: What occurs in them.
+            places: The cells.
+            clicks: (n,), >= 0, not all 0.
+            misses: (n,), >= 0, not all 0.
+            spreads: Prior standard deviations by kind.
+        """
+        usual = float(clicks.sum() / (clicks.sum() + misses.sum()))
+        told = (clicks + misses) * usual * (1.0 - usual)
+        kinds: list[Met] = []
+        parts, owner = [], []
+        width = 0
+        for block in blocks(names, places):
+            kind = Met.among(block, told, spreads[block.effect.kind], width)
+            parts.append(kind.cells(block))
+            owner.append(np.full(len(kind.ids), len(kinds)))
+            kinds.append(kind)
+            width += len(kind.ids)
+        matrix = _joined(parts, (len(clicks), width))
+        expected = np.array([spreads[kind.name] for kind in kinds])
+        return cls(names, tuple(kinds), matrix, np.concatenate(owner), expected)
+
+    def rows(self, places: Places) -> sparse.csr_array:
+        """(k, D) of other cells; effects that these do not have are left out."""
+        return _rows(self.names, self.kinds, places, self.matrix.shape[1])
+
+
+@dataclass(frozen=True)
 class Effects:
     """Everything that was learned of a feedback.
 
@@ -119,6 +181,10 @@ class Effects:
         # Rounded to float32, it may have lost definiteness by as much.
         slack = 1e-6 * np.diag(joint).max()
         return np.asarray(np.linalg.cholesky(joint + slack * np.eye(len(joint))))
+
+    def rows(self, places: Places) -> sparse.csr_array:
+        """(k, D) of cells; effects that these do not have are left out."""
+        return _rows(self.names, self.kinds, places, len(self.posterior.mean))
 
     def drawn(self, rng: np.random.Generator) -> Floats:
         """(D,) effects as they may truly be."""
@@ -167,12 +233,11 @@ class Effects:
         for code, (kind, block) in enumerate(
             zip(self.kinds, blocks(self.names, places), strict=True)
         ):
-            column, known = kind.columns(block)
-            row, column, value = block.row[known], column[known], block.value[known]
+            row, column, value = kind.cells(block)
             score += np.bincount(row, value * self.posterior.mean[column], minlength=n)
             if block.effect.style:
-                missing = block.missing + np.bincount(block.row[~known], minlength=n)
-                unknown += missing * self.posterior.spread[code] ** 2
+                unmet = np.bincount(block.row, minlength=n) - np.bincount(row, minlength=n)
+                unknown += (block.missing + unmet) * self.posterior.spread[code] ** 2
                 rows.append(row)
                 columns.append(column)
                 values.append(value)
@@ -207,3 +272,16 @@ def independent(covariance: Floats) -> Floats:
     else:
         found = (total - total.sum() / (2.0 * (size - 1))) / (size - 2)
     return np.asarray(np.maximum(found, _LEAST_VARIANCE), dtype=np.float64)
+
+
+def _rows(names: Names, kinds: Sequence[Met], places: Places, width: int) -> sparse.csr_array:
+    parts = [kind.cells(block) for kind, block in zip(kinds, blocks(names, places), strict=True)]
+    return _joined(parts, (len(places.position), width))
+
+
+def _joined(
+    parts: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], Floats]], shape: tuple[int, int]
+) -> sparse.csr_array:
+    row, column, value = (np.concatenate(some) for some in zip(*parts, strict=True))
+    cells = (row.astype(np.int32), column.astype(np.int32))
+    return sparse.csr_array((value, cells), shape=shape)

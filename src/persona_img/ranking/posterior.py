@@ -98,13 +98,13 @@ def fit_posterior(
     mean = np.zeros(columns.shape[1])
     problem.bend(mean)
     for number in range(_ROUNDS if learned.any() else 0):
-        precision = 1.0 / spread[block] ** 2
-        mean = problem.peak(mean, precision)
+        prior = _Prior.around_zero(spread[block])
+        mean = problem.peak(mean, prior)
         # The curvature hardly moves with the spreads, and it is what takes long.
         if number < _BENT:
             problem.bend(mean)
-        _, variance = problem.uncertainty(precision)
-        told = count - np.bincount(block, variance * precision, minlength=len(spread))
+        _, variance = problem.uncertainty(prior)
+        told = count - np.bincount(block, variance / spread[block] ** 2, minlength=len(spread))
         told = np.maximum(told, 1e-9)
         squares = np.bincount(block, mean**2, minlength=len(spread))
         likely = np.log(np.maximum(squares / told, _LEAST))
@@ -114,11 +114,97 @@ def fit_posterior(
         spread = new
         if moved < _STILL:
             break
-    precision = 1.0 / spread[block] ** 2
-    mean = problem.peak(mean, precision)
+    prior = _Prior.around_zero(spread[block])
+    mean = problem.peak(mean, prior)
     problem.bend(mean)
-    covariance, variance = problem.uncertainty(precision)
+    covariance, variance = problem.uncertainty(prior)
     return Posterior(mean, covariance, variance[len(covariance) :], spread)
+
+
+def most_likely(
+    columns: sparse.csr_array,
+    spread: Floats,
+    clicks: Floats,
+    misses: Floats,
+    *,
+    joint: int = JOINT,
+    start: Floats | None = None,
+) -> Floats:
+    """(D,) effects alone, without their uncertainty.
+
+    Args:
+        columns: As for :func:`fit_posterior`.
+        spread: (D,) prior standard deviations, > 0.
+        clicks: As for :func:`fit_posterior`.
+        misses: As for :func:`fit_posterior`.
+        joint: Columns whose joint curvature helps the search along.
+        start: (D,) where it begins; None for 0.
+    """
+    problem = _Problem(columns, clicks, misses, min(joint, columns.shape[1]))
+    mean = np.zeros(columns.shape[1]) if start is None else start
+    problem.bend(mean)
+    return problem.peak(mean, _Prior.around_zero(spread))
+
+
+def updated_posterior(
+    columns: sparse.csr_array, known: Posterior, clicks: Floats, misses: Floats
+) -> Posterior:
+    """What is known after more impressions: the posterior before is the prior now.
+
+    Args:
+        columns: (n, D), as for :func:`fit_posterior`, of the cells that were met since.
+        known: Of the D effects.
+        clicks: As for :func:`fit_posterior`.
+        misses: As for :func:`fit_posterior`.
+    """
+    prior = _Prior.known(known)
+    problem = _Problem(columns, clicks, misses, len(known.joint))
+    problem.bend(known.mean)
+    mean = problem.peak(known.mean, prior)
+    problem.bend(mean)
+    covariance, variance = problem.uncertainty(prior)
+    return Posterior(mean, covariance, variance[len(covariance) :], known.spread)
+
+
+@dataclass(frozen=True)
+class _Prior:
+    """What is believed before: a normal distribution.
+
+    Attributes:
+        mean: (D,).
+        core: Precision of the first J: (J,) where they are independent, else (J, J).
+        rest: (D - J,) precisions of the others; of all of them where J is not said.
+    """
+
+    mean: Floats
+    core: Floats
+    rest: Floats
+
+    @classmethod
+    def around_zero(cls, spread: Floats) -> _Prior:
+        """Independent effects, with (D,) standard deviations."""
+        return cls(np.zeros(len(spread)), np.zeros(0), spread**-2.0)
+
+    @classmethod
+    def known(cls, posterior: Posterior) -> _Prior:
+        """What a fit found out."""
+        joint = posterior.joint
+        # Rounded to float32, it may have lost definiteness by as much.
+        slack = 1e-6 * np.diag(joint).max() if len(joint) else 0.0
+        return cls(posterior.mean, _inverse(joint + slack * np.eye(len(joint))), 1 / posterior.rest)
+
+    def precision(self, count: int) -> tuple[Floats, Floats]:
+        """(count, count) of the first, and the other effects' own."""
+        if len(self.core):
+            return self.core, self.rest
+        return np.diag(self.rest[:count]), self.rest[count:]
+
+    def pull(self, vector: Floats) -> Floats:
+        """(D,) the precision times a vector."""
+        size = len(self.core)
+        if not size:
+            return self.rest * vector
+        return np.concatenate([self.core @ vector[:size], self.rest * vector[size:]])
 
 
 class _Problem:
@@ -144,10 +230,11 @@ class _Problem:
         squared.data = squared.data**2
         self._diagonal = squared @ weight
 
-    def peak(self, mean: Floats, precision: Floats) -> Floats:
+    def peak(self, mean: Floats, prior: _Prior) -> Floats:
         """The most likely effects, by Newton's method with preconditioned conjugate gradients."""
-        factor = linalg.cho_factor(self._bent + np.diag(precision[: self._joint]))
-        rest = self._diagonal[self._joint :] + precision[self._joint :]
+        core, rest = prior.precision(self._joint)
+        factor = linalg.cho_factor(self._bent + core)
+        rest = self._diagonal[self._joint :] + rest
 
         def towards(vector: Floats) -> Floats:
             first = linalg.cho_solve(factor, vector[: self._joint])
@@ -156,23 +243,24 @@ class _Problem:
         size = len(mean)
         near = LinearOperator((size, size), matvec=towards, dtype=np.float64)
         tolerance = _GRADIENT * max(float(self._shown.sum()), 1.0)
-        value = self._loss(mean, precision)
+        value = self._loss(mean, prior)
         for _ in range(_NEWTON):
             chance = expit(self._columns @ mean)
-            gradient = self._across @ (self._shown * chance - self._clicks) + precision * mean
+            gradient = self._across @ (self._shown * chance - self._clicks)
+            gradient += prior.pull(mean - prior.mean)
             if np.abs(gradient).max() <= tolerance:
                 break
             weight = self._shown * chance * (1.0 - chance)
 
             def bent(vector: Floats, weight: Floats = weight) -> Floats:
                 along = self._across @ (weight * (self._columns @ vector))
-                return np.asarray(along + precision * vector, dtype=np.float64)
+                return np.asarray(along + prior.pull(vector), dtype=np.float64)
 
             curvature = LinearOperator((size, size), matvec=bent, dtype=np.float64)
             step, _ = cg(curvature, gradient, M=near, rtol=1e-4, maxiter=200)
             length, before = 1.0, value
             while True:
-                value = self._loss(mean - length * step, precision)
+                value = self._loss(mean - length * step, prior)
                 if value <= before or length < 1e-6:
                     break
                 length /= 2.0
@@ -181,20 +269,27 @@ class _Problem:
                 break
         return mean
 
-    def uncertainty(self, precision: Floats) -> tuple[Floats, Floats]:
+    def uncertainty(self, prior: _Prior) -> tuple[Floats, Floats]:
         """(J, J) covariance of the joint effects, and (D,) variances of all."""
-        factor, _ = linalg.cho_factor(self._bent + np.diag(precision[: self._joint]), lower=True)
-        # A third of the work of solving for every unit vector.
-        inverse, _ = linalg.lapack.dpotri(factor, lower=1)
-        covariance = np.tril(inverse) + np.tril(inverse, -1).T
-        rest = 1.0 / (self._diagonal[self._joint :] + precision[self._joint :])
+        core, rest = prior.precision(self._joint)
+        covariance = _inverse(self._bent + core)
+        rest = 1.0 / (self._diagonal[self._joint :] + rest)
         return covariance, np.concatenate([np.diag(covariance), rest])
 
-    def _loss(self, mean: Floats, precision: Floats) -> float:
+    def _loss(self, mean: Floats, prior: _Prior) -> float:
         score = self._columns @ mean
         likelihood = self._shown @ np.logaddexp(0.0, score) - self._clicks @ score
-        return float(likelihood + 0.5 * (precision * mean) @ mean)
+        away = mean - prior.mean
+        return float(likelihood + 0.5 * prior.pull(away) @ away)
 
     def _weight(self, mean: Floats) -> Floats:
         chance = expit(self._columns @ mean)
         return np.asarray(self._shown * chance * (1.0 - chance), dtype=np.float64)
+
+
+def _inverse(matrix: Floats) -> Floats:
+    """Of a positive definite one."""
+    factor, _ = linalg.cho_factor(matrix, lower=True)
+    # A third of the work of solving for every unit vector.
+    inverse, _ = linalg.lapack.dpotri(factor, lower=1)
+    return np.asarray(np.tril(inverse) + np.tril(inverse, -1).T, dtype=np.float64)

@@ -6,6 +6,8 @@ What is logged stays true when the table changes:
   the new table's slate is drawn from, and the logged propensity is that slate's probability.
 - If not, nothing is drawn. The old decision is answered again, with its own decision_id, policy
   version and propensity: its picture was chosen by that policy, with that probability.
+- A revision of a table shows the same pictures with other chances. Whoever was drawn for by the
+  plan or any revision of it keeps that picture; who comes new is drawn for with the new chances.
 - Back at an earlier table, its decision is answered again: the same draw, counted as a change.
 - What a table showed that was rolled back is not kept, whatever the budget: its shoppers are drawn
   for again, like everybody whose picture has been kept long enough.
@@ -26,7 +28,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from persona_img.domain.decision import Candidate, Decision, uniform
+from persona_img.domain.decision import Candidate, Decision, plan_of, uniform
 from persona_img.domain.style import ORIGINAL
 from persona_img.errors import InvalidInput, StoreConflict
 from persona_img.serving.base import WITHDRAWN
@@ -72,7 +74,7 @@ class Decider:
             picture that may no longer be shown is changed beyond the budget too.
         keep_days: Beyond the budget a picture may still change when it was decided on so many days
             ago, >= 0; infinity never lets it.
-        revoked: Policy versions that were rolled back: what they showed is not kept.
+        revoked: Plans that were rolled back: what they showed is not kept.
         servable: Whether a variant (its digest) may be shown for a product at this moment: the
             variant store's word, asked at every decision. Without it, what the table holds may be
             shown.
@@ -167,10 +169,10 @@ class Decider:
         previous = self.log.latest_decision(test, shopper, product)
         if previous is None or not self._shows(serving, previous):
             return None
-        version = serving.table.policy_version
-        if previous.policy_version in (version, version + WITHDRAWN):
+        plan = plan_of(previous.policy_version)
+        if plan == serving.table.plan:
             return previous
-        if previous.policy_version.removesuffix(WITHDRAWN) in serving.revoked:
+        if plan in serving.revoked:
             return None
         if now - previous.decided_at >= self._keep:
             return None

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from persona_img.domain.decision import plan_of
 from persona_img.domain.feedback import FEEDBACK_COLUMNS
 from persona_img.errors import InvalidInput
-from persona_img.serving.base import WITHDRAWN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,12 +41,13 @@ def feedback_frame(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
 
 
 def of_policy(feedback: pd.DataFrame, version: str) -> pd.DataFrame:
-    """The impressions that one decision table answers for.
+    """The impressions that one plan answers for, its revisions among them.
 
     Those whose picture was withdrawn are among them: control has none of these, so the personalized
     arm alone would lose impressions without them.
     """
-    return feedback[feedback["policy_version"].isin([version, version + WITHDRAWN])]
+    plans = {name: plan_of(name) for name in feedback["policy_version"].unique()}
+    return feedback[feedback["policy_version"].map(plans) == plan_of(version)]
 
 
 def save_feedback(feedback: pd.DataFrame, path: str | Path) -> Path:

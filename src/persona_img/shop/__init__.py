@@ -7,14 +7,15 @@ Its verbs stand in a file per matter; ``stores`` has what they all work on.
 from __future__ import annotations
 
 from persona_img.loop import Prepared, Rendered
+from persona_img.shop.adapting import Adapting, Learnt
 from persona_img.shop.goods import Goods
-from persona_img.shop.learning import Learning, Retrained
+from persona_img.shop.learning import Retrained
 from persona_img.shop.pictures import Pictures
 
-__all__ = ["Prepared", "Rendered", "Retrained", "Shop"]
+__all__ = ["Learnt", "Prepared", "Rendered", "Retrained", "Shop"]
 
 
-class Shop(Goods, Pictures, Learning):
+class Shop(Goods, Pictures, Adapting):
     """The one owner of a shop's stores.
 
     Args:

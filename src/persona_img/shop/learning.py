@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from persona_img import loop, wiring
-from persona_img.domain.decision import Context
+from persona_img.domain.decision import Context, check_version
 from persona_img.domain.feedback import FEEDBACK_COLUMNS
 from persona_img.errors import InvalidInput, NotFound, StoreConflict
 from persona_img.shop.results import Results
@@ -111,6 +111,7 @@ class Learning(Results):
         self,
         *,
         version: str | None = None,
+        anyway: bool = False,
         on_planned: Callable[[int], None] = lambda _: None,
         on_done: Callable[[loop.Rendered], None] = lambda _: None,
     ) -> loop.Prepared:
@@ -123,22 +124,27 @@ class Learning(Results):
 
         Args:
             version: Name of the policy; None for the champion's and the time.
+            anyway: Also where the champion's test was stopped because it did harm.
             on_planned: Told how many variants are wanted.
             on_done: Told of each variant.
 
         Raises:
-            StoreConflict: another table has this version.
+            StoreConflict: another table has this version, or the champion's test was stopped.
         """
+        if self.stopped and not anyway:
+            raise StoreConflict(
+                f"the test was stopped: {self.stopped}; promote another ranker, or prepare anyway"
+            )
         profiled, catalog = self.profiled, self.catalog
         ranker, name = self.champion()
         if self.tracker.champion() is None:
             self._register(ranker, "cold", promote=True)
         learn = self.settings.learn
-        earlier = {t.policy_version for t in self.workspace.decision_tables()}
+        earlier = set(self.policies)
         named = version is not None
         if version is None:
             version = f"{name}-{_now():%Y%m%dT%H%M%S.%f}"
-        if version in earlier:
+        if check_version(version) in earlier:
             raise StoreConflict(f"policy version {version!r} was served before; give another name")
         renderer = wiring.renderer(self.settings)
         prepared = loop.prepare(
@@ -161,13 +167,21 @@ class Learning(Results):
         )
         if not named and earlier:
             served = self.table
-            if replace(prepared.table, policy_version=served.policy_version) == served:
+            plan = self.workspace.plan(served.policy_version)
+            if replace(prepared.table, policy_version=plan.policy_version) == plan:
                 return replace(prepared, table=served)
         self.workspace.save_json(
             "refused", [[r.product, r.style.key, r.reason] for r in prepared.refused]
         )
         self.workspace.save_decision_table(prepared.table, ranker=self.tracker.champion())
+        self.workspace.resume()
         return prepared
+
+    @property
+    def stopped(self) -> str:
+        """Why the champion's test was stopped; empty where it was not."""
+        stopped = self.workspace.stopped()
+        return stopped[1] if stopped and stopped[0] in (None, self.tracker.champion()) else ""
 
     def _fitting(self, renderer: BackdropRenderer) -> Callable[[str, Style], bool]:
         """Whether a product can be in a style's scene, by how its photograph shows it.
@@ -250,7 +264,7 @@ class Learning(Results):
         """
         profiled = self.profiled
         champion, _ = self.champion()
-        feedback = self.feedback()
+        feedback = self.mature_feedback()
         challenger, report = loop.retrain(
             feedback,
             profiled,
@@ -258,7 +272,7 @@ class Learning(Results):
             lambda: wiring.new_ranker(self.settings),
             wiring.policy(self.settings),
             tables=self.workspace.decision_tables(),
-            since=self._learned_until(),
+            since=self._learned_until(self.tracker.champion()),
             seed=self.settings.seed,
         )
         promoted = promote and report.promote
@@ -282,9 +296,8 @@ class Learning(Results):
     def rollback(self) -> int:
         """Bring the previous champion back, and the table that it planned last.
 
-        Pictures that the present champion showed are not kept, whatever a shopper's change budget;
-        a running service is started again to take it. Where the previous champion planned no
-        table, :meth:`prepare` makes one.
+        Pictures that the present champion showed are not kept, whatever a shopper's change budget.
+        Where the previous champion planned no table, :meth:`prepare` makes one.
 
         Returns:
             Its version.
@@ -318,11 +331,10 @@ class Learning(Results):
         stored = self.tracker.fetch_ranker(int(version), folder)
         return wiring.load_ranker(stored, self.settings), f"version-{version}"
 
-    def _learned_until(self) -> datetime | None:
-        """When the last impression was shown that the champion learned from; None for none."""
-        champion = self.tracker.champion()
+    def _learned_until(self, version: int | None) -> datetime | None:
+        """When the last impression was shown that a ranker learned from; None for none."""
         tags = {v.version: v.tags for v in self.tracker.history()}
-        told = tags.get(champion, {}).get(_LEARNED_UNTIL) if champion is not None else None
+        told = None if version is None else tags.get(version, {}).get(_LEARNED_UNTIL)
         return None if told is None else datetime.fromisoformat(told)
 
     def _register(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from persona_img.domain.variant import VariantRecord
     from persona_img.rendering.proof.certificate import VerifyReport
     from persona_img.serving.decide import Decider
+    from persona_img.serving.follow import Follower
 
 
 class Pictures(Stores):
@@ -119,6 +120,22 @@ class Pictures(Stores):
         except BaseException:
             log.close()
             raise
+
+    def following(self, decider: Decider, *, seconds: float = 1.0) -> Follower:
+        """Gives a decider every table that is published, while a ``with`` block runs.
+
+        Args:
+            decider: Of :meth:`decider`.
+            seconds: Between two looks.
+        """
+        from persona_img.serving.follow import Follower
+
+        return Follower(
+            decider,
+            self.workspace.published,
+            lambda: (self.table, self.workspace.revoked()),
+            seconds=seconds,
+        )
 
     def app(self, decider: Decider) -> FastAPI:
         """The HTTP service around a decider."""

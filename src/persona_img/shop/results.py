@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from persona_img import loop, wiring
+from persona_img.domain.decision import plan_of
 from persona_img.errors import NotEnoughData, NotFound
 from persona_img.serving.feedback import of_policy
 from persona_img.shop.stores import Stores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
     from pathlib import Path
 
     import pandas as pd
@@ -30,7 +31,8 @@ class Results(Stores):
         """Counted impressions of the A/B test.
 
         Args:
-            policy: Only those decided by this policy version; ``last`` for the one that is served.
+            policy: Only those decided by this plan or a revision of it; ``last`` for the one that
+                is served.
             since: Only those shown from this moment on.
 
         Returns:
@@ -50,6 +52,22 @@ class Results(Stores):
         if since is not None:
             feedback = feedback[feedback["shown_at"] >= since]
         return feedback.reset_index(drop=True)
+
+    def mature_feedback(self, now: datetime | None = None) -> pd.DataFrame:
+        """Counted impressions that are old enough to be learned from.
+
+        An impression that was shown just now has no click because there was no time for one.
+
+        Args:
+            now: Moment that ``[learn] maturity_minutes`` are counted back from; None for now.
+
+        Raises:
+            NotFound: nothing was served from this home yet.
+        """
+        feedback = self.feedback()
+        waiting = timedelta(minutes=self.settings.learn.maturity_minutes)
+        old_enough = feedback["shown_at"] <= (now or datetime.now(UTC)) - waiting
+        return feedback[old_enough].reset_index(drop=True)
 
     def analyse(
         self,
@@ -144,10 +162,10 @@ class Results(Stores):
     def _rounds(self) -> list[Round]:
         from persona_img.reports.rounds import Round
 
-        served = set(self.feedback()["policy_version"])
+        served = {plan_of(version) for version in self.feedback()["policy_version"].unique()}
         rounds: list[Round] = []
         for table in self.workspace.decision_tables():
-            if table.policy_version in served:
+            if table.policy_version in served:  # of a plan its first table, not every revision
                 version = table.policy_version
                 report, run = self.analyse(policy=version, run_name=f"report {version}")
                 feedback = self.feedback(policy=version)

@@ -145,8 +145,8 @@ class Stores:
 
     @property
     def policies(self) -> list[str]:
-        """Policy versions of the tables that were published, the one that is served last."""
-        return [table.policy_version for table in self.workspace.decision_tables()]
+        """Plans that were published, the one that is served last."""
+        return list(dict.fromkeys(table.plan for table in self.workspace.decision_tables()))
 
     @property
     def simulated(self) -> bool:

@@ -26,6 +26,7 @@ from persona_img.wiring.stores import (
 )
 
 if TYPE_CHECKING:
+    from persona_img.abtest.analysis import ABTest
     from persona_img.settings import Settings
 
 __all__ = [
@@ -118,3 +119,15 @@ def arms(settings: Settings) -> Arms:
     """The A/B test's arms: the original photo against the personalized variants."""
     share = settings.test.personalized_share
     return Arms(settings.test.name, {"control": 1.0 - share, "personalized": share})
+
+
+def ab_test(settings: Settings) -> ABTest:
+    """How the A/B test's feedback is to be read."""
+    from persona_img.abtest.analysis import ABTest
+
+    return ABTest(
+        settings.test.name,
+        arms=dict(arms(settings).shares),
+        planned_shoppers=settings.test.planned_shoppers,
+        always_valid=settings.test.always_valid,
+    )

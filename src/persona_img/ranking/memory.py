@@ -1,0 +1,109 @@
+"""How long impressions stay true, by what would have predicted the weeks that followed best."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from persona_img.domain.decision import uniform
+from persona_img.ranking.columns import Names
+from persona_img.ranking.counts import Counts, days_of
+from persona_img.ranking.effects import Design
+from persona_img.ranking.posterior import most_likely
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from persona_img.ranking.base import Floats, RankingFeatures
+
+HALF_LIVES = (math.inf, 28.0, 14.0, 7.0)
+"""Days, the longest first: what is forgotten has to be learned again."""
+
+_WEEK, _WEEKS = 7, 6
+"""Days that are predicted at a time, and how many times at most."""
+
+_LEAST_GAIN = 1.0
+"""Log-likelihood that each shorter memory must gain over the one before it."""
+
+_ENOUGH = 200_000
+"""Impressions that tell how long memory should be; of more, some shoppers' are taken."""
+
+_JOINT = 300
+"""Effects whose curvature helps the search along; how many does not move what is found."""
+
+
+def half_life_of(
+    feedback: pd.DataFrame, features: RankingFeatures, spreads: Mapping[str, float]
+) -> float:
+    """The half-life of :data:`HALF_LIVES` that would have predicted the last weeks best.
+
+    Each week is predicted from the days before it. What a sudden change was worth forgetting for
+    stays counted in the weeks after it, until as many quiet ones have told that it is over.
+
+    Args:
+        feedback: Of :func:`~persona_img.domain.feedback_table.as_feedback`.
+        features: Of the segments and products in it.
+        spreads: Prior standard deviations by kind of effect.
+
+    Returns:
+        Days; infinity where nothing is older than a week that could be predicted.
+
+    References:
+        Dawid 1984, "Present position and potential developments: the prequential approach", JRSS A:
+        what is believed is judged by what it says of data that it has not seen.
+    """
+    feedback = _enough(feedback)
+    day = days_of(feedback)
+    gained = -_LEAST_GAIN * np.arange(len(HALF_LIVES))
+    for number in range(_WEEKS):
+        last = day.max() - number * _WEEK
+        week, before = (day > last - _WEEK) & (day <= last), day <= last - _WEEK
+        # Of two weeks the first has no older days to forget.
+        if last - day.min() < 2 * _WEEK - 1 or not (_varied(feedback[before]) and week.any()):
+            break
+        gained += _predicted(feedback[before], feedback[week], features, spreads)
+    return HALF_LIVES[int(gained.argmax())]
+
+
+def _predicted(
+    before: pd.DataFrame,
+    week: pd.DataFrame,
+    features: RankingFeatures,
+    spreads: Mapping[str, float],
+) -> Floats:
+    """Log-likelihood of a week after the days before it, by half-life."""
+    taught, asked = Counts.of(before), Counts.of(week)
+    names = Names.of(taught.places, features)
+    design = Design.of(names, taught.places, *taught.weighed(math.inf), spreads)
+    known = design.rows(asked.places)
+    clicks, misses = asked.weighed(math.inf)
+    found: list[float] = []
+    mean: Floats | None = None
+    for half_life in HALF_LIVES:
+        mean = most_likely(
+            design.matrix,
+            design.expected[design.block],
+            *taught.weighed(half_life),
+            joint=_JOINT,
+            start=mean,
+        )
+        score = known @ mean
+        found.append(float(clicks @ score - (clicks + misses) @ np.logaddexp(0.0, score)))
+    return np.array(found)
+
+
+def _enough(feedback: pd.DataFrame) -> pd.DataFrame:
+    """Some shoppers' impressions, all of a shopper's or none, where there are very many."""
+    share = _ENOUGH / len(feedback)
+    if share >= 1.0:
+        return feedback
+    chosen = {s: uniform("memory", s) < share for s in feedback["shopper"].unique()}
+    return feedback[feedback["shopper"].map(chosen)]
+
+
+def _varied(feedback: pd.DataFrame) -> bool:
+    return bool(0 < feedback["clicked"].sum() < len(feedback))

@@ -1,0 +1,78 @@
+"""A running service takes every table that is published, without a restart."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from persona_img.errors import PersonaImgError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from types import TracebackType
+
+    from persona_img.domain.decision import DecisionTable
+    from persona_img.serving.decide import Decider
+
+_LOG = logging.getLogger(__name__)
+
+
+class Follower:
+    """Looks for a new table, while the ``with`` block runs, in a thread of its own.
+
+    A table that cannot be read or used is not taken: the one before it stays in use, and the log
+    says why.
+
+    Args:
+        decider: Gets the tables.
+        stamp: Changes when there may be a new one; cheap.
+        read: The table and the plans that were rolled back.
+        seconds: Between two looks.
+    """
+
+    def __init__(
+        self,
+        decider: Decider,
+        stamp: Callable[[], object],
+        read: Callable[[], tuple[DecisionTable, Collection[str]]],
+        *,
+        seconds: float = 1.0,
+    ) -> None:
+        self._decider, self._stamp, self._read = decider, stamp, read
+        self._seconds = seconds
+        self._seen: object = None
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="persona-img-follow", daemon=True)
+
+    def __enter__(self) -> Follower:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def look(self) -> bool:
+        """Take what is published, if it may be new; whether it was taken."""
+        # Before reading: what is published meanwhile is found at the next look.
+        stamp = self._stamp()
+        if stamp == self._seen:
+            return False
+        self._seen = stamp
+        try:
+            self._decider.replace(*self._read())
+        except (PersonaImgError, OSError, ValueError, KeyError) as error:
+            _LOG.warning("what was published is not served, what was before is: %s", error)
+            return False
+        return True
+
+    def _run(self) -> None:
+        while not self._done.is_set():
+            self.look()
+            self._done.wait(self._seconds)
