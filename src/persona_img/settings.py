@@ -220,6 +220,8 @@ class Test(_Group):
         planned_shoppers: Exposed shoppers at which the test is to be read, of
             ``persona-img test plan``; None where nobody planned.
         always_valid: Take verdicts from the interval that holds however often one looks.
+        ramp_impressions: Of a challenger's shoppers and of the champion's, each, at which the last
+            stage of a ramp is read.
     """
 
     __test__ = False  # for pytest, which collects what is called Test
@@ -230,6 +232,7 @@ class Test(_Group):
     keep_days: float = Field(14.0, ge=0)
     planned_shoppers: int | None = Field(None, ge=1)
     always_valid: bool = False
+    ramp_impressions: int = Field(30_000, ge=100)
 
 
 class Serve(_Group):

@@ -8,11 +8,12 @@ import os
 from collections import ChainMap
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
-from persona_img.domain.decision import Candidate, DecisionTable, Slate, plan_of
+from persona_img.domain.decision import Candidate, DecisionTable, Ramp, Slate, plan_of
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import InvalidInput, NotFound, StoreConflict
 
@@ -24,6 +25,25 @@ if TYPE_CHECKING:
 _STEPS = {"profile": "profile", "decisions": "prepare"}
 """What makes a file, by its name."""
 _MARKER = ".persona-img"
+_SERVING = ("decisions", "revoked", "ramp")
+"""Files that say what is served."""
+
+
+@dataclass(frozen=True)
+class RampStage:
+    """What a ramp is at.
+
+    Attributes:
+        plan: Policy version that is shown to a part of the shoppers.
+        ranker: Version of the registered ranker that planned it.
+        share: The part, in (0, 1).
+        since: When the stage began.
+    """
+
+    plan: str
+    ranker: int
+    share: float
+    since: datetime
 
 
 @dataclass(frozen=True)
@@ -240,8 +260,11 @@ class Workspace:
         with self._publishing():
             self._check_served(served.policy_version)
             # First, so that the table that comes finds what it has to overrule.
-            self.save_json("revoked", sorted(self.revoked() | {served.plan}))
+            ramp = self.ramp_stage()
+            harmful = {served.plan} if ramp is None else {served.plan, ramp.plan}
+            self.save_json("revoked", sorted(self.revoked() | harmful))
             self.save_json("stopped", {"ranker": ranker, "reason": reason})
+            (self.root / "ramp.json").unlink(missing_ok=True)
             self._publish(stopped, ranker)
 
     def stopped(self) -> tuple[int | None, str] | None:
@@ -255,9 +278,77 @@ class Workspace:
         """Forget that a test was stopped."""
         (self.root / "stopped.json").unlink(missing_ok=True)
 
+    def begin_ramp(self, table: DecisionTable, *, ranker: int, share: float, now: datetime) -> None:
+        """Give a new plan to a part of the arm's shoppers, beside what is served.
+
+        Args:
+            table: The plan.
+            ranker: Version of the registered ranker that planned it.
+            share: Of the arm's shoppers, in (0, 1).
+            now: When the stage begins.
+
+        Raises:
+            StoreConflict: a ramp is under way.
+        """
+        with self._publishing():
+            if self.has_json("ramp"):
+                raise StoreConflict(f"{self.json('ramp')['plan']!r} is on a ramp; end that first")
+            self.save_json(_file_of(table.policy_version), self._stored(table, ranker))
+            self._save_stage(table.plan, ranker, share, now)
+
+    def ramp(self) -> Ramp | None:
+        """Who gets another table than the one that is served; None where nobody does."""
+        stage = self.ramp_stage()
+        return None if stage is None else Ramp(self.plan(stage.plan), stage.share)
+
+    def ramp_stage(self) -> RampStage | None:
+        """What a ramp is at; None where there is none."""
+        if not self.has_json("ramp"):
+            return None
+        stored = self.json("ramp")
+        since = datetime.fromisoformat(stored["since"])
+        return RampStage(stored["plan"], stored["ranker"], stored["share"], since)
+
+    def widen_ramp(self, stage: RampStage, *, share: float, now: datetime) -> None:
+        """Give the plan to more shoppers.
+
+        Raises:
+            StoreConflict: the ramp is at another stage by now.
+        """
+        with self._publishing():
+            self._check_stage(stage)
+            self._save_stage(stage.plan, stage.ranker, share, now)
+
+    def finish_ramp(self, stage: RampStage) -> None:
+        """Serve the plan to everybody; :meth:`end_ramp` follows. May be called again.
+
+        Raises:
+            StoreConflict: the ramp is at another stage by now.
+        """
+        with self._publishing():
+            self._check_stage(stage)
+            if self._served().get("policy_version") != stage.plan:
+                self._publish(self.plan(stage.plan), stage.ranker)
+
+    def end_ramp(self, stage: RampStage, *, keep: bool) -> None:
+        """Nobody gets another table any more.
+
+        Args:
+            stage: Of the ramp.
+            keep: Whether shoppers keep what it showed; else they are drawn for again.
+
+        Raises:
+            StoreConflict: the ramp is at another stage by now.
+        """
+        with self._publishing():
+            self._check_stage(stage)
+            if not keep:
+                self.save_json("revoked", sorted(self.revoked() | {stage.plan}))
+            (self.root / "ramp.json").unlink()
+
     def published(self) -> tuple[tuple[int, int, int], ...]:
         """Changes when something else may be served."""
-        return tuple(_stamp(self.root / f"{name}.json") for name in ("decisions", "revoked"))
+        return tuple(_stamp(self.root / f"{name}.json") for name in _SERVING)
 
     @contextmanager
     def _publishing(self) -> Iterator[None]:
@@ -275,18 +366,11 @@ class Workspace:
             )
 
     def _publish(self, table: DecisionTable, ranker: int | None) -> Path:
-        stored = {
-            "published": int(self._served().get("published", 0)) + 1,
-            "ranker": ranker,
-            "policy_version": table.policy_version,
-            "default_segment": table.default_segment,
-            "segments": dict(table.segments),
-        }
-        kept = stored | {"slates": _rows(table.slates)}
+        kept = self._stored(table, ranker)
         if table.plan != table.policy_version:
             plan = self.plan(table.plan).slates
             changed = {place: s for place, s in table.slates.items() if s != plan[place]}
-            small = {key: stored[key] for key in ("published", "ranker", "policy_version")}
+            small = {key: kept[key] for key in ("published", "ranker", "policy_version")}
             self.save_json(
                 _file_of(table.policy_version),
                 small | {"revises": table.plan, "slates": _rows(changed)},
@@ -294,6 +378,24 @@ class Workspace:
         else:
             self.save_json(_file_of(table.policy_version), kept)
         return self.save_json("decisions", kept)
+
+    def _stored(self, table: DecisionTable, ranker: int | None) -> dict[str, Any]:
+        return {
+            "published": int(self._served().get("published", 0)) + 1,
+            "ranker": ranker,
+            "policy_version": table.policy_version,
+            "default_segment": table.default_segment,
+            "segments": dict(table.segments),
+            "slates": _rows(table.slates),
+        }
+
+    def _save_stage(self, plan: str, ranker: int, share: float, now: datetime) -> None:
+        stage = {"plan": plan, "ranker": ranker, "share": share, "since": now.isoformat()}
+        self.save_json("ramp", stage)
+
+    def _check_stage(self, stage: RampStage) -> None:
+        if self.ramp_stage() != stage:
+            raise StoreConflict(f"the ramp of {stage.plan!r} moved on meanwhile; look again")
 
     def _served(self) -> Mapping[str, Any]:
         """What is served, as it is stored; empty where nothing is."""

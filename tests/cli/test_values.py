@@ -32,8 +32,8 @@ ALSO = {"seed": ("0",), "threads": ("0",), "margin": ("0",), "strength": ("0",),
         "fold": ("0",), "photos": ("0",), "ip_scale": ("0",), "lora_scale": ("0",),
         "control_scale": ("0",), "guidance": ("0",), "dye": ("0",), "gloss": ("0",)}  # fmt: skip
 """Options that take one of these."""
-OTHERS = ("serve", "analyze", "push", "report", "retrain", "promote", "rollback", "tracking-ui",
-          "simulate", "rank", "profile", "prepare", "demo", "catalog", "test")  # fmt: skip
+OTHERS = ("serve", "analyze", "push", "report", "retrain", "learn", "ramp", "promote", "rollback",
+          "tracking-ui", "simulate", "rank", "profile", "prepare", "demo", "catalog", "test")  # fmt: skip
 """Commands of a shop: what is no number is refused there too; their ranges are their own."""
 
 

@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     add(app, report, "persona-img report -o report.html")
     add(app, learn, "persona-img learn --every 1h")
     add(app, retrain, "persona-img retrain --promote-if-better")
+    add(app, ramp, "persona-img ramp 3")
     add(app, promote, "persona-img promote 3")
     add(app, rollback, "persona-img rollback")
     add(app, tracking_ui, "persona-img tracking-ui --port 5000", name="tracking-ui")
@@ -166,6 +167,8 @@ def _say(found: Learnt) -> None:
             f"moved; policy {found.version}",
             flush=True,
         )
+    if found.ramp:
+        print(f"ramp, {found.ramp}", flush=True)
 
 
 def _seconds(every: str) -> float:
@@ -188,8 +191,47 @@ def retrain(
     print(done.report.reason)
     if done.promoted:
         print(f"version {done.version} is champion now; `persona-img prepare` makes its table")
+    elif done.report.admit:
+        print(
+            f"version {done.version} is registered, the champion stays; `persona-img ramp "
+            f"{done.version}` shows it to a tenth of the arm"
+        )
     else:
         print(f"version {done.version} is registered, the champion stays")
+
+
+def ramp(
+    version: Annotated[
+        int | None,
+        typer.Argument(help="A registered ranker's version; left out, judge the ramp.", min=1),
+    ] = None,
+    share: Annotated[
+        float, typer.Option(help="Part of the personalized arm to begin with.", min=0.01, max=0.5)
+    ] = 0.1,
+    halt: Annotated[bool, typer.Option("--halt", help="End the ramp; nobody keeps it.")] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Although its training spoke against it.")
+    ] = False,
+    home: Home = None,
+) -> None:
+    """Show a challenger to a tenth of the arm, then to half, then promote it, or halt it.
+
+    Without a version: look at what its shoppers did, and do what follows; `learn` does that too.
+    """
+    from persona_img.shop import Shop
+
+    shop = Shop.open(home)
+    if halt:
+        print(f"the ramp of version {shop.halt_ramp()} is over; the version stays registered")
+    elif version is not None:
+        prepared = shop.ramp(version, share=share, anyway=anyway)
+        print(
+            f"policy {prepared.table.policy_version} is shown to {share:.0%} of the arm, "
+            f"{len(prepared.refused)} variants were refused; `persona-img learn` judges it"
+        )
+    else:
+        verdict = shop.judge_ramp()
+        print("no ramp" if verdict is None else f"{verdict.action}: {verdict.reason}")
 
 
 def promote(

@@ -222,6 +222,34 @@ class DecisionTable:
 
 
 @dataclass(frozen=True)
+class Ramp:
+    """A table that some shoppers of an arm get instead of the one that is served.
+
+    Who gets it depends on test, plan and shopper alone, so a wider ramp keeps everybody it had.
+
+    Attributes:
+        table: What they get.
+        share: Of the arm's shoppers, in (0, 1).
+
+    Example:
+        >>> ramp = Ramp(DecisionTable("v2", {}, {}, "all"), 0.5)
+        >>> 400 < sum(ramp.includes("hero-image", f"s{n}") for n in range(1000)) < 600
+        True
+    """
+
+    table: DecisionTable
+    share: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.share < 1.0:
+            raise InvalidInput(f"share {self.share}: give a part between 0 and 1, e.g. 0.1")
+
+    def includes(self, test: str, shopper: str) -> bool:
+        """Whether a shopper of the arm gets it."""
+        return uniform(test, "ramp", self.table.plan, shopper) < self.share
+
+
+@dataclass(frozen=True)
 class Decision:
     """One answer to "what does this shopper see for this product", with all that was known.
 

@@ -65,6 +65,8 @@ class PromotionReport:
 
     Attributes:
         promote: Whether the challenger may replace the champion.
+        admit: Whether it may be shown to some shoppers, on a ramp: nothing says that it is worse.
+            What is best in it, slates of its own, an old log cannot show.
         reason: Why, in plain words.
         champion: Its click rate, off-policy.
         challenger: The same of rankers fitted without the shoppers they are judged on.
@@ -77,6 +79,7 @@ class PromotionReport:
     """
 
     promote: bool
+    admit: bool
     reason: str
     champion: Estimate
     challenger: Estimate
@@ -91,6 +94,7 @@ class PromotionReport:
         """Figures by name, for a tracker."""
         return {
             "promote": float(self.promote),
+            "admit": float(self.admit),
             "champion_ctr": self.champion.value,
             "challenger_ctr": self.challenger.value,
             "difference_ctr": self.difference.value,
@@ -201,6 +205,7 @@ def _decided(
         reason += f"not promoted: that must be above {100 * gate.least_gain:+.2f}"
     return PromotionReport(
         promote=better and not problem,
+        admit=difference.high >= 0.0 and not _doubtful(gate, mean),
         reason=reason,
         champion=champion,
         challenger=challenger,
@@ -237,6 +242,11 @@ def _problem(
         return f"the log is worth only {effective:.0%} of its size for the challenger"
     if max_weight > gate.most_weight:
         return f"one impression weighs {max_weight:.0f} times; raise the policy's floor"
-    if abs(mean.value - 1.0) > gate.weight_tolerance * mean.standard_error + 1e-9:
+    if _doubtful(gate, mean):
         return f"weights average {mean.value:.2f}, not 1; the logged propensities look wrong"
     return ""
+
+
+def _doubtful(gate: Gate, mean: Estimate) -> bool:
+    """Whether the mean weight says that the logged propensities are not what was drawn with."""
+    return abs(mean.value - 1.0) > gate.weight_tolerance * mean.standard_error + 1e-9

@@ -8,6 +8,8 @@ What is logged stays true when the table changes:
   version and propensity: its picture was chosen by that policy, with that probability.
 - A revision of a table shows the same pictures with other chances. Whoever was drawn for by the
   plan or any revision of it keeps that picture; who comes new is drawn for with the new chances.
+- A ramp gives another table to a part of the arm's shoppers, who are dealt by name: for them that
+  is the table, for all others and for control the one that is served.
 - Back at an earlier table, its decision is answered again: the same draw, counted as a change.
 - What a table showed that was rolled back is not kept, whatever the budget: its shoppers are drawn
   for again, like everybody whose picture has been kept long enough.
@@ -36,7 +38,7 @@ from persona_img.serving.base import WITHDRAWN
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from persona_img.domain.decision import Arms, DecisionTable
+    from persona_img.domain.decision import Arms, DecisionTable, Ramp
     from persona_img.serving.base import EventLog
 
 CONTROL = "control"
@@ -51,16 +53,24 @@ class _Serving:
     table: DecisionTable
     pictures: frozenset[tuple[str, str]]
     revoked: frozenset[str]
+    ramp: Ramp | None
 
     @classmethod
-    def of(cls, table: DecisionTable, revoked: Collection[str]) -> _Serving:
+    def of(cls, table: DecisionTable, revoked: Collection[str], ramp: Ramp | None) -> _Serving:
         pictures = (
             (product, candidate.digest)
-            for (_, product), slate in table.slates.items()
+            for one in (table, ramp.table if ramp else table)
+            for (_, product), slate in one.slates.items()
             for candidate in slate.candidates
             if candidate.digest is not None
         )
-        return cls(table, frozenset(pictures), frozenset(revoked))
+        return cls(table, frozenset(pictures), frozenset(revoked), ramp)
+
+    def table_of(self, arms: Arms, shopper: str) -> DecisionTable:
+        """What a shopper is decided for by."""
+        if self.ramp is None or not self.ramp.includes(arms.test, shopper):
+            return self.table
+        return self.table if arms.assign(shopper) == CONTROL else self.ramp.table
 
 
 class Decider:
@@ -75,6 +85,7 @@ class Decider:
         keep_days: Beyond the budget a picture may still change when it was decided on so many days
             ago, >= 0; infinity never lets it.
         revoked: Plans that were rolled back: what they showed is not kept.
+        ramp: Another table for a part of the shoppers.
         servable: Whether a variant (its digest) may be shown for a product at this moment: the
             variant store's word, asked at every decision. Without it, what the table holds may be
             shown.
@@ -93,6 +104,7 @@ class Decider:
         change_budget: int = 2,
         keep_days: float = math.inf,
         revoked: Collection[str] = (),
+        ramp: Ramp | None = None,
         servable: Callable[[str, str], bool] | None = None,
     ) -> None:
         if change_budget < 0:
@@ -105,19 +117,22 @@ class Decider:
         self._budget = change_budget
         self._keep = keep_days * _DAY
         self._servable = servable
-        self._serving = _Serving.of(table, revoked)
+        self._serving = _Serving.of(table, revoked, ramp)
 
     @property
     def table(self) -> DecisionTable:
         """The table in use."""
         return self._serving.table
 
-    def replace(self, table: DecisionTable, revoked: Collection[str] = ()) -> None:
+    def replace(
+        self, table: DecisionTable, revoked: Collection[str] = (), ramp: Ramp | None = None
+    ) -> None:
         """Use another table from the next decision on; those under way finish with the old one.
 
         Args:
             table: As for the class.
             revoked: As for the class.
+            ramp: As for the class.
 
         Raises:
             StoreConflict: another table has this policy_version.
@@ -125,7 +140,7 @@ class Decider:
         used = self._serving.table
         if table.policy_version == used.policy_version and table != used:
             raise _version_reused(table.policy_version)
-        self._serving = _Serving.of(table, revoked)
+        self._serving = _Serving.of(table, revoked, ramp)
 
     def decide(self, shopper: str, product: str, now: float) -> Decision:
         """The decision to show, recorded before it is returned.
@@ -153,9 +168,10 @@ class Decider:
         if self._shows(serving, decision):
             return decision
         # The log had an earlier decision of this policy, whose picture was withdrawn since.
-        withdrawn = serving.table.policy_version + WITHDRAWN
+        table = serving.table_of(self.arms, shopper)
+        withdrawn = table.policy_version + WITHDRAWN
         return self.log.record_decision(
-            self._decision(serving, shopper, product, now, _NOTHING_ELSE, withdrawn)
+            self._decision(table, shopper, product, now, _NOTHING_ELSE, withdrawn)
         )
 
     def settled(self, shopper: str, product: str, now: float) -> Decision | None:
@@ -170,7 +186,7 @@ class Decider:
         if previous is None or not self._shows(serving, previous):
             return None
         plan = plan_of(previous.policy_version)
-        if plan == serving.table.plan:
+        if plan == serving.table_of(self.arms, shopper).plan:
             return previous
         if plan in serving.revoked:
             return None
@@ -190,8 +206,9 @@ class Decider:
         return (product, digest) in serving.pictures
 
     def _draw(self, serving: _Serving, shopper: str, product: str, now: float) -> Decision:
-        version = serving.table.policy_version
-        _, slate = serving.table.slate(shopper, product)
+        table = serving.table_of(self.arms, shopper)
+        version = table.policy_version
+        _, slate = table.slate(shopper, product)
         drawn = _NOTHING_ELSE
         if slate is not None and self.arms.assign(shopper) != CONTROL:
             drawn = slate.draw(uniform(self.arms.test, version, shopper, product))
@@ -205,11 +222,11 @@ class Decider:
                     or not self._may_show(serving, product, candidate.digest)
                 )
                 drawn = Candidate(ORIGINAL, digest=None, probability=math.fsum(chances))
-        return self._decision(serving, shopper, product, now, drawn, version)
+        return self._decision(table, shopper, product, now, drawn, version)
 
     def _decision(
         self,
-        serving: _Serving,
+        table: DecisionTable,
         shopper: str,
         product: str,
         now: float,
@@ -219,7 +236,7 @@ class Decider:
         # A slate's probabilities sum to 1 within a tolerance only.
         propensity = min(1.0, shown.probability)
         place = (self.arms.test, version, shopper, product)
-        segment, _ = serving.table.slate(shopper, product)
+        segment, _ = table.slate(shopper, product)
         return Decision(
             decision_id=hashlib.sha256("\x1f".join(place).encode()).hexdigest()[:32],
             test=self.arms.test,

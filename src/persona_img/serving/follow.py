@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from types import TracebackType
 
-    from persona_img.domain.decision import DecisionTable
+    from persona_img.domain.decision import DecisionTable, Ramp
     from persona_img.serving.decide import Decider
 
 _LOG = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class Follower:
     Args:
         decider: Gets the tables.
         stamp: Changes when there may be a new one; cheap.
-        read: The table and the plans that were rolled back.
+        read: The table, the plans that were rolled back, and the ramp.
         seconds: Between two looks.
     """
 
@@ -35,7 +35,7 @@ class Follower:
         self,
         decider: Decider,
         stamp: Callable[[], object],
-        read: Callable[[], tuple[DecisionTable, Collection[str]]],
+        read: Callable[[], tuple[DecisionTable, Collection[str], Ramp | None]],
         *,
         seconds: float = 1.0,
     ) -> None:

@@ -135,24 +135,43 @@ class Learning(Results):
             raise StoreConflict(
                 f"the test was stopped: {self.stopped}; promote another ranker, or prepare anyway"
             )
-        profiled, catalog = self.profiled, self.catalog
+        if self.workspace.ramp_stage() is not None:
+            raise StoreConflict(
+                "a challenger is on a ramp beside what is served, which has to stay the same; "
+                "let it end, or halt it"
+            )
         ranker, name = self.champion()
         if self.tracker.champion() is None:
             self._register(ranker, "cold", promote=True)
-        learn = self.settings.learn
-        earlier = set(self.policies)
-        named = version is not None
-        if version is None:
-            version = f"{name}-{_now():%Y%m%dT%H%M%S.%f}"
-        if check_version(version) in earlier:
+        earlier = self.policies
+        prepared = self._planned(ranker, version or version_name(name), on_planned, on_done)
+        if version is None and earlier:
+            served = self.table
+            plan = self.workspace.plan(served.policy_version)
+            if replace(prepared.table, policy_version=plan.policy_version) == plan:
+                return replace(prepared, table=served)
+        self.workspace.save_decision_table(prepared.table, ranker=self.tracker.champion())
+        self.workspace.resume()
+        return prepared
+
+    def _planned(
+        self,
+        ranker: Ranker,
+        version: str,
+        on_planned: Callable[[int], None],
+        on_done: Callable[[loop.Rendered], None],
+    ) -> loop.Prepared:
+        """A plan of a ranker's, rendered; nothing is published."""
+        if check_version(version) in self.policies:
             raise StoreConflict(f"policy version {version!r} was served before; give another name")
+        learn = self.settings.learn
         renderer = wiring.renderer(self.settings)
         prepared = loop.prepare(
             ranker,
             wiring.policy(self.settings),
             self.space,
-            profiled,
-            catalog,
+            self.profiled,
+            self.catalog,
             renderer,
             self.variants,
             version=version,
@@ -165,16 +184,9 @@ class Learning(Results):
             on_planned=on_planned,
             on_done=on_done,
         )
-        if not named and earlier:
-            served = self.table
-            plan = self.workspace.plan(served.policy_version)
-            if replace(prepared.table, policy_version=plan.policy_version) == plan:
-                return replace(prepared, table=served)
         self.workspace.save_json(
             "refused", [[r.product, r.style.key, r.reason] for r in prepared.refused]
         )
-        self.workspace.save_decision_table(prepared.table, ranker=self.tracker.champion())
-        self.workspace.resume()
         return prepared
 
     @property
@@ -283,9 +295,7 @@ class Learning(Results):
             learned_until=feedback["shown_at"].max(),
             promote=promoted,
         )
-        self.workspace.save_json(
-            "promotion", {"promote": report.promote, "reason": report.reason, "version": version}
-        )
+        self._told(version, report.reason, promote=report.promote, admit=report.admit)
         return Retrained(version, challenger, report, promoted)
 
     def promote(self, version: int) -> None:
@@ -315,6 +325,13 @@ class Learning(Results):
     def served_ranker(self) -> int | None:
         """Version of the ranker that planned what is served; None where nobody knows."""
         return self.workspace.served_ranker()
+
+    def _told(self, version: int, reason: str, *, promote: bool, admit: bool) -> None:
+        """Keep the last word on a challenger, for pages and for the next command."""
+        self.workspace.save_json(
+            "promotion",
+            {"promote": promote, "admit": admit, "reason": reason, "version": version},
+        )
 
     def _ranker(self, which: int | Literal["champion", "previous", "cold"]) -> tuple[Ranker, str]:
         if which == "champion":
@@ -356,6 +373,11 @@ class Learning(Results):
         if promote:
             self.tracker.promote(version)
         return version
+
+
+def version_name(name: str) -> str:
+    """A policy version that nobody else has: the ranker's name and the time."""
+    return f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
 
 
 def _now() -> datetime:

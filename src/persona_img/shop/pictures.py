@@ -115,6 +115,7 @@ class Pictures(Stores):
                 change_budget=self.settings.test.change_budget,
                 keep_days=self.settings.test.keep_days,
                 revoked=self.workspace.revoked(),
+                ramp=self.workspace.ramp(),
                 servable=Showing(self.variants, self.live_catalog),
             )
         except BaseException:
@@ -133,7 +134,7 @@ class Pictures(Stores):
         return Follower(
             decider,
             self.workspace.published,
-            lambda: (self.table, self.workspace.revoked()),
+            lambda: (self.table, self.workspace.revoked(), self.workspace.ramp()),
             seconds=seconds,
         )
 
