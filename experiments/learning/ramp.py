@@ -75,9 +75,9 @@ def main() -> None:
         "# How often a ramp promotes",
         "",
         f"Made by `python experiments/learning/ramp.py --times {given.times}`: ramps of 10 and "
-        f"50 % of an arm of {SHOPPERS * 8 // 10:,} shoppers, {PER_DAY * 8 // 10:,} impressions a day, "
-        f"click rate {RATE:.0%}, looked at every day, read at {given.planned:,} impressions of "
-        f"challenger and champion each. {given.times} ramps a row; seeds from 0.",
+        f"50 % of an arm of {SHOPPERS * 8 // 10:,} shoppers, {PER_DAY * 8 // 10:,} impressions a "
+        f"day, click rate {RATE:.0%}, looked at every day, read at {given.planned:,} impressions "
+        f"of challenger and champion each. {given.times} ramps a row; seeds from 0.",
         "",
         "| challenger truly better by, points | promoted | halted | not read | days, median |",
         "|---|---|---|---|---|",

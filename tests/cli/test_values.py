@@ -33,7 +33,8 @@ ALSO = {"seed": ("0",), "threads": ("0",), "margin": ("0",), "strength": ("0",),
         "control_scale": ("0",), "guidance": ("0",), "dye": ("0",), "gloss": ("0",)}  # fmt: skip
 """Options that take one of these."""
 OTHERS = ("serve", "analyze", "push", "report", "retrain", "learn", "ramp", "promote", "rollback",
-          "tracking-ui", "simulate", "rank", "profile", "prepare", "demo", "catalog", "test")  # fmt: skip
+          "tracking-ui", "simulate", "rank", "profile", "prepare", "demo", "catalog",
+          "test")  # fmt: skip
 """Commands of a shop: what is no number is refused there too; their ranges are their own."""
 
 
