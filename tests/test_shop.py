@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -15,7 +18,8 @@ from persona_img import loop
 from persona_img.assets import ASSETS
 from persona_img.demo.traffic import simulate_history, simulate_visits, simulated_shoppers
 from persona_img.domain.catalog import Catalog
-from persona_img.domain.decision import Context, Ranking
+from persona_img.domain.decision import Context, Ranking, plan_of
+from persona_img.domain.feedback import Event
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound, StoreConflict
 from persona_img.reports.rounds import liked_by_segment
 from persona_img.serving.run import BackgroundServer
@@ -139,6 +143,108 @@ def test_retraining_promotes_only_where_it_was_asked_to(
     assert shop.workspace.revoked() == frozenset()
     assert shop.rollback() == before
     assert shop.retrain().report.difference.impressions > 0
+
+
+def seen(shop: pi.Shop, at: datetime, rates: dict[str, float], count: int = 2600) -> None:
+    """New shoppers with an impression each; ``rates`` of control, of served and of ramp's plan."""
+    rng = np.random.default_rng(count)
+    decider = shop.decider()
+    product = next(iter(shop.catalog.on_offer)).product
+    events = []
+    with ThreadPoolExecutor(64) as pool:  # many share a commit
+        names = [f"{at.isoformat()} {n}" for n in range(count)]
+        decisions = list(pool.map(lambda s: decider.decide(s, product, at.timestamp()), names))
+    ramp = shop.workspace.ramp()
+    for one in decisions:
+        of_ramp = ramp is not None and plan_of(one.policy_version) == ramp.table.plan
+        rate = rates["control" if one.arm == "control" else "ramp" if of_ramp else "served"]
+        name, when = one.decision_id, at.timestamp()
+        events.append(Event(name, "impression", name, name, when))
+        if rng.random() < rate:
+            events.append(Event(f"{name} c", "click", name, name, when + 1))
+    decider.log.record_events(events)
+    decider.log.close()
+
+
+@pytest.fixture
+def challenged(shop: pi.Shop, tmp_path: Path) -> pi.Shop:
+    """A copy of the shop in which a challenger was trained."""
+    home = tmp_path / "copy"
+    shutil.copytree(shop.workspace.root, home)
+    copied = pi.Shop.open(home)
+    copied.retrain()
+    return copied
+
+
+LATER = START + timedelta(days=20)
+
+
+def test_a_challenger_that_is_better_goes_up_the_ramp_and_becomes_champion(
+    challenged: pi.Shop,
+) -> None:
+    version = challenged.tracker.history()[-1].version
+    served, champion = challenged.table, challenged.tracker.champion()
+    prepared = challenged.ramp(version, now=LATER, anyway=True)
+    assert challenged.table == served
+    with pytest.raises(StoreConflict, match="on a ramp"):
+        challenged.prepare()
+    with pytest.raises(StoreConflict, match="on a ramp already"):
+        challenged.ramp(version)
+    first = challenged.judge_ramp()
+    assert first is not None
+    assert (first.action, challenged.tracker.champion()) == ("wait", champion)
+    decider = challenged.decider()
+    seen(challenged, LATER, {"control": 0.05, "served": 0.05, "ramp": 0.4})
+    assert challenged.learn().ramp.startswith("promote: challenger")
+    assert challenged.tracker.champion() == version
+    assert challenged.table == prepared.table
+    assert challenged.served_ranker == version
+    assert challenged.workspace.ramp() is None
+    with challenged.following(decider) as follower:
+        follower.look()
+    assert decider.table == prepared.table
+    decider.log.close()
+    assert challenged.rollback() == champion
+    assert challenged.table.plan == served.plan
+
+
+def test_a_challenger_that_does_harm_is_halted_and_nobody_keeps_it(challenged: pi.Shop) -> None:
+    version = challenged.tracker.history()[-1].version
+    served, champion = challenged.table, challenged.tracker.champion()
+    plan = challenged.ramp(version, now=LATER, anyway=True).table.plan
+    seen(challenged, LATER, {"control": 0.3, "served": 0.3, "ramp": 0.02})
+    found = challenged.judge_ramp()
+    assert found is not None
+    assert found.action == "halt"
+    assert challenged.tracker.champion() == champion
+    assert challenged.table.plan == served.plan
+    assert plan in challenged.workspace.revoked()
+    with pytest.raises(StoreConflict, match="was not admitted: challenger"):
+        challenged.ramp(version)
+    challenged.ramp(version, anyway=True)
+    assert challenged.halt_ramp() == version
+    with pytest.raises(NotFound, match="no challenger"):
+        challenged.halt_ramp()
+
+
+def test_a_promotion_that_was_stopped_half_way_goes_on(challenged: pi.Shop) -> None:
+    version = challenged.tracker.history()[-1].version
+    plan = challenged.ramp(version, now=LATER, anyway=True).table.plan
+    stage = challenged.workspace.ramp_stage()
+    assert stage is not None
+    challenged.workspace.finish_ramp(stage)  # and here the process dies
+    again = pi.Shop.open(challenged.workspace.root)
+    found = again.judge_ramp()
+    assert found is not None
+    assert (found.action, again.tracker.champion(), again.table.plan) == ("promote", version, plan)
+    assert again.workspace.ramp() is None
+
+
+def test_the_champion_needs_no_ramp(challenged: pi.Shop) -> None:
+    champion = challenged.tracker.champion()
+    assert champion is not None
+    with pytest.raises(StoreConflict, match="is champion already"):
+        challenged.ramp(champion)
 
 
 def test_the_report_needs_no_second_round_and_says_what_is_simulated(

@@ -1,16 +1,23 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 
-from persona_img.domain.decision import Candidate, DecisionTable, Slate
+from persona_img.domain.decision import Candidate, DecisionTable, Ramp, Slate
 from persona_img.domain.style import ORIGINAL, Style
-from persona_img.errors import InvalidInput, NotFound
+from persona_img.errors import InvalidInput, NotFound, StoreConflict
 from persona_img.settings import Serve, Settings
-from persona_img.workspace import Workspace, writable_folder
+from persona_img.workspace import RampStage, Workspace, writable_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 def test_somebody_elses_folder_is_not_touched(tmp_path: Path) -> None:
@@ -90,6 +97,69 @@ def test_going_back_serves_what_a_ranker_planned_and_revokes_what_the_other_did(
     assert workspace.revoked() == {"a", "b", "c", "d"}
     workspace.allow(2)
     assert workspace.revoked() == {"a", "b"}
+
+
+def a_plan(version: str, chance: float = 0.5) -> DecisionTable:
+    candidates = (
+        Candidate(ORIGINAL, None, 1.0 - chance),
+        Candidate(Style("a=b"), "d" * 64, chance),
+    )
+    return DecisionTable(version, {("s", "p"): Slate(candidates)}, {}, "s")
+
+
+def test_a_ramp_goes_stage_by_stage_and_nobody_moves_it_twice(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "shop")
+    workspace.save_decision_table(a_plan("v1"), ranker=1)
+    before = workspace.published()
+    workspace.begin_ramp(a_plan("v2", 0.9), ranker=2, share=0.1, now=NOON)
+    assert workspace.published() != before
+    assert workspace.decision_table().policy_version == "v1"
+    assert workspace.ramp() == Ramp(a_plan("v2", 0.9), 0.1)
+    with pytest.raises(StoreConflict, match="'v2' is on a ramp"):
+        workspace.begin_ramp(a_plan("v3"), ranker=3, share=0.1, now=NOON)
+    first = workspace.ramp_stage()
+    assert first is not None
+    workspace.widen_ramp(first, share=0.5, now=NOON)
+    stale: list[Callable[[], None]] = [
+        lambda: workspace.widen_ramp(first, share=0.5, now=NOON),
+        lambda: workspace.finish_ramp(first),
+        lambda: workspace.end_ramp(first, keep=False),
+    ]
+    for call in stale:
+        with pytest.raises(StoreConflict, match="moved on"):
+            call()
+    second = workspace.ramp_stage()
+    assert second == RampStage("v2", 2, 0.5, NOON)
+    workspace.finish_ramp(second)
+    workspace.finish_ramp(second)  # as after a crash
+    assert workspace.decision_table() == a_plan("v2", 0.9)
+    assert workspace.served_ranker() == 2
+    workspace.end_ramp(second, keep=True)
+    assert workspace.ramp() is None
+    assert workspace.revoked() == frozenset()
+    assert [t.policy_version for t in workspace.decision_tables()] == ["v1", "v2"]
+
+
+def test_what_a_halted_ramp_showed_is_not_kept(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "shop")
+    workspace.save_decision_table(a_plan("v1"), ranker=1)
+    workspace.begin_ramp(a_plan("v2"), ranker=2, share=0.1, now=NOON)
+    stage = workspace.ramp_stage()
+    assert stage is not None
+    workspace.end_ramp(stage, keep=False)
+    assert (workspace.ramp(), workspace.revoked()) == (None, {"v2"})
+    assert workspace.decision_table().policy_version == "v1"
+
+
+def test_a_stop_takes_the_ramp_along(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "shop")
+    workspace.save_decision_table(a_plan("v1"), ranker=1)
+    workspace.begin_ramp(a_plan("v2"), ranker=2, share=0.1, now=NOON)
+    workspace.stop(workspace.decision_table(), "it does harm", ranker=1)
+    assert (workspace.ramp(), workspace.revoked()) == (None, {"v1", "v2"})
+    slates = workspace.decision_table().slates
+    assert [c.style for slate in slates.values() for c in slate.candidates] == [ORIGINAL]
+    assert workspace.stopped() == (1, "it does harm")
 
 
 def test_a_home_whose_name_is_a_pattern_is_refused_by_name(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from persona_img.domain.decision import Arms, Candidate, Decision, DecisionTable, Slate
+from persona_img.domain.decision import Arms, Candidate, Decision, DecisionTable, Ramp, Slate
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import InvalidInput, StoreConflict
 from persona_img.serving.decide import Decider
@@ -312,6 +312,49 @@ def test_a_rollback_keeps_what_it_does_not_concern_and_draws_truly_for_the_rest(
     expected = {"original": 0.5, "light=l0": 0.25, "light=l1": 0.25}
     chances = [expected[key] * shown.total() for key in expected]
     assert chisquare([shown[key] for key in expected], chances).pvalue > 1e-3
+
+
+def test_a_ramp_gives_its_table_to_its_share_of_the_arm_and_to_nobody_else():
+    ramp = Ramp(a_table("v2", slate(0.1, 0.9)), 0.3)
+    decider = Decider(a_table("v1", slate(0.2, 0.1, 0.7)), HALVES, MemoryEventLog(), ramp=ramp)
+    decisions = [decider.decide(str(n), "mug", NOON) for n in range(4000)]
+    for one in decisions:
+        member = one.arm != "control" and ramp.includes("hero", one.shopper)
+        assert one.policy_version == ("v2" if member else "v1")
+    arm = [d for d in decisions if d.arm != "control"]
+    dealt = sum(d.policy_version == "v2" for d in arm)
+    assert chisquare([dealt, len(arm) - dealt], [0.3 * len(arm), 0.7 * len(arm)]).pvalue > 1e-3
+    of_ramp = Counter(d.style_key for d in arm if d.policy_version == "v2")
+    seen = [of_ramp["original"], of_ramp["light=l0"]]
+    assert chisquare(seen, [0.1 * dealt, 0.9 * dealt]).pvalue > 1e-3
+
+
+def test_a_wider_ramp_keeps_everybody_it_had_and_their_pictures():
+    table, other = a_table("v1"), a_table("v2", slate(0.1, 0.2, 0.7))
+    decider = Decider(table, NEARLY_ALL, MemoryEventLog(), ramp=Ramp(other, 0.1))
+    narrow = {d.shopper: d for d in answered(decider, 0, 300) if d.policy_version == "v2"}
+    decider.replace(table, ramp=Ramp(other, 0.5))
+    wide = {d.shopper: d for d in answered(decider, 1, 300) if d.policy_version == "v2"}
+    assert narrow.items() < wide.items()
+    decider.replace(other)
+    everybody = {d.shopper: d for d in answered(decider, 2, 300)}
+    assert wide.items() < everybody.items()
+
+
+def test_who_saw_a_ramp_that_was_halted_gets_what_is_served():
+    decider = Decider(
+        a_table("v1"), NEARLY_ALL, MemoryEventLog(), change_budget=0,
+        ramp=Ramp(a_table("v2", slate(0.1, 0.2, 0.7)), 0.5),
+    )  # fmt: skip
+    assert {d.policy_version for d in answered(decider, 0)} == {"v1", "v2"}
+    decider.replace(a_table("v1"), revoked={"v2"})
+    assert {d.policy_version for d in answered(decider, 1)} == {"v1"}
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, math.nan])
+def test_a_ramp_is_of_a_part(share):
+    with pytest.raises(InvalidInput, match="share"):
+        Ramp(a_table(), share)
 
 
 def test_a_policy_version_names_one_table():

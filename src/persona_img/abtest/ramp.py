@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -117,6 +117,8 @@ def _judged(new: Sample, old: Sample, photo: Sample, share: float, planned: int)
     # Per shopper, at which the intervals are narrowest: where the planned impressions are seen.
     each = (shown + beside) / (new.shoppers + old.shoppers)
     expected = max(1.0, 2 * planned / each)
+    # Without a click there is no ratio. One more than there was understates the harm.
+    new = new if new.numerator.any() else _with_a_click(new)
     found = compare(old, new, 1.0 - 2 * LAST, "click")
     if found.reason:
         return RampVerdict("wait", found.reason, impressions=shown)
@@ -148,6 +150,12 @@ def _judged(new: Sample, old: Sample, photo: Sample, share: float, planned: int)
     if found.low > 0.0:
         return verdict("promote", f"read at the planned end: at least {found.low:+.1%}")
     return verdict("halt", f"read at the planned end: that may be {found.low:+.1%}")
+
+
+def _with_a_click(sample: Sample) -> Sample:
+    clicks = sample.numerator.copy()
+    clicks[0] = 1.0
+    return replace(sample, numerator=clicks)
 
 
 def _any_look(

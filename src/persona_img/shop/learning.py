@@ -307,7 +307,8 @@ class Learning(Results):
         """Bring the previous champion back, and the table that it planned last.
 
         Pictures that the present champion showed are not kept, whatever a shopper's change budget.
-        Where the previous champion planned no table, :meth:`prepare` makes one.
+        A challenger on a ramp is halted. Where the previous champion planned no table,
+        :meth:`prepare` makes one.
 
         Returns:
             Its version.
@@ -316,6 +317,9 @@ class Learning(Results):
             NotFound: there is no champion before this one.
         """
         roles = {v.role: v.version for v in self.tracker.history()}
+        stage = self.workspace.ramp_stage()
+        if stage is not None:  # it was tried against what goes
+            self.workspace.end_ramp(stage, keep=False)
         if "previous" in roles:
             # The table first: stopped between the two, the same command goes on from here.
             self.workspace.go_back(roles["previous"], instead_of=roles["champion"])
