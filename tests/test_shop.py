@@ -215,7 +215,7 @@ def test_a_challenger_that_does_harm_is_halted_and_nobody_keeps_it(challenged: p
     seen(challenged, LATER, {"control": 0.3, "served": 0.3, "ramp": 0.02})
     found = challenged.judge_ramp()
     assert found is not None
-    assert found.action == "halt"
+    assert found.action == "halt", found.reason
     assert challenged.tracker.champion() == champion
     assert challenged.table.plan == served.plan
     assert plan in challenged.workspace.revoked()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from persona_img.abtest.sequential import EARLIEST, always_valid_interval
+from persona_img.abtest.sequential import EARLIEST, always_valid_width
 from persona_img.abtest.shoppers import per_shopper
-from persona_img.abtest.statistics import Sample, check_split, compare
+from persona_img.abtest.statistics import Sample, check_split
 from persona_img.errors import NotEnoughData
 
 if TYPE_CHECKING:
@@ -114,29 +115,26 @@ def judge(feedback: pd.DataFrame, ramp: Ramp, test: str, *, planned: int) -> Ram
 
 def _judged(new: Sample, old: Sample, photo: Sample, share: float, planned: int) -> RampVerdict:
     shown, beside = int(new.denominator.sum()), int(old.denominator.sum())
+    if not old.numerator.any():
+        return RampVerdict("wait", "nobody of the champion's clicked yet", impressions=shown)
     # Per shopper, at which the intervals are narrowest: where the planned impressions are seen.
     each = (shown + beside) / (new.shoppers + old.shoppers)
     expected = max(1.0, 2 * planned / each)
-    # Without a click there is no ratio. One more than there was understates the harm.
-    new = new if new.numerator.any() else _with_a_click(new)
-    found = compare(old, new, 1.0 - 2 * LAST, "click")
-    if found.reason:
-        return RampVerdict("wait", found.reason, impressions=shown)
-    low, _ = _any_look(old, new, expected, EARLY)
-    _, high = _any_look(old, new, expected, HARM)
+    gain = _Gain.of(old, new)
+    low, high = gain.at_any_look(expected, EARLY)[0], gain.at_any_look(expected, HARM)[1]
 
     def verdict(action: Action, reason: str) -> RampVerdict:
         said = (
             f"challenger {new.ratio:.2%} against champion {old.ratio:.2%} on {shown:,} and "
-            f"{beside:,} impressions: {found.lift:+.1%}, however often one looks between "
+            f"{beside:,} impressions: {gain.lift:+.1%}, however often one looks between "
             f"{low:+.1%} and {high:+.1%}; {reason}"
         )
-        return RampVerdict(action, said, found.lift, low, high, shown)
+        return RampVerdict(action, said, gain.lift, low, high, shown)
 
     if high < 0.0:
         return verdict("halt", "it is worse")
-    if min(photo.shoppers, new.shoppers) >= EARLIEST:
-        _, above_photo = _any_look(photo, new, expected, HARM)
+    if photo.shoppers >= EARLIEST and photo.numerator.any():
+        above_photo = _Gain.of(photo, new).at_any_look(expected, HARM)[1]
         if above_photo < 0.0:
             return verdict("halt", f"it is worse than the photo, {above_photo:+.1%} at most")
     if low > 0.0:
@@ -147,26 +145,39 @@ def _judged(new: Sample, old: Sample, photo: Sample, share: float, planned: int)
         return verdict("wait", f"wider from {math.ceil(_FIRST * planned):,} impressions on")
     if min(shown, beside) < planned:
         return verdict("wait", f"read at {planned:,} impressions of both")
-    if found.low > 0.0:
-        return verdict("promote", f"read at the planned end: at least {found.low:+.1%}")
-    return verdict("halt", f"read at the planned end: that may be {found.low:+.1%}")
+    least = gain.lift - NormalDist().inv_cdf(1.0 - LAST) * gain.error
+    if least > 0.0:
+        return verdict("promote", f"read at the planned end: at least {least:+.1%}")
+    return verdict("halt", f"read at the planned end: that may be {least:+.1%}")
+
+
+@dataclass(frozen=True)
+class _Gain:
+    """Difference of two click rates, as a part of the first.
+
+    The difference, not the logarithm of the ratio: of an arm that hardly anybody clicks that one is
+    far from normal, and harm would not be seen.
+    """
+
+    lift: float
+    error: float
+    shoppers: int
+
+    @classmethod
+    def of(cls, reference: Sample, new: Sample) -> _Gain:
+        # Without a click nothing varies; one more than there was understates the harm.
+        new = new if new.numerator.any() else _with_a_click(new)
+        error = math.sqrt(sum(s.variance / s.shoppers for s in (reference, new)))
+        lift = new.ratio / reference.ratio - 1.0
+        return cls(lift, error / reference.ratio, reference.shoppers + new.shoppers)
+
+    def at_any_look(self, expected: float, chance: float) -> tuple[float, float]:
+        """Both ends, each wrong at any look at all with this chance."""
+        width = always_valid_width(self.shoppers, planned=expected, alpha=2 * chance)
+        return self.lift - width * self.error, self.lift + width * self.error
 
 
 def _with_a_click(sample: Sample) -> Sample:
     clicks = sample.numerator.copy()
     clicks[0] = 1.0
     return replace(sample, numerator=clicks)
-
-
-def _any_look(
-    reference: Sample, new: Sample, expected: float, chance: float
-) -> tuple[float, float]:
-    """Ends of the lift's interval, each wrong at any look at all with this chance."""
-    found = compare(reference, new, 1.0 - 2 * chance, "click")
-    return always_valid_interval(
-        found.lift,
-        found.log_error,
-        reference.shoppers + new.shoppers,
-        planned=expected,
-        alpha=2 * chance,
-    )
