@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,7 +115,7 @@ def test_serve(reader: Reader) -> None:
 
 def visits(reader: Reader, count: int) -> None:
     """The shop's own shoppers come: each sees four products and clicks on some."""
-    shop = pi.Shop.open()
+    shop, began = pi.Shop.open(), time.time() - 86400
     with httpx.Client(base_url=reader._url) as client:
         for n, shopper in enumerate(sorted(shop.table.segments)[:count]):
             events = []
@@ -123,11 +124,11 @@ def visits(reader: Reader, count: int) -> None:
                 shown = client.get("/v1/variant", params=asked).json()
                 seen = f"{shopper}-{product}"
                 about = {"decision_id": shown["decision_id"], "impression_id": seen}
-                event = {"event_id": seen, "kind": "impression", "occurred_at": 1.8e9 + n, **about}
+                event = {"event_id": seen, "kind": "impression", "occurred_at": began + n, **about}
                 events.append(event | {"position": position + 1})
                 if (n + position) % 5 == 0:
                     click = {"event_id": f"{seen}-click", "kind": "click"}
-                    events.append({**click, "occurred_at": 1.8e9 + n + 1, **about})
+                    events.append({**click, "occurred_at": began + n + 1, **about})
             assert client.post("/v1/events", json={"events": events}).is_success
 
 
@@ -143,6 +144,7 @@ def test_results(reader: Reader) -> None:
 
 def test_retrain(reader: Reader) -> None:
     said = reader.read("retrain.md")
+    assert "impressions since the ranker was fitted" in said
     assert "off-policy" in said
     versions = [version.version for version in pi.Shop.open().tracker.history()]
     pi.Shop.open().promote(versions[-1])
