@@ -10,8 +10,12 @@ from persona_img.domain.decision import (
     Arms,
     Candidate,
     Context,
+    DecisionTable,
     Ranking,
     Slate,
+    check_version,
+    next_revision,
+    plan_of,
     ranking_of,
     uniform,
 )
@@ -93,3 +97,34 @@ def test_spreads_stay_with_their_styles() -> None:
     for wrong in ([0.1], [0.1, 0.0], [0.1, float("nan")]):
         with pytest.raises(InvalidInput, match="spreads"):
             Ranking(context, (LINEN, ORIGINAL), (0.03, 0.02), tuple(wrong))
+
+
+@given(st.integers(0, 50))
+def test_a_revision_is_of_the_plan_and_follows_the_one_before(count):
+    version = "version-3-20261127T1200"
+    for number in range(1, count + 1):
+        version = next_revision(version)
+        assert version == f"version-3-20261127T1200~r{number}"
+    assert plan_of(version) == plan_of(version + "~withdrawn") == "version-3-20261127T1200"
+
+
+@pytest.mark.parametrize("name", ["a~r1", "a~withdrawn", "~", "", "a\nb"])
+def test_a_plan_has_no_name_that_could_be_a_revisions(name):
+    with pytest.raises(InvalidInput, match="policy version"):
+        check_version(name)
+    assert check_version("round 1, übung") == "round 1, übung"
+
+
+def two(first: float) -> Slate:
+    return Slate((Candidate(ORIGINAL, None, first), Candidate(Style("a=b"), "d" * 64, 1 - first)))
+
+
+def test_a_revision_shows_the_same_pictures_with_other_chances():
+    plan = DecisionTable("v1", {("s", "p"): two(0.5), ("s", "q"): two(0.5)}, {"ann": "s"}, "s")
+    revised = plan.revised({("s", "p"): two(0.2)})
+    assert (revised.policy_version, revised.plan) == ("v1~r1", "v1")
+    assert revised.slates == {("s", "p"): two(0.2), ("s", "q"): two(0.5)}
+    assert plan.slates["s", "p"] == two(0.5)
+    for other in ({("s", "x"): two(0.2)}, {("s", "p"): Slate((Candidate(ORIGINAL, None, 1.0),))}):
+        with pytest.raises(InvalidInput, match="a revision shows what its plan shows"):
+            plan.revised(other)

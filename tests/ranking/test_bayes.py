@@ -232,3 +232,20 @@ def test_cells_are_counted_and_weighed_by_age(seed, half_life):
     joined = cells.join(fast, rsuffix="_fast", how="outer")
     assert joined["shown_fast"].to_numpy() == pytest.approx(joined["shown"].to_numpy())
     assert joined["hit_fast"].to_numpy() == pytest.approx(joined["hit"].to_numpy())
+
+
+def test_everything_with_everything_at_once_is_what_one_after_the_other_says():
+    ranker = BayesRanker(half_life=14.0).fit(feedback(), FEATURES)
+    lava = Style.of({"surface": "lava", "light": "sun"})
+    segments, products = [*SEGMENTS, "nobody"], ["nothing", *PRODUCTS]
+    styles = [*STYLES, lava]
+    rng = np.random.default_rng(7)
+    for one in (ranker, ranker.drawn(rng)):
+        found = one.scores(segments, products, styles)
+        assert found.shape == (len(segments), len(products), len(styles))
+        for k, segment in enumerate(segments):
+            for p, product in enumerate(products):
+                ranking = one.rank(Context(segment, product), styles)
+                scores = dict(zip(ranking.styles, ranking.scores, strict=True))
+                wanted = [scores[style] for style in styles]
+                assert found[k, p] == pytest.approx(wanted, abs=1e-9)

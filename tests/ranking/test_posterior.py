@@ -7,7 +7,7 @@ import pytest
 from scipy import optimize, sparse
 from scipy.special import expit
 
-from persona_img.ranking.posterior import fit_posterior
+from persona_img.ranking.posterior import fit_posterior, most_likely, updated_posterior
 
 BLOCK = np.array([0, 1, 1, 1, 1, 2, 2, 2])
 GUESS = np.array([10.0, 0.3, 0.1])
@@ -99,3 +99,41 @@ def test_nothing_seen_of_a_block_leaves_it_as_guessed():
     assert made.spread[2] == pytest.approx(GUESS[2])
     assert made.mean[5:] == pytest.approx(np.zeros(3))
     assert np.diag(made.joint)[5:] == pytest.approx(np.full(3, GUESS[2] ** 2))
+
+
+@pytest.mark.parametrize("joint", [8, 5])
+def test_what_comes_later_is_learned_as_if_it_had_come_at_once(joint):
+    """Laplace's approximation is of the first part's peak, which many clicks hold in place."""
+    columns, clicks, misses = a_case(rows=400)
+    matrix = sparse.csr_array(columns)
+    early, late = np.arange(400) < 300, np.arange(400) >= 300
+    first = fit_posterior(matrix[early], BLOCK, GUESS, clicks[early], misses[early], joint=joint)
+    both = updated_posterior(matrix[late], first, clicks[late], misses[late])
+    at_once = fit_posterior(matrix, BLOCK, GUESS, clicks, misses, joint=joint)
+    tolerance = 0.02 if joint == 8 else 0.08  # beyond the joint ones correlations are lost
+    assert both.mean == pytest.approx(at_once.mean, abs=tolerance)
+    assert np.diag(both.joint) == pytest.approx(np.diag(at_once.joint), rel=0.1)
+    assert np.all(np.diag(both.joint) < np.diag(first.joint))
+    assert both.spread == pytest.approx(first.spread)
+
+
+def test_an_update_may_be_made_in_parts_and_by_nothing():
+    columns, clicks, misses = a_case(rows=300)
+    matrix = sparse.csr_array(columns)
+    known = fit_posterior(matrix[:100], BLOCK, GUESS, clicks[:100], misses[:100])
+    one = updated_posterior(matrix[100:], known, clicks[100:], misses[100:])
+    half = updated_posterior(matrix[100:200], known, clicks[100:200], misses[100:200])
+    two = updated_posterior(matrix[200:], half, clicks[200:], misses[200:])
+    assert two.mean == pytest.approx(one.mean, abs=0.02)
+    same = updated_posterior(matrix[:1], known, np.zeros(1), np.zeros(1))
+    assert same.mean == pytest.approx(known.mean, abs=1e-6)
+    assert same.joint == pytest.approx(known.joint, rel=1e-3, abs=1e-8)
+
+
+def test_the_most_likely_effects_alone_are_those_of_the_whole_posterior():
+    columns, clicks, misses = a_case()
+    matrix = sparse.csr_array(columns)
+    whole = fit_posterior(matrix, BLOCK, GUESS, clicks, misses)
+    for start in (None, np.full(len(BLOCK), 0.3)):
+        found = most_likely(matrix, GUESS[BLOCK], clicks, misses, joint=3, start=start)
+        assert found == pytest.approx(whole.mean, abs=1e-5)

@@ -7,9 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contracts.ranker import FEATURES, feedback
+from contracts.ranker import PRODUCTS as PRODUCTS_KNOWN
+from contracts.ranker import SPACE as CONTRACT_SPACE
 from persona_img.domain.decision import Context, ranking_of
 from persona_img.domain.style import ORIGINAL, StyleSpace
 from persona_img.errors import InvalidInput
+from persona_img.ranking.bayes import BayesRanker
 from persona_img.ranking.policy import ThompsonPolicy, UniformPolicy
 from persona_img.ranking.popularity import PopularityRanker
 from persona_img.ranking.slates import decision_table, plan_slates
@@ -164,3 +168,39 @@ def test_the_order_of_products_segments_and_styles_is_no_matter(ranker):
     turned = plan_slates(ranker, turned_space, SEGMENTS[::-1], PRODUCTS[5::-1], seed=1)
     assert turned == plain
     assert next(iter(turned)) == (SEGMENTS[-1], PRODUCTS[5])
+
+
+class OneByOne:
+    """A ranker that predicts one context at a time, as most do."""
+
+    name = "one by one"
+
+    def __init__(self, ranker):
+        self._ranker = ranker
+
+    def rank(self, context, styles):
+        return self._ranker.rank(context, styles)
+
+    def drawn(self, rng):
+        return OneByOne(self._ranker.drawn(rng))
+
+
+def test_a_plan_does_not_depend_on_how_many_are_predicted_at_once(monkeypatch):
+    ranker = BayesRanker(half_life=14.0).fit(feedback(), FEATURES)
+    products = [*PRODUCTS_KNOWN, "new"]
+    plans = []
+    for some, at_once in ((ranker, 1 << 21), (ranker, 1), (OneByOne(ranker), 1 << 21)):
+        monkeypatch.setattr("persona_img.ranking.slates._AT_ONCE", at_once)
+        plans.append(plan_slates(some, CONTRACT_SPACE, ["g1", "g0"], products, size=3, pool=4,
+                                 seed=3))  # fmt: skip
+    assert plans[0] == plans[1] == plans[2]
+    assert len(set(plans[0].values())) > 1
+
+
+def test_a_product_that_fits_no_style_keeps_its_photo():
+    slates = plan_slates(
+        Opinionated(), SPACE, SEGMENTS, PRODUCTS[:2], seed=1,
+        fits=lambda product, style: product != PRODUCTS[0],
+    )  # fmt: skip
+    assert {slates[g, PRODUCTS[0]] for g in SEGMENTS} == {(ORIGINAL,)}
+    assert all(len(slates[g, PRODUCTS[1]]) == 6 for g in SEGMENTS)

@@ -98,7 +98,9 @@ def harmful_pictures(feedback: pd.DataFrame, *, confidence: float = 0.95) -> lis
         feedback: Of :func:`~persona_img.domain.feedback_table.as_feedback`.
         confidence: That no picture is accused falsely, in (0, 1).
     """
-    chosen = feedback[feedback["arm"] != _CONTROL]
+    # Sums of floats depend on the order; the order of the log must not.
+    names = ["shopper", "shown_at", "style_key", *_SLATE, "clicked"]
+    chosen = feedback[feedback["arm"] != _CONTROL].sort_values(names, kind="stable")
     pictures = chosen[chosen["style_key"] != ORIGINAL.key]
     count = len(pictures[["product", "style_key", "digest"]].drop_duplicates())
     if not count:

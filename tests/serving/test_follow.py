@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from persona_img.domain.decision import Arms, Candidate, DecisionTable, Ramp, Slate
+from persona_img.domain.style import ORIGINAL
+from persona_img.serving.decide import Decider
+from persona_img.serving.follow import Follower
+from persona_img.serving.memory_log import MemoryEventLog
+from persona_img.workspace import Workspace
+
+PHOTO = Slate((Candidate(ORIGINAL, None, 1.0),))
+
+
+def table(version: str) -> DecisionTable:
+    return DecisionTable(version, {("s", "p"): PHOTO}, {}, "s")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    made = Workspace.open(tmp_path / "shop")
+    made.save_decision_table(table("v1"))
+    return made
+
+
+def followed(workspace: Workspace) -> tuple[Decider, Follower]:
+    arms = Arms("hero", {"control": 0.5, "personalized": 0.5})
+    decider = Decider(workspace.decision_table(), arms, MemoryEventLog())
+
+    def read() -> tuple[DecisionTable, frozenset[str], Ramp | None]:
+        return workspace.decision_table(), workspace.revoked(), workspace.ramp()
+
+    return decider, Follower(decider, workspace.published, read, seconds=0.01)
+
+
+def test_what_is_published_is_taken_once(workspace: Workspace) -> None:
+    decider, follower = followed(workspace)
+    assert follower.look()
+    assert not follower.look()
+    workspace.save_decision_table(table("v2"))
+    assert follower.look()
+    assert not follower.look()
+    assert decider.table == table("v2")
+
+
+def test_what_cannot_be_read_is_not_taken_and_said(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    decider, follower = followed(workspace)
+    follower.look()
+    path = workspace.root / "decisions.json"
+    whole = path.read_text()
+    for broken in (whole[:40], "{}", json.dumps({"policy_version": "v1"})):
+        path.write_text(broken)
+        assert not follower.look()
+        assert decider.table == table("v1")
+        assert "what was before is" in caplog.text
+        caplog.clear()
+    path.unlink()
+    assert not follower.look()
+    workspace.save_decision_table(table("v3"))
+    assert follower.look()
+    assert decider.table == table("v3")
+
+
+def test_a_version_that_names_another_table_now_is_not_taken(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    decider, follower = followed(workspace)
+    follower.look()
+    workspace.save_decision_table(DecisionTable("v1", {}, {}, "s"))
+    assert not follower.look()
+    assert "'v1' was used for another table" in caplog.text
+    assert decider.table == table("v1")
+
+
+def test_it_looks_by_itself_until_it_is_left(workspace: Workspace) -> None:
+    decider, follower = followed(workspace)
+    with follower:
+        workspace.save_decision_table(table("v2"))
+        waited = time.monotonic() + 20
+        while decider.table != table("v2") and time.monotonic() < waited:
+            time.sleep(0.005)
+    assert decider.table == table("v2")
+    assert all(t.name != "persona-img-follow" for t in threading.enumerate())
+    workspace.save_decision_table(table("v3"))
+    assert decider.table == table("v2")
