@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import persona_img as pi
-from persona_img import loop
+from persona_img import loop, wiring
 from persona_img.assets import ASSETS
 from persona_img.demo.traffic import simulate_history, simulate_visits, simulated_shoppers
 from persona_img.domain.catalog import Catalog
@@ -145,12 +145,17 @@ def test_retraining_promotes_only_where_it_was_asked_to(
     assert shop.retrain().report.difference.impressions > 0
 
 
+def changed(shop: pi.Shop) -> str:
+    """A product of which shoppers that nobody knows see variants."""
+    slates, default = shop.table.slates, shop.table.default_segment
+    return max(p for (g, p), slate in slates.items() if g == default and len(slate.candidates) > 1)
+
+
 def seen(shop: pi.Shop, at: datetime, rates: dict[str, float], count: int = 2600) -> None:
     """New shoppers with an impression each; ``rates`` of control, of served and of ramp's plan."""
     rng = np.random.default_rng(count)
     decider = shop.decider()
-    product = next(iter(shop.catalog.on_offer)).product
-    events = []
+    product, events = changed(shop), []
     with ThreadPoolExecutor(64) as pool:  # many share a commit
         names = [f"{at.isoformat()} {n}" for n in range(count)]
         decisions = list(pool.map(lambda s: decider.decide(s, product, at.timestamp()), names))
@@ -177,6 +182,109 @@ def challenged(shop: pi.Shop, tmp_path: Path) -> pi.Shop:
 
 
 LATER = START + timedelta(days=20)
+
+
+def test_chances_follow_the_evidence_and_a_running_service_follows_them(
+    challenged: pi.Shop,
+) -> None:
+    plan = challenged.table
+    decider = challenged.decider()
+    seen(challenged, LATER, {"control": 0.1, "served": 0.1})
+    found = challenged.learn()
+    assert found.version == f"{plan.plan}~r1" == challenged.table.policy_version
+    assert found.moved > 0
+    assert found.impressions == len(challenged.feedback())
+    assert challenged.learn() == replace(found, moved=0)
+    with challenged.following(decider) as follower:
+        follower.look()
+    assert decider.table == challenged.table
+    decider.log.close()
+    assert challenged.policies[-1] == plan.plan
+    assert found.version not in challenged.policies
+    assert challenged.workspace.plan(found.version) == plan
+    # What is analysed and judged are the impressions of the plan, whatever revision it was.
+    seen(challenged, LATER + timedelta(days=1), {"control": 0.1, "served": 0.1}, 300)
+    of_plan = challenged.feedback(policy="last")["policy_version"]
+    assert set(of_plan) == {plan.policy_version, found.version}
+    assert challenged.retrain().report.coverage == 1.0
+    # The same table again is not published again: nothing was withdrawn, nobody was profiled.
+    assert challenged.prepare().table == challenged.table
+
+
+def test_young_impressions_wait_for_their_clicks(challenged: pi.Shop) -> None:
+    before = challenged.learn().impressions
+    seen(challenged, LATER, {"control": 0.1, "served": 0.1}, 300)
+    assert challenged.learn(now=LATER + timedelta(minutes=59)).impressions == before
+    assert challenged.learn(now=LATER + timedelta(minutes=60)).impressions == before + 300
+
+
+def test_an_arm_that_does_harm_stops_and_everybody_gets_the_photo(challenged: pi.Shop) -> None:
+    harmed, product = challenged.table, changed(challenged)
+    decider = challenged.decider()
+    seen(challenged, LATER, {"control": 0.3, "served": 0.05})
+    found = challenged.learn()
+    assert found.stopped.startswith("CTR of personalized -")
+    with challenged.following(decider) as follower:
+        follower.look()
+    who = [f"{LATER.isoformat()} {n}" for n in range(300)]
+    later = LATER.timestamp() + 60
+    assert {decider.decide(shopper, product, later).digest for shopper in who} == {None}
+    decider.log.close()
+    assert challenged.learn().stopped == challenged.stopped == found.stopped
+    with pytest.raises(StoreConflict, match="the test was stopped: CTR"):
+        challenged.prepare()
+    again = challenged.prepare(anyway=True)
+    assert again.table == challenged.table
+    assert again.table.plan not in (harmed.plan, f"{harmed.plan}-stopped")
+    assert challenged.stopped == ""
+
+
+def test_another_champion_may_be_shown_after_a_stop(challenged: pi.Shop) -> None:
+    seen(challenged, LATER, {"control": 0.3, "served": 0.05})
+    assert challenged.learn().stopped
+    challenged.promote(challenged.tracker.history()[-1].version)
+    assert challenged.prepare().table.plan == challenged.table.plan
+    assert challenged.stopped == ""
+
+
+def test_a_picture_that_does_harm_is_withdrawn_by_the_program_with_its_reason(
+    challenged: pi.Shop,
+) -> None:
+    product = changed(challenged)
+    slate = challenged.table.slates[challenged.table.default_segment, product]
+    bad = min(c.digest for c in slate.candidates if c.digest)
+    log, when = wiring.event_log(challenged.workspace), LATER.timestamp()
+    decider, events = challenged.decider(), []
+    rng = np.random.default_rng(3)
+    with ThreadPoolExecutor(64) as pool:
+        made = list(pool.map(lambda n: decider.decide(f"new {n}", product, when), range(5000)))
+    for one in made:
+        events.append(Event(one.decision_id, "impression", one.decision_id, one.decision_id, when))
+        # Control clicks less: the arm as a whole does no harm.
+        if rng.random() < (0.02 if one.digest == bad else 0.2 if one.arm == "control" else 0.5):
+            name = f"{one.decision_id} c"
+            events.append(Event(name, "click", one.decision_id, one.decision_id, when + 1))
+    log.record_events(events)
+    log.close()
+    decider.log.close()
+    found = challenged.learn()
+    assert [row[0] for row in found.withdrawn] == [product]
+    entry = challenged.variants.ledger.standing(bad, product)
+    assert entry is not None
+    assert (entry.who, entry.action) == ("learn", "withdraw")
+    assert "against the photo in the same slates" in entry.reason
+    assert challenged.learn().withdrawn == ()
+
+
+def test_two_that_learn_at_once_lose_nothing(challenged: pi.Shop) -> None:
+    seen(challenged, LATER, {"control": 0.1, "served": 0.1})
+    plan, others = challenged.table, [pi.Shop.open(challenged.workspace.root) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda shop: shop.learn(), others))
+    # One publishes; to the others that is what is served already.
+    assert sorted(one.moved > 0 for one in found) == [False, False, False, True]
+    assert challenged.table.policy_version == f"{plan.plan}~r1"
+    assert challenged.learn().moved == 0
 
 
 def test_a_challenger_that_is_better_goes_up_the_ramp_and_becomes_champion(

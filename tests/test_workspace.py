@@ -107,6 +107,50 @@ def a_plan(version: str, chance: float = 0.5) -> DecisionTable:
     return DecisionTable(version, {("s", "p"): Slate(candidates)}, {}, "s")
 
 
+def test_of_revisions_the_difference_is_kept_and_all_come_back(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "shop")
+    one, two = a_plan("v1").slates["s", "p"], a_plan("v1", 0.7).slates["s", "p"]
+    plan = DecisionTable("v1", {("s", f"p{n}"): one for n in range(50)}, {"ann": "s"}, "s")
+    workspace.save_decision_table(plan, ranker=3)
+    first = plan.revised({("s", "p1"): two})
+    second = first.revised({("s", "p1"): one, ("s", "p2"): two})
+    for table in (first, second):
+        workspace.save_decision_table(table, ranker=3)
+    again = Workspace.open(tmp_path / "shop")
+    assert again.decision_table() == second
+    assert again.decision_tables() == [plan, first, second]
+    assert again.plan(second.policy_version) == plan
+    assert again.served_ranker() == 3
+    kept = json.loads((tmp_path / "shop" / "decisions" / "v1~r2.json").read_text())
+    assert [row["product"] for row in kept["slates"]] == ["p2"]
+
+
+def test_who_publishes_over_what_is_served_no_more_is_told(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "shop")
+    workspace.save_decision_table(a_plan("v1"))
+    workspace.save_decision_table(a_plan("v2"), replacing="v1")
+    with pytest.raises(StoreConflict, match="'v1' is not served any more, 'v2' is"):
+        workspace.save_decision_table(a_plan("v3"), replacing="v1")
+    with pytest.raises(StoreConflict, match="'v1' is not served any more"):
+        workspace.stop(a_plan("v1"), "late", ranker=None)
+    assert workspace.decision_table() == a_plan("v2")
+    assert workspace.stopped() is None
+    assert [t.policy_version for t in workspace.decision_tables()] == ["v1", "v2"]
+
+
+def test_going_back_serves_the_newest_revision_whole(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "shop")
+    plan = a_plan("v1")
+    revision = plan.revised(dict(a_plan("v1", 0.7).slates))
+    workspace.save_decision_table(plan, ranker=1)
+    workspace.save_decision_table(revision, ranker=1)
+    workspace.save_decision_table(a_plan("v2"), ranker=2)
+    assert workspace.go_back(1, instead_of=2)
+    assert workspace.decision_table() == revision
+    assert workspace.plan(revision.policy_version) == plan
+    assert workspace.revoked() == {"v2"}
+
+
 def test_a_ramp_goes_stage_by_stage_and_nobody_moves_it_twice(tmp_path: Path) -> None:
     workspace = Workspace.open(tmp_path / "shop")
     workspace.save_decision_table(a_plan("v1"), ranker=1)

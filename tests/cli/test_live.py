@@ -119,6 +119,32 @@ def test_the_last_policy_is_the_table_that_is_served_whatever_clients_clocks_say
     assert two_tables.policies == ["version-9", "version-10"]
 
 
+def test_chances_follow_what_came_back_hour_by_hour(shop: Shop) -> None:
+    publish(shop, "v1")
+    liked = SHOWN[1]
+    decisions = [decision(shop, "v1", n, n // 8 % len(SHOWN)) for n in range(3000)]
+    came_back(shop, decisions, [d.style_key == liked.key and n % 3 == 0
+                                for n, d in enumerate(decisions)])  # fmt: skip
+    found = json.loads(run(shop, "learn", "--json"))
+    assert (found["version"], found["impressions"], found["stopped"]) == ("v1~r1", 3000, "")
+    met = {(d.segment, d.product) for d in decisions}
+    assert found["moved"] == len(met) == 4
+    for place in met:
+        slate = shop.table.slates[place]
+        chances = {c.style: c.probability for c in slate.candidates}
+        assert max(chances, key=lambda style: chances[style]) == liked
+    assert "0 slates moved; policy v1~r1" in run(shop, "learn")
+    assert run(shop, "ramp") == "no ramp\n"
+
+
+@pytest.mark.parametrize("every", ["soon", "1", "-1h", "0m", "1w"])
+def test_a_pace_that_is_none_is_refused_before_anything_is_done(shop: Shop, every: str) -> None:
+    home = str(shop.settings.home)
+    done = CliRunner().invoke(app, ["learn", "--every", every, "--home", home])
+    assert done.exit_code != 0
+    assert f"every {every!r}" in str(done.exception)
+
+
 def test_no_ranker_is_promoted_without_the_flag_whatever_the_evidence_says(shop: Shop) -> None:
     publish(shop, "v1")
     rng = np.random.default_rng(1)

@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -312,6 +313,48 @@ def test_a_rollback_keeps_what_it_does_not_concern_and_draws_truly_for_the_rest(
     expected = {"original": 0.5, "light=l0": 0.25, "light=l1": 0.25}
     chances = [expected[key] * shown.total() for key in expected]
     assert chisquare([shown[key] for key in expected], chances).pvalue > 1e-3
+
+
+SHARES = st.lists(st.floats(0.05, 1.0), min_size=3, max_size=3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(SHARES, min_size=1, max_size=4))
+def test_within_a_plan_a_picture_stays_and_who_comes_new_is_drawn_with_the_new_chances(revisions):
+    table = a_table("v1", slate(0.4, 0.3, 0.3))
+    decider = Decider(table, NEARLY_ALL, MemoryEventLog(), keep_days=0)
+    first = answered(decider, 0)
+    for number, weights in enumerate(revisions, start=1):
+        chances = [weight / sum(weights) for weight in weights]
+        table = table.revised({("all", "mug"): slate(*chances)})
+        decider.replace(table)
+        assert answered(decider, number) == first
+        new = [decider.decide(f"{number} {n}", "mug", NOON) for n in range(20)]
+        for one in new:
+            if one.arm != "control":
+                assert one.policy_version == f"v1~r{number}"
+                known = {c.style.key: c.probability for c in slate(*chances).candidates}
+                assert one.propensity == known[one.style_key]
+
+
+def test_over_revisions_the_logged_chances_weigh_back_to_the_truth():
+    """IPS of "always l0" over a log of four revisions: its own rate, within its error."""
+    rng = np.random.default_rng(5)
+    rate = {"original": 0.1, "light=l0": 0.3, "light=l1": 0.05}
+    table = a_table("v1", slate(0.6, 0.2, 0.2))
+    decider = Decider(table, NEARLY_ALL, MemoryEventLog())
+    parts = []
+    for number, chances in enumerate([(0.6, 0.2, 0.2), (0.2, 0.7, 0.1), (0.05, 0.9, 0.05)]):
+        if number:
+            table = table.revised({("all", "mug"): slate(*chances)})
+            decider.replace(table)
+        # Half are new, half come back and keep what they have.
+        for one in (decider.decide(str(n), "mug", NOON) for n in range((number + 2) * 1500)):
+            if one.arm != "control":
+                hit = rng.random() < rate[one.style_key]
+                parts.append(hit * (one.style_key == "light=l0") / one.propensity)
+    error = np.std(parts) / len(parts) ** 0.5 * 1.8  # who comes back counts three times
+    assert np.mean(parts) == pytest.approx(0.3, abs=4 * error)
 
 
 def test_a_ramp_gives_its_table_to_its_share_of_the_arm_and_to_nobody_else():
