@@ -21,6 +21,7 @@ from persona_img import loop
 from persona_img.demo.size import FULL
 from persona_img.domain.feedback import FEEDBACK_COLUMNS
 from persona_img.ranking.bayes import BayesRanker
+from persona_img.ranking.boosted import BoostedRanker
 from persona_img.ranking.lightgbm import LightGBMRanker
 from persona_img.ranking.policy import ThompsonPolicy, UniformPolicy
 from persona_img.ranking.popularity import PopularityRanker
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from persona_img.ranking.base import Policy, Ranker
 
 HERE = Path(__file__).parent
-LEARNERS = ("linear", "lightgbm", "bayes", "ceiling", "bayes+gate")
+LEARNERS = ("linear", "lightgbm", "bayes", "boosted", "ceiling", "bayes+gate")
 OBEYING = "+gate"
 ROUNDS = {"flip": 6}
 """Rounds served, where it is not four; the table of round n learned from n - 1 rounds."""
@@ -48,6 +49,8 @@ def learner(name: str, world: World, seed: int) -> Callable[[], Ranker]:
         return lambda: LightGBMRanker(seed=seed)
     if name == "bayes":
         return BayesRanker
+    if name == "boosted":
+        return lambda: BoostedRanker(seed=seed)
     told = told_spreads(world)
     return lambda: BayesRanker(spreads=told, learned=False, half_life=float("inf"))
 

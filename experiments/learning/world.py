@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-WORLDS = ("usual", "worse", "equal", "flip", "shuffled")
-"""As drawn; every variant worse than the photo; every picture alike; tastes turned round after the
-third round; segments dealt at random."""
+WORLDS = ("usual", "priced", "worse", "equal", "flip", "shuffled")
+"""As drawn; half of the likings turned round for dear products, which is not additive; every
+variant worse than the photo; every picture alike; tastes turned round after the third round;
+segments dealt at random."""
 
 ARMS = Arms("hero", {"control": 0.2, "personalized": 0.8})
 
@@ -114,6 +115,8 @@ def made(name: str, seed: int, shoppers: int) -> World:
         variants = effect[:, :, 1:]
         effect[:, :, 1:] = 0.3 * (variants - variants.max(axis=2, keepdims=True)) - 0.03
         shop = shop.with_tastes(effect)
+    elif name == "priced":
+        shop = shop.with_tastes_by_price()
     elif name == "equal":
         shop = shop.with_tastes(np.zeros_like(effect), leaning=False)
     with TemporaryDirectory() as folder:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from persona_img.domain.style import Style
+    from persona_img.ranking.columns import Places
 
 SPREADS: Mapping[str, float] = {
     "base": 10.0,
@@ -145,6 +146,17 @@ class BayesRanker:
             Posterior(posterior.mean, joint, posterior.rest, posterior.spread),
         )
         return self
+
+    def log_odds(self, places: Places) -> Floats:
+        """(n,) predicted log-odds of a click in cells, at their positions.
+
+        Raises:
+            NotEnoughData: it was never fitted.
+        """
+        if self._fitted is None:
+            raise NotEnoughData("this ranker was never fitted; fit or load it first")
+        found = self._fitted.rows(places) @ self._fitted.posterior.mean
+        return np.asarray(found, dtype=np.float64)
 
     def updated(self, feedback: pd.DataFrame) -> BayesRanker:
         """This ranker after later impressions: what it knew is where it begins.

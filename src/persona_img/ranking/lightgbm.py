@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import lightgbm
 import numpy as np
@@ -22,6 +22,7 @@ from persona_img.errors import InvalidInput, NotEnoughData, NotFound
 from persona_img.ranking.base import Floats, RankingFeatures, check_styles
 from persona_img.ranking.encoding import Encoding, Rows, Spread
 from persona_img.ranking.linear import fit_logistic
+from persona_img.ranking.trees import Cells, grown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -178,28 +179,5 @@ class LightGBMRanker:
         """Trees on top of known log-odds."""
         if not self.rounds:
             return None
-        hit, missed = clicks > 0, misses > 0
-        data = lightgbm.Dataset(
-            np.vstack([columns[hit], columns[missed]]),
-            np.repeat([1, 0], [hit.sum(), missed.sum()]),
-            weight=np.concatenate([clicks[hit], misses[missed]]),
-            init_score=np.concatenate([known[hit], known[missed]]),
-        )
-        parameters: dict[str, Any] = {
-            "objective": "binary",
-            "boost_from_average": False,
-            "num_leaves": 8,
-            "learning_rate": 0.05,
-            # The hessian counts clicks, roughly: a leaf needs five.
-            "min_sum_hessian_in_leaf": 5.0,
-            "min_data_in_leaf": 1,
-            "lambda_l2": 20.0,
-            "feature_fraction": 0.7,
-            "max_bin": 63,
-            "deterministic": True,
-            "force_row_wise": True,
-            "num_threads": self.num_threads,
-            "seed": self.seed,
-            "verbosity": -1,
-        }
-        return lightgbm.train(parameters, data, num_boost_round=self.rounds)
+        cells = Cells(columns, clicks, misses, known)
+        return grown(cells, self.rounds, seed=self.seed, num_threads=self.num_threads)

@@ -10,6 +10,8 @@ invent it. What is invented:
   interactions; a group's best style lifts its click rate by about a third to 60 % over the
   original photograph, the average style by about -4 to +3 %
   (:mod:`persona_img.simulate.tastes`). Each shopper differs a little from the group.
+* A **second world** (:meth:`SimulatedShop.with_tastes_by_price`) is not additive: half of the
+  values turn round above the catalogue's median price.
 * **Clicks** happen at about 2-5 %, less often further down the list and the more often the
   product was seen in the same round (:mod:`persona_img.simulate.clicks`).
 * **Conversions** follow about 12 % of clicks, hours later; regulars buy a little less after
@@ -33,7 +35,7 @@ from persona_img.simulate import history, visits
 from persona_img.simulate.clicks import ClickModel
 from persona_img.simulate.people import People
 from persona_img.simulate.responses import response
-from persona_img.simulate.tastes import Floats, Tastes
+from persona_img.simulate.tastes import Floats, Tastes, by_price
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,6 +86,7 @@ class SimulatedShop:
         self._products = tuple(p.product for p in catalog)
         categories = tuple(sorted({p.category for p in catalog}))
         category = np.array([categories.index(p.category) for p in catalog], dtype=np.int64)
+        self._price = np.array([p.price for p in catalog], dtype=np.float64)
         self.tastes = Tastes.drawn(space, categories, groups=groups, rng=self._rng("tastes"))
         self._people = People.drawn(shoppers, self.tastes, rng=self._rng("people"))
         self.shoppers = self._people.observed
@@ -114,6 +117,24 @@ class SimulatedShop:
             people = self._people
             shop._people = replace(people, leaning=np.zeros_like(people.leaning))
         shop._clicks = replace(self._clicks, tastes=shop.tastes, people=shop._people)
+        return shop
+
+    def with_tastes_by_price(self) -> SimulatedShop:
+        """The same shop in a world that is not additive: see :func:`tastes.by_price`."""
+        category = self._clicks.category
+        effect = by_price(self.tastes, category, self._price, rng=self._rng("prices"))
+        shop = copy(self)
+        # Every product is a category of its own to the clicks.
+        interest, browsing = self.tastes.interest[:, category], self.tastes.browsing[:, category]
+        shop.tastes = replace(
+            self.tastes,
+            categories=self._products,
+            effect=effect,
+            interest=interest,
+            browsing=browsing,
+        )
+        own = np.arange(len(self._products))
+        shop._clicks = replace(self._clicks, tastes=shop.tastes, category=own)
         return shop
 
     def interactions(

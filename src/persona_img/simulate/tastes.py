@@ -112,6 +112,47 @@ class Tastes:
         return pd.DataFrame(rows, columns=["group", "attribute", "value", "log_odds"])
 
 
+def by_price(
+    tastes: Tastes, category: NDArray[np.int64], price: Floats, *, rng: np.random.Generator
+) -> Floats:
+    """Effects of a second world, in which it depends on the price whether a look is liked.
+
+    Every other value of each attribute turns round above the catalogue's median price: what makes a
+    cheap product attractive cheapens a dear one. Nothing that adds effects of values, categories
+    and segments up can say that, but for each product alone; trees can, for all at once. Best and
+    average style of a group lift as much as in ``tastes``.
+
+    Args:
+        tastes: Of the additive world.
+        category: (P,) codes of the products' categories.
+        price: (P,), > 0.
+        rng: Draws which values turn round.
+
+    Returns:
+        float64 (G, P, T), log-odds added to a click; 0 for the original.
+    """
+    shown = tastes.onehot[1:]
+    effect = tastes.effect[:, :, 1:]
+    drift = effect.mean(axis=2, keepdims=True)
+    turning = np.zeros(shown.shape[1])
+    names = np.array([name for name, _ in tastes.values])
+    for name in dict.fromkeys(names):
+        mine = rng.permutation(np.flatnonzero(names == name))
+        turning[mine[: (len(mine) + 1) // 2]] = 1.0
+    # What the values add to the mean, by least squares: the pairs' parts stay as they are.
+    own = np.linalg.lstsq(shown, (effect - drift).reshape(-1, len(shown)).T, rcond=None)[0]
+    turned = (shown * turning) @ own
+    parts = turned.T.reshape(effect.shape)
+    dear = (price > np.median(price)).astype(np.float64)
+    raw = (effect - drift)[:, category] - 2.0 * dear[None, :, None] * parts[:, category]
+    raw -= raw.mean(axis=2, keepdims=True)
+    best = (effect - drift).max(axis=2).mean(axis=1)
+    scale = best / raw.max(axis=2).mean(axis=1)
+    found = np.zeros((len(effect), len(category), len(tastes.styles)))
+    found[:, :, 1:] = raw * scale[:, None, None] + drift[:, category]
+    return found
+
+
 def _effects(
     onehot: Floats, strength: Floats, groups: int, categories: int, rng: np.random.Generator
 ) -> Floats:

@@ -27,6 +27,12 @@ def _bayes(settings: Settings) -> Ranker:
     return BayesRanker(half_life=settings.learn.half_life)
 
 
+def _boosted(settings: Settings) -> Ranker:
+    from persona_img.ranking.boosted import BoostedRanker
+
+    return BoostedRanker(half_life=settings.learn.half_life, seed=settings.seed)
+
+
 def _popularity(_: Settings) -> Ranker:
     from persona_img.ranking.popularity import PopularityRanker
 
@@ -34,11 +40,13 @@ def _popularity(_: Settings) -> Ranker:
 
 
 RANKERS: Mapping[str, Callable[[Settings], Ranker]] = {
+    "boosted": _boosted,
     "bayes": _bayes,
     "lightgbm": _lightgbm,
     "popularity": _popularity,
 }
-"""Name to a function that makes an unfitted ranker; its class reads saved ones."""
+"""Name to a function that makes an unfitted ranker; its class reads saved ones, the first that can:
+what holds another's files beside its own comes before it."""
 
 _COLD = "popularity"
 
