@@ -30,10 +30,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-WORLDS = ("usual", "priced", "worse", "equal", "flip", "shuffled")
-"""As drawn; half of the likings turned round for dear products, which is not additive; every
-variant worse than the photo; every picture alike; tastes turned round after the third round;
-segments dealt at random."""
+WORLDS = ("usual", "worse", "equal", "flip", "shuffled", "interacting")
+"""As drawn; every variant worse than the photo; every picture alike; tastes turned round after the
+third round; segments dealt at random; tastes that turn with the price and the rest of the style."""
 
 ARMS = Arms("hero", {"control": 0.2, "personalized": 0.8})
 
@@ -108,15 +107,14 @@ def made(name: str, seed: int, shoppers: int) -> World:
     catalog = Catalog(spread(shipped, FULL.products))
     settings = Settings(home=Path("unused"))
     space = wiring.style_space(settings)
-    shop = SimulatedShop(catalog, space, shoppers=shoppers, seed=seed)
+    form = "interacting" if name == "interacting" else "additive"
+    shop = SimulatedShop(catalog, space, shoppers=shoppers, seed=seed, form=form)
     effect = shop.tastes.effect.copy()
     if name == "worse":
         # The best variant of each group and category is 3 % below the photo, the mean one 13 %.
         variants = effect[:, :, 1:]
         effect[:, :, 1:] = 0.3 * (variants - variants.max(axis=2, keepdims=True)) - 0.03
         shop = shop.with_tastes(effect)
-    elif name == "priced":
-        shop = shop.with_tastes_by_price()
     elif name == "equal":
         shop = shop.with_tastes(np.zeros_like(effect), leaning=False)
     with TemporaryDirectory() as folder:
@@ -175,9 +173,9 @@ def truth_of(world: World) -> Truth:
     for what in range(weight.shape[1]):
         # One call for the photo; the styles' log-odds add to its own, and positions to both.
         photo = clicks.click(who, what, 0, 1, 0)
-        category = clicks.category[what]
+        kind = clicks.kind[what]
         odds = (photo / (1 - photo))[:, None] * np.exp(
-            own + shop.tastes.effect[people.group, category]
+            own + shop.tastes.effect[people.group, kind]
         )
         ranks = np.arange(1, PRODUCTS_PER_VISIT + 1) ** -POSITION
         chances = sum(odds / (odds + factor) for factor in ranks) / len(ranks)

@@ -84,10 +84,8 @@ def test_what_is_not_additive_is_learned_and_judged_on_later_days():
     assert cheap > 0.3
     assert dear < -0.3
     # A product that is new has a price too.
-    new = RankingFeatures(
-        PRICED.segments,
-        pd.concat([PRICED.products, pd.DataFrame({"category": "hat", "price": [15.5]}, index=["new"])]),
-    )  # fmt: skip
+    one = pd.DataFrame({"category": "hat", "price": [15.5]}, index=["new"])
+    new = RankingFeatures(PRICED.segments, pd.concat([PRICED.products, one]))
     ranker = BoostedRanker(half_life=float("inf")).fit(log(True), new)
     assert likes_wood(ranker, "new") < -0.1
     assert abs(likes_wood(BayesRanker(half_life=float("inf")).fit(log(True), new), "new")) < 0.1

@@ -41,12 +41,14 @@ class ClickModel:
         people: N shoppers.
         tastes: Of their groups.
         category: int64 (P,), each product's category.
+        kind: int64 (P,), each product's kind in ``tastes.effect``.
         appeal: float64 (P,), log-odds that the product itself adds.
     """
 
     people: People
     tastes: Tastes
     category: NDArray[np.int64]
+    kind: NDArray[np.int64]
     appeal: Floats
 
     def click(
@@ -68,7 +70,7 @@ class ClickModel:
         """
         i, p, t = np.broadcast_arrays(who, what, style)
         group, category = self.people.group[i], self.category[p]
-        liking = self.tastes.effect[group, category, t]
+        liking = self.tastes.effect[group, self.kind[p], t]
         own = np.einsum("...v,...v->...", self.people.leaning[i], self.tastes.onehot[t])
         log_odds = (
             np.log(BASE_RATE / (1 - BASE_RATE))

@@ -9,9 +9,9 @@ invent it. What is invented:
 * **Tastes** of the groups over styles are additive on the log-odds of a click, with a few
   interactions; a group's best style lifts its click rate by about a third to 60 % over the
   original photograph, the average style by about -4 to +3 %
-  (:mod:`persona_img.simulate.tastes`). Each shopper differs a little from the group.
-* A **second world** (:meth:`SimulatedShop.with_tastes_by_price`) is not additive: half of the
-  values turn round above the catalogue's median price.
+  (:mod:`persona_img.simulate.tastes`). In shops of the form ``interacting`` they are as large, but
+  most turn round with the product's price and with the rest of the style
+  (:mod:`persona_img.simulate.interacting`). Each shopper differs a little from the group.
 * **Clicks** happen at about 2-5 %, less often further down the list and the more often the
   product was seen in the same round (:mod:`persona_img.simulate.clicks`).
 * **Conversions** follow about 12 % of clicks, hours later; regulars buy a little less after
@@ -35,7 +35,7 @@ from persona_img.simulate import history, visits
 from persona_img.simulate.clicks import ClickModel
 from persona_img.simulate.people import People
 from persona_img.simulate.responses import response
-from persona_img.simulate.tastes import Floats, Tastes, by_price
+from persona_img.simulate.tastes import Floats, Tastes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 
 PRODUCTS_PER_VISIT = 4
 
+FORMS = ("additive", "interacting")
+"""Of tastes: sums of what values add, or what turns with the price and the rest of the style."""
+
 
 class SimulatedShop:
     """Shoppers with hidden tastes in front of a catalogue.
@@ -62,6 +65,7 @@ class SimulatedShop:
         shoppers: How many.
         seed: Of everything random.
         groups: Hidden taste groups.
+        form: Of the tastes, of :data:`FORMS`.
 
     Attributes:
         seed: As given.
@@ -77,7 +81,10 @@ class SimulatedShop:
         shoppers: int = 3000,
         seed: int,
         groups: int = 4,
+        form: str = "additive",
     ) -> None:
+        if form not in FORMS:
+            raise InvalidInput(f"form {form!r} of tastes; give one of {', '.join(FORMS)}")
         if not len(catalog) or shoppers < 1 or groups < 1:
             raise InvalidInput(
                 f"{len(catalog)} products, {shoppers} shoppers, {groups} groups: at least one each"
@@ -86,14 +93,19 @@ class SimulatedShop:
         self._products = tuple(p.product for p in catalog)
         categories = tuple(sorted({p.category for p in catalog}))
         category = np.array([categories.index(p.category) for p in catalog], dtype=np.int64)
-        self._price = np.array([p.price for p in catalog], dtype=np.float64)
-        self.tastes = Tastes.drawn(space, categories, groups=groups, rng=self._rng("tastes"))
+        prices, kind = None, category
+        if form == "interacting":
+            prices = np.array([p.price for p in catalog], dtype=np.float64)
+            kind = np.arange(len(catalog), dtype=np.int64)
+        self.tastes = Tastes.drawn(
+            space, categories, groups=groups, rng=self._rng("tastes"), prices=prices
+        )
         self._people = People.drawn(shoppers, self.tastes, rng=self._rng("people"))
         self.shoppers = self._people.observed
         rng = self._rng("products")
         appeal = rng.normal(0.0, 0.2, len(self._products))
         popularity = rng.normal(0.0, 0.4, len(self._products))
-        self._clicks = ClickModel(self._people, self.tastes, category, appeal)
+        self._clicks = ClickModel(self._people, self.tastes, category, kind, appeal)
         weights = np.exp(self._people.browsing[:, category] + popularity)
         self._browsing: Floats = weights / weights.sum(axis=1, keepdims=True)
         self._who = {shopper: i for i, shopper in enumerate(self._people.ids)}
@@ -104,7 +116,7 @@ class SimulatedShop:
         """The same shop, whose shoppers like other styles: for worlds that nobody would draw.
 
         Args:
-            effect: (G, C, T) as ``tastes.effect``; 0 for the original.
+            effect: (G, K, T) as ``tastes.effect``; 0 for the original.
             leaning: Whether each shopper still differs a little from the group.
         """
         if effect.shape != self.tastes.effect.shape or np.any(effect[:, :, 0] != 0.0):
@@ -117,24 +129,6 @@ class SimulatedShop:
             people = self._people
             shop._people = replace(people, leaning=np.zeros_like(people.leaning))
         shop._clicks = replace(self._clicks, tastes=shop.tastes, people=shop._people)
-        return shop
-
-    def with_tastes_by_price(self) -> SimulatedShop:
-        """The same shop in a world that is not additive: see :func:`tastes.by_price`."""
-        category = self._clicks.category
-        effect = by_price(self.tastes, category, self._price, rng=self._rng("prices"))
-        shop = copy(self)
-        # Every product is a category of its own to the clicks.
-        interest, browsing = self.tastes.interest[:, category], self.tastes.browsing[:, category]
-        shop.tastes = replace(
-            self.tastes,
-            categories=self._products,
-            effect=effect,
-            interest=interest,
-            browsing=browsing,
-        )
-        own = np.arange(len(self._products))
-        shop._clicks = replace(self._clicks, tastes=shop.tastes, category=own)
         return shop
 
     def interactions(

@@ -12,6 +12,10 @@ more; groups agree on that but for one value in five. ``scale_g`` is set so that
 style, averaged over categories, adds 0.30 to 0.48 log-odds (click rate about +34 to +60 %);
 ``drift_g`` puts the average style at about -4 to +3 %. So roughly half of all styles are worse than
 the photograph the merchant took.
+
+That is the form ``additive``. In the form ``interacting`` (:mod:`persona_img.simulate.interacting`)
+most of what a value adds depends on the product's price and on the rest of the style; effects are
+by product, and as large.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from persona_img.simulate.interacting import interacting
 
 if TYPE_CHECKING:
     from persona_img.domain.style import Style, StyleSpace
@@ -52,14 +58,16 @@ DRIFT = (-0.05, 0.01)
 
 @dataclass(frozen=True)
 class Tastes:
-    """What G groups like, over C categories and T styles in V attribute values.
+    """What G groups like, over C categories, K kinds of product and T styles in V attribute values.
+
+    The kinds are the categories where tastes are additive, and single products where they interact.
 
     Attributes:
         categories: C names, sorted.
         styles: T styles, the original first.
         values: V pairs (attribute, value), in the order of the style space.
         onehot: float64 (T, V), 1 where the style has the value; the original's row is 0.
-        effect: float64 (G, C, T), log-odds added to a click; 0 for the original.
+        effect: float64 (G, K, T), log-odds added to a click; 0 for the original.
         interest: float64 (G, C), log-odds of a click on the original at position 1, relative to the
             shop's base rate.
         browsing: float64 (G, C), log weight with which the group looks at the category.
@@ -81,16 +89,31 @@ class Tastes:
         *,
         groups: int,
         rng: np.random.Generator,
+        prices: Floats | None = None,
     ) -> Tastes:
-        """Tastes at random; the same generator state gives the same tastes."""
+        """Tastes at random; the same generator state gives the same tastes.
+
+        Args:
+            space: Styles there are tastes for.
+            categories: C names, sorted.
+            groups: How many groups.
+            rng: Of everything random.
+            prices: float64 (P,), of the products that tastes interact with; None draws additive
+                tastes, whose kinds of product are the categories.
+        """
         styles = tuple(space.styles())
         values = tuple((name, value) for name, vs in space.attributes.items() for value in vs)
         onehot = np.array(
             [[float(s.values.get(name) == value) for name, value in values] for s in styles]
         )
         browsing = rng.normal(0.0, 1.0, (groups, len(categories)))
-        strength = _strength([len(vs) for vs in space.attributes.values()], rng)
-        effect = _effects(onehot, strength, groups, len(categories), rng)
+        sizes = [len(vs) for vs in space.attributes.values()]
+        strength = _strength(sizes, rng)
+        if prices is None:
+            raw = _additive(onehot[1:], strength, groups, len(categories), rng)
+        else:
+            raw = interacting(onehot[1:], strength, sizes, prices, groups, rng)
+        effect = _scaled(raw, rng)
         interest = 0.2 * browsing + rng.normal(0.0, 0.15, browsing.shape)
         return cls(categories, styles, values, onehot, effect, interest, browsing)
 
@@ -112,62 +135,25 @@ class Tastes:
         return pd.DataFrame(rows, columns=["group", "attribute", "value", "log_odds"])
 
 
-def by_price(
-    tastes: Tastes, category: NDArray[np.int64], price: Floats, *, rng: np.random.Generator
+def _additive(
+    shown: Floats, strength: Floats, groups: int, categories: int, rng: np.random.Generator
 ) -> Floats:
-    """Effects of a second world, in which it depends on the price whether a look is liked.
-
-    Every other value of each attribute turns round above the catalogue's median price: what makes a
-    cheap product attractive cheapens a dear one. Nothing that adds effects of values, categories
-    and segments up can say that, but for each product alone; trees can, for all at once. Best and
-    average style of a group lift as much as in ``tastes``.
-
-    Args:
-        tastes: Of the additive world.
-        category: (P,) codes of the products' categories.
-        price: (P,), > 0.
-        rng: Draws which values turn round.
-
-    Returns:
-        float64 (G, P, T), log-odds added to a click; 0 for the original.
-    """
-    shown = tastes.onehot[1:]
-    effect = tastes.effect[:, :, 1:]
-    drift = effect.mean(axis=2, keepdims=True)
-    turning = np.zeros(shown.shape[1])
-    names = np.array([name for name, _ in tastes.values])
-    for name in dict.fromkeys(names):
-        mine = rng.permutation(np.flatnonzero(names == name))
-        turning[mine[: (len(mine) + 1) // 2]] = 1.0
-    # What the values add to the mean, by least squares: the pairs' parts stay as they are.
-    own = np.linalg.lstsq(shown, (effect - drift).reshape(-1, len(shown)).T, rcond=None)[0]
-    turned = (shown * turning) @ own
-    parts = turned.T.reshape(effect.shape)
-    dear = (price > np.median(price)).astype(np.float64)
-    raw = (effect - drift)[:, category] - 2.0 * dear[None, :, None] * parts[:, category]
-    raw -= raw.mean(axis=2, keepdims=True)
-    best = (effect - drift).max(axis=2).mean(axis=1)
-    scale = best / raw.max(axis=2).mean(axis=1)
-    found = np.zeros((len(effect), len(category), len(tastes.styles)))
-    found[:, :, 1:] = raw * scale[:, None, None] + drift[:, category]
-    return found
-
-
-def _effects(
-    onehot: Floats, strength: Floats, groups: int, categories: int, rng: np.random.Generator
-) -> Floats:
-    """(G, C, T) effects as the module's docstring defines them; ``strength`` (V,) of the values."""
-    shown = onehot[1:]
-    count = onehot.shape[1]
+    """(G, C, T - 1) sums as the module's docstring defines; ``strength`` (V,) of the values."""
+    count = shown.shape[1]
     disagrees = np.where(rng.random((groups, 1, count)) < DISAGREEING, -1.0, 1.0)
     own = strength * disagrees
     by_category = np.abs(strength) * rng.normal(0.0, BY_CATEGORY, (1, categories, count))
-    raw = (own + by_category) @ shown.T + _pairs(shown, rng)
-    raw -= raw.mean(axis=2, keepdims=True)
+    return np.asarray((own + by_category) @ shown.T + _pairs(shown, rng), dtype=np.float64)
+
+
+def _scaled(raw: Floats, rng: np.random.Generator) -> Floats:
+    """(G, K, T) effects of sums (G, K, T - 1): centred, and as large as the docstring says."""
+    groups, kinds, variants = raw.shape
+    raw = raw - raw.mean(axis=2, keepdims=True)
     best = rng.uniform(*BEST, (groups, 1, 1))
     drift = rng.uniform(*DRIFT, (groups, 1, 1))
     peak = raw.max(axis=2, keepdims=True).mean(axis=1, keepdims=True)
-    effect = np.zeros((groups, categories, len(onehot)))
+    effect = np.zeros((groups, kinds, variants + 1))
     effect[:, :, 1:] = raw * ((best - drift) / peak) + drift
     return effect
 
