@@ -20,9 +20,10 @@ Segments come from a history of sixty days; a round has fourteen days and an arm
 ranker of the next round learns from all before it. **Lift** is the true click rate of the table
 over the photo's for everybody. Every picture can be shown at once: no change budget is used up.
 Seeds are counted from 0; none is chosen. The oracles know the truth and are bound by no slate.
-Priors and half-life of `bayes` were set on seeds 100 to 105, but its makers had seen seeds 0 to 2
-with earlier priors, and made the world `worse` milder after a look at it: those seeds are a little
-kind to it.
+Priors of `bayes` were set on seeds 100 to 105, but its makers had seen seeds 0 to 4 with earlier
+versions, and made the world `worse` milder after a look at it: those seeds are a little kind to it.
+Its memory is chosen by the data. `boosted` adds trees where later days say so. In the world
+`interacting` tastes turn with the price and with the rest of the style, so no sum describes them.
 
 `ceiling` is the Bayesian ranker told the spreads of the effects as the simulator drew them. With
 `+gate` only what the gate promotes is served, as in a shop; without it the newest ranker is, and
