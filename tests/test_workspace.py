@@ -257,6 +257,21 @@ def test_what_was_stopped_is_not_kept_although_its_ranker_comes_back(
     assert shown(decider, workspace) == {None}
 
 
+def test_a_ramp_that_is_finished_again_leaves_a_revision_of_its_table_alone(
+    tmp_path: Path,
+) -> None:
+    workspace = Workspace.open(tmp_path / "shop")
+    workspace.save_decision_table(a_plan("v1"), ranker=1)
+    workspace.begin_ramp(a_plan("v2"), ranker=2, share=0.5, now=NOON)
+    stage = workspace.ramp_stage()
+    assert stage is not None
+    workspace.finish_ramp(stage)
+    revision = a_plan("v2").revised(dict(a_plan("v2", 0.7).slates))
+    workspace.save_decision_table(revision, ranker=2)
+    workspace.finish_ramp(stage)
+    assert workspace.decision_table() == revision
+
+
 def publishing(home: Path, product: str, ready: Barrier) -> None:
     """Ten revisions, each over what is served at that moment; in a process of its own."""
     workspace = Workspace(home)

@@ -328,7 +328,8 @@ class Workspace:
         """
         with self._publishing():
             self._check_stage(stage)
-            if self._served().get("policy_version") != stage.plan:
+            # A revision of it may be served by now: its name is not to be given twice.
+            if plan_of(self._served().get("policy_version", "")) != stage.plan:
                 self._publish(self.plan(stage.plan), stage.ranker)
 
     def end_ramp(self, stage: RampStage, *, keep: bool) -> None:
