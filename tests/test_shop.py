@@ -239,6 +239,35 @@ def test_an_arm_that_does_harm_stops_and_everybody_gets_the_photo(challenged: pi
     assert challenged.stopped == ""
 
 
+@pytest.mark.parametrize("anyway", [False, True])
+def test_a_stop_while_a_table_is_prepared_is_not_undone_by_it(
+    challenged: pi.Shop, anyway: bool
+) -> None:
+    (record, *_) = challenged.variants.records()
+    challenged.withdraw(record.digest, by="anna", reason="so that there is another table")
+    served, ranker = challenged.table, challenged.served_ranker
+
+    def meanwhile(_: int) -> None:
+        challenged.workspace.stop(served, "it does harm", ranker=ranker)
+
+    with pytest.raises(StoreConflict, match="stopped meanwhile: it does harm"):
+        challenged.prepare(anyway=anyway, on_planned=meanwhile)
+    assert challenged.stopped == "it does harm"
+    assert challenged.table.policy_version == f"{served.plan}-stopped"
+
+
+def test_a_table_is_of_the_ranker_that_planned_it_whoever_is_promoted_meanwhile(
+    challenged: pi.Shop,
+) -> None:
+    (record, *_) = challenged.variants.records()
+    challenged.withdraw(record.digest, by="anna", reason="so that there is another table")
+    champion, other = challenged.tracker.champion(), challenged.tracker.history()[-1].version
+    assert champion != other
+    challenged.prepare(on_planned=lambda _: challenged.promote(other))
+    assert challenged.tracker.champion() == other
+    assert challenged.served_ranker == champion
+
+
 def test_another_champion_may_be_shown_after_a_stop(challenged: pi.Shop) -> None:
     seen(challenged, LATER, {"control": 0.3, "served": 0.05})
     assert challenged.learn().stopped

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,14 +9,17 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from persona_img.domain.decision import Candidate, DecisionTable, Ramp, Slate
+from persona_img.domain.decision import Arms, Candidate, DecisionTable, Ramp, Slate
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import InvalidInput, NotFound, StoreConflict
+from persona_img.serving.decide import Decider
+from persona_img.serving.memory_log import MemoryEventLog
 from persona_img.settings import Serve, Settings
 from persona_img.workspace import RampStage, Workspace, writable_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from multiprocessing.synchronize import Barrier
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -204,6 +208,107 @@ def test_a_stop_takes_the_ramp_along(tmp_path: Path) -> None:
     slates = workspace.decision_table().slates
     assert [c.style for slate in slates.values() for c in slate.candidates] == [ORIGINAL]
     assert workspace.stopped() == (1, "it does harm")
+
+
+def changing_nothing(workspace: Workspace) -> Decider:
+    """Without a budget, and with every picture servable, as a shop's own decider may have it."""
+    arms = Arms("hero", {"control": 0.001, "personalized": 0.999})
+    return Decider(
+        workspace.decision_table(),
+        arms,
+        MemoryEventLog(),
+        change_budget=0,
+        servable=lambda digest, product: True,
+    )
+
+
+def shown(decider: Decider, workspace: Workspace) -> set[str | None]:
+    decider.replace(workspace.decision_table(), workspace.revoked())
+    return {decider.decide(f"shopper {n}", "p", 1.0).digest for n in range(40)}
+
+
+def test_a_stop_reaches_those_who_kept_a_picture_of_an_earlier_plan(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "shop")
+    workspace.save_decision_table(a_plan("v1"), ranker=1)
+    decider = changing_nothing(workspace)
+    assert shown(decider, workspace) == {None, "d" * 64}
+    workspace.save_decision_table(a_plan("v2"), ranker=2)
+    assert shown(decider, workspace) == {None, "d" * 64}
+    workspace.stop(workspace.decision_table(), "it does harm", ranker=2)
+    assert shown(decider, workspace) == {None}
+
+
+@pytest.mark.parametrize("comes_back", ["rollback", "promotion"])
+def test_what_was_stopped_is_not_kept_although_its_ranker_comes_back(
+    comes_back: str, tmp_path: Path
+) -> None:
+    workspace = Workspace.open(tmp_path / "shop")
+    workspace.save_decision_table(a_plan("v1"), ranker=1)
+    decider = changing_nothing(workspace)
+    shown(decider, workspace)
+    workspace.stop(workspace.decision_table(), "it does harm", ranker=1)
+    if comes_back == "promotion":
+        workspace.allow(1)
+    else:
+        workspace.save_decision_table(a_plan("v2"), ranker=2)
+        workspace.resume()
+        assert workspace.go_back(1, instead_of=2)
+    assert workspace.decision_table().policy_version == "v1-stopped"
+    assert shown(decider, workspace) == {None}
+
+
+def test_a_ramp_that_is_finished_again_leaves_a_revision_of_its_table_alone(
+    tmp_path: Path,
+) -> None:
+    workspace = Workspace.open(tmp_path / "shop")
+    workspace.save_decision_table(a_plan("v1"), ranker=1)
+    workspace.begin_ramp(a_plan("v2"), ranker=2, share=0.5, now=NOON)
+    stage = workspace.ramp_stage()
+    assert stage is not None
+    workspace.finish_ramp(stage)
+    revision = a_plan("v2").revised(dict(a_plan("v2", 0.7).slates))
+    workspace.save_decision_table(revision, ranker=2)
+    workspace.finish_ramp(stage)
+    assert workspace.decision_table() == revision
+
+
+def publishing(home: Path, product: str, ready: Barrier) -> None:
+    """Ten revisions, each over what is served at that moment; in a process of its own."""
+    workspace = Workspace(home)
+    ready.wait(60)
+    done = 0
+    while done < 10:
+        served = workspace.decision_table()
+        chance = served.slates["s", product].candidates[1].probability + 0.01
+        revised = served.revised({("s", product): a_plan("", chance).slates["s", "p"]})
+        try:
+            workspace.save_decision_table(revised, replacing=served.policy_version)
+        except StoreConflict:
+            continue
+        done += 1
+
+
+def test_two_processes_that_publish_at_once_lose_nothing(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "shop")
+    slate = a_plan("").slates["s", "p"]
+    workspace.save_decision_table(
+        DecisionTable("v1", {("s", "a"): slate, ("s", "b"): slate}, {}, "s")
+    )
+    context = multiprocessing.get_context("fork")
+    ready = context.Barrier(2)
+    both = [context.Process(target=publishing, args=(workspace.root, p, ready)) for p in "ab"]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join(60)
+    assert [one.exitcode for one in both] == [0, 0]
+    tables = workspace.decision_tables()
+    assert [t.policy_version for t in tables] == ["v1", *(f"v1~r{n}" for n in range(1, 21))]
+    assert tables[-1] == workspace.decision_table()
+    for place in (("s", "a"), ("s", "b")):
+        chances = [table.slates[place].candidates[1].probability for table in tables]
+        assert chances == sorted(chances)
+        assert chances[-1] == pytest.approx(0.6)
 
 
 def test_a_home_whose_name_is_a_pattern_is_refused_by_name(

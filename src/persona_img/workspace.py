@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _STEPS = {"profile": "profile", "decisions": "prepare"}
 """What makes a file, by its name."""
 _MARKER = ".persona-img"
+_STOPPED = "-stopped"
 _SERVING = ("decisions", "revoked", "ramp")
 """Files that say what is served."""
 
@@ -224,24 +225,25 @@ class Workspace:
             wrong = _plans_of(stored, instead_of)
             right = [one for one in stored if one.get("ranker") == ranker]
             # First, so that a table that comes back finds those it has to overrule.
-            self.save_json("revoked", sorted((self.revoked() - _plans_of(right, ranker)) | wrong))
+            self.save_json("revoked", sorted((self.revoked() - _harmless(right, ranker)) | wrong))
             if right:
                 newest = stored.index(right[-1])
                 self._publish(self._read(stored)[newest], ranker)
             return bool(right)
 
     def allow(self, ranker: int) -> None:
-        """What a ranker showed may be kept again: it was promoted anew."""
-        own = _plans_of(self._tables(), ranker)
-        if self.revoked() & own:
-            self.save_json("revoked", sorted(self.revoked() - own))
+        """What a ranker showed may be kept again, but for what was stopped: it is promoted anew."""
+        with self._publishing():
+            own = _harmless(self._tables(), ranker)
+            if self.revoked() & own:
+                self.save_json("revoked", sorted(self.revoked() - own))
 
     def revoked(self) -> frozenset[str]:
         """Plans that were rolled back."""
         return frozenset(self.json("revoked") if self.has_json("revoked") else ())
 
     def stop(self, served: DecisionTable, reason: str, *, ranker: int | None) -> None:
-        """Give everybody the photo at once; what the plan showed is not kept.
+        """Give everybody the photo at once; what this plan or one before it showed is not kept.
 
         Args:
             served: The table that does harm.
@@ -254,15 +256,14 @@ class Workspace:
         photo = Slate((Candidate(ORIGINAL, None, 1.0),))
         stopped = replace(
             served,
-            policy_version=f"{served.plan}-stopped",
+            policy_version=f"{served.plan}{_STOPPED}",
             slates=dict.fromkeys(served.slates, photo),
         )
         with self._publishing():
             self._check_served(served.policy_version)
             # First, so that the table that comes finds what it has to overrule.
-            ramp = self.ramp_stage()
-            harmful = {served.plan} if ramp is None else {served.plan, ramp.plan}
-            self.save_json("revoked", sorted(self.revoked() | harmful))
+            every = {plan_of(one["policy_version"]) for one in self._tables()}
+            self.save_json("revoked", sorted(self.revoked() | every))
             self.save_json("stopped", {"ranker": ranker, "reason": reason})
             (self.root / "ramp.json").unlink(missing_ok=True)
             self._publish(stopped, ranker)
@@ -327,7 +328,8 @@ class Workspace:
         """
         with self._publishing():
             self._check_stage(stage)
-            if self._served().get("policy_version") != stage.plan:
+            # A revision of it may be served by now: its name is not to be given twice.
+            if plan_of(self._served().get("policy_version", "")) != stage.plan:
                 self._publish(self.plan(stage.plan), stage.ranker)
 
     def end_ramp(self, stage: RampStage, *, keep: bool) -> None:
@@ -436,6 +438,12 @@ def _file_of(policy_version: str) -> str:
 
 def _plans_of(stored: Iterable[Mapping[str, Any]], ranker: int) -> set[str]:
     return {plan_of(one["policy_version"]) for one in stored if one.get("ranker") == ranker}
+
+
+def _harmless(stored: Iterable[Mapping[str, Any]], ranker: int) -> set[str]:
+    """Plans of a ranker that were never stopped."""
+    plans = _plans_of(stored, ranker)
+    return {plan for plan in plans if f"{plan}{_STOPPED}" not in plans}
 
 
 def _rows(slates: Mapping[tuple[str, str], Slate]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from persona_img.abtest.analysis import ABTest
-from persona_img.abtest.harm import harm_of_arm, harmful_pictures
+from persona_img.abtest.harm import _compared, harm_of_arm, harmful_pictures
 from persona_img.domain.decision import Arms
 from persona_img.domain.style import ORIGINAL
 
@@ -105,6 +105,38 @@ def test_a_segment_that_clicks_little_and_sees_a_picture_often_does_not_condemn_
     rate = arm.groupby(arm["style_key"] == ORIG)["clicked"].mean()
     assert rate[False] < rate[True] / 2
     assert harmful_pictures(both) == []
+
+
+def test_a_photo_that_hardly_anybody_saw_in_the_same_slates_condemns_nobody():
+    """Many saw it elsewhere; the one who was dealt it beside the picture clicked."""
+    rows = log((0.05, 0.05, 0.03), shoppers=3000)
+    beside = rows[(rows["style_key"] != ORIG) & (rows["arm"] != "control")]
+    elsewhere = rows[rows["style_key"] == ORIG].assign(segment="other")
+    alone = elsewhere[elsewhere["arm"] != "control"].iloc[:1]
+    alone = alone.assign(segment="all", position=1, shopper="alone", clicked=1)
+    assert harmful_pictures(pd.concat([beside, elsewhere, alone])) == []
+
+
+@pytest.mark.parametrize("beside", [2, 4, 8, 2000])
+def test_the_error_is_true_also_where_each_revision_was_seen_by_few(beside):
+    """``beside`` shoppers of each revision."""
+    found = []
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        picture = rng.permuted(np.tile([0.0, 1.0], 1000))
+        rows = pd.DataFrame(
+            {
+                "shopper": np.arange(2000),
+                "policy_version": np.arange(2000) // beside,
+                "segment": "all",
+                "position": 1,
+                "clicked": rng.random(2000) < 0.1,
+            }
+        )
+        found.append(_compared(rows, picture)[:2])
+    difference, error = np.array(found).T
+    assert difference.mean() == pytest.approx(0.0, abs=0.003)
+    assert error.mean() == pytest.approx(difference.std(), rel=0.13)
 
 
 def test_the_order_of_rows_plays_no_part():

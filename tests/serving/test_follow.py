@@ -55,7 +55,15 @@ def test_what_cannot_be_read_is_not_taken_and_said(
     follower.look()
     path = workspace.root / "decisions.json"
     whole = path.read_text()
-    for broken in (whole[:40], "{}", json.dumps({"policy_version": "v1"})):
+    broken_files = (
+        whole[:40],
+        "{}",
+        "[]",
+        "null",
+        json.dumps({**json.loads(whole), "slates": [1]}),
+        json.dumps({"policy_version": "v1"}),
+    )
+    for broken in broken_files:
         path.write_text(broken)
         assert not follower.look()
         assert decider.table == table("v1")
@@ -66,6 +74,28 @@ def test_what_cannot_be_read_is_not_taken_and_said(
     workspace.save_decision_table(table("v3"))
     assert follower.look()
     assert decider.table == table("v3")
+
+
+def test_what_hindered_for_a_moment_is_tried_again_and_said_once(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    decider = followed(workspace)[0]
+    hindered = True
+
+    def read() -> tuple[DecisionTable, frozenset[str], None]:
+        if hindered:
+            raise OSError("too many open files")
+        return workspace.decision_table(), workspace.revoked(), None
+
+    follower = Follower(decider, workspace.published, read)
+    workspace.save_decision_table(table("v2"))
+    assert not follower.look()
+    assert not follower.look()
+    assert caplog.text.count("too many open files") == 1
+    hindered = False
+    assert follower.look()
+    assert decider.table == table("v2")
+    assert not follower.look()
 
 
 def test_a_version_that_names_another_table_now_is_not_taken(

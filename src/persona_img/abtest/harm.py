@@ -22,6 +22,10 @@ _CONTROL = "control"
 _PLANNED = 2000
 """Shoppers at which a picture's interval is narrowest."""
 
+_NOTHING = 1e-12
+_LEAST_KEPT = 0.05
+"""Part of a residual that is at least taken to be left by the fit."""
+
 _SLATE = ["policy_version", "segment", "position"]
 
 
@@ -121,29 +125,44 @@ def _harmful(product: str, rows: pd.DataFrame, alpha: float) -> Iterator[Harmful
         if own["shopper"].nunique() < EARLIEST:
             continue
         both = pd.concat([own, photo])
-        difference, error = _compared(both, np.repeat([1.0, 0.0], [len(own), len(photo)]))
-        shoppers = int(both["shopper"].nunique())
+        difference, error, shoppers = _compared(both, np.repeat([1.0, 0.0], [len(own), len(photo)]))
+        if not error >= 0.0:
+            continue
         high = difference + always_valid_width(shoppers, planned=_PLANNED, alpha=alpha) * error
         if high < 0.0:
             yield Harmful(product, str(key), str(digest), difference, high, shoppers)
 
 
-def _compared(rows: pd.DataFrame, picture: np.ndarray) -> tuple[float, float]:
+def _compared(rows: pd.DataFrame, picture: np.ndarray) -> tuple[float, float, int]:
     """Difference in click rate within slates and positions, and its standard error by shopper.
 
     Least squares with an intercept for each slate and position; the error is the sandwich, with
-    shoppers as clusters (Liang and Zeger 1986).
+    shoppers as clusters (Liang and Zeger 1986), of residuals that are enlarged by what the fit took
+    from them (Bell and McCaffrey 2002, their leverage by its largest part): each revision has
+    slates of its own, with few shoppers.
+
+    Returns:
+        Both, and how many shoppers they are of; NaN where fewer than the earliest that is read saw
+        the picture, or the photo, in slates of both.
     """
+    shopper, _ = pd.factorize(rows["shopper"])
     slate = rows.groupby(_SLATE, sort=False, observed=True).ngroup().to_numpy()
     count = np.bincount(slate)
     treated = picture - (np.bincount(slate, picture) / count)[slate]
     clicked = rows["clicked"].to_numpy(dtype=np.float64)
     clicked = clicked - (np.bincount(slate, clicked) / count)[slate]
-    told = treated @ treated
-    if not told > 0:
-        return math.nan, math.nan
-    difference = float(treated @ clicked / told)
-    score = treated * (clicked - difference * treated)
-    shopper, _ = pd.factorize(rows["shopper"])
-    error = math.sqrt(float((np.bincount(shopper, score) ** 2).sum())) / float(told)
-    return difference, error
+    # A slate in which only one of them was seen compares nothing.
+    told = np.abs(treated) > _NOTHING
+    sides = [len(np.unique(shopper[told & (picture == side)])) for side in (0.0, 1.0)]
+    seen = len(np.unique(shopper[told]))
+    if min(sides) < EARLIEST:
+        return math.nan, math.nan, seen
+    squares = treated @ treated
+    difference = float(treated @ clicked / squares)
+    own = pd.Series(treated).groupby([shopper, slate]).transform("size").to_numpy()
+    leverage = own * (1.0 / count[slate] + treated**2 / squares)
+    # All that a slate has of a shopper's alone was fitted, and tells nothing.
+    kept = np.maximum(1.0 - leverage, _LEAST_KEPT)
+    score = treated * (clicked - difference * treated) / np.sqrt(kept)
+    error = math.sqrt(float((np.bincount(shopper, score) ** 2).sum())) / float(squares)
+    return difference, error, seen

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from persona_img.serving.decide import Decider
 
 _LOG = logging.getLogger(__name__)
+_UNUSABLE = (PersonaImgError, OSError, ValueError, LookupError, TypeError, AttributeError)
+"""What reading a file that holds anything at all may raise."""
 
 
 class Follower:
     """Looks for a new table, while the ``with`` block runs, in a thread of its own.
 
-    A table that cannot be read or used is not taken: the one before it stays in use, and the log
-    says why.
+    A table that cannot be read or used is not taken: the one before it stays in use, the log says
+    why, once, and every look tries again, for what hinders may pass.
 
     Args:
         decider: Gets the tables.
@@ -42,6 +44,7 @@ class Follower:
         self._decider, self._stamp, self._read = decider, stamp, read
         self._seconds = seconds
         self._seen: object = None
+        self._failed: object = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="persona-img-follow", daemon=True)
 
@@ -64,12 +67,14 @@ class Follower:
         stamp = self._stamp()
         if stamp == self._seen:
             return False
-        self._seen = stamp
         try:
             self._decider.replace(*self._read())
-        except (PersonaImgError, OSError, ValueError, KeyError) as error:
-            _LOG.warning("what was published is not served, what was before is: %s", error)
+        except _UNUSABLE as error:
+            if stamp != self._failed:
+                _LOG.warning("what was published is not served, what was before is: %s", error)
+            self._failed = stamp
             return False
+        self._seen, self._failed = stamp, None
         return True
 
     def _run(self) -> None:

@@ -129,7 +129,8 @@ class Learning(Results):
             on_done: Told of each variant.
 
         Raises:
-            StoreConflict: another table has this version, or the champion's test was stopped.
+            StoreConflict: another table has this version, or the champion's test was stopped, also
+                while this went on.
         """
         if self.stopped and not anyway:
             raise StoreConflict(
@@ -143,14 +144,19 @@ class Learning(Results):
         ranker, name = self.champion()
         if self.tracker.champion() is None:
             self._register(ranker, "cold", promote=True)
+        champion, stopped = self.tracker.champion(), self.workspace.stopped()
         earlier = self.policies
         prepared = self._planned(ranker, version or version_name(name), on_planned, on_done)
+        # Rendering takes long: what was found out meanwhile is not to be undone.
+        now = self.workspace.stopped()
+        if now is not None and now != stopped:
+            raise StoreConflict(f"the test was stopped meanwhile: {now[1]}; nothing is published")
         if version is None and earlier:
             served = self.table
             plan = self.workspace.plan(served.policy_version)
             if replace(prepared.table, policy_version=plan.policy_version) == plan:
                 return replace(prepared, table=served)
-        self.workspace.save_decision_table(prepared.table, ranker=self.tracker.champion())
+        self.workspace.save_decision_table(prepared.table, ranker=champion)
         self.workspace.resume()
         return prepared
 
