@@ -174,9 +174,7 @@ def truth_of(world: World) -> Truth:
         # One call for the photo; the styles' log-odds add to its own, and positions to both.
         photo = clicks.click(who, what, 0, 1, 0)
         kind = clicks.kind[what]
-        odds = (photo / (1 - photo))[:, None] * np.exp(
-            own + shop.tastes.effect[people.group, kind]
-        )
+        odds = (photo / (1 - photo))[:, None] * np.exp(own + shop.tastes.effect[people.group, kind])
         ranks = np.arange(1, PRODUCTS_PER_VISIT + 1) ** -POSITION
         chances = sum(odds / (odds + factor) for factor in ranks) / len(ranks)
         chances *= weight[:, [what]]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import lightgbm
 import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
@@ -21,7 +20,8 @@ from persona_img.ranking.bayes import BayesRanker
 from persona_img.ranking.columns import Places
 from persona_img.ranking.counts import Counts, days_of
 from persona_img.ranking.encoding import Encoding, Rows
-from persona_img.ranking.trees import Cells, grown
+from persona_img.ranking.linear import slope_of
+from persona_img.ranking.trees import Cells, Trees, grown, read_trees
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,7 +94,7 @@ class BoostedRanker:
         self.worth: Worth | None = None
         self._base = BayesRanker(half_life=half_life)
         self._encoding: Encoding | None = None
-        self._trees: lightgbm.Booster | None = None
+        self._trees: Trees | None = None
 
     def fit(self, feedback: pd.DataFrame, features: RankingFeatures) -> Self:
         """Learn from counted impressions of all arms.
@@ -200,7 +200,7 @@ class BoostedRanker:
             trees = path.with_name(_TREES)
             if not trees.exists():
                 raise NotFound(f"{trees}: missing beside {_DOCUMENT}; save the ranker again")
-            ranker._trees = lightgbm.Booster(model_str=trees.read_text(encoding="utf-8"))
+            ranker._trees = read_trees(trees.read_text(encoding="utf-8"))
         return ranker
 
     def _with(self, base: BayesRanker) -> BoostedRanker:
@@ -245,7 +245,7 @@ class BoostedRanker:
             int(trees.best_iteration) if kept else 0,
             1000.0 * float(gain.mean()),
             1000.0 * error,
-            _slope(hit, best),
+            slope_of(hit, best),
         )
 
     def _cells(self, feedback: pd.DataFrame, base: BayesRanker, encoding: Encoding) -> Cells:
@@ -303,11 +303,3 @@ def _rows(places: Places) -> Rows:
 
 def _likelihood(hit: Floats, score: Floats) -> Floats:
     return np.asarray(hit * score - np.logaddexp(0.0, score), dtype=np.float64)
-
-
-def _slope(hit: Floats, score: Floats) -> float:
-    """Logistic regression of the outcome on predicted log-odds."""
-    from sklearn.linear_model import LogisticRegression
-
-    model = LogisticRegression(C=np.inf, solver="newton-cholesky")
-    return float(model.fit(score[:, None], hit).coef_[0, 0])

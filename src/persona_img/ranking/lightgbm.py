@@ -13,7 +13,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import lightgbm
 import numpy as np
 
 from persona_img.domain.decision import Context, Ranking, ranking_of
@@ -22,7 +21,7 @@ from persona_img.errors import InvalidInput, NotEnoughData, NotFound
 from persona_img.ranking.base import Floats, RankingFeatures, check_styles
 from persona_img.ranking.encoding import Encoding, Rows, Spread
 from persona_img.ranking.linear import fit_logistic
-from persona_img.ranking.trees import Cells, grown
+from persona_img.ranking.trees import Cells, Trees, grown, read_trees
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +74,7 @@ class LightGBMRanker:
         self._encoding: Encoding | None = None
         self._effects: Floats = np.zeros(0)
         self._intercept = 0.0
-        self._trees: lightgbm.Booster | None = None
+        self._trees: Trees | None = None
 
     def fit(self, feedback: pd.DataFrame, features: RankingFeatures) -> Self:
         """Learn from counted impressions of all arms.
@@ -170,12 +169,12 @@ class LightGBMRanker:
             trees = path.with_name(_TREES)
             if not trees.exists():
                 raise NotFound(f"{trees}: missing beside {_DOCUMENT}; save the ranker again")
-            ranker._trees = lightgbm.Booster(model_str=trees.read_text(encoding="utf-8"))
+            ranker._trees = read_trees(trees.read_text(encoding="utf-8"))
         return ranker
 
     def _grown(
         self, columns: Floats, clicks: Floats, misses: Floats, known: Floats
-    ) -> lightgbm.Booster | None:
+    ) -> Trees | None:
         """Trees on top of known log-odds."""
         if not self.rounds:
             return None

@@ -35,3 +35,14 @@ def fit_logistic(
         sample_weight=np.concatenate([clicks[hit], misses[missed]]),
     )
     return np.asarray(model.coef_[0] * spread, dtype=np.float64), float(model.intercept_[0])
+
+
+def slope_of(hit: Floats, log_odds: Floats) -> float:
+    """Slope of the outcome's log-odds over the predicted ones: 1 where they are calibrated.
+
+    Args:
+        hit: (n,), 0 or 1, both of them.
+        log_odds: (n,), predicted.
+    """
+    model = LogisticRegression(C=np.inf, solver="newton-cholesky")
+    return float(model.fit(log_odds[:, None], hit).coef_[0, 0])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import lightgbm
 import numpy as np
 
 if TYPE_CHECKING:
     from persona_img.ranking.base import Floats
+
+Trees: TypeAlias = lightgbm.Booster
 
 _STOPPED = 20
 """Trees that may bring nothing before growing stops."""
@@ -45,7 +47,7 @@ class Cells:
 
 def grown(
     cells: Cells, rounds: int, *, seed: int, num_threads: int = 1, judge: Cells | None = None
-) -> lightgbm.Booster:
+) -> Trees:
     """Trees that say what has to be added.
 
     Args:
@@ -83,3 +85,8 @@ def grown(
         valid_sets=[judge.dataset(data)],
         callbacks=[lightgbm.early_stopping(_STOPPED, verbose=False)],
     )
+
+
+def read_trees(text: str) -> Trees:
+    """Trees from what ``model_to_string`` gave."""
+    return lightgbm.Booster(model_str=text)
