@@ -268,6 +268,20 @@ def test_a_table_is_of_the_ranker_that_planned_it_whoever_is_promoted_meanwhile(
     assert challenged.served_ranker == champion
 
 
+def test_the_harm_of_a_plan_that_was_rolled_back_is_not_the_other_plans(
+    challenged: pi.Shop,
+) -> None:
+    good = challenged.table
+    seen(challenged, LATER, {"control": 0.1, "served": 0.1}, 600)
+    bad = replace(good, policy_version="bad")
+    challenged.workspace.save_decision_table(bad, ranker=99)
+    seen(challenged, LATER + timedelta(days=1), {"control": 0.3, "served": 0.05})
+    assert challenged.workspace.go_back(challenged.tracker.champion() or 0, instead_of=99)
+    assert challenged.table.plan == good.plan
+    seen(challenged, LATER + timedelta(days=2), {"control": 0.1, "served": 0.1}, 800)
+    assert challenged.learn().stopped == ""
+
+
 def test_another_champion_may_be_shown_after_a_stop(challenged: pi.Shop) -> None:
     seen(challenged, LATER, {"control": 0.3, "served": 0.05})
     assert challenged.learn().stopped

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from persona_img.abtest.analysis import ABTest
 from persona_img.abtest.harm import harm_of_arm, harmful_pictures
-from persona_img.domain.decision import Arms, DecisionTable, uniform
+from persona_img.domain.decision import Arms, DecisionTable, plan_of, uniform
 from persona_img.domain.feedback_table import as_feedback
 from persona_img.domain.style import Style, StyleSpace
 from persona_img.domain.variant import VariantRecord
@@ -546,6 +546,7 @@ def learn(
     test: ABTest,
     *,
     since: datetime | None = None,
+    revoked: Collection[str] = (),
 ) -> Learned:
     """New chances for what is served, from what came back since the ranker was fitted.
 
@@ -561,14 +562,27 @@ def learn(
         feedback: Of the test, old enough that clicks have come.
         test: The test.
         since: When the last impression was shown that the ranker was fitted on; None for none.
+        revoked: Plans that were rolled back, stopped or halted: what they did is not this plan's.
     """
     feedback = as_feedback(feedback)
     later = feedback if since is None else feedback[feedback["shown_at"] > since]
-    # Everybody since the plan began, whichever picture they kept: who keeps one is not like others.
-    began = of_policy(feedback, plan.policy_version)["shown_at"].min()
-    stop = harm_of_arm(test, feedback[feedback["shown_at"] >= began])
+    stop = harm_of_arm(test, _while_served(feedback, plan.policy_version, revoked))
     if stop:
         return Learned(served, len(later), 0, stop=stop)
     changed = revised_slates(plan, served, ranker, policy, later)
     table = served.revised(changed) if changed else served
     return Learned(table, len(later), len(changed), tuple(harmful_pictures(feedback)))
+
+
+def _while_served(feedback: pd.DataFrame, version: str, revoked: Collection[str]) -> pd.DataFrame:
+    """Everybody's impressions since a plan began, whichever picture they kept.
+
+    Who keeps an older picture is not like others. Where a plan came back after a rollback, it
+    begins again behind the last impression of the one that was rolled back.
+    """
+    own = of_policy(feedback, version)["shown_at"].min()
+    gone = {v for v in feedback["policy_version"].unique() if plan_of(v) in revoked}
+    shown = feedback["shown_at"]
+    last = shown[feedback["policy_version"].isin(gone)].max()
+    since: pd.DataFrame = feedback[(shown >= own) & ~(shown <= last)]
+    return since

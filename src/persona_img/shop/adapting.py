@@ -77,6 +77,7 @@ class Adapting(Learning):
                 feedback,
                 wiring.ab_test(self.settings),
                 since=self._learned_until(ranker),
+                revoked=self.workspace.revoked(),
             )
             try:
                 if found.stop:
