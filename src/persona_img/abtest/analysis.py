@@ -179,7 +179,7 @@ class ABTest:
     ) -> Comparison:
         """With the interval that holds at every look, once there are enough shoppers."""
         counts = [int((shoppers["arm"] == arm).sum()) for arm in (CONTROL, found.arm)]
-        if min(counts) < EARLIEST:
+        if min(counts) < EARLIEST or math.isnan(found.lift):
             return found
         share = self.arms[CONTROL] + self.arms[found.arm]
         planned = (self.planned_shoppers or UNPLANNED) * share
