@@ -25,8 +25,9 @@ STAGES = (0.1, 0.5)
 HARM = 0.05
 """Chance that a challenger that does none is halted for harm, however often one looks."""
 
-EARLY, LAST = 0.01, 0.04
-"""Chance that a challenger that is no better is promoted: at any look, and at the planned end."""
+EARLY, LAST = 0.005, 0.04
+"""Chance that a challenger that is no better is promoted: at any look of either stage, and at the
+planned end; 5 % together."""
 
 _CONTROL = "control"
 _CHAMPION, _CHALLENGER = "champion", "challenger"
