@@ -224,7 +224,11 @@ CLOSE = {
 is fine, for coarse grains are a towel's; of staves 6 cm wide table tops are glued, no floors."""
 MADE = [("terrazzo.jpg", 75, 1.5, None), ("terrazzo_near.jpg", 24, 1.0, 1.0)]
 """Terrazzo of real stones: its file, how many cm it shows, how coarse it is, and as ``CLOSE``."""
-PALE = {"marble": 84}  # L* of what has pale veins when it is dyed
+LAID = {"terrazzo.jpg": 42}
+"""How wide a piece is laid that shows more: its largest stones are 4 cm then, as in real terrazzo."""
+PALE = {"marble": 84}  # L* of what is dyed
+DYED = {"marble": [("Marble020", 100)]}
+"""What a surface is laid from where that is nearer the hue it is dyed in: veins of its own kind."""
 LEVELLED = (
     "plaster/",
     "concrete/concrete_floor",
@@ -330,7 +334,8 @@ def ship(data: Path, assets: Path) -> None:
         if name == "terrazzo":
             for file, cm, coarse, close in MADE:
                 _save(terrazzo(data, cm, coarse, SIDE, seed=7), materials / file, SIDE, QUALITY)
-                lines += _entry(name, file, cm, True, None, "cut from ambientCG stones", close)
+                wide = LAID.get(file, cm)
+                lines += _entry(name, file, wide, True, None, "cut from ambientCG stones", close)
         for stem, cm, turn in tiles:
             file = stem.split("/")[1]
             picture = np.asarray(Image.open(data / "materials" / f"{stem}.jpg").convert("RGB"))
@@ -354,6 +359,9 @@ def ship(data: Path, assets: Path) -> None:
             house = "ambientCG" if file[0].isupper() else "Poly Haven"
             close = CLOSE.get((name, file, cm))
             lines += _entry(name, f"{file}.jpg", cm, turn, with_normal, f"{house} {file}", close)
+        for file, cm in DYED.get(name, []):
+            entry = _entry(name, f"{file}.jpg", cm, True, None, f"ambientCG {file}")
+            lines += [*entry[:-1], "dyed = true", entry[-1]]
     (materials / "materials.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     for kind, stems in VIEWS.items():
         for stem in stems:

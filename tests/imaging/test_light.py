@@ -131,3 +131,17 @@ def test_lit_colours_are_colours(rgb: np.ndarray, factor: float) -> None:
         assert (lit >= rgb - 2e-5).all()
     else:
         assert (lit <= rgb + 2e-5).all()
+
+
+def test_a_cord_casts_a_shorter_shade_than_a_cushion() -> None:
+    """What is narrow is low: the outline alone, moved away, would let a tag hover."""
+    mask = np.zeros((200, 200), np.float32)
+    mask[40:160, 40:100] = 1.0
+    mask[98:102, 140:180] = 1.0
+    light = replace(LIGHTS["sun"], shadow_offset=(0.0, 0.08), shadow_blur=0.0005, gradient=0.0)
+    shade = illumination(mask, light).mean(axis=2)
+    lit = float(np.median(shade[180:, 100:130]))
+    under_cushion = int((shade[160:, 70] < 0.9 * lit).sum())
+    under_cord = int((shade[102:160, 160] < 0.9 * lit).sum())
+    assert 7 <= under_cushion <= 12  # of the 16 that a card in the air would throw
+    assert 0 < under_cord < 0.7 * under_cushion

@@ -135,7 +135,7 @@ def test_a_folder_of_ones_own_is_read(tmp_path: Path) -> None:
         ({"normal": "none.jpg"}, "no file .*none.jpg; correct the table"),
         ({"lab": [1, 2]}, "see docs/materials"),
         ({"colour": "red"}, "colour"),
-        ({"close": 2.0}, "no tile for every distance; give a .* without close"),
+        ({"close": 2.0}, "no tile for every distance and colour; give a .* without close"),
         ({"close": 0.5}, "close=0.5; give at least 1"),
     ],
 )

@@ -73,6 +73,9 @@ _BAR, _PANE = 0.78, 1.08  # light in the shade of a window's bars, and between t
 _BESIDE = 0.16  # of the short side: so far from the product bars are as dark as anywhere
 _SHARPEST = 0.0022  # sigma: the sun is half a degree wide, and lenses are no sharper
 
+_ROUNDED = 0.5  # of the shade's length: so far inside its outline a product is as high as anywhere
+_HEIGHTS = (0.2, 0.4, 0.6, 0.75, 0.9, 1.0)  # shares of the full one
+
 LIGHTS: dict[str, Light] = {
     "soft": Light((0.0, 0.008), 0.022, 0.30, 0.060, 0.22, 0.05),
     "side": Light((0.032, 0.007), 0.0070, 0.60, 0.050, 0.15, 0.50, across=(0.98, 0.2)),
@@ -102,7 +105,7 @@ def illumination(
     def jitter(spread: float = 0.15) -> float:
         return float(1.0 + spread * rng.standard_normal()) if rng is not None else 1.0
 
-    cast = _shifted(
+    cast = _cast(
         mask, light.shadow_offset[0] * short * jitter(), light.shadow_offset[1] * short * jitter()
     )
     cast = _blur(cast, light.shadow_blur * short * jitter())
@@ -178,6 +181,28 @@ def _panes(height: int, width: int, rng: np.random.Generator | None) -> NDArray[
     lit = ((u / pitch_u) % 1.0 > bar / pitch_u) & ((v / pitch_v) % 1.0 > bar / pitch_v)
     soft = _blur(lit.astype(np.float32), 0.016 * short)
     return np.asarray(_BAR + (_PANE - _BAR) * soft, dtype=np.float32)
+
+
+def _cast(mask: NDArray[np.float32], right: float, down: float) -> NDArray[np.float32]:
+    """The shade of what is rounded at its edges, float32 (H, W) in 0..1, before it is blurred.
+
+    An edge touches the plane, and full height begins a little inside: shade that is only the
+    outline moved away, as of a flat card in the air, lets a garment hover; a cord or a cuff, which
+    is narrow, is low.
+
+    Args:
+        mask: The product, float32 (H, W) in 0..1.
+        right: How far the shade of full height falls, pixels.
+        down: The same.
+    """
+    inset = _ROUNDED * float(np.hypot(right, down))
+    made = mask
+    for height in _HEIGHTS:
+        size = 2 * round(inset * (1.0 - np.sqrt(1.0 - height**2))) + 1
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+        part = cv2.erode(mask, kernel, borderType=cv2.BORDER_REPLICATE)
+        made = np.maximum(made, _shifted(part.astype(np.float32), right * height, down * height))
+    return made
 
 
 def _beside(mask: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -26,7 +26,6 @@ LONGEST_STRETCH = 1.6
 """A tile's pixel covers at most so many of the canvas. Closer than that the material would be soft,
 so its true scale gives way; what is still missing is the tile's own finest detail again."""
 _OWN_HUE = 0.6  # share of a tile's own variation of hue that a dyed material keeps
-_PALE_VEINS = (-0.7, 0.2, 0.2)  # factors on Lab: veins turn from dark to pale and take the dye
 _NEVER_DARKER = 4.0  # L*
 _MOST_RELIEF = 0.55
 _MOST_PIECES = 4  # tiles that a quilt is wide
@@ -163,9 +162,10 @@ def laid(
             on, and closer than :data:`LONGEST_STRETCH` its scale gives way. None is the tile's own.
         turned: Whether to turn it by a quarter, where it may be; None leaves it to chance.
     """
-    own = {tile: side_of(surface.folder / tile.file) / tile.cm for tile in surface.tiles}
+    tiles = surface.tiles_for(colour)
+    own = {tile: side_of(surface.folder / tile.file) / tile.cm for tile in tiles}
     near = 0.0 if per_cm is None else per_cm
-    fitting = _fitting(surface.tiles, own, near)
+    fitting = _fitting(tiles, own, near)
     tile = fitting[int(rng.integers(len(fitting)))]
     chance = bool(rng.random() < 0.5)
     quarter = tile.turn and (chance if turned is None else turned)
@@ -181,10 +181,9 @@ def laid(
     woven = surface.repeat == "woven"
     key = tuple(round(v, 2) for v in colour)
     sides = tuple(round(v, 2) for v in toward)
-    pale = surface.is_dyed(colour)
     any_way = surface.repeat == "scattered"
     levels, detail = _baked(
-        surface.folder, tile, key, sides, quarter, halvings, pieces, seed, pale, any_way, woven
+        surface.folder, tile, key, sides, quarter, halvings, pieces, seed, any_way, woven
     )
     return Laid(levels, wide * pieces, detail, woven)
 
@@ -211,13 +210,11 @@ def _baked(
     halvings: int,
     pieces: int,
     seed: int,
-    pale: bool,
     any_way: bool,
     woven: bool,
 ) -> tuple[tuple[NDArray[np.float32], ...], NDArray[np.float32]]:
     lab = _lab(folder / tile.file, halvings, woven)
-    # White stone has dark veins; stone of a colour has pale ones.
-    spread = lab * np.array(_PALE_VEINS if pale else (1.0, _OWN_HUE, _OWN_HUE), dtype=np.float32)
+    spread = lab * np.array((1.0, _OWN_HUE, _OWN_HUE), dtype=np.float32)
     wanted = spread + np.array(colour, dtype=np.float32)
     wanted[..., 0] = _within(wanted[..., 0])
     linear = cv2.cvtColor(wanted, cv2.COLOR_LAB2LRGB)

@@ -51,6 +51,7 @@ class Tile:
         turn: Whether it may be laid turned by a quarter.
         close: It is only for products so near that every other piece would have to be shown this
             many times smaller than it is, to be sharp; None is for all.
+        dyed: It is only for what is dyed: stone of a colour has other veins than white stone.
         source: Where it comes from.
         licence: Under which it may be shown.
     """
@@ -60,6 +61,7 @@ class Tile:
     normal: str | None = None
     turn: bool = True
     close: float | None = None
+    dyed: bool = False
     source: str = ""
     licence: str = "CC0-1.0"
 
@@ -75,7 +77,7 @@ class Surface:
         gloss: Share of light it mirrors when looked at from above, 0..1.
         repeat: One of ``REPEATS``.
         tiles: Its pieces; at least one.
-        pale: L* it has when it is dyed: its veins are then paler than it; None where they stay.
+        pale: L* it has when it is dyed; None where that stays.
         folder: Where they lie.
     """
 
@@ -96,9 +98,20 @@ class Surface:
         return lightness, a + self.dye * chroma[0], b + self.dye * chroma[1]
 
     def is_dyed(self, colour: Colour) -> bool:
-        """Whether a colour is so far from its own that its veins are to be paler than it."""
+        """Whether a colour is so far from its own that other stone has it."""
         away = np.hypot(colour[1] - self.lab[1], colour[2] - self.lab[2])
         return self.pale is not None and bool(away > _DYED)
+
+    def tiles_for(self, colour: Colour) -> tuple[Tile, ...]:
+        """Pieces that it may be laid from in a colour: where it is dyed, the one of nearest hue."""
+        if not any(tile.dyed for tile in self.tiles) or not self.is_dyed(colour):
+            return tuple(tile for tile in self.tiles if not tile.dyed)
+
+        def away(tile: Tile) -> float:
+            _, a, b = mean_of(pixels_of(self.folder / tile.file))
+            return float(np.hypot(a - colour[1], b - colour[2]))
+
+        return (min(self.tiles, key=away),)
 
 
 class Materials:
@@ -278,8 +291,9 @@ def _surface(path: Path, name: str, values: Mapping[str, Any]) -> Surface:
         for file in (tile.file, tile.normal):
             if file is not None and not (path.parent / file).is_file():
                 raise InvalidInput(f"{where}: no file {path.parent / file}; correct the table")
-    if all(tile.close is not None for tile in tiles):
+    if all(tile.close is not None or tile.dyed for tile in tiles):
         raise InvalidInput(
-            f"{where}: no tile for every distance; give a [[surface.{name}.tile]] without close"
+            f"{where}: no tile for every distance and colour; give a [[surface.{name}.tile]] "
+            "without close and dyed"
         )
     return made
