@@ -107,7 +107,7 @@ def made(name: str, seed: int, shoppers: int) -> World:
     catalog = Catalog(spread(shipped, FULL.products))
     settings = Settings(home=Path("unused"))
     space = wiring.style_space(settings)
-    form = "interacting" if name == "interacting" else "additive"
+    form = name if name in ("interacting", "personal") else "additive"
     shop = SimulatedShop(catalog, space, shoppers=shoppers, seed=seed, form=form)
     effect = shop.tastes.effect.copy()
     if name == "worse":

@@ -225,7 +225,7 @@ is fine, for coarse grains are a towel's; of staves 6 cm wide table tops are glu
 MADE = [("terrazzo.jpg", 75, 1.5, None), ("terrazzo_near.jpg", 24, 1.0, 1.0)]
 """Terrazzo of real stones: its file, how many cm it shows, how coarse it is, and as ``CLOSE``."""
 LAID = {"terrazzo.jpg": 42}
-"""How wide a piece is laid that shows more: its largest stones are 4 cm then, as in real terrazzo."""
+"""How wide a piece is laid that shows more: its largest stones are then 4 cm, as real ones are."""
 PALE = {"marble": 84}  # L* of what is dyed
 DYED = {"marble": [("Marble020", 100)]}
 """What a surface is laid from where that is nearer the hue it is dyed in: veins of its own kind."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from persona_img.abtest.analysis import ABTest
 from persona_img.abtest.harm import harm_of_arm, harmful_pictures
-from persona_img.domain.decision import Arms, DecisionTable, plan_of, uniform
+from persona_img.domain.decision import Arms, Context, DecisionTable, plan_of, uniform
 from persona_img.domain.feedback_table import as_feedback
+from persona_img.domain.leaning import Leaning, Personal
 from persona_img.domain.style import Style, StyleSpace
 from persona_img.domain.variant import VariantRecord
 from persona_img.errors import LowMaskConfidence, NotEnoughData, RenderRejected
@@ -22,8 +23,10 @@ from persona_img.profiles.factors import fit_factors
 from persona_img.profiles.features import product_features, segment_features
 from persona_img.profiles.profile import build_product_profiles, build_profiles
 from persona_img.profiles.segments import fit_segments
+from persona_img.profiles.traits import trait_names, trait_table
 from persona_img.ranking.base import Policy, Ranker, RankingFeatures
 from persona_img.ranking.evidence import revised_slates
+from persona_img.ranking.leaning import MOST, Leant, Sharp, fit_leaning
 from persona_img.ranking.promotion import PromotionReport, compare
 from persona_img.ranking.slates import decision_table, plan_slates
 from persona_img.serving.feedback import of_policy
@@ -335,8 +338,13 @@ def decide(
     profiled: Profiled,
     *,
     version: str,
+    leaning: Leaning | None = None,
 ) -> DecisionTable:
-    """What serving decides by: only approved variants, each with its probability."""
+    """What serving decides by: only approved variants, each with its probability.
+
+    With a ``leaning``, and a policy that can be turned to a shopper, single shoppers' chances
+    differ from their segment's.
+    """
     digests = {
         (r.product, r.style.key): r.record.digest
         for r in rendered
@@ -346,7 +354,7 @@ def decide(
         (segment, product): tuple(s for s in styles if s.is_original or (product, s.key) in digests)
         for (segment, product), styles in slates.items()
     }
-    return decision_table(
+    table = decision_table(
         ranker,
         policy,
         shown,
@@ -355,6 +363,51 @@ def decide(
         policy_version=version,
         digests=digests,
     )
+    return replace(table, personal=personal(leaning, ranker, policy, shown))
+
+
+_TYPICAL = 200
+"""Slates by which it is told how sure a ranker is."""
+
+
+def personal(
+    leaning: Leaning | None, ranker: Ranker, policy: Policy, slates: Slates
+) -> Personal | None:
+    """How slates' chances are turned to single shoppers; None where they are not.
+
+    Args:
+        leaning: What traits add; None for nothing.
+        ranker: How sure it is says how far chances turn.
+        policy: One whose chances cannot be turned turns none.
+        slates: What is planned.
+    """
+    if leaning is None or not isinstance(policy, Sharp):
+        return None
+    step = max(1, len(slates) // _TYPICAL)
+    some = [place for place in sorted(slates) if len(slates[place]) > 1][::step]
+    if not some:
+        return None
+    rankings = [ranker.rank(Context(*place), slates[place]) for place in some]
+    return Personal(leaning, policy.sharpness(rankings), policy.floor)
+
+
+def lean(feedback: pd.DataFrame, source: FeatureSource, ranker: Ranker) -> Leant:
+    """What single shoppers' traits add to a ranker's predictions.
+
+    Read is what the feature store knew just before each picture was shown: a click, which is dated
+    by its impression, is not among what foretells it.
+
+    Args:
+        feedback: Counted impressions.
+        source: Knows what was known of shoppers.
+        ranker: Fitted on the feedback.
+    """
+    newest = as_feedback(feedback).sort_values("shown_at", kind="stable").tail(MOST)
+    newest = newest.reset_index(drop=True)
+    before = newest["shown_at"] - timedelta(microseconds=1)
+    known = source.historical(newest[["shopper"]].astype(object).assign(event_timestamp=before))
+    moments = (before.dt.as_unit("us").astype("int64") / 1e6).tolist()
+    return fit_leaning(newest, trait_table(known, trait_names(known), moments), ranker)
 
 
 @dataclass(frozen=True)
@@ -391,6 +444,7 @@ def prepare(
     seed: int,
     workers: int = 1,
     fits: Callable[[str, Style], bool] | None = None,
+    leaning: Leaning | None = None,
     on_planned: Callable[[int], None] = lambda _: None,
     on_done: Callable[[Rendered], None] = lambda _: None,
 ) -> Prepared:
@@ -411,6 +465,7 @@ def prepare(
         seed: Of the variants.
         workers: As for :func:`render`.
         fits: As for :func:`plan`.
+        leaning: As for :func:`decide`.
         on_planned: Told how many variants are wanted.
         on_done: Told of each variant.
     """
@@ -428,7 +483,7 @@ def prepare(
         len({(p, s) for (_, p), styles in slates.items() for s in styles if not s.is_original})
     )
     rendered = render(slates, catalog, renderer, store, seed=seed, workers=workers, on_done=on_done)
-    table = decide(slates, rendered, ranker, policy, profiled, version=version)
+    table = decide(slates, rendered, ranker, policy, profiled, version=version, leaning=leaning)
     return Prepared(table, tuple(rendered))
 
 

@@ -181,6 +181,8 @@ class Learn(_Group):
         half_life: Days after which an impression counts half for the ranker ``bayes``; None for
             what would have predicted the last weeks best.
         maturity_minutes: An impression without a click counts as one when it is so old.
+        personal: Whether chances are turned to single shoppers by what the feature store knows of
+            them, where that is found to tell later clicks.
     """
 
     ranker: str = "lightgbm"
@@ -192,6 +194,7 @@ class Learn(_Group):
     floor: float = Field(0.02, gt=0, lt=0.5)
     half_life: float | None = Field(None, gt=0)
     maturity_minutes: float = Field(60.0, ge=0)
+    personal: bool = True
 
     @model_validator(mode="after")
     def _workable(self) -> Learn:
@@ -242,11 +245,16 @@ class Serve(_Group):
         host: Address.
         port: TCP port; 0 takes a free one.
         tokens: Bearer tokens it accepts; required off loopback.
+        profile_ms: How long a decision waits for what the feature store knows of the shopper;
+            later it is the segment's.
+        profile_seconds: For how long it takes what the store said for true.
     """
 
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     tokens: tuple[str, ...] = ()
+    profile_ms: float = Field(20.0, gt=0, le=10_000)
+    profile_seconds: float = Field(60.0, ge=0)
 
 
 class Stores(_Group):

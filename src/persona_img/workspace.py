@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from persona_img.domain.decision import Candidate, DecisionTable, Ramp, Slate, plan_of
+from persona_img.domain.leaning import Leaning, Personal
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import InvalidInput, NotFound, StoreConflict
 
@@ -258,6 +259,7 @@ class Workspace:
             served,
             policy_version=f"{served.plan}{_STOPPED}",
             slates=dict.fromkeys(served.slates, photo),
+            personal=None,
         )
         with self._publishing():
             self._check_served(served.policy_version)
@@ -389,6 +391,7 @@ class Workspace:
             "default_segment": table.default_segment,
             "segments": dict(table.segments),
             "slates": _rows(table.slates),
+            **({} if table.personal is None else {"personal": _personal(table.personal)}),
         }
 
     def _save_stage(self, plan: str, ranker: int, share: float, now: datetime) -> None:
@@ -472,7 +475,23 @@ def _table(stored: Mapping[str, Any]) -> DecisionTable:
         slates=_slates(stored["slates"]),
         segments=stored["segments"],
         default_segment=stored["default_segment"],
+        personal=_as_personal(stored.get("personal")),
     )
+
+
+def _personal(personal: Personal) -> dict[str, Any]:
+    return {
+        "leaning": personal.leaning.as_dict(),
+        "sharpness": personal.sharpness,
+        "floor": personal.floor,
+    }
+
+
+def _as_personal(stored: Mapping[str, Any] | None) -> Personal | None:
+    if stored is None:
+        return None
+    leaning = Leaning.from_dict(stored["leaning"])
+    return Personal(leaning, stored["sharpness"], stored["floor"])
 
 
 def _revision(stored: Mapping[str, Any], plan: DecisionTable) -> DecisionTable:

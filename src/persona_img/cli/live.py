@@ -48,6 +48,8 @@ def serve(
     shop = Shop.open(home, serve={"host": host, "port": port})
     decider = shop.decider()
     version = decider.table.policy_version
+    if decider.table.personal is not None:
+        _ = shop.features  # opened before anybody waits for it
     try:
         with shop.following(decider):
             run(
@@ -57,6 +59,7 @@ def serve(
                 on_listening=lambda url: print(f"policy {version} on {url}/docs", flush=True),
             )
     finally:
+        shop.known.close()
         decider.log.close()
 
 

@@ -12,6 +12,7 @@ from persona_img.errors import EmptySlate, InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from persona_img.domain.leaning import Personal
     from persona_img.domain.style import Style
 
 _TOLERANCE = 1e-9
@@ -179,6 +180,7 @@ class DecisionTable:
         slates: (segment, product) to slate.
         segments: Shopper to segment.
         default_segment: For shoppers that are not in ``segments``.
+        personal: How single shoppers' chances differ from their segment's; None where they do not.
 
     Example:
         >>> from persona_img.domain.style import ORIGINAL
@@ -194,6 +196,7 @@ class DecisionTable:
     slates: Mapping[tuple[str, str], Slate]
     segments: Mapping[str, str]
     default_segment: str
+    personal: Personal | None = None
 
     @property
     def plan(self) -> str:

@@ -12,6 +12,8 @@ from persona_img.errors import EmptySlate, InvalidInput
 from persona_img.ranking.best import best_of_betas, best_of_normals
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from persona_img.ranking.base import Evidence, Floats
 
 _NEWTON = 30
@@ -127,6 +129,25 @@ class ThompsonPolicy:
     def choose(self, ranking: Ranking, rng: np.random.Generator) -> Choice:
         """A style drawn with :meth:`probabilities`, and the probability it had."""
         return _drawn(ranking, self.probabilities(ranking), rng)
+
+    def sharpness(self, rankings: Sequence[Ranking]) -> float:
+        """By which power of its odds a style's chance to be best grows, see ``domain.leaning``.
+
+        Args:
+            rankings: Of some slates, at least one.
+
+        Returns:
+            What makes a logistic distribution as wide as the difference of two styles' errors is,
+            for the median style.
+        """
+        spreads: list[float] = []
+        for ranking in rankings:
+            if ranking.spreads is not None:
+                spreads.extend(ranking.spreads)
+            else:
+                rates = np.clip(np.array(ranking.scores), 1e-6, 1 - 1e-6)
+                spreads.extend((self.prior_strength * rates * (1 - rates)) ** -0.5)
+        return float(np.pi / np.sqrt(6.0) / np.median(spreads))
 
 
 def _updated(mean: Floats, spread: Floats, shown: Floats, clicks: Floats) -> tuple[Floats, Floats]:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from persona_img.domain.catalog import Product
     from persona_img.domain.decision import Decision
     from persona_img.serving.decide import Decider
+    from persona_img.serving.known import Known
 
 _STATUS: dict[type[PersonaImgError], int] = {
     InvalidInput: 422,
@@ -50,6 +51,7 @@ def create_app(
     catalog: Catalog | Callable[[], Catalog],
     variants: Callable[[str], Path | bytes],
     *,
+    known: Known | None = None,
     tokens: Collection[str] = (),
     max_body: int = MAX_BODY,
 ) -> FastAPI:
@@ -61,6 +63,7 @@ def create_app(
             them at every request. A retired product is still answered, by its original photo.
         variants: The file or the bytes of the variant with this digest; raises
             :class:`NotFound` for one that may not be shown.
+        known: What the decider asks of shoppers; what comes of it is counted.
         tokens: Any of them lets a client ask for decisions, send events and read metrics.
             Without tokens everybody may, and :func:`~persona_img.serving.run.serve` stays on
             loopback. Pictures need none: a page shows them.
@@ -78,6 +81,8 @@ def create_app(
     app.state.guarded = bool(tokens)
     guard = [Depends(bearer(tokens))] if tokens else []
     metrics = ServingMetrics()
+    if known is not None:
+        known.on_outcome = lambda outcome: metrics.profiles.labels(outcome).inc()
     products = (lambda: catalog) if isinstance(catalog, Catalog) else catalog
     _answer_errors(app, metrics)
     _add_decisions(app, decider, products, metrics, guard)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 WITHDRAWN = "~withdrawn"
 """Behind a policy version: its picture was withdrawn from a shopper who had it."""
 
+PARTIAL = "~partial"
+"""Behind the policy version of what was drawn, by a shopper's own chances, from a slate of which a
+variant was withdrawn: what was offered is not what the table says."""
+
 _YEAR_10000 = 253_402_300_800.0
 _LAST_POSITION = 2**31 - 1
 

@@ -8,6 +8,9 @@ What is logged stays true when the table changes:
   version and propensity: its picture was chosen by that policy, with that probability.
 - A revision of a table shows the same pictures with other chances. Whoever was drawn for by the
   plan or any revision of it keeps that picture; who comes new is drawn for with the new chances.
+- Where a table turns chances to single shoppers, they are drawn for with their own, which are
+  logged. What is known of a shopper may change between two decisions; the picture that was drawn
+  stays. Nothing known, or not in time, is the segment's chances.
 - A ramp gives another table to a part of the arm's shoppers, who are dealt by name: for them that
   is the table, for all others and for control the one that is served.
 - Back at an earlier table, its decision is answered again: the same draw, counted as a change.
@@ -17,7 +20,9 @@ What is logged stays true when the table changes:
   have drawn it sees the original, whose logged propensity is the sum of both, and nobody else's
   picture moves. Giving it to the other candidates would need another draw, and with it another
   table. Who has the variant already gets the original too, for certain: logged with propensity 1
-  under the policy version with ``~withdrawn`` behind it, and kept if the variant is restored.
+  under the policy version with ``~withdrawn`` behind it, and kept if the variant is restored. A
+  shopper's own chances do not tell whether a withdrawal had a part in them, so with such a table
+  every draw from a slate with a withdrawn variant is noted with ``~partial``.
 
 Keeping the old picture *only where the draw differs from it* would log the new policy's
 propensity for pictures that were shown whatever it said.
@@ -33,12 +38,13 @@ from typing import TYPE_CHECKING
 from persona_img.domain.decision import Candidate, Decision, plan_of, uniform
 from persona_img.domain.style import ORIGINAL
 from persona_img.errors import InvalidInput, StoreConflict
-from persona_img.serving.base import WITHDRAWN
+from persona_img.serving.base import PARTIAL, WITHDRAWN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
-    from persona_img.domain.decision import Arms, DecisionTable, Ramp
+    from persona_img.domain.decision import Arms, DecisionTable, Ramp, Slate
+    from persona_img.domain.leaning import Floats
     from persona_img.serving.base import EventLog
 
 CONTROL = "control"
@@ -86,6 +92,9 @@ class Decider:
             ago, >= 0; infinity never lets it.
         revoked: Plans that were rolled back: what they showed is not kept.
         ramp: Another table for a part of the shoppers.
+        traits: What is known of a shopper at a moment (Unix seconds), float64 (D,) by the names
+            given; None where nothing is, or not in time. Without it everybody is drawn for by the
+            segment's chances.
         servable: Whether a variant (its digest) may be shown for a product at this moment: the
             variant store's word, asked at every decision. Without it, what the table holds may be
             shown.
@@ -105,6 +114,7 @@ class Decider:
         keep_days: float = math.inf,
         revoked: Collection[str] = (),
         ramp: Ramp | None = None,
+        traits: Callable[[str, Sequence[str], float], Floats | None] | None = None,
         servable: Callable[[str, str], bool] | None = None,
     ) -> None:
         if change_budget < 0:
@@ -117,6 +127,7 @@ class Decider:
         self._budget = change_budget
         self._keep = keep_days * _DAY
         self._servable = servable
+        self._traits = traits
         self._serving = _Serving.of(table, revoked, ramp)
 
     @property
@@ -164,15 +175,15 @@ class Decider:
         settled = self._settled(serving, shopper, product, now)
         if settled is not None:
             return settled
+        table = serving.table_of(self.arms, shopper)
+        if table.personal is not None and self._lost(serving, table, shopper, product):
+            # Another draw with chances that moved meanwhile could be another picture.
+            return self._withdrawn(table, shopper, product, now)
         decision = self.log.record_decision(self._draw(serving, shopper, product, now))
         if self._shows(serving, decision):
             return decision
         # The log had an earlier decision of this policy, whose picture was withdrawn since.
-        table = serving.table_of(self.arms, shopper)
-        withdrawn = table.policy_version + WITHDRAWN
-        return self.log.record_decision(
-            self._decision(table, shopper, product, now, _NOTHING_ELSE, withdrawn)
-        )
+        return self._withdrawn(table, shopper, product, now)
 
     def settled(self, shopper: str, product: str, now: float) -> Decision | None:
         """The decision to show if it is in the log already; None where one has to be made."""
@@ -205,12 +216,38 @@ class Decider:
             return self._servable(digest, product)
         return (product, digest) in serving.pictures
 
+    def _lost(self, serving: _Serving, table: DecisionTable, shopper: str, product: str) -> bool:
+        """Whether a shopper's picture of this plan was withdrawn."""
+        previous = self.log.latest_decision(self.arms.test, shopper, product)
+        return (
+            previous is not None
+            and plan_of(previous.policy_version) == table.plan
+            and not self._shows(serving, previous)
+        )
+
+    def _withdrawn(self, table: DecisionTable, shopper: str, product: str, now: float) -> Decision:
+        version = table.policy_version + WITHDRAWN
+        return self.log.record_decision(
+            self._decision(table, shopper, product, now, _NOTHING_ELSE, version)
+        )
+
+    def _own(
+        self, table: DecisionTable, segment: str, slate: Slate, shopper: str, now: float
+    ) -> Slate:
+        """The slate with the shopper's own chances, as far as these are known."""
+        if table.personal is None or self._traits is None:
+            return slate
+        known = self._traits(shopper, table.personal.leaning.traits, now)
+        return slate if known is None else table.personal.slate(slate, segment, known)
+
     def _draw(self, serving: _Serving, shopper: str, product: str, now: float) -> Decision:
         table = serving.table_of(self.arms, shopper)
         version = table.policy_version
-        _, slate = table.slate(shopper, product)
+        segment, slate = table.slate(shopper, product)
         drawn = _NOTHING_ELSE
         if slate is not None and self.arms.assign(shopper) != CONTROL:
+            slate = self._own(table, segment, slate, shopper, now)
+            whole = all(self._may_show(serving, product, c.digest) for c in slate.candidates)
             drawn = slate.draw(uniform(self.arms.test, version, shopper, product))
             if drawn.digest is None or not self._may_show(serving, product, drawn.digest):
                 # Drawn first and mapped then: a withdrawal moves nobody else's picture.
@@ -222,6 +259,8 @@ class Decider:
                     or not self._may_show(serving, product, candidate.digest)
                 )
                 drawn = Candidate(ORIGINAL, digest=None, probability=math.fsum(chances))
+            if table.personal is not None and not whole:
+                version += PARTIAL
         return self._decision(table, shopper, product, now, drawn, version)
 
     def _decision(

@@ -20,6 +20,8 @@ class ServingMetrics:
         decisions: Pictures answered, by ``arm`` and ``made`` (``new`` or ``kept``).
         seconds: Time to a decision, its log entry included.
         events: Events received, by ``outcome`` (``new``, ``duplicate`` or ``rejected``).
+        profiles: Questions what is known of a shopper, by ``outcome`` of
+            :data:`persona_img.serving.known.OUTCOMES`.
         errors: Answers from 400 on, by ``status``.
         content_type: Media type of :meth:`text`.
     """
@@ -42,6 +44,12 @@ class ServingMetrics:
         )
         self.events = Counter(
             "persona_img_events", "Events received.", ["outcome"], registry=self._registry
+        )
+        self.profiles = Counter(
+            "persona_img_profiles",
+            "Questions what is known of a shopper.",
+            ["outcome"],
+            registry=self._registry,
         )
         self.errors = Counter(
             "persona_img_errors", "Answers from 400 on.", ["status"], registry=self._registry

@@ -137,7 +137,8 @@ class Adapting(Learning):
         if last.get("version") == version and not last.get("admit", True) and not anyway:
             raise StoreConflict(f"version {version} was not admitted: {last['reason']}")
         ranker, name = self._ranker(version)
-        prepared = self._planned(ranker, version_name(f"{name}-ramp"), on_planned, on_done)
+        named = version_name(f"{name}-ramp")
+        prepared = self._planned(ranker, self._leaning(version), named, on_planned, on_done)
         self.workspace.begin_ramp(
             prepared.table, ranker=version, share=share, now=now or datetime.now(UTC)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ import pandas as pd
 from persona_img import loop, wiring
 from persona_img.domain.decision import Context, check_version
 from persona_img.domain.feedback import FEEDBACK_COLUMNS
+from persona_img.domain.leaning import Leaning
 from persona_img.errors import InvalidInput, NotFound, StoreConflict
 from persona_img.shop.results import Results
 
@@ -21,12 +23,17 @@ if TYPE_CHECKING:
     from persona_img.domain.decision import Ranking
     from persona_img.domain.style import Style
     from persona_img.ranking.base import Ranker
+    from persona_img.ranking.leaning import Leant
     from persona_img.ranking.promotion import PromotionReport
     from persona_img.ranking.value import OffPolicyValue
     from persona_img.rendering.renderer import BackdropRenderer
 
 _LEARNED_UNTIL = "learned_until"
 """Tag of a registered ranker: ISO time of the last impression in what it was fitted on."""
+
+
+_LEANING = "leaning.json"
+"""Beside a ranker's own files: what single shoppers' traits add to it."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +45,14 @@ class Retrained:
         ranker: It.
         report: The evidence.
         promoted: Whether it is champion now.
+        leant: What shoppers' own traits add to it; None where nobody asked.
     """
 
     version: int
     ranker: Ranker
     report: PromotionReport
     promoted: bool
+    leant: Leant | None = None
 
 
 class Learning(Results):
@@ -146,7 +155,9 @@ class Learning(Results):
             self._register(ranker, "cold", promote=True)
         champion, stopped = self.tracker.champion(), self.workspace.stopped()
         earlier = self.policies
-        prepared = self._planned(ranker, version or version_name(name), on_planned, on_done)
+        leaning = self._leaning(champion)
+        named = version or version_name(name)
+        prepared = self._planned(ranker, leaning, named, on_planned, on_done)
         # Rendering takes long: what was found out meanwhile is not to be undone.
         now = self.workspace.stopped()
         if now is not None and now != stopped:
@@ -163,6 +174,7 @@ class Learning(Results):
     def _planned(
         self,
         ranker: Ranker,
+        leaning: Leaning | None,
         version: str,
         on_planned: Callable[[int], None],
         on_done: Callable[[loop.Rendered], None],
@@ -187,6 +199,7 @@ class Learning(Results):
             seed=self.settings.seed,
             workers=self.settings.render.workers,
             fits=self._fitting(renderer),
+            leaning=leaning,
             on_planned=on_planned,
             on_done=on_done,
         )
@@ -272,7 +285,9 @@ class Learning(Results):
     def retrain(self, *, promote: bool = False) -> Retrained:
         """Fit a ranker on the feedback, register it, and weigh it against the champion.
 
-        Both are judged on what was shown since the champion was fitted.
+        Both are judged on what was shown since the champion was fitted, by their segments' chances.
+        With ``[learn] personal`` it is also learned what single shoppers' traits, as the feature
+        store knew them, add to the new one; that is kept with it where it tells later clicks.
 
         Args:
             promote: Whether it becomes champion where the evidence says so.
@@ -294,15 +309,19 @@ class Learning(Results):
             seed=self.settings.seed,
         )
         promoted = promote and report.promote
+        leant = None
+        if self.settings.learn.personal:
+            leant = loop.lean(feedback, self.features, challenger)
         version = self._register(
             challenger,
             challenger.name,
+            leaning=None if leant is None else leant.leaning,
             metrics=report.metrics(),
             learned_until=feedback["shown_at"].max(),
             promote=promoted,
         )
         self._told(version, report.reason, promote=report.promote, admit=report.admit)
-        return Retrained(version, challenger, report, promoted)
+        return Retrained(version, challenger, report, promoted, leant)
 
     def promote(self, version: int) -> None:
         """Make a registered ranker champion, whatever the evidence said."""
@@ -358,6 +377,16 @@ class Learning(Results):
         stored = self.tracker.fetch_ranker(int(version), folder)
         return wiring.load_ranker(stored, self.settings), f"version-{version}"
 
+    def _leaning(self, version: int | None) -> Leaning | None:
+        """What was learned of single shoppers beside a ranker; None where that is not wanted."""
+        if version is None or not self.settings.learn.personal:
+            return None
+        folder = self.workspace.root / "rankers" / f"version-{version}"
+        path = self.tracker.fetch_ranker(version, folder) / _LEANING
+        if not path.exists():
+            return None
+        return Leaning.from_dict(json.loads(path.read_text(encoding="utf-8")))
+
     def _learned_until(self, version: int | None) -> datetime | None:
         """When the last impression was shown that a ranker learned from; None for none."""
         tags = {v.version: v.tags for v in self.tracker.history()}
@@ -369,6 +398,7 @@ class Learning(Results):
         ranker: Ranker,
         name: str,
         *,
+        leaning: Leaning | None = None,
         metrics: Mapping[str, float] | None = None,
         learned_until: datetime | None = None,
         promote: bool = False,
@@ -376,6 +406,9 @@ class Learning(Results):
         folder = self.workspace.root / "rankers" / name
         shutil.rmtree(folder, ignore_errors=True)
         ranker.save(folder)
+        if leaning is not None:
+            text = json.dumps(leaning.as_dict(), indent=1)
+            (folder / _LEANING).write_text(text + "\n", encoding="utf-8")
         tags = {"kind": ranker.name}
         if learned_until is not None:
             tags[_LEARNED_UNTIL] = learned_until.isoformat()

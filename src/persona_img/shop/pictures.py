@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from persona_img import wiring
@@ -9,13 +11,17 @@ from persona_img.errors import NotFound
 from persona_img.shop.stores import Stores
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastapi import FastAPI
 
+    from persona_img.domain.leaning import Floats
     from persona_img.domain.style import Style
     from persona_img.domain.variant import VariantRecord
     from persona_img.rendering.proof.certificate import VerifyReport
     from persona_img.serving.decide import Decider
     from persona_img.serving.follow import Follower
+    from persona_img.serving.known import Known
 
 
 class Pictures(Stores):
@@ -116,11 +122,29 @@ class Pictures(Stores):
                 keep_days=self.settings.test.keep_days,
                 revoked=self.workspace.revoked(),
                 ramp=self.workspace.ramp(),
+                traits=self.known,
                 servable=Showing(self.variants, self.live_catalog),
             )
         except BaseException:
             log.close()
             raise
+
+    @cached_property
+    def known(self) -> Known:
+        """What is known of a shopper where a decision is made, out of the feature store."""
+        from persona_img.serving.known import Known
+
+        serve = self.settings.serve
+        return Known(self._traits, seconds=serve.profile_seconds, wait=serve.profile_ms / 1000)
+
+    def _traits(self, shopper: str, names: Sequence[str], now: float) -> Floats | None:
+        from persona_img.profiles.traits import traits_of
+
+        moment = datetime.fromtimestamp(now, UTC)
+        profile = self.features.online([shopper], now=moment).iloc[0]
+        if profile["factors"] is None and profile["recent_at"] != profile["recent_at"]:
+            return None
+        return traits_of({str(k): v for k, v in profile.items()}, names, now)
 
     def following(self, decider: Decider, *, seconds: float = 1.0) -> Follower:
         """Gives a decider every table that is published, while a ``with`` block runs.
@@ -146,5 +170,6 @@ class Pictures(Stores):
             decider,
             self.live_catalog,
             self.variants.servable_path,
+            known=self.known,
             tokens=self.settings.serve.tokens,
         )

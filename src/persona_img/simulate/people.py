@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,3 +69,15 @@ class People:
             leaning=rng.normal(0.0, 0.05, (count, len(tastes.values))),
             browsing=tastes.browsing[group] + rng.normal(0.0, 0.5, (count, categories)),
         )
+
+    def turned(self, turn: Floats) -> People:
+        """The same people, whose tastes turn with the own activity.
+
+        Args:
+            turn: float64 (V,), log-odds that a value gains with each standard deviation of the
+                logarithm of the activity above its mean over visits, and loses below: so the
+                visits together like what they liked.
+        """
+        mean = ACTIVITY_SPREAD**2 / 2  # of a log-normal with mean 1, weighed by itself
+        away = (np.log(self.observed["activity"].to_numpy()) - mean) / ACTIVITY_SPREAD
+        return replace(self, leaning=self.leaning + away[:, None] * turn)

@@ -11,7 +11,8 @@ invent it. What is invented:
   original photograph, the average style by about -4 to +3 %
   (:mod:`persona_img.simulate.tastes`). In shops of the form ``interacting`` they are as large, but
   most turn round with the product's price and with the rest of the style
-  (:mod:`persona_img.simulate.interacting`). Each shopper differs a little from the group.
+  (:mod:`persona_img.simulate.interacting`). Each shopper differs a little from the group; in
+  shops of the form ``personal`` much, by the own activity: what regulars like tires newcomers.
 * **Clicks** happen at about 2-5 %, less often further down the list and the more often the
   product was seen in the same round (:mod:`persona_img.simulate.clicks`).
 * **Conversions** follow about 12 % of clicks, hours later; regulars buy a little less after
@@ -52,8 +53,13 @@ if TYPE_CHECKING:
 
 PRODUCTS_PER_VISIT = 4
 
-FORMS = ("additive", "interacting")
-"""Of tastes: sums of what values add, or what turns with the price and the rest of the style."""
+FORMS = ("additive", "interacting", "personal")
+"""Of tastes: sums of what values add; what turns with the price and the rest of the style; sums,
+in which much turns with how active the single shopper is."""
+
+TURN = 0.12
+"""Spread of what an attribute value gains with a deviation of a shopper's log activity, in shops of
+the form ``personal``: log-odds. Five values together make about as much as two groups differ."""
 
 
 class SimulatedShop:
@@ -101,6 +107,9 @@ class SimulatedShop:
             space, categories, groups=groups, rng=self._rng("tastes"), prices=prices
         )
         self._people = People.drawn(shoppers, self.tastes, rng=self._rng("people"))
+        if form == "personal":
+            turn = self._rng("turn").normal(0.0, TURN, len(self.tastes.values))
+            self._people = self._people.turned(turn)
         self.shoppers = self._people.observed
         rng = self._rng("products")
         appeal = rng.normal(0.0, 0.2, len(self._products))

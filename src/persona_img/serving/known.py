@@ -1,0 +1,110 @@
+"""What is known of a shopper, asked where a decision is made: soon, or not at all."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as Late
+from typing import TYPE_CHECKING
+
+from cachetools import TTLCache
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from persona_img.domain.leaning import Floats
+
+_LOG = logging.getLogger(__name__)
+
+MOST = 100_000
+"""Shoppers that are remembered; about 500 bytes each."""
+
+WAITING = 64
+"""Questions that may wait for the store; further ones are too late at once."""
+
+OUTCOMES = ("kept", "read", "unknown", "late", "failed")
+"""What may come of asking: remembered, read in time, nobody known, not in time, or an error."""
+
+_Key = tuple[str, tuple[str, ...]]
+
+
+class Known:
+    """Traits of shoppers out of a feature store, never waited for longer than told.
+
+    What comes too late is remembered for the next decision. One thread asks, and few questions
+    wait for it, so a store that hangs costs nothing but the wait, and that only at first.
+
+    Args:
+        read: Traits of a shopper by these names at a moment (Unix seconds), None for nobody known.
+            It may be slow, and may raise.
+        seconds: For how long an answer is taken for true; 0 asks every time.
+        wait: Seconds that a decision waits.
+        on_outcome: Told what came of each question, of :data:`OUTCOMES`.
+        clock: For tests.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[str, Sequence[str], float], Floats | None],
+        *,
+        seconds: float = 60.0,
+        wait: float = 0.02,
+        on_outcome: Callable[[str], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._read, self._wait = read, wait
+        self.on_outcome = on_outcome
+        self._answers: TTLCache[_Key, Floats | None] = TTLCache(MOST, seconds, timer=clock)
+        self._asked: dict[_Key, Future[Floats | None]] = {}
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="persona-img-known")
+        self._failing = False
+
+    def __call__(self, shopper: str, names: Sequence[str], now: float) -> Floats | None:
+        """Traits, or None where nothing is known in time."""
+        key = (shopper, tuple(names))
+        with self._lock:
+            if key in self._answers:
+                found = self._answers[key]
+                self.on_outcome("kept")
+                return found
+            asked = self._asked.get(key)
+            if asked is None and len(self._asked) >= WAITING:
+                self.on_outcome("late")
+                return None
+            if asked is None:
+                asked = self._pool.submit(self._ask, key, now)
+                self._asked[key] = asked
+        try:
+            found = asked.result(self._wait)
+        except Late:
+            self.on_outcome("late")
+            return None
+        except Exception:  # told by _ask, once
+            self.on_outcome("failed")
+            return None
+        self.on_outcome("unknown" if found is None else "read")
+        return found
+
+    def close(self) -> None:
+        """End its threads; what they are at is not waited for."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _ask(self, key: _Key, now: float) -> Floats | None:
+        try:
+            found = self._read(*key, now)
+        except Exception as error:
+            # Whatever a store may raise: the segment's chances are served, and the log says why.
+            if not self._failing:
+                _LOG.warning("the feature store does not answer, segments decide: %s", error)
+            self._failing = True
+            with self._lock:
+                self._asked.pop(key, None)
+            raise
+        self._failing = False
+        with self._lock:
+            self._answers[key] = found
+            self._asked.pop(key, None)
+        return found
