@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -17,6 +18,8 @@ from persona_img.domain.feedback import FEEDBACK_COLUMNS
 from persona_img.domain.variant import State
 from persona_img.errors import InvalidInput, NotEnoughData
 from persona_img.profiles.frame import FrameFeatureSource
+from persona_img.ranking.leaning import Leant
+from persona_img.ranking.popularity import PopularityRanker
 from persona_img.rendering.base import RenderSettings
 from persona_img.rendering.proof.gate import RULES
 from persona_img.rendering.renderer import BackdropRenderer
@@ -125,6 +128,35 @@ def test_training_features_know_nothing_of_what_came_later(
     ]
     pd.testing.assert_frame_equal(made[0].features.segments, made[1].features.segments)
     assert made[0].segments == made[1].segments
+
+
+def test_a_click_is_not_among_what_foretells_it(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A leak, planted: every click reaches the feature store dated as its own impression is."""
+    source = FrameFeatureSource(tmp_path)
+    shown = [AS_OF + timedelta(hours=n) for n in range(6)]
+    feedback = pd.DataFrame(
+        {
+            "decision_id": [f"d{n}" for n in range(6)], "test": "hero", "shopper": "anna",
+            "product": next(iter(catalog)).product, "segment": "all", "arm": "personalized",
+            "style_key": "original", "digest": None, "propensity": 1.0, "position": 1,
+            "policy_version": "v1", "shown_at": shown, "clicked": [0, 0, 1, 0, 0, 0],
+            "converted": 0,
+        }
+    )  # fmt: skip
+    source.push(loop.fresh_events(feedback))
+    seen = {}
+
+    def kept(_: pd.DataFrame, traits: pd.DataFrame, ranker: object) -> Leant:
+        seen["fresh"] = traits["fresh"].tolist()
+        return Leant(None, 0.0, 0.0, "kept")
+
+    monkeypatch.setattr(loop, "fit_leaning", kept)
+    loop.lean(feedback, source, PopularityRanker())
+    # What was clicked at is foretold by nothing; an hour later it is fresh.
+    assert seen["fresh"][:3] == [0.0, 0.0, 0.0]
+    assert seen["fresh"][3:] == pytest.approx(np.exp(-np.arange(1, 4) / 24), rel=1e-6)
 
 
 def test_a_history_outlives_its_products(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from persona_img.domain.decision import Arms, Candidate, DecisionTable, Ramp, Slate
+from persona_img.domain.leaning import Leaning, Personal
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import InvalidInput, NotFound, StoreConflict
 from persona_img.serving.decide import Decider
@@ -59,6 +61,25 @@ def test_what_serving_decides_by_comes_back(tmp_path: Path) -> None:
     workspace.save_decision_table(later)
     assert workspace.decision_table() == later
     assert {t.policy_version for t in workspace.decision_tables()} == {"v1", "v2: a/b"}
+
+
+def test_what_turns_chances_to_single_shoppers_comes_back_with_every_revision(
+    tmp_path: Path,
+) -> None:
+    slate = Slate((Candidate(ORIGINAL, None, 0.25), Candidate(Style("a=b"), "d" * 64, 0.75)))
+    leaning = Leaning(("views",), (("a", "b"),), {"s": (0.5,)}, (1.5,), ((0.1,), (-0.2,)))
+    personal = Personal(leaning, 11.0, 0.02)
+    table = DecisionTable("v1", {("s", "p"): slate}, {"shopper": "s"}, "s", personal)
+    workspace = Workspace.open(tmp_path / "shop")
+    workspace.save_decision_table(table)
+    assert workspace.decision_table() == workspace.plan("v1") == table
+    moved = Slate(tuple(replace(c, probability=0.5) for c in slate.candidates))
+    revised = table.revised({("s", "p"): moved})
+    workspace.save_decision_table(revised, replacing="v1")
+    assert workspace.decision_table() == revised
+    assert workspace.decision_tables()[-1].personal == personal
+    workspace.stop(revised, "harm", ranker=None)
+    assert workspace.decision_table().personal is None
 
 
 def test_tables_come_in_the_order_of_their_publication(tmp_path: Path) -> None:

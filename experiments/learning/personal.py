@@ -87,7 +87,7 @@ class Study:
         moment = START.timestamp()
         return cls(world, trait_table(known, trait_names(known), [moment] * len(known)))
 
-    def chances(self, table: DecisionTable, shopper: str, product: str) -> tuple[Any, np.ndarray]:
+    def _chances(self, table: DecisionTable, shopper: str, product: str) -> tuple[Any, np.ndarray]:
         """The slate, and the chances that the shopper has."""
         segment, slate = table.slate(shopper, product)
         if table.personal is None:
@@ -107,25 +107,7 @@ class Study:
     def lift(self, table: DecisionTable) -> float:
         """True click rate of the table over the photo's, every shopper by the own chances."""
         shop = self.world.shop
-        if table.personal is None:
-            return shop.true_rate(table) / shop.true_rate() - 1
-        activity = shop.shoppers["activity"].to_numpy()
-        ids = list(shop.shoppers["shopper"])
-        number = {s: i for i, s in enumerate(ids)}
-        total = 0.0
-        for (segment, product), slate in table.slates.items():
-            mine = self._tilted(table, segment, product)
-            who = np.array([number[s] for s in mine], dtype=np.int64)
-            if not len(who):
-                continue
-            what = shop._what[product]
-            chance = np.array(list(mine.values()))
-            for place, candidate in enumerate(slate.candidates):
-                style = shop._style[candidate.style.key]
-                rates = shop._clicks.click(who[:, None], what, style, np.arange(1, 5), 0)
-                weight = activity[who] * shop._browsing[who, what] * chance[:, place]
-                total += float(weight @ rates.mean(axis=1))
-        return total / activity.sum() / shop.true_rate() - 1
+        return shop.true_rate(table, traits=self.traits) / shop.true_rate() - 1
 
     def feedback(self, table: DecisionTable, number: int) -> pd.DataFrame:
         """One round of impressions, as the log would return it."""
@@ -140,7 +122,7 @@ class Study:
                 segment, _ = table.slate(visit.shopper, product)
                 key, chance = "original", 1.0
                 if arm != "control":
-                    slate, chances = self.chances(table, visit.shopper, product)
+                    slate, chances = self._chances(table, visit.shopper, product)
                     luck = uniform("hero", table.policy_version, visit.shopper, product)
                     drawn = min(int(np.searchsorted(chances.cumsum(), luck, "right")),
                                 len(chances) - 1)  # fmt: skip

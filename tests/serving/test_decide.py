@@ -4,6 +4,7 @@ import itertools
 import math
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from persona_img.domain.decision import Arms, Candidate, Decision, DecisionTable, Ramp, Slate
+from persona_img.domain.leaning import Leaning, Personal
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import InvalidInput, StoreConflict
 from persona_img.serving.decide import Decider
@@ -521,3 +523,83 @@ def test_one_shopper_asking_many_times_at_once_gets_one_decision():
     with ThreadPoolExecutor(8) as pool:
         decisions = set(pool.map(lambda n: decider.decide("ann", "mug", NOON + n), range(200)))
     assert len(decisions) == 1
+
+
+KEEN = Leaning(("views",), (("light", "l0"),), {"all": (0.0,)}, (1.0,), ((1.0,), (0.0,)))
+
+
+def a_personal_table(version: str = "v1") -> DecisionTable:
+    return replace(a_table(version), personal=Personal(KEEN, 2.0, 0.02))
+
+
+def test_a_shopper_is_drawn_for_with_the_own_chances_and_these_are_logged():
+    known = {"keen": np.array([1.5])}
+    decider = Decider(
+        a_personal_table(), NEARLY_ALL, MemoryEventLog(), traits=lambda s, _, now: known.get(s[:4])
+    )
+    keen = [decider.decide(f"keen{n}", "mug", NOON) for n in range(400)]
+    others = [decider.decide(f"some{n}", "mug", NOON) for n in range(400)]
+    own = a_personal_table().personal.slate(slate(0.2, 0.5, 0.3), "all", known["keen"])
+    expected = {c.style.key: c.probability for c in own.candidates}
+    for decisions, chances in ((keen, expected), (others, {"light=l0": 0.5})):
+        shown = [d for d in decisions if d.arm != "control"]
+        share = np.mean([d.style_key == "light=l0" for d in shown])
+        assert share == pytest.approx(chances["light=l0"], abs=0.08)
+    assert {(d.style_key, round(d.propensity, 12)) for d in keen if d.arm != "control"} <= {
+        (key, round(p, 12)) for key, p in expected.items()
+    }
+
+
+def test_a_picture_stays_when_what_is_known_of_the_shopper_changes():
+    known = {"views": 0.0}
+    decider = Decider(
+        a_personal_table(),
+        NEARLY_ALL,
+        MemoryEventLog(),
+        traits=lambda *_: np.array([known["views"]]),
+    )
+    before = [decider.decide(f"s{n}", "mug", NOON) for n in range(100)]
+    known["views"] = 3.0
+    assert [decider.decide(f"s{n}", "mug", NOON + 5) for n in range(100)] == before
+
+
+def test_own_chances_of_a_slate_that_lost_a_variant_are_noted_and_the_photo_is_kept():
+    gone: set[str] = set()
+    decider = Decider(
+        a_personal_table(),
+        NEARLY_ALL,
+        MemoryEventLog(),
+        traits=lambda *_: np.array([0.5]),
+        servable=lambda digest, _: digest not in gone,
+    )
+    had = seer_of(decider, "light=l0")
+    gone.add(DIGESTS["light=l0"])
+    now = decider.decide(had, "mug", NOON + 5)
+    assert (now.style_key, now.propensity, now.policy_version) == ("original", 1.0, "v1~withdrawn")
+    fresh = [decider.decide(f"new{n}", "mug", NOON + 5) for n in range(60)]
+    fresh = [d for d in fresh if d.arm != "control"]
+    assert {d.policy_version for d in fresh} == {"v1~partial"}
+    assert "light=l0" not in {d.style_key for d in fresh}
+    # The other one goes too: who drew it from the partial slate gets the photo, for certain.
+    other = next(d for d in fresh if d.style_key == "light=l1")
+    gone.add(DIGESTS["light=l1"])
+    last = decider.decide(other.shopper, "mug", NOON + 6)
+    assert (last.style_key, last.policy_version) == ("original", "v1~withdrawn")
+
+
+def test_logged_own_chances_weigh_the_log_right():
+    """The mean weight of any target is 1 where the logged propensities are true."""
+    rng = np.random.default_rng(5)
+    views = {f"s{n}": rng.normal() for n in range(4000)}
+    decider = Decider(
+        a_personal_table(),
+        NEARLY_ALL,
+        MemoryEventLog(),
+        traits=lambda s, *_: np.array([views[s]]),
+    )
+    made = [decider.decide(s, "mug", NOON) for s in views]
+    made = [d for d in made if d.arm != "control"]
+    for key in ("original", "light=l0", "light=l1"):
+        weights = np.array([(d.style_key == key) / d.propensity for d in made])
+        error = weights.std(ddof=1) / len(weights) ** 0.5
+        assert abs(weights.mean() - 1.0) < 4 * error

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 
 from persona_img.domain.decision import Candidate, DecisionTable, Slate
+from persona_img.domain.leaning import Leaning, Personal
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import InvalidInput, NotFound
 from persona_img.simulate.clicks import FATIGUE, POSITION
@@ -229,3 +231,48 @@ def test_other_tastes_change_the_tastes_alone() -> None:
     assert shop.tastes.effect.any()
     with pytest.raises(InvalidInput, match="original"):
         shop.with_tastes(shop.tastes.effect + 1.0)
+
+
+def test_in_a_personal_shop_regulars_like_what_newcomers_do_not_and_visits_as_before() -> None:
+    plain, personal = (
+        SimulatedShop(a_catalog(8), shipped_space(), shoppers=400, seed=3, form=form)
+        for form in ("additive", "personal")
+    )
+    turned = personal._people.leaning - plain._people.leaning
+    activity = plain.shoppers["activity"].to_numpy()
+    away = np.log(activity)
+    for value in turned.T:
+        assert abs(np.corrcoef(away, value)[0, 1]) == pytest.approx(1.0)
+    # Over visits nothing is liked more than before.
+    mean = activity @ turned / activity.sum()
+    assert np.abs(mean).max() < 0.25 * turned.std(axis=0).max()
+    assert plain.interactions(30, START).equals(personal.interactions(30, START))
+
+
+def test_the_true_rate_of_own_chances_is_the_mean_over_what_each_shopper_is_shown() -> None:
+    shop = a_shop(shoppers=60, products=4)
+    style = shop.tastes.styles[5]
+    leaning = Leaning(
+        ("views",), tuple(style.values.items()), {"all": (0.0,)}, (1.0,),
+        ((0.3,), *[(0.0,)] * len(style.values)),
+    )  # fmt: skip
+    table = a_table({"original": 0.4, style.key: 0.6}, shop, products=4)
+    personal = replace(table, personal=Personal(leaning, 5.0, 0.02))
+    ids = list(shop.shoppers["shopper"])
+    traits = pd.DataFrame({"views": np.linspace(-2, 2, len(ids))}, index=ids)
+    activity = shop.shoppers["activity"].to_numpy()
+    total = 0.0
+    for i, shopper in enumerate(ids):
+        one = traits.loc[shopper].to_numpy()
+        for p, product in enumerate(shop._products):
+            own = personal.personal.slate(personal.slates["all", product], "all", one)
+            rate = sum(
+                c.probability
+                * np.mean([shop.click_probability(shopper, product, c.style, position=k)
+                           for k in range(1, 5)])
+                for c in own.candidates
+            )  # fmt: skip
+            total += activity[i] * shop._browsing[i, p] * rate
+    expected = total / activity.sum()
+    assert shop.true_rate(personal, traits=traits) == pytest.approx(expected, rel=1e-9)
+    assert shop.true_rate(personal) != pytest.approx(expected, rel=1e-6)

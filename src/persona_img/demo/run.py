@@ -130,7 +130,11 @@ class Demo:
         )
         self._show(report)
         table = prepared.table
-        truth = {"control": shoppers.true_rate(), "personalized": shoppers.true_rate(table)}
+        known = None
+        if table.personal is not None:
+            known = self.shop.traits(list(shoppers.shoppers["shopper"]), now=start)
+        rate = shoppers.true_rate(table, traits=known)
+        truth = {"control": shoppers.true_rate(), "personalized": rate}
         feedback = self.shop.feedback(since=start)
         return Round(number, version, report, run, truth, table, feedback), prepared.refused
 
@@ -152,6 +156,9 @@ class Demo:
         self._title(5, "Retrain", note)
         retrained = self.shop.retrain(promote=True)
         self._say(retrained.report.reason)
+        if retrained.leant is not None:
+            own = retrained.leant.reason or "chances are turned to single shoppers by their traits"
+            self._say(own)
         if retrained.promoted:
             self._say(
                 f"version {retrained.version} is champion now; `persona-img rollback` brings the "

@@ -88,8 +88,10 @@ def judged(
 def _changed(chosen: pd.DataFrame, tables: Iterable[DecisionTable]) -> set[tuple[str, str, str]]:
     """Slates whose original photo, and no other style, was shown with more chance than planned.
 
-    That is how serving logs a withdrawal: the photo takes over what the variant had.
+    That is how serving logs a withdrawal: the photo takes over what the variant had. Of a table
+    that turns chances to single shoppers, such impressions have a policy version of their own.
     """
+    tables = [table for table in tables if table.personal is None]
     planned = {
         (table.policy_version, segment, product): {c.style.key: c.probability for c in s.candidates}
         for table in tables

@@ -2,9 +2,9 @@
 
 A ranker predicts for segments. What is left is told by what is known of single shoppers: their
 activity, price level, freshest event, categories and factors, each as it was when the picture was
-shown. Effects of traits on every attribute value have one prior spread, which is learned, so that
-traits that tell nothing move nothing; and they are kept only where they would have predicted the
-clicks of a later time better.
+shown. The effects of each trait on the attribute values have a prior spread of their own, which is
+learned, so that traits that tell nothing move nothing; and they are kept only where they would have
+predicted the clicks of a later time better.
 """
 
 from __future__ import annotations
@@ -235,16 +235,18 @@ class _Problem:
     def fitted(self, rows: slice, *, crossed: bool) -> Floats:
         """All effects, learned from some rows; without traits on values where not ``crossed``."""
         size = self.columns.shape[1] if crossed else self.plain
-        block = np.array([0, 1, 2, *[3] * self.axes, *[4] * (self.columns.shape[1] - self.plain)])
-        kinds = 5 if crossed else 4
+        # Of which kind, and of the last kind a block for each axis.
+        kind = np.array([0, 1, 2, 3, *[4] * (self.axes if crossed else 0)])
+        own = np.tile(4 + np.arange(self.axes), len(self.values) + 1)
+        block = np.concatenate([[0, 1, 2], np.full(self.axes, 3), own])
         clicks = self.clicks[rows]
         found = fit_posterior(
             self.columns[rows, :][:, :size].tocsr(),
             block[:size].astype(np.int64),
-            np.array(_SPREADS[:kinds]),
+            np.array(_SPREADS)[kind],
             clicks,
             1.0 - clicks,
-            learned=np.array(_LEARNED[:kinds]),
+            learned=np.array(_LEARNED)[kind],
         )
         return np.concatenate([found.mean, np.zeros(self.columns.shape[1] - size)])
 

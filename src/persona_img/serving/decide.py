@@ -247,7 +247,6 @@ class Decider:
         drawn = _NOTHING_ELSE
         if slate is not None and self.arms.assign(shopper) != CONTROL:
             slate = self._own(table, segment, slate, shopper, now)
-            whole = all(self._may_show(serving, product, c.digest) for c in slate.candidates)
             drawn = slate.draw(uniform(self.arms.test, version, shopper, product))
             if drawn.digest is None or not self._may_show(serving, product, drawn.digest):
                 # Drawn first and mapped then: a withdrawal moves nobody else's picture.
@@ -259,7 +258,9 @@ class Decider:
                     or not self._may_show(serving, product, candidate.digest)
                 )
                 drawn = Candidate(ORIGINAL, digest=None, probability=math.fsum(chances))
-            if table.personal is not None and not whole:
+            if table.personal is not None and not all(
+                self._may_show(serving, product, c.digest) for c in slate.candidates
+            ):
                 version += PARTIAL
         return self._decision(table, shopper, product, now, drawn, version)
 

@@ -13,6 +13,7 @@ from persona_img.shop.stores import Stores
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
     from fastapi import FastAPI
 
     from persona_img.domain.leaning import Floats
@@ -136,6 +137,21 @@ class Pictures(Stores):
 
         serve = self.settings.serve
         return Known(self._traits, seconds=serve.profile_seconds, wait=serve.profile_ms / 1000)
+
+    def traits(self, shoppers: Sequence[str], *, now: datetime) -> pd.DataFrame:
+        """What the feature store knows of shoppers, as chances are turned by it.
+
+        Args:
+            shoppers: Whom.
+            now: The moment, with a time zone.
+
+        Returns:
+            float64, indexed by shopper, a named column a trait, NaN where unknown.
+        """
+        from persona_img.profiles.traits import trait_names, trait_table
+
+        profiles = self.features.online(shoppers, now=now)
+        return trait_table(profiles, trait_names(profiles), [now.timestamp()] * len(profiles))
 
     def _traits(self, shopper: str, names: Sequence[str], now: float) -> Floats | None:
         from persona_img.profiles.traits import traits_of

@@ -258,6 +258,7 @@ class SimulatedShop:
         arm: str = "personalized",
         *,
         positions: int = PRODUCTS_PER_VISIT,
+        traits: pd.DataFrame | None = None,
     ) -> float:
         """Exact expected click rate of an arm; no clicks are drawn.
 
@@ -269,25 +270,32 @@ class SimulatedShop:
             table: What is served; None, or the arm ``control``, is the original for everybody.
             arm: Arm of the A/B test.
             positions: Products per visit.
+            traits: What is known of shoppers, by shopper, in the columns of the table's leaning:
+                whom it knows is shown what the own chances say. None is the segments' chances.
         """
         shoppers, products = len(self._people.ids), len(self._products)
         rate = np.zeros((shoppers, products))
         ranks = np.arange(1, positions + 1)
-        for who, what, style, probability in self._served(None if arm == "control" else table):
+        table = None if arm == "control" else table
+        for who, what, style, probability in self._served(table, traits):
             chances = self._clicks.click(who[:, None], what, style, ranks, 0)
             rate[who, what] += probability * chances.mean(axis=1)
         activity = self.shoppers["activity"].to_numpy()
         return float(activity @ (self._browsing * rate).sum(axis=1) / activity.sum())
 
     def _served(
-        self, table: DecisionTable | None
-    ) -> list[tuple[NDArray[np.int64], int, int, float]]:
+        self, table: DecisionTable | None, traits: pd.DataFrame | None
+    ) -> list[tuple[NDArray[np.int64], int, int, float | Floats]]:
         """(shoppers, product, style, probability): what whom is shown how often."""
         everybody = np.arange(len(self._people.ids))
         if table is None:
             return [(everybody, what, 0, 1.0) for what in range(len(self._products))]
         segment = np.array([table.segments.get(s, table.default_segment) for s in self._people.ids])
-        served = []
+        known = None
+        if table.personal is not None and traits is not None:
+            names = list(table.personal.leaning.traits)
+            known = traits.reindex(columns=names, index=self._people.ids).to_numpy(np.float64)
+        served: list[tuple[NDArray[np.int64], int, int, float | Floats]] = []
         for name in sorted(set(segment)):
             who = np.flatnonzero(segment == name)
             for what, product in enumerate(self._products):
@@ -295,9 +303,13 @@ class SimulatedShop:
                 if slate is None:
                     served.append((who, what, 0, 1.0))
                     continue
-                for candidate in slate.candidates:
+                chances: Floats | None = None
+                if known is not None and table.personal is not None:
+                    chances = table.personal.chances(slate, str(name), known[who])
+                for place, candidate in enumerate(slate.candidates):
                     style = int(_rows(self._style, [candidate.style.key], "style")[0])
-                    served.append((who, what, style, candidate.probability))
+                    chance = candidate.probability if chances is None else chances[:, place]
+                    served.append((who, what, style, chance))
         return served
 
     def _rng(self, purpose: str) -> np.random.Generator:

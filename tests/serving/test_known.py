@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from persona_img.serving.known import OUTCOMES, WAITING, Known
+
+ANNA = np.array([1.0, 2.0])
+NAMES = ("views", "price_level")
+
+
+@pytest.fixture
+def outcomes():
+    return Counter()
+
+
+def told(outcomes, read, **given):
+    return Known(read, on_outcome=lambda what: outcomes.update([what]), **given)
+
+
+def test_an_answer_is_remembered_until_it_is_old(outcomes):
+    now = [0.0]
+    asked = []
+
+    def read(shopper, names, moment):
+        asked.append((shopper, tuple(names), moment))
+        return ANNA
+
+    known = told(outcomes, read, seconds=60, wait=5, clock=lambda: now[0])
+    assert known("anna", NAMES, 1.0) is ANNA
+    assert known("anna", NAMES, 2.0) is ANNA
+    assert asked == [("anna", NAMES, 1.0)]
+    now[0] = 61.0
+    known("anna", NAMES, 3.0)
+    assert len(asked) == 2
+    assert outcomes == {"read": 2, "kept": 1}
+    known.close()
+
+
+def test_nobody_known_is_remembered_too(outcomes):
+    known = told(outcomes, lambda *_: None, wait=5)
+    assert known("nobody", NAMES, 1.0) is None
+    assert known("nobody", NAMES, 1.0) is None
+    assert outcomes == {"unknown": 1, "kept": 1}
+    known.close()
+
+
+def test_what_is_late_is_not_waited_for_and_serves_the_next_decision(outcomes):
+    go = threading.Event()
+
+    def slow(*_):
+        go.wait(10)
+        return ANNA
+
+    known = told(outcomes, slow, wait=0.01)
+    began = time.perf_counter()
+    assert known("anna", NAMES, 1.0) is None
+    assert time.perf_counter() - began < 5
+    go.set()
+    deadline = time.monotonic() + 10
+    while known("anna", NAMES, 1.0) is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert known("anna", NAMES, 1.0) is ANNA
+    assert outcomes["late"] >= 1
+    known.close()
+
+
+def test_a_store_that_hangs_is_asked_by_few_and_then_by_nobody(outcomes):
+    go = threading.Event()
+    known = told(outcomes, lambda *_: go.wait(30), wait=0.0005)
+    for number in range(WAITING + 20):
+        assert known(f"s{number}", NAMES, 1.0) is None
+    assert outcomes == {"late": WAITING + 20}
+    assert len(known._asked) == WAITING
+    go.set()
+    known.close()
+
+
+def test_an_error_is_told_once_and_serves_the_segment(outcomes, caplog):
+    def broken(*_):
+        raise OSError("disk gone")
+
+    known = told(outcomes, broken, wait=5)
+    assert known("anna", NAMES, 1.0) is None
+    assert known("anna", NAMES, 1.0) is None
+    assert outcomes == {"failed": 2}
+    assert [r.message for r in caplog.records] == [
+        "the feature store does not answer, segments decide: disk gone"
+    ]
+    assert set(outcomes) <= set(OUTCOMES)
+    known.close()
