@@ -201,6 +201,9 @@ def retrain(
         )
     else:
         print(f"version {done.version} is registered, the champion stays")
+    if done.leant is not None:
+        kept = "single shoppers' chances will differ from their segment's, by their traits"
+        print(done.leant.reason or kept)
 
 
 def ramp(
