@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from persona_img.domain.decision import Candidate, DecisionTable, Ramp, Slate, plan_of
-from persona_img.domain.leaning import Leaning, Personal
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import InvalidInput, NotFound, StoreConflict
 
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
+
+    from persona_img.domain.leaning import Personal
 
 _STEPS = {"profile": "profile", "decisions": "prepare"}
 """What makes a file, by its name."""
@@ -490,6 +491,8 @@ def _personal(personal: Personal) -> dict[str, Any]:
 def _as_personal(stored: Mapping[str, Any] | None) -> Personal | None:
     if stored is None:
         return None
+    from persona_img.domain.leaning import Leaning, Personal  # numpy: paths alone open fast
+
     leaning = Leaning.from_dict(stored["leaning"])
     return Personal(leaning, stored["sharpness"], stored["floor"])
 
