@@ -28,7 +28,8 @@ _FARTHER = np.array([-9.5, *_DEVIATES[1:-1], 9.5])
 _CLOSER = np.array([-8.5, -6.0, -4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.5])
 """Of the others."""
 
-_LARGEST = 1e300
+_LARGEST = 690.0
+"""Logarithm of the largest density."""
 
 _SMOOTH = 8.0
 """Hits and misses from which a beta's density is integrated, and not its function evaluated: with
@@ -138,9 +139,13 @@ def _of_bent_betas(hits: Floats, misses: Floats) -> Floats:
     lower, upper = special.ndtr(_CLOSER), special.ndtr(-_CLOSER)
     ends = np.where(_CLOSER < 0, special.betaincinv(a, b, lower), special.betainccinv(a, b, upper))
 
+    whole = special.betaln(hits, misses)
+
     def density(x: Floats, style: int) -> Floats:
-        found = stats.beta.pdf(x, hits[:, style, None], misses[:, style, None])
-        return np.minimum(np.asarray(found, dtype=np.float64), _LARGEST)
+        # It has no bound at 0 where there is less than one hit.
+        found = special.xlogy(hits[:, style, None] - 1.0, x) - whole[:, style, None]
+        found += special.xlog1py(misses[:, style, None] - 1.0, -x)
+        return np.asarray(np.exp(np.minimum(found, _LARGEST)), dtype=np.float64)
 
     return _integrated(ends, density, _beta_below(hits, misses), evaluated=True)
 

@@ -91,7 +91,12 @@ def weighed(
     """
     counted = counted or {}
     places = list(slates)
-    many = isinstance(ranker, Predicting) and isinstance(policy, Weighing)
+    many = (
+        isinstance(ranker, Predicting)
+        and isinstance(policy, Weighing)
+        and takes_many(ranker, "predicted", "rank")
+        and takes_many(policy, "chances", "probabilities")
+    )
     for start in range(0, len(places), _AT_ONCE):
         some = places[start : start + _AT_ONCE]
         found: dict[Place, Weighed] = {}
@@ -104,6 +109,28 @@ def weighed(
             for alike in by_size.values():
                 found.update(_together(ranker, policy, alike, slates, counted))
         yield from ((place, found[place]) for place in some)
+
+
+def takes_many(asked: object, many: str, single: str) -> bool:
+    """Whether a method for many says the same as the one for a single slate.
+
+    Not where a class has changed the latter alone: then it is asked one by one.
+
+    Example:
+        >>> class Ranker:
+        ...     def rank(self): ...
+        ...     def predicted(self): ...
+        >>> class Changed(Ranker):
+        ...     def rank(self): ...
+        >>> takes_many(Ranker(), "predicted", "rank"), takes_many(Changed(), "predicted", "rank")
+        (True, False)
+    """
+    for kind in type(asked).__mro__:
+        if many in vars(kind):
+            return True
+        if single in vars(kind):
+            return False
+    return False
 
 
 def _one_by_one(

@@ -103,7 +103,11 @@ class PopularityRanker:
             [rates[context.segment, style.key] for style in some]
             for context, some in zip(contexts, styles, strict=True)
         ]
-        return Predicted(np.array(found, dtype=np.float64).reshape(len(contexts), -1))
+        return Predicted(
+            np.array(found, dtype=np.float64).reshape(
+                len(contexts), len(styles[0]) if styles else 0
+            )
+        )
 
     def save(self, folder: str | Path) -> None:
         """Write ``popularity.json``."""

@@ -17,7 +17,7 @@ import numpy as np
 from persona_img.domain.decision import Candidate, Context, DecisionTable, Slate, uniform
 from persona_img.domain.style import ORIGINAL, Style, StyleSpace
 from persona_img.errors import InvalidInput
-from persona_img.ranking.chances import weighed
+from persona_img.ranking.chances import takes_many, weighed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -226,7 +226,7 @@ def _scored(
     ranker: Ranker, segments: Sequence[str], products: Sequence[str], styles: Sequence[Style]
 ) -> Iterator[Floats]:
     """(K, T) predictions of each product, rounded so that what differs by rounding is a tie."""
-    if not isinstance(ranker, Scoring):
+    if not (isinstance(ranker, Scoring) and takes_many(ranker, "scores", "rank")):
         for product in products:
             yield np.array([_ranked(ranker, Context(s, product), styles) for s in segments])
         return
