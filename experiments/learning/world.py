@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,17 +17,22 @@ from persona_img.assets import ASSETS
 from persona_img.demo.run import HISTORY_DAYS, ROUND_DAYS, START
 from persona_img.demo.size import FULL, spread
 from persona_img.domain.catalog import Catalog
-from persona_img.domain.decision import Arms, uniform
+from persona_img.domain.decision import Arms
+from persona_img.domain.style import ORIGINAL
 from persona_img.profiles.frame import FrameFeatureSource
+from persona_img.serving.decide import CONTROL
 from persona_img.settings import Settings
 from persona_img.simulate.clicks import POSITION
 from persona_img.simulate.shop import PRODUCTS_PER_VISIT, SimulatedShop
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
-    from persona_img.domain.decision import DecisionTable
+    from persona_img.domain.decision import Decision
     from persona_img.domain.style import StyleSpace
+    from persona_img.serving.decide import Decider
 
     Floats = NDArray[np.float64]
 
@@ -61,44 +67,92 @@ class World:
             return self.shop
         return self.shop.with_tastes(-self.shop.tastes.effect)
 
-    def feedback(self, table: DecisionTable, number: int) -> pd.DataFrame:
-        """One round of impressions, as the log would return it."""
+    def round(self, number: int) -> Round:
+        """Everybody who comes in a round."""
         shop = self.in_round(number)
         start = START + timedelta(days=ROUND_DAYS * (number - 1))
-        rows = []
-        for visit in shop.visits(number, start, ROUND_DAYS, visits_per_shopper=FULL.visits):
-            arm = ARMS.assign(visit.shopper)
+        rows = [
+            (f"{visit.visit}-{position}", visit.shopper, product, position, visit.at, seen)
+            for visit in shop.visits(number, start, ROUND_DAYS, visits_per_shopper=FULL.visits)
             for position, (product, seen) in enumerate(
                 zip(visit.products, visit.seen, strict=True), 1
-            ):
-                segment, slate = table.slate(visit.shopper, product)
-                key, chance = "original", 1.0
-                if arm != "control" and slate is not None:
-                    luck = uniform("hero", table.policy_version, visit.shopper, product)
-                    drawn = slate.draw(luck)
-                    key, chance = drawn.style.key, drawn.probability
-                rows.append(
-                    (f"{visit.visit}-{position}", visit.shopper, product, segment, arm, key,
-                     chance, position, visit.at, seen)
-                )  # fmt: skip
-        columns = (
-            "decision_id", "shopper", "product", "segment", "arm", "style_key", "propensity",
-            "position", "at", "seen",
-        )  # fmt: skip
+            )
+        ]
+        columns = ("decision_id", "shopper", "product", "position", "at", "seen")
         frame = pd.DataFrame(rows, columns=columns)
-        rates = shop.click_probabilities(
-            list(frame["shopper"]), list(frame["product"]), list(frame["style_key"]),
-            position=list(frame["position"]), exposures=list(frame["seen"]),
-        )  # fmt: skip
         luck = np.random.default_rng([shop.seed, number]).random(len(frame))
-        return frame.drop(columns=["seen", "at"]).assign(
-            test="hero",
-            digest=None,
-            policy_version=table.policy_version,
-            shown_at=pd.to_datetime(frame["at"], unit="s", utc=True),
-            clicked=(luck < rates).astype("int64"),
+        return Round(shop, frame, luck, start.timestamp())
+
+
+@dataclass(frozen=True)
+class Served:
+    """What came of some impressions.
+
+    Attributes:
+        feedback: As the log would return it.
+        clicks: True clicks to be expected of what the personalised arm was shown.
+        photo: The same, had it been shown the photo each time.
+    """
+
+    feedback: pd.DataFrame
+    clicks: float
+    photo: float
+
+
+@dataclass(frozen=True)
+class Round:
+    """Impressions to come, in the order of time.
+
+    Attributes:
+        shop: The shoppers, with the tastes of the round.
+        coming: decision_id, shopper, product, position, at, seen.
+        luck: (n,), below whose true click rate an impression is clicked, whatever is shown.
+        start: Unix seconds.
+    """
+
+    shop: SimulatedShop
+    coming: pd.DataFrame
+    luck: Floats
+    start: float
+
+    def parts(self, count: int) -> Iterator[slice]:
+        """The impressions of equally long parts of the round."""
+        ends = self.start + ROUND_DAYS * 86400.0 * np.arange(1, count) / count
+        places = np.searchsorted(self.coming["at"].to_numpy(), ends).tolist()
+        for first, last in itertools.pairwise([0, *places, len(self.coming)]):
+            yield slice(first, last)
+
+    def served(self, part: slice, decider: Decider) -> Served:
+        """What ``decider`` shows in a part of the round, and what is clicked."""
+        rows = self.coming.iloc[part]
+        decided: dict[tuple[str, str], Decision] = {}
+        made = []
+        for shopper, product, at in zip(rows["shopper"], rows["product"], rows["at"], strict=True):
+            # Within a part nothing moves, so who comes back sees the same.
+            place = (shopper, product)
+            if place not in decided:
+                decided[place] = decider.decide(shopper, product, at)
+            made.append(decided[place])
+        key = [decision.style_key for decision in made]
+        arm = np.array([decision.arm for decision in made], dtype=object)
+        who = (list(rows["shopper"]), list(rows["product"]))
+        seen = {"position": list(rows["position"]), "exposures": list(rows["seen"])}
+        rates = self.shop.click_probabilities(*who, key, **seen)
+        photo = self.shop.click_probabilities(*who, [ORIGINAL.key] * len(rows), **seen)
+        feedback = rows.drop(columns=["seen", "at"]).assign(
+            segment=[decision.segment for decision in made],
+            arm=arm,
+            style_key=key,
+            propensity=[decision.propensity for decision in made],
+            test=ARMS.test,
+            digest=[decision.digest for decision in made],
+            policy_version=[decision.policy_version for decision in made],
+            shown_at=pd.to_datetime(rows["at"], unit="s", utc=True),
+            clicked=(self.luck[part] < rates).astype("int64"),
             converted=np.int64(0),
         )
+        chosen = arm != CONTROL
+        return Served(feedback, float(rates[chosen].sum()), float(photo[chosen].sum()))
 
 
 def made(name: str, seed: int, shoppers: int) -> World:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from persona_img.abtest.analysis import ABTest
-from persona_img.abtest.harm import _compared, harm_of_arm, harmful_pictures
+from persona_img.abtest.harm import _compared, harm_of_arm, harmful_pictures, spent
 from persona_img.domain.decision import Arms
 from persona_img.domain.style import ORIGINAL
 
@@ -123,20 +123,35 @@ def test_the_error_is_true_also_where_each_revision_was_seen_by_few(beside):
     found = []
     for seed in range(150):
         rng = np.random.default_rng(seed)
-        picture = rng.permuted(np.tile([0.0, 1.0], 1000))
-        rows = pd.DataFrame(
-            {
-                "shopper": np.arange(2000),
-                "policy_version": np.arange(2000) // beside,
-                "segment": "all",
-                "position": 1,
-                "clicked": rng.random(2000) < 0.1,
-            }
-        )
-        found.append(_compared(rows, picture)[:2])
+        picture = rng.permuted(np.tile([False, True], 1000))
+        shopper = np.arange(2000)
+        clicked = (rng.random(2000) < 0.1).astype(np.float64)
+        found.append(_compared(shopper, shopper // beside, clicked, picture)[:2])
     difference, error = np.array(found).T
     assert difference.mean() == pytest.approx(0.0, abs=0.003)
     assert error.mean() == pytest.approx(difference.std(), rel=0.13)
+
+
+def test_what_is_shown_later_takes_no_certainty_from_what_was_shown_before():
+    before = log((0.06, 0.06, 0.035), impressions=12_000)
+    later = log((0.06,) * 40, impressions=12_000, prefix="later")
+    digests = [None if key == ORIG else f"{key}-of-bowl" for key in later["style_key"]]
+    when = later["shown_at"] + pd.Timedelta(days=1)
+    later = later.assign(product="bowl", digest=digests, shown_at=when)
+    alone, together = harmful_pictures(before), harmful_pictures(pd.concat([before, later]))
+    assert len(alone) == 1
+    assert [one for one in together if one.product == "mug"] == alone
+    # Shown first, the others have spent their part before the mug is asked about.
+    earlier = later.assign(shown_at=when - pd.Timedelta(days=2))
+    behind = harmful_pictures(pd.concat([before, earlier]))
+    assert all(one.high > alone[0].high for one in behind if one.product == "mug")
+
+
+def test_all_questions_together_may_err_as_often_as_one():
+    parts = np.array([spent(number) for number in range(1, 200_001)])
+    assert np.all(np.diff(parts) < 0)
+    # What is left falls as 1 / ln k.
+    assert parts.sum() + 1.0 / (2.1097428 * np.log(200_001.5)) == pytest.approx(1.0, abs=1e-6)
 
 
 def test_the_order_of_rows_plays_no_part():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -18,6 +19,7 @@ from persona_img import wiring
 from persona_img.cli import app
 from persona_img.domain.decision import Candidate, Decision, DecisionTable, Slate
 from persona_img.domain.feedback import Event
+from persona_img.errors import InvalidInput, NotFound, StoreConflict
 from persona_img.loop import Profiled
 from persona_img.settings import Settings
 from persona_img.shop import Shop
@@ -135,6 +137,74 @@ def test_chances_follow_what_came_back_hour_by_hour(shop: Shop) -> None:
         assert max(chances, key=lambda style: chances[style]) == liked
     assert "0 slates moved; policy v1~r1" in run(shop, "learn")
     assert run(shop, "ramp") == "no ramp\n"
+
+
+def turns(monkeypatch: pytest.MonkeyPatch, *outcomes: BaseException | None) -> list[float]:
+    """Make each turn of ``learn`` end so; the sleeps between them are counted, not slept."""
+    learn, left, slept = Shop.learn, list(outcomes), []
+
+    def turn(shop: Shop) -> Any:
+        outcome = left.pop(0)
+        if outcome is not None:
+            raise outcome
+        return learn(shop)
+
+    monkeypatch.setattr(Shop, "learn", turn)
+    monkeypatch.setattr("time.sleep", slept.append)
+    return slept
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [
+        StoreConflict("somebody published"),
+        NotFound("nothing is served yet"),
+        sqlite3.OperationalError("database is locked"),
+        ConnectionRefusedError("nobody listens"),
+    ],
+)
+def test_what_may_be_over_by_the_next_turn_is_told_and_tried_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, passing: Exception
+) -> None:
+    publish(shop, "v1")
+    came_back(shop, [decision(shop, "v1", 1)], [False])
+    slept = turns(monkeypatch, passing, None, KeyboardInterrupt())
+    home = str(shop.settings.home)
+    done = CliRunner().invoke(app, ["learn", "--every", "30m", "--home", home])
+    assert done.exit_code == 130
+    assert f"not this time: {passing}; again in 30m" in done.stderr
+    assert "0 slates moved; policy v1" in done.stdout
+    assert slept == [1800.0, 1800.0]
+
+
+def test_what_only_a_person_can_mend_ends_it_and_so_does_any_error_of_a_single_turn(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(shop, "v1")
+    came_back(shop, [decision(shop, "v1", 1)], [False])
+    home = str(shop.settings.home)
+    outcomes = (None, InvalidInput("learn.floor 2: too high"), StoreConflict("x"))
+    slept = turns(monkeypatch, *outcomes)
+    done = CliRunner().invoke(app, ["learn", "--every", "1h", "--home", home])
+    assert isinstance(done.exception, InvalidInput)
+    assert slept == [3600.0]
+    done = CliRunner().invoke(app, ["learn", "--home", home])
+    assert isinstance(done.exception, StoreConflict)
+    done = CliRunner().invoke(app, ["learn", "--every", "1h", "--home", home + "-elsewhere"])
+    assert isinstance(done.exception, NotFound)
+    assert slept == [3600.0]
+
+
+def test_a_home_that_is_gone_ends_it(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(shop, "v1")
+    home = shop.settings.home
+    slept = turns(monkeypatch, NotFound("gone"), NotFound("gone"))
+    monkeypatch.setattr(
+        "time.sleep", lambda seconds: (slept.append(seconds), home.rename(f"{home}-moved"))
+    )
+    done = CliRunner().invoke(app, ["learn", "--every", "1h", "--home", str(home)])
+    assert isinstance(done.exception, NotFound)
+    assert slept == [3600.0]
 
 
 @pytest.mark.parametrize("every", ["soon", "1", "-1h", "0m", "1w"])

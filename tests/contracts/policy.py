@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from persona_img.domain.decision import Candidate, Context, Ranking, Slate, ranking_of
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import EmptySlate, InvalidInput
-from persona_img.ranking.base import Evidence, Policy
+from persona_img.ranking.base import Evidence, Policy, Predicted
+from persona_img.ranking.chances import Weighing
 
 
 def a_ranking(rates: list[float], product: str = "p") -> Ranking:
@@ -57,6 +59,29 @@ class PolicyContract:
     def test_a_better_style_has_no_lesser_chance(self):
         chances = self.make().probabilities(a_ranking([0.02, 0.20]))
         assert chances[0] >= chances[1]
+
+    @pytest.mark.parametrize("spread", [False, True])
+    @pytest.mark.parametrize("told", [False, True])
+    def test_many_slates_at_once_are_weighed_as_one_by_one(self, spread, told):
+        policy = self.make()
+        if not isinstance(policy, Weighing):
+            pytest.skip("takes one at a time")
+        rng = np.random.default_rng(8)
+        slates = [a_ranking(rng.uniform(0.01, 0.2, 4).tolist()) for _ in range(300)]
+        if spread:
+            slates = [replace(s, spreads=tuple(rng.uniform(0.02, 0.5, 4))) for s in slates]
+        shown = rng.integers(0, 900, (300, 4)).astype(np.float64)
+        seen = [Evidence(row, (0.1 * row).round()) for row in shown] if told else [None] * 300
+        wanted = [policy.probabilities(s, e) for s, e in zip(slates, seen, strict=True)]
+        predicted = Predicted(
+            np.array([s.scores for s in slates]),
+            np.array([s.spreads for s in slates]) if spread else None,
+        )
+        photo = np.array([s.styles.index(ORIGINAL) for s in slates])
+        counted = (shown, (0.1 * shown).round()) if told else ()
+        found = policy.chances(predicted, photo, *counted)
+        assert found == pytest.approx(np.array(wanted), abs=1e-12)
+        assert np.abs(found.sum(axis=1) - 1.0).max() <= 1e-12
 
     def test_it_chooses_as_often_as_it_says(self):
         ranking, policy = a_ranking([0.03, 0.04, 0.05, 0.02]), self.make()

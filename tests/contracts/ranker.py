@@ -15,6 +15,7 @@ from persona_img.domain.feedback import FEEDBACK_COLUMNS
 from persona_img.domain.style import ORIGINAL, Style, StyleSpace
 from persona_img.errors import EmptySlate, InvalidInput, NotFound
 from persona_img.ranking.base import Ranker, RankingFeatures
+from persona_img.ranking.chances import Predicting
 
 SPACE = StyleSpace(
     {"surface": ("wood", "stone", "linen"), "light": ("soft", "sun"), "palette": ("warm", "cool")},
@@ -73,6 +74,29 @@ def everything(ranker: Ranker) -> list[tuple[Style, float]]:
     return [pair for r in rankings for pair in zip(r.styles, r.scores, strict=True)]
 
 
+def check_many(ranker: Predicting) -> None:
+    """Slates of one size, of whom the ranker knows and of strangers, beside their rankings."""
+    rng = np.random.default_rng(3)
+    strange = Style("light=neon,palette=warm,surface=wood")
+    contexts, slates = [], []
+    for segment, product in itertools.product([*SEGMENTS, "nobody"], [*PRODUCTS, "nothing"]):
+        some = [STYLES[i] for i in rng.choice(len(STYLES), 4, replace=False)]
+        contexts.append(Context(segment, product))
+        slates.append([*some, strange])
+    found = ranker.predicted(contexts, slates)
+    assert found.scores.shape == (len(contexts), 5)
+    for number, (context, styles) in enumerate(zip(contexts, slates, strict=True)):
+        ranking = ranker.rank(context, styles)
+        place = [ranking.styles.index(style) for style in styles]
+        assert np.array(ranking.scores)[place] == pytest.approx(found.scores[number], abs=1.5e-12)
+        assert (ranking.spreads is None) == (found.spreads is None)
+        if found.spreads is not None:
+            wanted = np.array(ranking.spreads)[place]
+            assert found.spreads[number] == pytest.approx(wanted, abs=1e-12)
+    nothing = ranker.predicted([], [])
+    assert len(nothing.scores) == 0
+
+
 class RankerContract:
     def make(self) -> Ranker:
         raise AssertionError("say how to make one")
@@ -104,6 +128,11 @@ class RankerContract:
         turned = [STYLES[i] for i in np.random.default_rng(0).permutation(len(STYLES))]
         for context in (Context("g0", "p0"), Context("nobody", "nothing")):
             assert fitted.rank(context, turned) == fitted.rank(context, STYLES)
+
+    def test_many_slates_at_once_are_predicted_as_one_by_one(self, fitted):
+        if not isinstance(fitted, Predicting):
+            pytest.skip("takes one at a time")
+        check_many(fitted)
 
     @pytest.mark.parametrize("how", ["category", "arrow", "floats", "any index", "mixed numbers"])
     def test_types_of_the_feedback_do_not_matter(self, fitted, how):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import special
 from scipy.stats import beta, norm
 
 from persona_img.ranking.best import best_of_betas, best_of_normals
@@ -65,3 +66,75 @@ def test_integer_betas_have_a_closed_form():
     )
     found = best_of_betas(np.array([a, c]), np.array([b, d]))
     assert found[1] == pytest.approx(exact, abs=1e-9)
+
+
+def by_fine_pieces(density, below, ends):
+    """(S,), slate by slate: both functions evaluated everywhere, on pieces a deviate wide."""
+    nodes, weights = np.polynomial.legendre.leggauss(12)
+    edges = np.unique(ends)
+    half = np.diff(edges)[:, None] / 2
+    x = ((edges[:-1] + edges[1:])[:, None] / 2 + half * nodes).ravel()
+    under, weight = below(x), (half * weights).ravel()
+    own = density(x)
+    found = [weight @ (own[i] * np.delete(under, i, axis=0).prod(axis=0)) for i in range(len(own))]
+    return np.array(found) / np.sum(found)
+
+
+DEVIATES = np.array([-8.5, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8.5])
+
+
+@pytest.mark.parametrize("kind", ["usual", "wild", "alike", "far apart"])
+def test_many_slates_of_normals_are_what_each_is_alone(kind):
+    rng = np.random.default_rng(4)
+    mean, spread = {
+        "usual": (rng.normal(0, 0.3, (400, 5)), rng.uniform(0.02, 0.4, (400, 5))),
+        "wild": (rng.normal(0, 3, (400, 6)), 10 ** rng.uniform(-4, 1, (400, 6))),
+        "alike": (np.zeros((3, 8)), np.full((3, 8), 0.7)),
+        "far apart": (np.arange(12.0).reshape(3, 4) * 50, np.full((3, 4), 0.1)),
+    }[kind]
+    wanted = [
+        by_fine_pieces(
+            lambda x, m=m, s=s: norm.pdf(x, m, s),
+            lambda x, m=m, s=s: special.ndtr((x - m) / s),
+            m + s * DEVIATES,
+        )
+        for m, s in ((m[:, None], s[:, None]) for m, s in zip(mean, spread, strict=True))
+    ]
+    found = best_of_normals(mean, spread)
+    assert found == pytest.approx(np.array(wanted), abs=1e-12)
+    assert best_of_normals(mean[1], spread[1]) == pytest.approx(found[1], abs=1e-15)
+
+
+@pytest.mark.parametrize("least", [0.3, 1.0, 8.0, 60.0, 50_000.0])
+def test_many_slates_of_betas_are_what_each_is_alone(least):
+    rng = np.random.default_rng(5)
+    hits = least * rng.uniform(1.0, 1.2, (60, 5))
+    misses = hits * rng.uniform(10.0, 11.0, (60, 5))
+    lower, upper = special.ndtr(DEVIATES[:6]), special.ndtr(-DEVIATES[6:])
+    wanted = [
+        by_fine_pieces(
+            # Either is exact where the other is not: with hardly any hits, and with very many.
+            lambda x, a=a, b=b: np.exp(beta.logpdf(x, a, b)) if least < 1 else beta.pdf(x, a, b),
+            lambda x, a=a, b=b: special.betainc(a, b, x),
+            np.hstack([special.betaincinv(a, b, lower), special.betainccinv(a, b, upper)]),
+        )
+        for a, b in ((a[:, None], b[:, None]) for a, b in zip(hits, misses, strict=True))
+    ]
+    found = best_of_betas(hits, misses)
+    assert found == pytest.approx(np.array(wanted), abs=1e-12)
+    assert best_of_betas(hits[1], misses[1]) == pytest.approx(found[1], abs=1e-15)
+
+
+def test_slates_that_bend_and_slates_that_do_not_may_be_mixed():
+    hits = np.array([[60.0, 70.0], [0.5, 0.7], [90.0, 50.0]])
+    misses = 20.0 * hits
+    found = best_of_betas(hits, misses)
+    for number in range(3):
+        alone = best_of_betas(hits[number], misses[number])
+        assert found[number] == pytest.approx(alone, abs=1e-15)
+
+
+def test_hardly_any_hits_are_no_error():
+    found = best_of_betas(np.array([0.002, 0.002, 0.05]), np.array([2000.0, 2000.0, 10.0]))
+    assert found[0] == pytest.approx(found[1], abs=1e-12)
+    assert found[0] < found[2]

@@ -12,12 +12,18 @@ from contracts.policy import PolicyContract, a_ranking, check_chances
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import InvalidInput
 from persona_img.ranking.base import Evidence
-from persona_img.ranking.policy import EpsilonGreedyPolicy, ThompsonPolicy, UniformPolicy
+from persona_img.ranking.policy import (
+    EpsilonGreedyPolicy,
+    SquareCBPolicy,
+    ThompsonPolicy,
+    UniformPolicy,
+)
 
 POLICIES = [
     (UniformPolicy(), 1 / 8),
     (EpsilonGreedyPolicy(0.2), 0.2 / 8),
     (ThompsonPolicy(floor=0.02), 0.02),
+    (SquareCBPolicy(floor=0.02), 0.02),
 ]
 
 
@@ -31,6 +37,39 @@ def test_chances_keep_the_floor_sum_to_one_and_make_a_slate(policy, least, rates
 class TestUniform(PolicyContract):
     def make(self):
         return UniformPolicy()
+
+
+class TestSquareCB(PolicyContract):
+    def make(self):
+        return SquareCBPolicy()
+
+    def test_a_gap_of_one_over_gamma_is_shown_once_in_three_of_two(self):
+        chances = SquareCBPolicy(floor=1e-9, gamma=1000.0).probabilities(a_ranking([0.040, 0.041]))
+        assert chances == pytest.approx([2 / 3, 1 / 3], abs=1e-6)
+
+    def test_equally_good_styles_share(self):
+        chances = SquareCBPolicy(floor=1e-9).probabilities(a_ranking([0.04, 0.04, 0.04]))
+        assert chances == pytest.approx([1 / 3] * 3, abs=1e-6)
+
+    def test_what_is_expected_to_do_harm_gets_the_floor(self):
+        ranking = a_ranking([0.04, 0.03, 0.05])
+        chances = dict(
+            zip(ranking.styles, SquareCBPolicy(floor=0.02).probabilities(ranking), strict=True)
+        )
+        assert chances[Style("surface=s1")] == pytest.approx(0.02)
+
+    def test_evidence_moves_it(self):
+        ranking = a_ranking([0.04, 0.04])
+        shown, clicks = np.array([2000.0, 2000.0]), np.array([40.0, 160.0])
+        before, after = (
+            SquareCBPolicy().probabilities(ranking, e) for e in (None, Evidence(shown, clicks))
+        )
+        assert after[1] > before[1] + 0.1
+
+    @pytest.mark.parametrize(("name", "value"), [("floor", 0.0), ("gamma", 0.0)])
+    def test_what_cannot_be_is_refused(self, name, value):
+        with pytest.raises(InvalidInput, match=name):
+            SquareCBPolicy(**{name: value})
 
 
 class TestEpsilonGreedy(PolicyContract):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,10 +12,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from persona_img.cli.home import Home, Json, add
-from persona_img.errors import InvalidInput
+from persona_img.errors import InvalidInput, NotFound, ServiceFailed, StoreConflict, StoreFailed
 
 if TYPE_CHECKING:
     from persona_img.shop import Learnt
+
+
+_PASSING = (
+    StoreConflict,
+    StoreFailed,
+    ServiceFailed,
+    NotFound,
+    sqlite3.OperationalError,
+    OSError,
+)
+"""What may be over by the next turn."""
 
 
 def register(app: typer.Typer) -> None:
@@ -137,6 +149,9 @@ def learn(
 
     An arm that is worse than the photo for certain stops the test, and everybody gets the photo; a
     picture that is, is withdrawn. Certain means by intervals that hold however often this runs.
+
+    With `--every`, what may be over by the next turn (a locked database, a service that has
+    shown nothing yet) is told and tried again then.
     """
     import time
 
@@ -144,12 +159,21 @@ def learn(
 
     seconds = None if every is None else _seconds(every)
     shop = Shop.open(home)
+    # A home in which nothing was prepared is a slip, and no hour will mend it.
+    _ = shop.table
     while True:
-        found = shop.learn()
-        if as_json:
-            print(json.dumps(asdict(found)), flush=True)
+        try:
+            found = shop.learn()
+        except _PASSING as error:
+            # Of a home that is gone there is nothing to wait for.
+            if seconds is None or not shop.settings.home.is_dir():
+                raise
+            typer.echo(f"not this time: {error}; again in {every}", err=True)
         else:
-            _say(found)
+            if as_json:
+                print(json.dumps(asdict(found)), flush=True)
+            else:
+                _say(found)
         if seconds is None:
             break
         time.sleep(seconds)

@@ -139,6 +139,20 @@ class Policy(Protocol):
         """A style drawn with :meth:`probabilities`, and the probability it had."""
 
 
+@dataclass(frozen=True)
+class Predicted:
+    """What is known of N slates of S styles each, without their names.
+
+    Attributes:
+        scores: float64 (N, S), predicted click rates in [0, 1].
+        spreads: float64 (N, S), as :attr:`~persona_img.domain.decision.Ranking.spreads`; None where
+            the ranker cannot tell.
+    """
+
+    scores: Floats
+    spreads: Floats | None = None
+
+
 def check_styles(context: Context, styles: Sequence[Style]) -> None:
     """Raise where there is nothing to rank."""
     if not styles:

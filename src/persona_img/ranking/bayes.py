@@ -22,7 +22,7 @@ from scipy.special import expit
 from persona_img.domain.decision import Context, Ranking, ranking_of
 from persona_img.domain.feedback_table import as_feedback
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound
-from persona_img.ranking.base import Floats, RankingFeatures, check_styles
+from persona_img.ranking.base import Floats, Predicted, RankingFeatures, check_styles
 from persona_img.ranking.columns import PHOTO, Names
 from persona_img.ranking.counts import Counts
 from persona_img.ranking.effects import Design, Effects, Met, independent
@@ -205,6 +205,37 @@ class BayesRanker:
         score, covariance = self._fitted.predicted(context.segment, context.product, keys)
         spread = np.sqrt(independent(covariance))
         return ranking_of(context, ordered, expit(score).tolist(), spread.tolist())
+
+    def predicted(
+        self, contexts: Sequence[Context], styles: Sequence[Sequence[Style]]
+    ) -> Predicted:
+        """What :meth:`rank` says of N slates of S styles each, in the order given, not rounded.
+
+        Raises:
+            NotEnoughData: it was never fitted.
+        """
+        if self._fitted is None:
+            raise NotEnoughData("this ranker was never fitted; fit or load it first")
+        by_product: dict[str, list[int]] = {}
+        for number, context in enumerate(contexts):
+            by_product.setdefault(context.product, []).append(number)
+        score = np.zeros((len(contexts), len(styles[0]) if styles else 0))
+        spread = np.ones_like(score)
+        for product, mine in by_product.items():
+            # A product's slates are taken from one pool, so its styles are few.
+            keys = sorted({style.key for number in mine for style in styles[number]})
+            place = {key: column for column, key in enumerate(keys)}
+            column = np.array([[place[s.key] for s in styles[number]] for number in mine])
+            row = np.arange(len(mine))[:, None]
+            segments = [contexts[number].segment for number in mine]
+            if self._sure:
+                score[mine] = self._fitted.scores(segments, [product], keys)[row, 0, column]
+                continue
+            found, covariance = self._fitted.of_product(product, segments, keys)
+            score[mine] = found[row, column]
+            own = covariance[row[:, :, None], column[:, :, None], column[:, None, :]]
+            spread[mine] = np.sqrt(independent(own))
+        return Predicted(np.asarray(expit(score), dtype=np.float64), None if self._sure else spread)
 
     def scores(
         self, segments: Sequence[str], products: Sequence[str], styles: Sequence[Style]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from persona_img.domain.decision import Context, Ranking
     from persona_img.domain.style import Style
-    from persona_img.ranking.base import Floats, RankingFeatures
+    from persona_img.ranking.base import Floats, Predicted, RankingFeatures
 
 _EARLY = 0.75
 """Part of the days that the judged trees learn from; they are judged on the others."""
@@ -129,6 +129,31 @@ class BoostedRanker:
         added = self._added([context.segment], [context.product], ranking.styles)[0, 0]
         scores = expit(logit(np.array(ranking.scores)) + added)
         return ranking_of(context, ranking.styles, scores.tolist(), ranking.spreads)
+
+    def predicted(
+        self, contexts: Sequence[Context], styles: Sequence[Sequence[Style]]
+    ) -> Predicted:
+        """What :meth:`rank` says of N slates of S styles each, in the order given, not rounded.
+
+        Raises:
+            NotEnoughData: it was never fitted.
+        """
+        found = self._base.predicted(contexts, styles)
+        if self._trees is None or self._encoding is None or not contexts:
+            return found
+        size = len(styles[0])
+        rows = Rows(
+            [context.segment for context in contexts for _ in range(size)],
+            [context.product for context in contexts for _ in range(size)],
+            [style.key for some in styles for style in some],
+            np.ones(len(contexts) * size),
+        )
+        added = self._trees.predict(
+            self._encoding.trees(rows), raw_score=True, num_threads=self.num_threads
+        )
+        # Rounded as in a ranking, from which :meth:`rank` goes on.
+        known = logit(found.scores.round(12)) + np.asarray(added).reshape(-1, size)
+        return replace(found, scores=np.asarray(expit(known), dtype=np.float64))
 
     def scores(
         self, segments: Sequence[str], products: Sequence[str], styles: Sequence[Style]

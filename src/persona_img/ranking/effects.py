@@ -26,6 +26,9 @@ _LEAST_TOLD = 0.05
 
 _LEAST_VARIANCE = 1e-8
 
+_AT_ONCE = 1 << 20
+"""Most covariances of segments' effects held at the same time: 8 MB."""
+
 
 @dataclass(frozen=True)
 class Met:
@@ -91,6 +94,16 @@ class Met:
         found = np.zeros((len(codes), width))
         found[row, self.ids[column] - codes[row] * width] = mean[self.start + column]
         return found[place.reshape(owner.shape)]
+
+    def of_owner(
+        self, owner: NDArray[np.int64], width: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """(O, width) columns among all of O owners, -1 for nobody, and whether each was met."""
+        wanted = owner[:, None] * width + np.arange(width)
+        if not len(self.ids):
+            return np.zeros_like(wanted), np.zeros(wanted.shape, dtype=np.bool_)
+        place = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1)
+        return self.start + place, (self.ids[place] == wanted) & (owner >= 0)[:, None]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -248,6 +261,105 @@ class Effects:
         covariance[np.diag_indices(n)] += unknown
         return score, covariance
 
+    def of_product(
+        self, product: str, segments: Sequence[str], keys: Sequence[str]
+    ) -> tuple[Floats, Floats]:
+        """What :meth:`predicted` says of K segments at once: (K, S), and (K, S, S)."""
+        count, size = len(segments), len(keys)
+        value, photo, pair, stranger = self.names.looks(tuple(keys))
+        parts = {
+            "one": np.ones((size, 1)),
+            "value": value.toarray(),
+            PHOTO: photo.toarray(),
+            "pair": pair.toarray(),
+        }
+        owners = Owners.of(self.names, segments, [product])
+        posterior = self.posterior
+        score, unknown = np.zeros((count, size)), np.zeros((count, size))
+        shared: list[_Columns] = []
+        single: list[_Columns] = []
+        for code, (kind, effect) in enumerate(
+            zip(self.kinds, effects(self.names.texts), strict=True)
+        ):
+            if effect.what == "place":  # the logarithm of the first is 0
+                continue
+            look = parts[effect.what]
+            used = look.any(axis=0)
+            by_segment = effect.owner.startswith("segment")
+            owner = owners.codes(effect).reshape(-1) if by_segment else owners.codes(effect)[:1, 0]
+            column, met = kind.of_owner(owner, look.shape[1])
+            look, column, met = look[:, used], column[:, used], met[:, used]
+            score += np.where(met, posterior.mean[np.where(met, column, 0)], 0.0) @ look.T
+            if effect.style:
+                absent = (~met).astype(np.float64) @ look.T
+                if effect.what == "value":
+                    absent = absent + stranger
+                unknown += absent * posterior.spread[code] ** 2
+                (single if by_segment else shared).append(_Columns(look, column, met))
+        everybody = _Columns.joined(shared, 1)
+        covariance = np.repeat(everybody.own(posterior), count, axis=0)
+        some = max(1, _AT_ONCE // max(1, sum(part.column.shape[1] for part in single) ** 2))
+        for start in range(0, count, some):
+            these = [
+                _Columns(p.look, p.column[start : start + some], p.met[start : start + some])
+                for p in single
+            ]
+            each = _Columns.joined(these, len(these[0].column))
+            between = each.between(everybody, posterior)
+            covariance[start : start + some] += (
+                each.own(posterior) + between + between.transpose(0, 2, 1)
+            )
+        covariance[:, np.arange(size), np.arange(size)] += unknown
+        return score, covariance
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """What styles of some owners add: owner by owner the same looks, in columns of their own.
+
+    Attributes:
+        look: (M, W), what M styles have of W parts.
+        column: int64 (O, W), of O owners, among all effects.
+        met: bool (O, W), whether the column was learned.
+    """
+
+    look: Floats
+    column: NDArray[np.int64]
+    met: NDArray[np.bool_]
+
+    @classmethod
+    def joined(cls, parts: Sequence[_Columns], count: int) -> _Columns:
+        """Of ``count`` owners, beside each other."""
+        width = sum(part.column.shape[1] for part in parts)
+        return cls(
+            np.concatenate([part.look for part in parts], axis=1),
+            np.concatenate([part.column for part in parts], axis=1).reshape(count, width),
+            np.concatenate([part.met for part in parts], axis=1).reshape(count, width),
+        )
+
+    def own(self, posterior: Posterior) -> Floats:
+        """(O, M, M) covariances of what the styles add by these columns."""
+        size = len(posterior.joint)
+        first = self.met & (self.column < size)
+        at = np.where(first, self.column, 0)
+        joint = posterior.joint[at[:, :, None], at[:, None, :]]
+        joint = joint * (first[:, :, None] & first[:, None, :])
+        late = self.met & ~first
+        alone = np.zeros(self.column.shape)
+        alone[late] = posterior.rest[self.column[late] - size]
+        found = self.look @ joint @ self.look.T + (self.look * alone[:, None, :]) @ self.look.T
+        return np.asarray(found, dtype=np.float64)
+
+    def between(self, shared: _Columns, posterior: Posterior) -> Floats:
+        """(O, M, M) covariances of what these columns add with what ``shared`` ones of all do."""
+        size = len(posterior.joint)
+        theirs = np.flatnonzero((shared.met & (shared.column < size))[0])
+        mine = self.met & (self.column < size)
+        wanted, place = np.unique(np.where(mine, self.column, 0), return_inverse=True)
+        part = posterior.joint[np.ix_(wanted, shared.column[0, theirs])]
+        along = (part @ shared.look[:, theirs].T)[place.reshape(mine.shape)] * mine[:, :, None]
+        return np.asarray(self.look @ along, dtype=np.float64)
+
 
 def independent(covariance: Floats) -> Floats:
     """Variances of independent errors whose differences vary as those of the correlated ones do.
@@ -256,21 +368,21 @@ def independent(covariance: Floats) -> Floats:
     correlations are equal, nothing is lost; else it is the least-squares fit over pairs.
 
     Args:
-        covariance: (S, S).
+        covariance: (S, S), or (N, S, S) of N slates.
 
     Returns:
-        float64 (S,), > 0.
+        float64 (S,) or (N, S), > 0.
     """
-    size = len(covariance)
-    own = np.diag(covariance)
-    difference = own[:, None] + own[None, :] - 2.0 * covariance
-    total = difference.sum(axis=1)
+    size = covariance.shape[-1]
+    own = np.diagonal(covariance, axis1=-2, axis2=-1)
+    difference = own[..., :, None] + own[..., None, :] - 2.0 * covariance
+    total = difference.sum(axis=-1)
     if size == 1:
         found = own
     elif size == 2:
         found = total / 2.0
     else:
-        found = (total - total.sum() / (2.0 * (size - 1))) / (size - 2)
+        found = (total - total.sum(axis=-1, keepdims=True) / (2.0 * (size - 1))) / (size - 2)
     return np.asarray(np.maximum(found, _LEAST_VARIANCE), dtype=np.float64)
 
 

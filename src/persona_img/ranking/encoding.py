@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+    from numpy.typing import NDArray
 
     from persona_img.ranking.base import Floats, RankingFeatures
 
@@ -129,6 +131,55 @@ class Encoding:
         prior = np.concatenate([np.full(block.shape[1], sd) for block, sd in blocks])
         return np.hstack([block for block, _ in blocks]), prior
 
+    def added(self, rows: Rows, effects: Floats) -> Floats:
+        """(n,) the columns of :meth:`linear` times their (D,) effects, without the columns.
+
+        Of 10,000 products nearly all columns of a row are zero.
+        """
+        segments, products = len(self.segments), len(self.products)
+        known = {name: sorted(set(table.values())) for name, table in self.texts.items()}
+        kinds = [len(found) for found in known.values()]
+        distinct, style = _distinct(rows.style_key)
+        values = self._style(distinct)
+        flag = (values.sum(axis=1, keepdims=True) == 0).astype(np.float64)
+        look = np.hstack([values, flag])
+        width = look.shape[1]
+        first, second = self._pairs
+        shapes: list[tuple[int, ...]] = [
+            (1,),
+            (products,),
+            (segments,),
+            *((kind,) for kind in kinds),
+            *((segments, kind) for kind in kinds),
+            (width,),
+            (segments, width),
+            *((kind, width) for kind in kinds),
+            (len(first),),
+        ]
+        ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
+        parts = iter(
+            part.reshape(shape) for part, shape in zip(np.split(effects, ends), shapes, strict=True)
+        )
+        segment = _codes(rows.segment, self.segments)
+        place, product = _distinct(rows.product)
+        category = [
+            _codes([self.texts[name].get(p, "") for p in place], found)[product]
+            for name, found in known.items()
+        ]
+        found = np.log(rows.position) * next(parts)
+        found += _or_zero(next(parts))[_codes(place, self.products)[product]]
+        found += _or_zero(next(parts))[segment]
+        for mine in category:
+            found += _or_zero(next(parts))[mine]
+        for mine in category:
+            found += _or_zero(next(parts))[segment, mine]
+        found += (look @ next(parts))[style]
+        found += _or_zero(next(parts) @ look.T, columns=False)[segment, style]
+        for mine in category:
+            found += _or_zero(next(parts) @ look.T, columns=False)[mine, style]
+        found += ((values[:, first] * values[:, second]) @ next(parts))[style]
+        return np.asarray(found, dtype=np.float64)
+
     def trees(self, rows: Rows) -> Floats:
         """Columns for trees, float64 (n, F); NaN where a number is unknown."""
         style = self._style(rows.style_key)
@@ -180,6 +231,17 @@ def _distinct(names: Sequence[str]) -> tuple[list[str], list[int]]:
     """Each name once, and every row's place among them: a table is looked up once per name."""
     place = {name: row for row, name in enumerate(dict.fromkeys(names))}
     return list(place), [place[name] for name in names]
+
+
+def _codes(names: Sequence[str], known: Sequence[str]) -> NDArray[np.int64]:
+    """Places among what is known; -1 for anything else."""
+    index = {name: i for i, name in enumerate(known)}
+    return np.array([index.get(name, -1) for name in names], dtype=np.int64)
+
+
+def _or_zero(effects: Floats, *, columns: bool = True) -> Floats:
+    """With a last row, and column, of zeros: what -1 finds."""
+    return np.pad(effects, [(0, 1), (0, int(columns))][: effects.ndim])
 
 
 def _onehot(names: Sequence[str], known: Sequence[str]) -> Floats:

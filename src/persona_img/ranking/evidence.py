@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
-from persona_img.domain.decision import Context, Slate
-from persona_img.ranking.base import Evidence
+from persona_img.domain.decision import Slate
+from persona_img.ranking.chances import weighed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from persona_img.domain.decision import DecisionTable, Ranking
-    from persona_img.ranking.base import Floats, Policy, Ranker
+    from persona_img.domain.decision import DecisionTable
+    from persona_img.domain.style import Style
+    from persona_img.ranking.base import Policy, Ranker
+    from persona_img.ranking.chances import Counted
 
 _STILL = 1e-3
 """Change of a chance that is none."""
@@ -24,9 +26,6 @@ _PRIOR_SLOPE = 1.0
 """Spread that is expected of the slope of log-odds over the logarithm of the position."""
 
 _NEWTON = 50
-
-Counted = dict[str, tuple[float, float]]
-"""Style key to impressions, as if all were at position 1, and clicks."""
 
 
 @runtime_checkable
@@ -70,16 +69,14 @@ def revised_slates(
         # What was moved before and has no impression any more goes back to the plan.
         moved = {p for p, slate in served.slates.items() if slate is not plan.slates[p]}
         concerned = (set(counted) & set(plan.slates)) | moved
-    changed = {}
-    for place in sorted(concerned):
-        slate = plan.slates[place]
-        if place in counted or isinstance(ranker, Updatable):
-            ranking = ranker.rank(Context(*place), [c.style for c in slate.candidates])
-            chances = policy.probabilities(ranking, _evidence(ranking, counted.get(place)))
-            slate = _with_chances(slate, ranking, chances)
-        if _apart(slate, served.slates[place]) > _STILL:
-            changed[place] = slate
-    return changed
+    told = concerned if isinstance(ranker, Updatable) else concerned & set(counted)
+    asked = {p: [c.style for c in plan.slates[p].candidates] for p in sorted(told)}
+    new = {place: plan.slates[place] for place in sorted(concerned)}
+    for place, (styles, chances) in weighed(ranker, policy, asked, counted):
+        new[place] = _with_chances(new[place], styles, chances)
+    return {
+        place: slate for place, slate in new.items() if _apart(slate, served.slates[place]) > _STILL
+    }
 
 
 def counted_evidence(feedback: pd.DataFrame) -> dict[tuple[str, str], Counted]:
@@ -134,15 +131,8 @@ def position_slope(feedback: pd.DataFrame) -> float:
     return slope
 
 
-def _evidence(ranking: Ranking, counted: Counted | None) -> Evidence | None:
-    if counted is None:
-        return None
-    found = np.array([counted.get(style.key, (0.0, 0.0)) for style in ranking.styles])
-    return Evidence(found[:, 0], found[:, 1])
-
-
-def _with_chances(slate: Slate, ranking: Ranking, chances: Floats) -> Slate:
-    chance = dict(zip(ranking.styles, chances.tolist(), strict=True))
+def _with_chances(slate: Slate, styles: Sequence[Style], chances: Sequence[float]) -> Slate:
+    chance = dict(zip(styles, chances, strict=True))
     return Slate(tuple(replace(c, probability=chance[c.style]) for c in slate.candidates))
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from persona_img.domain.decision import Context, Ranking, ranking_of
 from persona_img.domain.feedback_table import as_feedback
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound
-from persona_img.ranking.base import Floats, RankingFeatures, check_styles
+from persona_img.ranking.base import Floats, Predicted, RankingFeatures, check_styles
 from persona_img.ranking.encoding import Encoding, Rows, Spread
 from persona_img.ranking.linear import fit_logistic
 from persona_img.ranking.trees import Cells, Trees, grown, read_trees
@@ -127,6 +127,30 @@ class LightGBMRanker:
                 self._encoding.trees(rows), raw_score=True, num_threads=self.num_threads
             )
         return ranking_of(context, styles, (1.0 / (1.0 + np.exp(-log_odds))).tolist())
+
+    def predicted(
+        self, contexts: Sequence[Context], styles: Sequence[Sequence[Style]]
+    ) -> Predicted:
+        """What :meth:`rank` says of N slates of S styles each, in the order given, not rounded.
+
+        Raises:
+            NotEnoughData: it was never fitted.
+        """
+        if self._encoding is None:
+            raise NotEnoughData("this ranker was never fitted; fit or load it first")
+        size = len(styles[0]) if styles else 0
+        rows = Rows(
+            [context.segment for context in contexts for _ in range(size)],
+            [context.product for context in contexts for _ in range(size)],
+            [style.key for some in styles for style in some],
+            np.ones(len(contexts) * size),
+        )
+        log_odds = self._encoding.added(rows, self._effects) + self._intercept
+        if self._trees is not None and len(rows.position):
+            log_odds = log_odds + self._trees.predict(
+                self._encoding.trees(rows), raw_score=True, num_threads=self.num_threads
+            )
+        return Predicted((1.0 / (1.0 + np.exp(-log_odds))).reshape(len(contexts), size))
 
     def save(self, folder: str | Path) -> None:
         """Write ``ranker.json`` and, where there are trees, LightGBM's own ``trees.txt``.

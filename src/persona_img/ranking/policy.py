@@ -9,10 +9,13 @@ from scipy.special import expit, logit
 
 from persona_img.domain.decision import Choice, Ranking
 from persona_img.errors import EmptySlate, InvalidInput
+from persona_img.ranking.base import Predicted
 from persona_img.ranking.best import best_of_betas, best_of_normals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from persona_img.ranking.base import Evidence, Floats
 
@@ -26,8 +29,18 @@ class UniformPolicy:
 
     def probabilities(self, ranking: Ranking, evidence: Evidence | None = None) -> Floats:
         """1/S for each of S styles."""
-        _check(ranking, evidence, floor=0.0)
-        return _summing_to_one(np.full(len(ranking.styles), 1.0 / len(ranking.styles)))
+        return _alone(self, ranking, evidence)
+
+    def chances(
+        self,
+        predicted: Predicted,
+        photo: NDArray[np.int64],
+        shown: Floats | None = None,
+        clicks: Floats | None = None,
+    ) -> Floats:
+        """(N, S), of many slates; see :class:`~persona_img.ranking.chances.Weighing`."""
+        size = predicted.scores.shape[1]
+        return _summing_to_one(np.full(predicted.scores.shape, 1.0 / size))
 
     def choose(self, ranking: Ranking, rng: np.random.Generator) -> Choice:
         """A style drawn with :meth:`probabilities`, and the probability it had."""
@@ -55,12 +68,20 @@ class EpsilonGreedyPolicy:
         Evidence is not weighed here: without a prior strength a count and a prediction have no
         common scale. Use :class:`ThompsonPolicy` for that.
         """
-        _check(ranking, evidence, floor=0.0)
-        scores = np.array(ranking.scores)
-        best = scores == scores.max()
-        return _summing_to_one(
-            self.epsilon / len(scores) + (1.0 - self.epsilon) * best / best.sum()
-        )
+        return _alone(self, ranking, evidence)
+
+    def chances(
+        self,
+        predicted: Predicted,
+        photo: NDArray[np.int64],
+        shown: Floats | None = None,
+        clicks: Floats | None = None,
+    ) -> Floats:
+        """(N, S), of many slates; see :class:`~persona_img.ranking.chances.Weighing`."""
+        scores = predicted.scores
+        best = scores == scores.max(axis=1, keepdims=True)
+        share = best / best.sum(axis=1, keepdims=True)
+        return _summing_to_one(self.epsilon / scores.shape[1] + (1.0 - self.epsilon) * share)
 
     def choose(self, ranking: Ranking, rng: np.random.Generator) -> Choice:
         """A style drawn with :meth:`probabilities`, and the probability it had."""
@@ -108,23 +129,31 @@ class ThompsonPolicy:
 
     def probabilities(self, ranking: Ranking, evidence: Evidence | None = None) -> Floats:
         """Floor + (1 - S floor) * the chance to be best."""
-        _check(ranking, evidence, floor=self.floor)
-        size = len(ranking.styles)
-        rates = np.clip(np.array(ranking.scores), 1e-6, 1 - 1e-6)
-        shown = np.zeros(size) if evidence is None else evidence.impressions
-        clicks = np.zeros(size) if evidence is None else evidence.clicks
-        if ranking.spreads is None:
+        return _alone(self, ranking, evidence)
+
+    def chances(
+        self,
+        predicted: Predicted,
+        photo: NDArray[np.int64],
+        shown: Floats | None = None,
+        clicks: Floats | None = None,
+    ) -> Floats:
+        """(N, S), of many slates; see :class:`~persona_img.ranking.chances.Weighing`."""
+        size = predicted.scores.shape[1]
+        _check_floor(self.floor, size)
+        rates = np.clip(predicted.scores, 1e-6, 1 - 1e-6)
+        shown = np.zeros_like(rates) if shown is None else shown
+        clicks = np.zeros_like(rates) if clicks is None else clicks
+        if predicted.spreads is None:
             hits = rates * self.prior_strength + clicks
             misses = (1 - rates) * self.prior_strength + shown - clicks
             expected, best = hits / (hits + misses), best_of_betas(hits, misses)
         else:
-            mean, spread = _updated(logit(rates), np.array(ranking.spreads), shown, clicks)
+            mean, spread = _updated(logit(rates), predicted.spreads, shown, clicks)
             expected, best = mean, best_of_normals(mean, spread)
-        photo = [style.is_original for style in ranking.styles].index(True)
-        harmful = expected < expected[photo]
-        best[photo] += best[harmful].sum()
-        best[harmful] = 0.0
-        return _summing_to_one(self.floor + (1.0 - size * self.floor) * best)
+        return _summing_to_one(
+            self.floor + (1.0 - size * self.floor) * _harmless(expected, best, photo)
+        )
 
     def choose(self, ranking: Ranking, rng: np.random.Generator) -> Choice:
         """A style drawn with :meth:`probabilities`, and the probability it had."""
@@ -150,11 +179,114 @@ class ThompsonPolicy:
         return float(np.pi / np.sqrt(6.0) / np.median(spreads))
 
 
+class SquareCBPolicy:
+    """Inverse gap weighting: a style is shown the less, the further its rate is below the best one.
+
+    Each of S styles but the best gets 1 / (S + gamma gap) of what floors leave, the best the rest.
+    Counted evidence moves the predicted rates as for :class:`ThompsonPolicy`, and what is expected
+    to earn less than the original photo gives what it had to the photo, too. Unlike Thompson's, the
+    chances depend on predicted rates alone: on no spread, which a ranker may overstate.
+
+    Args:
+        floor: Least chance of every style, in (0, 1 / S].
+        gamma: Above 0; a gap of 1 / gamma in click rate takes one of two from a half to a third.
+        prior_strength: Impressions that a prediction is worth beside counted evidence.
+
+    References:
+        Foster and Rakhlin 2020, "Beyond UCB: Optimal and Efficient Contextual Bandits with
+        Regression Oracles", ICML.
+
+    Example:
+        >>> from persona_img.domain.decision import Context, Ranking
+        >>> from persona_img.domain.style import ORIGINAL, Style
+        >>> styles = (Style.of({"surface": "linen"}), ORIGINAL)
+        >>> ranking = Ranking(Context("home-cooks", "mug"), styles, (0.05, 0.049))
+        >>> SquareCBPolicy(gamma=2000.0, floor=0.02).probabilities(ranking).round(3).tolist()
+        [0.74, 0.26]
+    """
+
+    name = "squarecb"
+
+    def __init__(
+        self, *, floor: float = 0.02, gamma: float = 2000.0, prior_strength: float = 2000.0
+    ) -> None:
+        if not 0.0 < floor < 1.0:
+            raise InvalidInput(f"floor {floor}: give a probability between 0 and 1, both excluded")
+        if not gamma > 0:
+            raise InvalidInput(f"gamma {gamma}: must be > 0")
+        if not prior_strength > 0:
+            raise InvalidInput(f"prior_strength {prior_strength}: must be > 0")
+        self.floor, self.gamma, self.prior_strength = floor, gamma, prior_strength
+
+    def probabilities(self, ranking: Ranking, evidence: Evidence | None = None) -> Floats:
+        """Floor + (1 - S floor) * the inverse gap's weight."""
+        return _alone(self, ranking, evidence)
+
+    def chances(
+        self,
+        predicted: Predicted,
+        photo: NDArray[np.int64],
+        shown: Floats | None = None,
+        clicks: Floats | None = None,
+    ) -> Floats:
+        """(N, S), of many slates; see :class:`~persona_img.ranking.chances.Weighing`."""
+        count, size = predicted.scores.shape
+        _check_floor(self.floor, size)
+        rates = predicted.scores
+        if shown is not None and clicks is not None:
+            rates = (rates * self.prior_strength + clicks) / (self.prior_strength + shown)
+        best = rates.argmax(axis=1)
+        gap = rates[np.arange(count), best][:, None] - rates
+        weight = 1.0 / (size + self.gamma * gap)
+        weight[np.arange(count), best] = 0.0
+        weight[np.arange(count), best] = 1.0 - weight.sum(axis=1)
+        return _summing_to_one(
+            self.floor + (1.0 - size * self.floor) * _harmless(rates, weight, photo)
+        )
+
+    def choose(self, ranking: Ranking, rng: np.random.Generator) -> Choice:
+        """A style drawn with :meth:`probabilities`, and the probability it had."""
+        return _drawn(ranking, self.probabilities(ranking), rng)
+
+
+def _check_floor(floor: float, size: int) -> None:
+    if floor * size > 1.0:
+        raise InvalidInput(f"floor {floor} times {size} styles is above 1; lower the floor")
+
+
+def _harmless(expected: Floats, chances: Floats, photo: NDArray[np.int64]) -> Floats:
+    """(N, S) chances, of which the photo has those of all that are expected to earn less."""
+    slate = np.arange(len(expected))
+    harmful = expected < expected[slate, photo][:, None]
+    kept = np.where(harmful, 0.0, chances)
+    kept[slate, photo] += np.where(harmful, chances, 0.0).sum(axis=1)
+    return kept
+
+
+def _alone(
+    policy: UniformPolicy | EpsilonGreedyPolicy | ThompsonPolicy | SquareCBPolicy,
+    ranking: Ranking,
+    evidence: Evidence | None,
+) -> Floats:
+    """(S,) chances of one slate, in the ranking's order."""
+    size = len(ranking.styles)
+    photos = [style.is_original for style in ranking.styles]
+    if not any(photos):
+        raise EmptySlate(f"{ranking.context}: no original among {size} styles; it is always one")
+    if evidence is not None and len(evidence.clicks) != size:
+        raise InvalidInput(f"evidence on {len(evidence.clicks)} of {size} styles; give one each")
+    spreads = None if ranking.spreads is None else np.array([ranking.spreads])
+    counted = () if evidence is None else (evidence.impressions[None], evidence.clicks[None])
+    predicted = Predicted(np.array([ranking.scores]), spreads)
+    found: Floats = policy.chances(predicted, np.array([photos.index(True)]), *counted)[0]
+    return found
+
+
 def _updated(mean: Floats, spread: Floats, shown: Floats, clicks: Floats) -> tuple[Floats, Floats]:
     """Normal posteriors of log-odds after more impressions: Laplace's, by Newton's method."""
     precision = spread**-2
     found = mean
-    for _ in range(_NEWTON):
+    for _ in range(_NEWTON if shown.any() else 0):
         chance = expit(found)
         slope = shown * chance - clicks + precision * (found - mean)
         step = slope / (shown * chance * (1.0 - chance) + precision)
@@ -164,20 +296,10 @@ def _updated(mean: Floats, spread: Floats, shown: Floats, clicks: Floats) -> tup
     return found, (precision + shown * chance * (1.0 - chance)) ** -0.5
 
 
-def _check(ranking: Ranking, evidence: Evidence | None, *, floor: float) -> None:
-    size = len(ranking.styles)
-    if not any(style.is_original for style in ranking.styles):
-        raise EmptySlate(f"{ranking.context}: no original among {size} styles; it is always one")
-    if floor * size > 1.0:
-        raise InvalidInput(f"floor {floor} times {size} styles is above 1; lower the floor")
-    if evidence is not None and len(evidence.clicks) != size:
-        raise InvalidInput(f"evidence on {len(evidence.clicks)} of {size} styles; give one each")
-
-
 def _summing_to_one(probabilities: Floats) -> Floats:
-    """Rounding put right at the largest, which no floor can feel."""
-    probabilities = probabilities.copy()
-    probabilities[probabilities.argmax()] += 1.0 - probabilities.sum()
+    """Rounding of (N, S) put right at each slate's largest, which no floor can feel."""
+    slate = np.arange(len(probabilities))
+    probabilities[slate, probabilities.argmax(axis=1)] += 1.0 - probabilities.sum(axis=1)
     return probabilities
 
 

@@ -12,12 +12,14 @@ from persona_img.domain.decision import Context, Ranking, ranking_of
 from persona_img.domain.feedback_table import as_feedback
 from persona_img.domain.style import Style
 from persona_img.errors import InvalidInput, NotFound
-from persona_img.ranking.base import RankingFeatures, check_styles
+from persona_img.ranking.base import Predicted, RankingFeatures, check_styles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+
+    from persona_img.ranking.base import Floats
 
 _FILE = "popularity.json"
 _EVERYBODY = ""
@@ -75,6 +77,37 @@ class PopularityRanker:
         """The styles by predicted rate; before any feedback all have the prior rate."""
         check_styles(context, styles)
         return ranking_of(context, styles, [self._rate(context.segment, s) for s in styles])
+
+    def scores(
+        self, segments: Sequence[str], products: Sequence[str], styles: Sequence[Style]
+    ) -> Floats:
+        """Predicted rates of everything with everything, as :meth:`rank` says.
+
+        Returns:
+            float64 (K, P, S), for K segments, P products and S styles, in the order given.
+        """
+        found = np.array([[self._rate(segment, style) for style in styles] for segment in segments])
+        return np.repeat(found.reshape(len(segments), 1, len(styles)), len(products), axis=1)
+
+    def predicted(
+        self, contexts: Sequence[Context], styles: Sequence[Sequence[Style]]
+    ) -> Predicted:
+        """What :meth:`rank` says of N slates of S styles each, in the order given, not rounded."""
+        rates: dict[tuple[str, str], float] = {}
+        for context, some in zip(contexts, styles, strict=True):
+            for style in some:
+                # Of a segment's styles each is met with many products.
+                if (context.segment, style.key) not in rates:
+                    rates[context.segment, style.key] = self._rate(context.segment, style)
+        found = [
+            [rates[context.segment, style.key] for style in some]
+            for context, some in zip(contexts, styles, strict=True)
+        ]
+        return Predicted(
+            np.array(found, dtype=np.float64).reshape(
+                len(contexts), len(styles[0]) if styles else 0
+            )
+        )
 
     def save(self, folder: str | Path) -> None:
         """Write ``popularity.json``."""

@@ -17,6 +17,7 @@ import numpy as np
 from persona_img.domain.decision import Candidate, Context, DecisionTable, Slate, uniform
 from persona_img.domain.style import ORIGINAL, Style, StyleSpace
 from persona_img.errors import InvalidInput
+from persona_img.ranking.chances import takes_many, weighed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -151,16 +152,15 @@ def decision_table(
     Raises:
         InvalidInput: a style without a variant; leave it out of the slates.
     """
-    made = {}
-    for (segment, product), styles in slates.items():
-        ranking = ranker.rank(Context(segment, product), styles)
-        chances = policy.probabilities(ranking)
-        made[segment, product] = Slate(
+    made = {
+        place: Slate(
             tuple(
-                Candidate(style, _digest(digests, product, style), float(chance))
-                for style, chance in zip(ranking.styles, chances, strict=True)
+                Candidate(style, _digest(digests, place[1], style), chance)
+                for style, chance in zip(styles, chances, strict=True)
             )
         )
+        for place, (styles, chances) in weighed(ranker, policy, slates)
+    }
     return DecisionTable(policy_version, made, dict(segments), default_segment)
 
 
@@ -226,7 +226,7 @@ def _scored(
     ranker: Ranker, segments: Sequence[str], products: Sequence[str], styles: Sequence[Style]
 ) -> Iterator[Floats]:
     """(K, T) predictions of each product, rounded so that what differs by rounding is a tie."""
-    if not isinstance(ranker, Scoring):
+    if not (isinstance(ranker, Scoring) and takes_many(ranker, "scores", "rank")):
         for product in products:
             yield np.array([_ranked(ranker, Context(s, product), styles) for s in segments])
         return

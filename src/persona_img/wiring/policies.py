@@ -24,6 +24,12 @@ def _thompson(settings: Settings) -> Policy:
     return ThompsonPolicy(floor=floor)
 
 
+def _squarecb(settings: Settings) -> Policy:
+    from persona_img.ranking.policy import SquareCBPolicy
+
+    return SquareCBPolicy(floor=min(settings.learn.floor, _EXPLORED / (settings.learn.slate + 1)))
+
+
 def _epsilon_greedy(settings: Settings) -> Policy:
     from persona_img.ranking.policy import EpsilonGreedyPolicy
 
@@ -39,10 +45,12 @@ def _uniform(_: Settings) -> Policy:
 
 POLICIES: Mapping[str, Callable[[Settings], Policy]] = {
     "thompson": _thompson,
+    "squarecb": _squarecb,
     "epsilon-greedy": _epsilon_greedy,
     "uniform": _uniform,
 }
-"""Thompson sampling with a floor; the best style and some of each; every style alike."""
+"""Thompson sampling, and inverse gap weighting, with a floor; the best style and some of each; every
+style alike."""
 
 
 def policy(settings: Settings, name: str | None = None) -> Policy:
