@@ -49,8 +49,8 @@ POLICIES: Mapping[str, Callable[[Settings], Policy]] = {
     "epsilon-greedy": _epsilon_greedy,
     "uniform": _uniform,
 }
-"""Thompson sampling, and inverse gap weighting, with a floor; the best style and some of each; every
-style alike."""
+"""Thompson sampling, and inverse gap weighting, with a floor; the best style and some of each;
+every style alike."""
 
 
 def policy(settings: Settings, name: str | None = None) -> Policy:
