@@ -109,6 +109,26 @@ def test_a_purchase_without_a_click_reaches_it_too() -> None:
     assert loop.fresh_events(feedback)["kind"].tolist() == ["purchase", "view"]
 
 
+def test_what_is_learned_for_may_be_purchases(
+    shop: pi.Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn = {**shop.settings.learn.model_dump(), "reward": "conversion"}
+    buying = pi.Shop.open(**{**shop.settings.model_dump(), "learn": learn})
+    assert buying.evaluate().seen.value < buying.settings.learn.floor < shop.evaluate().seen.value
+    seen: list[pd.DataFrame] = []
+
+    def kept(feedback: pd.DataFrame, *_: object, **__: object) -> object:
+        seen.append(feedback)
+        raise NotEnoughData("enough was seen")
+
+    monkeypatch.setattr(loop, "retrain", kept)
+    with pytest.raises(NotEnoughData, match="enough was seen"):
+        buying.retrain()
+    feedback = shop.mature_feedback()
+    assert seen[0]["clicked"].tolist() == feedback["converted"].tolist()
+    assert 0 < feedback["converted"].sum() < feedback["clicked"].sum()
+
+
 def test_retraining_promotes_only_where_it_was_asked_to(
     shop: pi.Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -492,3 +512,45 @@ def test_steps_too_early_name_the_step_before(tmp_path: Path) -> None:
     for step in (shop.profile, shop.prepare, shop.decider, shop.retrain, shop.analyse, shop.report):
         with pytest.raises((NotFound, NotEnoughData), match="persona-img"):
             step()
+
+
+def test_what_traits_add_is_kept_with_the_ranker_and_served(
+    shop: pi.Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the feature store to the chance that is logged, with a leaning nobody could miss."""
+    from persona_img.domain.leaning import Leaning
+    from persona_img.ranking.leaning import Leant
+
+    segment = next(iter(set(shop.profiled.segments.values())))
+    named = ("views",)
+    values = tuple((n, v) for n, vs in shop.space.attributes.items() for v in vs)
+    rows = tuple((0.5 * (place % 2),) for place in range(len(values) + 1))
+    leaning = Leaning(named, values, {segment: (1.0,)}, (0.1,), rows)
+    monkeypatch.setattr(loop, "lean", lambda *_: Leant(leaning, 1e-3, 1e-4))
+    done = shop.retrain()
+    assert done.leant is not None
+    before = shop.tracker.champion()
+    shop.promote(done.version)
+    table = shop.prepare(version="of-single-shoppers").table
+    assert table.personal is not None
+    assert table.personal.leaning == leaning
+    assert 1 < table.personal.sharpness < 100
+    # A busy machine may take longer than a shopper should wait.
+    patient = pi.Shop.open(**{**shop.settings.model_dump(), "serve": {"profile_ms": 10_000}})
+    decider = patient.decider()
+    try:
+        mine = [s for s, group in shop.profiled.segments.items() if group == segment]
+        product = next(
+            p for (g, p), s in table.slates.items() if g == segment and len(s.candidates) > 1
+        )
+        found = [decider.decide(f"{s}", product, START.timestamp()) for s in mine]
+        chosen = [
+            d for d in found if d.arm != "control" and d.policy_version == "of-single-shoppers"
+        ]
+        base = {c.style.key: c.probability for c in table.slates[segment, product].candidates}
+        assert any(abs(d.propensity - base[d.style_key]) > 1e-6 for d in chosen)
+    finally:
+        patient.known.close()
+        decider.log.close()
+        assert before is not None
+        shop.promote(before)

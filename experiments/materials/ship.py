@@ -308,6 +308,10 @@ VIEWS = {
 CAST_LEFT = {"room": 0.35, "festive": 0.3}
 """Share of a view's mean hue that is left: lamps of 2,700 K beside what day lit look ill."""
 
+MUTED = {"lythwood_lounge": 0.45}
+"""Share of their colours' strength that is left to a room's views: tone mapping made daylight lime
+and lamplight violet, which a strict eye took for painted."""
+
 
 def ship(data: Path, assets: Path) -> None:
     """Write both folders."""
@@ -378,7 +382,8 @@ def ship(data: Path, assets: Path) -> None:
                 (720, round(720 * picture.shape[0] / picture.shape[1])),
                 interpolation=cv2.INTER_AREA,
             )
-            Image.fromarray(_balanced(small, CAST_LEFT.get(kind, 1.0))).save(target, quality=86)
+            view = _muted(_balanced(small, CAST_LEFT.get(kind, 1.0)), MUTED.get(_place(stem), 1.0))
+            Image.fromarray(view).save(target, quality=86)
 
 
 def _entry(
@@ -438,6 +443,19 @@ def _calmed(picture: np.ndarray, most: float) -> np.ndarray:
 
 def _bytes(lab: np.ndarray) -> np.ndarray:
     return np.round(from_lab(lab.astype(np.float32)) * 255).astype(np.uint8)
+
+
+def _place(stem: str) -> str:
+    """Where a view was photographed: its name without folder and direction."""
+    return stem.split("/")[1].rsplit("_", 1)[0]
+
+
+def _muted(picture: np.ndarray, share: float) -> np.ndarray:
+    """A view with this share of its colours' strength, uint8."""
+    lab = cv2.cvtColor(picture.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
+    lab[..., 1:] *= np.float32(share)
+    made = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
+    return np.round(np.clip(made, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
 def _balanced(picture: np.ndarray, left: float) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from persona_img.abtest.analysis import ABTest
 from persona_img.abtest.harm import harm_of_arm, harmful_pictures
 from persona_img.domain.decision import Arms, Context, DecisionTable, plan_of, uniform
-from persona_img.domain.feedback_table import as_feedback
+from persona_img.domain.feedback_table import as_feedback, rewarded
 from persona_img.domain.leaning import Leaning, Personal
 from persona_img.domain.style import Style, StyleSpace
 from persona_img.domain.variant import VariantRecord
@@ -602,6 +602,7 @@ def learn(
     *,
     since: datetime | None = None,
     revoked: Collection[str] = (),
+    reward: str = "click",
 ) -> Learned:
     """New chances for what is served, from what came back since the ranker was fitted.
 
@@ -618,13 +619,14 @@ def learn(
         test: The test.
         since: When the last impression was shown that the ranker was fitted on; None for none.
         revoked: Plans that were rolled back, stopped or halted: what they did is not this plan's.
+        reward: What chances follow; harm is told by clicks, and of the arm by conversions too.
     """
     feedback = as_feedback(feedback)
     later = feedback if since is None else feedback[feedback["shown_at"] > since]
     stop = harm_of_arm(test, _while_served(feedback, plan.policy_version, revoked))
     if stop:
         return Learned(served, len(later), 0, stop=stop)
-    changed = revised_slates(plan, served, ranker, policy, later)
+    changed = revised_slates(plan, served, ranker, policy, rewarded(later, reward))
     table = served.revised(changed) if changed else served
     return Learned(table, len(later), len(changed), tuple(harmful_pictures(feedback)))
 

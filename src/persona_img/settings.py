@@ -180,7 +180,9 @@ class Learn(_Group):
             most.
         half_life: Days after which an impression counts half for the ranker ``bayes``; None for
             what would have predicted the last weeks best.
-        maturity_minutes: An impression without a click counts as one when it is so old.
+        reward: What is learned for, ``click`` or ``conversion``.
+        maturity_minutes: An impression without a reward counts as one when it is so old: give
+            longer than purchases take where these are the reward.
         personal: Whether chances are turned to single shoppers by what the feature store knows of
             them, where that is found to tell later clicks.
     """
@@ -193,6 +195,7 @@ class Learn(_Group):
     variants_per_product: int = Field(8, ge=1, le=200)
     floor: float = Field(0.02, gt=0, lt=0.5)
     half_life: float | None = Field(None, gt=0)
+    reward: Literal["click", "conversion"] = "click"
     maturity_minutes: float = Field(60.0, ge=0)
     personal: bool = True
 

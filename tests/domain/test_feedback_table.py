@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from persona_img.domain.feedback import FEEDBACK_COLUMNS
-from persona_img.domain.feedback_table import as_feedback
+from persona_img.domain.feedback_table import as_feedback, rewarded
 from persona_img.errors import InvalidInput
 
 NOON = pd.Timestamp("2026-03-01 12:00:00.123456", tz="UTC")
@@ -211,3 +211,14 @@ def test_only_the_rows_of_the_test_are_checked() -> None:
     assert as_feedback(both, ("shopper",), test="none").empty
     with pytest.raises(InvalidInput, match="without shopper"):
         as_feedback(both, test="other")
+
+
+def test_a_purchase_may_be_the_reward_and_nothing_else_changes() -> None:
+    table = pd.DataFrame({"clicked": [1, 1, 0], "converted": [0, 1, 0], "x": [1, 2, 3]})
+    bought = rewarded(table, "conversion")
+    assert bought["clicked"].tolist() == [0, 1, 0]
+    assert table["clicked"].tolist() == [1, 1, 0]
+    pd.testing.assert_frame_equal(bought.drop(columns="clicked"), table.drop(columns="clicked"))
+    assert rewarded(table, "click") is table
+    with pytest.raises(InvalidInput, match="'love': choose from click, conversion"):
+        rewarded(table, "love")

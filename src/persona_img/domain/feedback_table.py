@@ -22,12 +22,33 @@ from persona_img.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+REWARDS = ("click", "conversion")
+"""What may be learned for."""
+
 _FLAGS = ("clicked", "converted")
 _OPTIONAL = ("digest",)
 _WORDS = {"false": 0.0, "true": 1.0}
 _TIMES = 'give times with a zone, e.g. feedback["shown_at"].dt.tz_localize("UTC")'
 _ZONE = re.compile(r"(?:Z|[+-]\d\d(?::?\d\d)?)$", re.IGNORECASE)
 _EXACT = 2.0**53  # whole numbers from here on are rounded in a float
+
+
+def rewarded(feedback: pd.DataFrame, reward: str) -> pd.DataFrame:
+    """The same impressions, whose ``clicked`` says whether the reward came.
+
+    Whatever learns from clicks learns from that instead. A conversion belongs to the impression
+    whose click it followed, as it was logged.
+
+    Args:
+        feedback: Of :func:`as_feedback`.
+        reward: One of :data:`REWARDS`.
+
+    Raises:
+        InvalidInput: no such reward.
+    """
+    if reward not in REWARDS:
+        raise InvalidInput(f"reward {reward!r}: choose from {', '.join(REWARDS)}")
+    return feedback if reward == "click" else feedback.assign(clicked=feedback["converted"])
 
 
 def as_feedback(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from persona_img import loop, wiring
 from persona_img.abtest.ramp import STAGES, RampVerdict, judge
 from persona_img.domain.decision import Ramp
+from persona_img.domain.feedback_table import rewarded
 from persona_img.errors import NotFound, StoreConflict
 from persona_img.shop.learning import Learning, version_name
 
@@ -78,6 +79,7 @@ class Adapting(Learning):
                 wiring.ab_test(self.settings),
                 since=self._learned_until(ranker),
                 revoked=self.workspace.revoked(),
+                reward=self.settings.learn.reward,
             )
             try:
                 if found.stop:
@@ -163,7 +165,7 @@ class Adapting(Learning):
             # Stopped between two steps of a promotion: it goes on.
             verdict = RampVerdict("promote", "its table is served already")
         else:
-            feedback = self.mature_feedback(now)
+            feedback = rewarded(self.mature_feedback(now), self.settings.learn.reward)
             verdict = judge(
                 feedback[feedback["shown_at"] >= stage.since],
                 Ramp(self.workspace.plan(stage.plan), stage.share),

@@ -13,6 +13,7 @@ import pandas as pd
 from persona_img import loop, wiring
 from persona_img.domain.decision import Context, check_version
 from persona_img.domain.feedback import FEEDBACK_COLUMNS
+from persona_img.domain.feedback_table import rewarded
 from persona_img.domain.leaning import Leaning
 from persona_img.errors import InvalidInput, NotFound, StoreConflict
 from persona_img.shop.results import Results
@@ -274,7 +275,7 @@ class Learning(Results):
 
         found, name = self._ranker(ranker)
         return value_of(
-            self.feedback(policy=of, since=since),
+            rewarded(self.feedback(policy=of, since=since), self.settings.learn.reward),
             found,
             wiring.policy(self.settings, policy),
             tables=self.workspace.decision_tables(),
@@ -297,7 +298,7 @@ class Learning(Results):
         """
         profiled = self.profiled
         champion, _ = self.champion()
-        feedback = self.mature_feedback()
+        feedback = rewarded(self.mature_feedback(), self.settings.learn.reward)
         challenger, report = loop.retrain(
             feedback,
             profiled,
