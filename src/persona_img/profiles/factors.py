@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from persona_img.profiles.base import KIND_WEIGHTS, interactions_checked, unix_s
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from implicit.cpu.als import AlternatingLeastSquares
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -31,6 +33,8 @@ class Factors:
         shopper_matrix: float32 of shape (S, K), one row per shopper.
         product_matrix: float32 of shape (P, K), one row per product.
         until: The last interaction that was used.
+        regularization: As they were fitted, for whoever is folded in later.
+        confidence: Likewise.
     """
 
     shoppers: tuple[str, ...]
@@ -38,6 +42,8 @@ class Factors:
     shopper_matrix: Floats
     product_matrix: Floats
     until: datetime
+    regularization: float
+    confidence: float
 
     def __post_init__(self) -> None:
         size = self.shopper_matrix.shape[-1]
@@ -93,7 +99,51 @@ class Factors:
             rotation, _ = orthogonal_procrustes(mine, theirs)
             shoppers = _rotated(self.shopper_matrix, rotation)
             products = _rotated(self.product_matrix, rotation)
-        return Factors(self.shoppers, self.products, shoppers, products, self.until)
+        return replace(self, shopper_matrix=shoppers, product_matrix=products)
+
+    def folded(self, interactions: pd.DataFrame, *, as_of: datetime | None = None) -> Factors:
+        """Tastes of these shoppers beside the products as they were fitted.
+
+        For who came after the fit, or did more since: one exact step of ALS for each shopper
+        alone, so that whoever did what they did in the fit has the vector of the fit. Products
+        keep their vectors; what was met of others is not used.
+
+        Args:
+            interactions: As of :func:`fit_factors`: all that these shoppers ever did, for nothing
+                is taken over from their vectors of the fit.
+            as_of: Only interactions before this moment are used; None uses all.
+
+        Returns:
+            The shoppers of ``interactions`` who met a product of the fit, and no others.
+
+        Raises:
+            InvalidInput: not interactions, or a weight that is not positive.
+            NotEnoughData: none of them is of a product of the fit.
+
+        References:
+            Hu, Koren & Volinsky 2008, equation 4.
+        """
+        events, weights = _events(interactions, as_of)
+        known = events["product"].isin(self.products).to_numpy(dtype=bool)
+        if not known.any():
+            raise NotEnoughData(
+                f"none of {len(events)} interactions is of one of the {len(self.products)} products "
+                "that were fitted; fit again with them"
+            )
+        events, weights = events[known], weights[known]
+        shoppers, rows = np.unique(events["shopper"].to_numpy(dtype=str), return_inverse=True)
+        columns = np.searchsorted(self.products, events["product"].to_numpy(dtype=str))
+        met = _confidences(rows, columns, weights.to_numpy(), (len(shoppers), len(self.products)))
+        with threadpool_limits(1, "blas"):
+            model = _als(self.size, self.regularization, self.confidence)
+            model.item_factors = self.product_matrix
+            vectors = model.recalculate_user(np.arange(len(shoppers)), met)
+        return replace(
+            self,
+            shoppers=tuple(map(str, shoppers)),
+            shopper_matrix=np.asarray(vectors, dtype=np.float32),
+            until=max(self.until, events["occurred_at"].max().to_pydatetime()),
+        )
 
 
 def fit_factors(
@@ -133,29 +183,13 @@ def fit_factors(
         take the logarithm of a pair's summed weight, so that one who looks a hundred times does
         not outweigh a hundred who look.
     """
-    from implicit.cpu.als import AlternatingLeastSquares
-
     if factors < 1:
         raise InvalidInput(f"{factors} factors; fit at least 1")
-    events = interactions_checked(interactions)
-    weights = _weights(interactions).set_axis(events.index)
-    if as_of is not None:
-        unix_seconds(as_of)
-        before = events["occurred_at"] < pd.Timestamp(as_of)
-        events, weights = events[before], weights[before]
-    if events.empty:
-        raise NotEnoughData(f"no interaction before {as_of or 'now'}; tastes need at least one")
+    events, weights = _events(interactions, as_of)
     shoppers, rows = np.unique(events["shopper"].to_numpy(dtype=str), return_inverse=True)
     products, columns = np.unique(events["product"].to_numpy(dtype=str), return_inverse=True)
     with threadpool_limits(1, "blas"):
-        fitted = AlternatingLeastSquares(
-            factors=factors,
-            regularization=regularization,
-            alpha=confidence,
-            iterations=iterations,
-            num_threads=1,
-            random_state=seed,
-        )
+        fitted = _als(factors, regularization, confidence, iterations=iterations, seed=seed)
         shape = (len(shoppers), len(products))
         met = _confidences(rows, columns, weights.to_numpy(), shape)
         fitted.fit(met, show_progress=False)
@@ -170,8 +204,46 @@ def fit_factors(
         shopper_matrix=np.asarray(fitted.user_factors, dtype=np.float32),
         product_matrix=np.asarray(fitted.item_factors, dtype=np.float32),
         until=events["occurred_at"].max().to_pydatetime(),
+        regularization=regularization,
+        confidence=confidence,
     )
     return found if like is None else found.aligned(like)
+
+
+def _als(
+    factors: int,
+    regularization: float,
+    confidence: float,
+    *,
+    iterations: int = 0,
+    seed: int | None = None,
+) -> AlternatingLeastSquares:
+    """The library's model, in one thread."""
+    from implicit.cpu.als import AlternatingLeastSquares
+
+    return AlternatingLeastSquares(
+        factors=factors,
+        regularization=regularization,
+        alpha=confidence,
+        iterations=iterations,
+        num_threads=1,
+        random_state=seed,
+    )
+
+
+def _events(
+    interactions: pd.DataFrame, as_of: datetime | None
+) -> tuple[pd.DataFrame, pd.Series[Any]]:
+    """The checked interactions before ``as_of``, at least one, and what each weighs."""
+    events = interactions_checked(interactions)
+    weights = _weights(interactions).set_axis(events.index)
+    if as_of is not None:
+        unix_seconds(as_of)
+        before = events["occurred_at"] < pd.Timestamp(as_of)
+        events, weights = events[before], weights[before]
+    if events.empty:
+        raise NotEnoughData(f"no interaction before {as_of or 'now'}; tastes need at least one")
+    return events, weights
 
 
 def _rotated(matrix: Floats, rotation: npt.NDArray[np.float64]) -> Floats:
