@@ -249,7 +249,7 @@ def test_who_is_folded_in_is_independent_of_the_others(
 
 def test_who_cannot_be_folded_in_is_an_error(factors: Factors) -> None:
     frame = asymmetric()
-    with pytest.raises(NotEnoughData, match="none of 7 interactions is of one of the 40 products"):
+    with pytest.raises(NotEnoughData, match="none of 7 interactions is of one of the 40 fitted"):
         factors.folded(frame)
     with pytest.raises(NotEnoughData, match="no interaction before"):
         factors.folded(frame, as_of=AS_OF - timedelta(days=2))

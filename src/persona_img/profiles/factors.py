@@ -127,8 +127,8 @@ class Factors:
         known = events["product"].isin(self.products).to_numpy(dtype=bool)
         if not known.any():
             raise NotEnoughData(
-                f"none of {len(events)} interactions is of one of the {len(self.products)} products "
-                "that were fitted; fit again with them"
+                f"none of {len(events)} interactions is of one of the {len(self.products)} fitted "
+                "products; fit again with theirs"
             )
         events, weights = events[known], weights[known]
         shoppers, rows = np.unique(events["shopper"].to_numpy(dtype=str), return_inverse=True)
