@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -108,7 +109,7 @@ def test_a_purchase_says_more_than_a_view_and_a_weight_overrides_both() -> None:
 def test_alignment_keeps_dot_products_and_takes_the_axes(shop: Shop, factors: Factors) -> None:
     later = AS_OF + timedelta(days=10)
     free = fit_factors(shop.interactions, seed=8, as_of=later)
-    kept = fit_factors(shop.interactions, seed=8, as_of=later, like=factors)
+    kept = free.aligned(factors)
 
     np.testing.assert_allclose(
         kept.shopper_matrix @ kept.product_matrix.T,
@@ -124,6 +125,47 @@ def test_alignment_keeps_dot_products_and_takes_the_axes(shop: Shop, factors: Fa
     )
     back = mirrored.aligned(factors)
     np.testing.assert_allclose(back.shopper_matrix, factors.shopper_matrix, atol=1e-5)
+
+
+def test_a_fit_like_an_earlier_one_starts_there(shop: Shop, factors: Factors) -> None:
+    same = fit_factors(shop.interactions, seed=8, as_of=AS_OF, like=factors)
+    free = fit_factors(shop.interactions, seed=8, as_of=AS_OF).aligned(factors)
+
+    def apart(other: Factors) -> float:
+        return float(np.linalg.norm(other.shopper_matrix - factors.shopper_matrix))
+
+    assert apart(same) < 0.6 * apart(free)
+    again = fit_factors(shop.interactions, seed=8, as_of=AS_OF, like=factors)
+    assert again.shopper_matrix.tobytes() == same.shopper_matrix.tobytes()
+    new = shop.interactions.replace({"product": {"p03": "new", "p09": "other"}})
+    later = fit_factors(new, seed=8, as_of=AS_OF, like=factors)
+    vectors = later.product_frame()["factors"]
+    assert min(np.linalg.norm(vectors[name]) for name in ("new", "other")) > 0.1
+
+
+def test_fewer_products_than_factors_fix_the_axes_where_all_are_common(shop: Shop) -> None:
+    few = shop.interactions[shop.interactions["product"] < "p05"]
+    earlier = fit_factors(few, seed=3, as_of=AS_OF)
+    later = fit_factors(few, seed=4, as_of=AS_OF).aligned(earlier)
+    assert len(earlier.products) == 5 < earlier.size
+    apart = np.linalg.norm(later.product_matrix - earlier.product_matrix)
+    assert apart < 0.5 * np.linalg.norm(earlier.product_matrix)
+    renamed = few.replace({"product": {"p04": "new"}})
+    with pytest.raises(NotEnoughData, match="4 common products fix no rotation"):
+        fit_factors(renamed, seed=4, as_of=AS_OF).aligned(earlier)
+
+
+def test_products_that_are_kept_fold_shoppers_in_as_before(
+    shop: Shop, factors: Factors, tmp_path: Path
+) -> None:
+    factors.to_table().to_parquet(tmp_path / "factors.parquet")
+    table = pd.read_parquet(tmp_path / "factors.parquet")
+    kept = Factors.from_table(table, until=factors.until, regularization=0.05, confidence=2.0)
+
+    assert kept.shoppers == ()
+    assert kept.product_matrix.tobytes() == factors.product_matrix.tobytes()
+    one, two = (f.folded(shop.interactions, as_of=AS_OF) for f in (kept, factors))
+    assert one.shopper_matrix.tobytes() == two.shopper_matrix.tobytes()
 
 
 def test_fitting_warns_of_nothing_and_leaves_threads_alone(shop: Shop) -> None:
