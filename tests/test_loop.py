@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -145,6 +146,30 @@ def test_segments_keep_their_names_from_one_fit_to_the_next(
     assert early.segments == profiled.segments
     assert early.groups is not None
     assert early.groups.version == 3
+
+
+def test_the_number_of_segments_is_chosen_where_asked_for(
+    catalog: Catalog, shop: SimulatedShop, profiled: loop.Profiled, tmp_path: Path
+) -> None:
+    """Of pure chance, one segment; of a history too short to tell, as many as wanted."""
+    past = shop.interactions(30, AS_OF)
+    rng = np.random.default_rng(0)
+    chance = past.assign(product=rng.choice(sorted(set(past["product"])), len(past)))
+    recent = past[past["occurred_at"] >= AS_OF - timedelta(days=28)]
+    found = [
+        loop.profile(
+            frame,
+            catalog,
+            FrameFeatureSource(tmp_path / name),
+            as_of=AS_OF,
+            count=3,
+            least=20,
+            seed=1,
+            choose=True,
+        )
+        for name, frame in (("chance", chance), ("recent", recent))
+    ]
+    assert [len(one.description) for one in found] == [1, 3]
 
 
 def test_training_features_know_nothing_of_what_came_later(

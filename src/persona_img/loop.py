@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from persona_img.errors import LowMaskConfidence, NotEnoughData, RenderRejected
 from persona_img.imaging.drawn import product_photo
 from persona_img.imaging.photo import About, pixel_digest
 from persona_img.profiles.base import interactions_checked
+from persona_img.profiles.choice import choose_count
 from persona_img.profiles.factors import Factors, fit_factors
 from persona_img.profiles.features import product_features, segment_features
 from persona_img.profiles.profile import build_product_profiles, build_profiles
@@ -144,6 +146,7 @@ def profile(
     count: int,
     least: int,
     seed: int,
+    choose: bool = False,
     like: Profiled | None = None,
 ) -> Profiled:
     """Interactions to published profiles, segments, and features for ranking.
@@ -159,6 +162,8 @@ def profile(
         count: Segments wanted.
         least: Fewest shoppers a segment may have.
         seed: Of factors and segments.
+        choose: Whether a smaller number is taken where it foretells as well, see ``choose_count``;
+            ``count`` is taken where the history is too short to tell.
         like: Earlier profiles, whose axes and segments are kept as far as shoppers are still like
             that, see ``fit_segments``. Those of a later moment are not used.
     """
@@ -183,6 +188,12 @@ def profile(
     except NotEnoughData:  # another assortment: segments of the former say nothing of these tastes
         earlier, factors = None, fit_factors(past, seed=seed)
     profiles = build_profiles(past, factors, products, as_of)
+    if choose:
+        present = earlier.count if earlier is not None else None
+        with suppress(NotEnoughData):
+            count = choose_count(
+                past, products, as_of=as_of, most=count, least=least, seed=seed, present=present
+            ).count
     groups = fit_segments(profiles, count=count, least=least, seed=seed, like=earlier)
     if earlier is None and like is not None and like.groups is not None:
         groups = replace(groups, version=like.groups.version + 1)

@@ -232,6 +232,10 @@ def test_another_number_keeps_the_names_of_segments_that_go_on(profiles: pd.Data
     assert len(three.names) == 3
     assert len(set(three.names) & set(four.names)) >= 2
     assert set(three.names) <= set(back.names)
+    renamed = profiles["categories"].map(lambda names: tuple(f"{name} & Co" for name in names))
+    other = fit_segments(profiles.assign(categories=renamed), count=4, least=30, seed=0, like=three)
+    assert set(three.names) <= set(other.names)
+    assert sum(name.endswith("-co-lovers") for name in other.names) == 1
     assert len(back.names) == 4
     stay = four.assign(profiles).isin(set(four.names) & set(three.names))
     assert (three.assign(profiles) == four.assign(profiles))[stay].mean() > 0.9
@@ -239,14 +243,14 @@ def test_another_number_keeps_the_names_of_segments_that_go_on(profiles: pd.Data
 
 def test_segments_are_left_for_others_that_explain_more(profiles: pd.DataFrame) -> None:
     """Tastes that all turned: what the earlier segments told apart is there no more."""
-    first = fit_segments(profiles, count=4, least=30, seed=0)
+    first = fit_segments(profiles, count=4, least=1, seed=0)
     rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(16, 16)))[0]
     turned = profiles.assign(
         factors=profiles["factors"].map(lambda vector: (vector @ rotation).astype(np.float32)),
         categories=pd.Series([("hat", "shoes")] * len(profiles), dtype=object),
         category_shares=pd.Series([np.array([0.5, 0.5])] * len(profiles), dtype=object),
     )
-    later = fit_segments(turned, count=4, least=30, seed=0, like=first)
+    later = fit_segments(turned, count=4, least=1, seed=0, like=first)
     assert later.version == 2
     known = turned["shopper"].map(favourite).to_numpy()
     assert later.assign(turned).groupby(known).agg(lambda s: s.value_counts().iloc[0]).sum() > 200

@@ -70,6 +70,7 @@ class Learning(Results):
             count=self.settings.learn.segments,
             least=self.settings.learn.least_shoppers,
             seed=self.settings.seed,
+            choose=self.settings.learn.choose_segments,
             like=self.profiled if self.workspace.has_json("profile") else None,
         )
         profiled.save(self.workspace)
