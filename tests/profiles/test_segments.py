@@ -241,19 +241,24 @@ def test_another_number_keeps_the_names_of_segments_that_go_on(profiles: pd.Data
     assert (three.assign(profiles) == four.assign(profiles))[stay].mean() > 0.9
 
 
-def test_segments_are_left_for_others_that_explain_more(profiles: pd.DataFrame) -> None:
+def test_segments_are_left_for_others_that_explain_more() -> None:
     """Tastes that all turned: what the earlier segments told apart is there no more."""
-    first = fit_segments(profiles, count=4, least=1, seed=0)
-    rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(16, 16)))[0]
-    turned = profiles.assign(
-        factors=profiles["factors"].map(lambda vector: (vector @ rotation).astype(np.float32)),
-        categories=pd.Series([("hat", "shoes")] * len(profiles), dtype=object),
-        category_shares=pd.Series([np.array([0.5, 0.5])] * len(profiles), dtype=object),
+    rng = np.random.default_rng(0)
+    side = np.where(np.arange(120) < 60, 1.0, -1.0)
+    noise = 0.1 * rng.normal(size=(2, 120, 3))
+    plain = two_tastes(60, 60).assign(
+        categories=pd.Series([("hat", "shoes")] * 120, dtype=object),
+        category_shares=pd.Series([np.array([0.5, 0.5])] * 120, dtype=object),
     )
-    later = fit_segments(turned, count=4, least=1, seed=0, like=first)
+    along = [plain.assign(factors=list(noise[axis])) for axis in (0, 1)]
+    for axis, profiles in enumerate(along):
+        for vector, way in zip(profiles["factors"], side, strict=True):
+            vector[axis] += way
+    first = fit_segments(along[0], count=2, least=5, seed=0)
+    assert first.assign(along[1]).value_counts().min() >= 5  # so that this is no reason
+    later = fit_segments(along[1], count=2, least=5, seed=0, like=first)
     assert later.version == 2
-    known = turned["shopper"].map(favourite).to_numpy()
-    assert later.assign(turned).groupby(known).agg(lambda s: s.value_counts().iloc[0]).sum() > 200
+    assert later.assign(along[1]).groupby(side).nunique().to_list() == [1, 1]
 
 
 def test_a_segment_that_became_small_is_dissolved(profiles: pd.DataFrame) -> None:
