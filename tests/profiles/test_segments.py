@@ -242,23 +242,26 @@ def test_another_number_keeps_the_names_of_segments_that_go_on(profiles: pd.Data
 
 
 def test_segments_are_left_for_others_that_explain_more() -> None:
-    """Tastes that all turned: what the earlier segments told apart is there no more."""
-    rng = np.random.default_rng(0)
-    side = np.where(np.arange(120) < 60, 1.0, -1.0)
-    noise = 0.1 * rng.normal(size=(2, 120, 3))
+    """Tastes that all turned: what told most apart before tells little now, and the reverse."""
+    one = np.where(np.arange(120) % 2, 1.0, -1.0)
+    other = np.where(np.arange(120) // 2 % 2, 1.0, -1.0)
     plain = two_tastes(60, 60).assign(
         categories=pd.Series([("hat", "shoes")] * 120, dtype=object),
         category_shares=pd.Series([np.array([0.5, 0.5])] * 120, dtype=object),
     )
-    along = [plain.assign(factors=list(noise[axis])) for axis in (0, 1)]
-    for axis, profiles in enumerate(along):
-        for vector, way in zip(profiles["factors"], side, strict=True):
-            vector[axis] += way
-    first = fit_segments(along[0], count=2, least=5, seed=0)
-    assert first.assign(along[1]).value_counts().min() >= 5  # so that this is no reason
-    later = fit_segments(along[1], count=2, least=5, seed=0, like=first)
+
+    def liking(first: float, second: float) -> pd.DataFrame:
+        noise = 0.01 * np.random.default_rng(0).normal(size=(120, 3))
+        vectors = noise + np.stack([first * one, second * other, 0 * one], axis=1)
+        return plain.assign(factors=pd.Series(list(vectors), dtype=object))
+
+    before, after = liking(1.0, 0.1), liking(0.1, 1.0)
+    first = fit_segments(before, count=2, least=5, seed=0)
+    assert first.assign(before).groupby(one).nunique().to_list() == [1, 1]
+    assert first.assign(after).value_counts().min() >= 5  # so that this is no reason
+    later = fit_segments(after, count=2, least=5, seed=0, like=first)
     assert later.version == 2
-    assert later.assign(along[1]).groupby(side).nunique().to_list() == [1, 1]
+    assert later.assign(after).groupby(other).nunique().to_list() == [1, 1]
 
 
 def test_a_segment_that_became_small_is_dissolved(profiles: pd.DataFrame) -> None:
