@@ -389,8 +389,9 @@ def meaning(results: pd.DataFrame, count: int) -> Iterator[str]:
         f"{abs(ahead('again')):.0%} {'better' if ahead('again') > 0 else 'worse'} what they buy "
         "again: that goes with the season, of which ALS knows nothing. Who came after the fit is "
         f"served by folding in nearly as a new fit would ({new['… with everybody folded in']:.3f} "
-        f"beside {new['ALS tuned']:.3f}; {new[popular]:.3f} by popularity), and {count} segments "
-        "tell of new purchases what popularity does not, while they keep their names."
+        f"beside {new['ALS tuned']:.3f}; {new[popular]:.3f} by popularity), and {count} segments, "
+        "while they keep their names, tell more of new purchases than everybody's popularity of "
+        "all time, but less than a shopper's own tastes."
     )
 
 
@@ -457,6 +458,9 @@ def main() -> None:
         f"| factors | regularization | confidence | recall@{K} | NDCG@{K} |",
         "|---|---|---|---|---|",
         *search,
+        "",
+        "Where the chosen value is an end of what was tried, better may lie beyond. Defaults stay: "
+        "a shop with fewer products than factors has no use for more.",
         "",
         "## How many segments",
         "",
