@@ -34,21 +34,25 @@ def test_as_many_segments_as_there_are_tastes(shop: Shop) -> None:
     assert 100 < found.shoppers <= 240
 
 
-def test_one_where_all_have_the_same_taste(shop: Shop) -> None:
+def alike(shop: Shop) -> pd.DataFrame:
+    """Everybody met anything."""
     rng = np.random.default_rng(1)
-    alike = shop.interactions.assign(
+    return shop.interactions.assign(
         product=[f"p{number:02d}" for number in rng.integers(0, 40, len(shop.interactions))]
     )
-    assert chosen(shop, alike).count == 1
+
+
+def test_one_where_all_have_the_same_taste(shop: Shop) -> None:
+    assert chosen(shop, alike(shop)).count == 1
 
 
 def test_the_present_number_stays_where_it_is_as_good(shop: Shop) -> None:
-    table = chosen(shop).table
-    near = [int(count) for count in table.index[table["near"]]]
-    assert set(near) > {4}
-    assert 2 not in near
-    assert chosen(shop, present=near[-1]).count == near[-1]
-    assert chosen(shop, present=2).count == 4
+    """Of 240 shoppers there are no more than four times 50: a fifth and sixth change nothing."""
+    found = chosen(shop, least=50)
+    assert found.table["near"].to_list() == [False, False, False, True, True, True]
+    assert found.count == 4
+    assert chosen(shop, least=50, present=6).count == 6
+    assert chosen(shop, least=50, present=2).count == 4
 
 
 def test_same_inputs_same_choice_and_nothing_later(shop: Shop) -> None:
