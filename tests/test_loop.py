@@ -109,6 +109,71 @@ def test_every_segment_is_large_enough_and_what_is_kept_comes_back(
     pd.testing.assert_frame_equal(again.features.segments, profiled.features.segments)
 
 
+def test_segments_keep_their_names_from_one_fit_to_the_next(
+    catalog: Catalog,
+    shop: SimulatedShop,
+    profiled: loop.Profiled,
+    tmp_path: Path,
+) -> None:
+    workspace = Workspace.open(tmp_path / "home")
+    later = AS_OF + timedelta(days=14)
+    fortnight = shop.interactions(30, later)
+    both = pd.concat([shop.interactions(30, AS_OF), fortnight[fortnight["occurred_at"] >= AS_OF]])
+    active = sorted(profiled.segments)[:40]
+    few = both[(both["occurred_at"] < AS_OF) | both["shopper"].isin(active)]
+    profiled.save(workspace)
+    given = {"count": 3, "least": 20, "seed": 1}
+
+    def again(name: str, as_of: datetime, like: loop.Profiled, **other: int) -> loop.Profiled:
+        source = FrameFeatureSource(tmp_path / name)
+        return loop.profile(few, catalog, source, as_of=as_of, like=like, **(given | other))
+
+    kept = again("kept", later, loop.Profiled.load(workspace))
+    changed = [s for s, name in profiled.segments.items() if kept.segments[s] != name]
+    assert len(changed) < 0.05 * len(profiled.segments)
+    assert profiled.groups is not None
+    assert kept.groups is not None
+    assert kept.groups.version == profiled.groups.version == 1
+
+    more = again("more", later, kept, count=5)
+    assert more.groups is not None
+    assert more.groups.version == 2
+    more.save(workspace)
+    assert workspace.json("segments/version-1")["names"] == list(profiled.groups.names)
+    loaded = loop.Profiled.load(workspace)
+    assert loaded.groups is not None
+    assert loaded.groups.names == more.groups.names
+    # Nothing of a later moment is used: an earlier one begins anew, under a number of its own.
+    early = again("early", AS_OF, loaded)
+    assert early.segments == profiled.segments
+    assert early.groups is not None
+    assert early.groups.version == 3
+
+
+def test_the_number_of_segments_is_chosen_where_asked_for(
+    catalog: Catalog, shop: SimulatedShop, profiled: loop.Profiled, tmp_path: Path
+) -> None:
+    """Of pure chance, one segment; of a history too short to tell, as many as wanted."""
+    past = shop.interactions(30, AS_OF)
+    rng = np.random.default_rng(0)
+    chance = past.assign(product=rng.choice(sorted(set(past["product"])), len(past)))
+    recent = past[past["occurred_at"] >= AS_OF - timedelta(days=28)]
+    found = [
+        loop.profile(
+            frame,
+            catalog,
+            FrameFeatureSource(tmp_path / name),
+            as_of=AS_OF,
+            count=3,
+            least=20,
+            seed=1,
+            choose=True,
+        )
+        for name, frame in (("chance", chance), ("recent", recent))
+    ]
+    assert [len(one.description) for one in found] == [1, 3]
+
+
 def test_training_features_know_nothing_of_what_came_later(
     catalog: Catalog, shop: SimulatedShop, tmp_path: Path
 ) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from persona_img.abtest.analysis import ABTest
 from persona_img.abtest.harm import harm_of_arm, harmful_pictures
@@ -19,10 +20,11 @@ from persona_img.errors import LowMaskConfidence, NotEnoughData, RenderRejected
 from persona_img.imaging.drawn import product_photo
 from persona_img.imaging.photo import About, pixel_digest
 from persona_img.profiles.base import interactions_checked
-from persona_img.profiles.factors import fit_factors
+from persona_img.profiles.choice import choose_count
+from persona_img.profiles.factors import Factors, fit_factors
 from persona_img.profiles.features import product_features, segment_features
 from persona_img.profiles.profile import build_product_profiles, build_profiles
-from persona_img.profiles.segments import fit_segments
+from persona_img.profiles.segments import Segments, fit_segments
 from persona_img.profiles.traits import trait_names, trait_table
 from persona_img.ranking.base import Policy, Ranker, RankingFeatures
 from persona_img.ranking.evidence import revised_slates
@@ -60,6 +62,9 @@ class Profiled:
         description: One row per segment: size, top categories, activity.
         unlisted: Products that were met but are not in the catalogue, each with how many
             interactions, which are not used.
+        factors: Tastes, for later profiles to lie on the same axes; read back without shoppers.
+            None where they were made before factors were kept.
+        groups: How the segments are told apart, for their names to stay; None likewise.
     """
 
     as_of: datetime
@@ -68,21 +73,32 @@ class Profiled:
     features: RankingFeatures
     description: pd.DataFrame
     unlisted: Mapping[str, int] = field(default_factory=dict)
+    factors: Factors | None = None
+    groups: Segments | None = None
 
     def save(self, workspace: Workspace) -> None:
         """Keep it for the next step of the loop."""
         workspace.save_table("segment-features", self.features.segments)
         workspace.save_table("product-features", self.features.products)
         workspace.save_table("segments", self.description)
-        workspace.save_json(
-            "profile",
-            {
-                "as_of": self.as_of.isoformat(),
-                "default_segment": self.default_segment,
-                "segments": dict(self.segments),
-                "unlisted": dict(self.unlisted),
-            },
-        )
+        stored: dict[str, Any] = {
+            "as_of": self.as_of.isoformat(),
+            "default_segment": self.default_segment,
+            "segments": dict(self.segments),
+            "unlisted": dict(self.unlisted),
+        }
+        if self.factors is not None and self.groups is not None:
+            workspace.save_table("product-factors", self.factors.to_table())
+            workspace.save_json(_segments_file(self.groups.version), self.groups.to_json())
+            stored |= {
+                "segments_version": self.groups.version,
+                "factors": {
+                    "until": self.factors.until.isoformat(),
+                    "regularization": self.factors.regularization,
+                    "confidence": self.factors.confidence,
+                },
+            }
+        workspace.save_json("profile", stored)
 
     @classmethod
     def load(cls, workspace: Workspace) -> Profiled:
@@ -92,6 +108,18 @@ class Profiled:
             NotFound: no profile was made yet.
         """
         stored = workspace.json("profile")
+        description = workspace.table("segments")
+        factors, groups = None, None
+        if "segments_version" in stored:
+            told = stored["factors"]
+            factors = Factors.from_table(
+                workspace.table("product-factors"),
+                until=datetime.fromisoformat(told["until"]),
+                regularization=told["regularization"],
+                confidence=told["confidence"],
+            )
+            kept = workspace.json(_segments_file(stored["segments_version"]))
+            groups = Segments.from_json(kept, description)
         return cls(
             as_of=datetime.fromisoformat(stored["as_of"]),
             segments=stored["segments"],
@@ -100,9 +128,16 @@ class Profiled:
                 segments=workspace.table("segment-features"),
                 products=workspace.table("product-features"),
             ),
-            description=workspace.table("segments"),
+            description=description,
             unlisted=stored.get("unlisted", {}),
+            factors=factors,
+            groups=groups,
         )
+
+
+def _segments_file(version: int) -> str:
+    """Every version is kept: what was served and learned names segments of its time."""
+    return f"segments/version-{version}"
 
 
 def profile(
@@ -114,6 +149,8 @@ def profile(
     count: int,
     least: int,
     seed: int,
+    choose: bool = False,
+    like: Profiled | None = None,
 ) -> Profiled:
     """Interactions to published profiles, segments, and features for ranking.
 
@@ -128,6 +165,10 @@ def profile(
         count: Segments wanted.
         least: Fewest shoppers a segment may have.
         seed: Of factors and segments.
+        choose: Whether a smaller number is taken where it foretells as well, see ``choose_count``;
+            ``count`` is taken where the history is too short to tell.
+        like: Earlier profiles, whose axes and segments are kept as far as shoppers are still like
+            that, see ``fit_segments``. Those of a later moment are not used.
     """
     checked = interactions_checked(interactions)
     products = list(catalog)
@@ -143,9 +184,22 @@ def profile(
             "no interaction before then is of a product of the catalogue, e.g. "
             f"{unlisted.index[0]!r}; are products named alike?"
         )
-    factors = fit_factors(past, seed=seed)
+    earlier = like.groups if like is not None and like.as_of <= as_of else None
+    try:
+        axes = like.factors if like is not None and earlier is not None else None
+        factors = fit_factors(past, seed=seed, like=axes)
+    except NotEnoughData:  # another assortment: segments of the former say nothing of these tastes
+        earlier, factors = None, fit_factors(past, seed=seed)
     profiles = build_profiles(past, factors, products, as_of)
-    groups = fit_segments(profiles, count=count, least=least, seed=seed)
+    if choose:
+        present = earlier.count if earlier is not None else None
+        with suppress(NotEnoughData):
+            count = choose_count(
+                past, products, as_of=as_of, most=count, least=least, seed=seed, present=present
+            ).count
+    groups = fit_segments(profiles, count=count, least=least, seed=seed, like=earlier)
+    if earlier is None and like is not None and like.groups is not None:
+        groups = replace(groups, version=like.groups.version + 1)
     profiles["segment"] = groups.assign(profiles)
     source.publish(profiles)
     source.publish_products(build_product_profiles(past, factors, products, as_of))
@@ -163,6 +217,8 @@ def profile(
         features=features,
         description=groups.describe(),
         unlisted={str(name): int(count) for name, count in unlisted.items()},
+        factors=factors,
+        groups=groups,
     )
 
 

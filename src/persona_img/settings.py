@@ -173,6 +173,9 @@ class Learn(_Group):
         ranker: Which kind is trained on feedback, of :data:`persona_img.wiring.rankers.RANKERS`.
         policy: What makes chances of a ranking, of :data:`persona_img.wiring.policies.POLICIES`.
         segments: Segments wanted; fewer where one would be too small.
+        choose_segments: Whether fewer than ``segments`` are made where they foretold as well what
+            was held back of the history, see
+            :func:`~persona_img.profiles.choice.choose_count`.
         least_shoppers: Fewest shoppers a segment may have (k of k-anonymity).
         slate: Styles rendered per segment and product, besides the original.
         variants_per_product: Most variants rendered for one product over all segments.
@@ -190,6 +193,7 @@ class Learn(_Group):
     ranker: str = "lightgbm"
     policy: str = "thompson"
     segments: int = Field(6, ge=1, le=100)
+    choose_segments: bool = False
     least_shoppers: int = Field(50, ge=2)
     slate: int = Field(4, ge=1, le=50)
     variants_per_product: int = Field(8, ge=1, le=200)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from persona_img.domain.catalog import Product
 from persona_img.errors import InvalidInput, NotEnoughData
 from persona_img.profiles.factors import fit_factors
 from persona_img.profiles.profile import build_profiles
-from persona_img.profiles.segments import _clusters, fit_segments
+from persona_img.profiles.segments import Segments, _clusters, fit_segments
 
 from .conftest import AS_OF, CATEGORIES, favourite
 
@@ -158,6 +159,134 @@ def test_same_profiles_same_segments_in_any_order(profiles: pd.DataFrame) -> Non
     pd.testing.assert_frame_equal(one.describe(), two.describe())
     shuffled = profiles.sample(frac=1, random_state=3)
     pd.testing.assert_series_equal(one.assign(shuffled).sort_index(), one.assign(profiles))
+
+
+def grown(profiles: pd.DataFrame, changed: int, seed: int) -> pd.DataFrame:
+    """The same shoppers later: some took over another's tastes, and the noise of a new fit."""
+    rng = np.random.default_rng(seed)
+    later = profiles.copy()
+    who = rng.choice(len(profiles), changed, replace=False)
+    whose = rng.choice(len(profiles), changed, replace=False)
+    for name in ("factors", "categories", "category_shares", "price_level", "views"):
+        values = later[name].to_numpy(copy=True)
+        values[who] = profiles[name].to_numpy()[whose]
+        later[name] = values
+    noise = 0.02 * rng.normal(size=(len(profiles), len(profiles["factors"].iloc[0])))
+    later["factors"] = pd.Series(
+        [vector + add for vector, add in zip(later["factors"], noise, strict=True)], dtype=object
+    )
+    return later
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_names_stay_and_only_who_changed_changes_segment(profiles: pd.DataFrame, seed: int) -> None:
+    """Also where nothing tells the true number, and two starts of k-means end apart."""
+    first = fit_segments(profiles, count=7, least=10, seed=0)
+    later = grown(profiles, 5, seed)
+    fresh = fit_segments(later, count=7, least=10, seed=seed + 1)
+    kept = fit_segments(later, count=7, least=10, seed=seed + 1, like=first)
+
+    before = first.assign(profiles)
+    assert (fresh.assign(later) != before).mean() > 0.05
+    assert (kept.assign(later) != before).mean() < 0.05
+    assert set(kept.names) == set(first.names)
+    assert kept.version == first.version == 1
+    table = kept.describe()
+    assert table["shoppers"].to_dict() == kept.assign(later).value_counts().to_dict()
+    assert table["shoppers"].is_monotonic_decreasing
+    assert kept.names == tuple(table.index)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shoppers=st.integers(1, 120),
+    counts=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    least=st.integers(1, 60),
+    spread=st.sampled_from([0.0, 1.0, 100.0]),
+)
+def test_no_kept_segment_is_smaller_than_asked(
+    seed: int, shoppers: int, counts: tuple[int, int], least: int, spread: float
+) -> None:
+    """Also among other shoppers, with other tastes, than the segments were found in."""
+    first = fit_segments(made(seed, 60, spread), count=counts[0], least=5, seed=0)
+    profiles = made(seed + 1, max(shoppers, least), spread)
+    kept = fit_segments(profiles, count=counts[1], least=least, seed=0, like=first)
+    sizes = kept.assign(profiles).value_counts()
+
+    assert sizes.min() >= least
+    assert 1 <= len(kept.names) <= counts[1]
+    assert len(set(kept.names)) == len(kept.names)
+    assert kept.describe()["shoppers"].to_dict() == sizes.to_dict()
+    assert kept.version in (1, 2)
+    if kept.version == 1:
+        assert set(kept.names) == set(first.names)
+
+
+def test_another_number_keeps_the_names_of_segments_that_go_on(profiles: pd.DataFrame) -> None:
+    four = fit_segments(profiles, count=4, least=30, seed=0)
+    three = fit_segments(profiles, count=3, least=30, seed=0, like=four)
+    back = fit_segments(profiles, count=4, least=30, seed=0, like=three)
+
+    assert (four.version, three.version, back.version) == (1, 2, 3)
+    assert len(three.names) == 3
+    assert len(set(three.names) & set(four.names)) >= 2
+    assert set(three.names) <= set(back.names)
+    renamed = profiles["categories"].map(lambda names: tuple(f"{name} & Co" for name in names))
+    other = fit_segments(profiles.assign(categories=renamed), count=4, least=30, seed=0, like=three)
+    assert set(three.names) <= set(other.names)
+    assert sum(name.endswith("-co-lovers") for name in other.names) == 1
+    assert len(back.names) == 4
+    stay = four.assign(profiles).isin(set(four.names) & set(three.names))
+    assert (three.assign(profiles) == four.assign(profiles))[stay].mean() > 0.9
+
+
+def test_segments_are_left_for_others_that_explain_more() -> None:
+    """Tastes that all turned: what told most apart before tells little now, and the reverse."""
+    one = np.where(np.arange(120) % 2, 1.0, -1.0)
+    other = np.where(np.arange(120) // 2 % 2, 1.0, -1.0)
+    plain = two_tastes(60, 60).assign(
+        categories=pd.Series([("hat", "shoes")] * 120, dtype=object),
+        category_shares=pd.Series([np.array([0.5, 0.5])] * 120, dtype=object),
+    )
+
+    def liking(first: float, second: float) -> pd.DataFrame:
+        noise = 0.01 * np.random.default_rng(0).normal(size=(120, 3))
+        vectors = noise + np.stack([first * one, second * other, 0 * one], axis=1)
+        return plain.assign(factors=pd.Series(list(vectors), dtype=object))
+
+    before, after = liking(1.0, 0.1), liking(0.1, 1.0)
+    first = fit_segments(before, count=2, least=5, seed=0)
+    assert first.assign(before).groupby(one).nunique().to_list() == [1, 1]
+    assert first.assign(after).value_counts().min() >= 5  # so that this is no reason
+    later = fit_segments(after, count=2, least=5, seed=0, like=first)
+    assert later.version == 2
+    assert later.assign(after).groupby(other).nunique().to_list() == [1, 1]
+
+
+def test_a_segment_that_became_small_is_dissolved(profiles: pd.DataFrame) -> None:
+    first = fit_segments(profiles, count=4, least=30, seed=0)
+    hats = first.assign(profiles) == "hat-lovers"
+    fewer = profiles[~hats | (hats.cumsum() <= 20)]
+    later = fit_segments(fewer, count=4, least=30, seed=0, like=first)
+    assert later.version == 2
+    assert later.describe()["shoppers"].min() >= 30
+
+
+def test_kept_segments_come_back(profiles: pd.DataFrame, tmp_path: Path) -> None:
+    first = fit_segments(profiles.assign(price_level=np.nan), count=4, least=30, seed=0)
+    stored = json.loads(json.dumps(first.to_json()))
+    again = Segments.from_json(stored, first.describe())
+
+    pd.testing.assert_series_equal(again.assign(profiles), first.assign(profiles))
+    assert again.to_json()["measure"]["mean"] == first.to_json()["measure"]["mean"]
+    assert fit_segments(profiles, count=4, least=30, seed=0, like=again).names
+
+
+def test_segments_of_other_factors_are_no_guide(profiles: pd.DataFrame) -> None:
+    first = fit_segments(made(1, 60, 1.0), count=2, least=5, seed=0)
+    with pytest.raises(InvalidInput, match=r"shape \(16,\)"):
+        fit_segments(profiles, count=2, least=5, seed=0, like=first)
 
 
 def test_unknown_shoppers_get_the_default(profiles: pd.DataFrame) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
@@ -18,6 +20,9 @@ from threadpoolctl import threadpool_limits
 from persona_img.errors import InvalidInput, NotEnoughData
 from persona_img.profiles.base import KIND_WEIGHTS, require_columns
 from persona_img.profiles.features import shopper_features
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,6 +34,9 @@ _NOISE = 1e-4
 
 _SAME = 1e-3
 """Profiles and centres are the same where no coordinate differs by more, in deviations."""
+
+_MORE = 1.05
+"""How many times as much of the spread others must explain for earlier segments to be left."""
 
 _PRIOR = 5.0
 """Views that a shopper is taken to have spread like the whole shop, before the first one."""
@@ -108,12 +116,16 @@ class Segments:
         measure: How profiles become points.
         centres: float64 of shape (M, D), each segment's middle.
         table: What :meth:`describe` returns.
+        count: How many were asked for.
+        version: Of measure and centres: 1, and one more whenever a later fit left them.
     """
 
     names: tuple[str, ...]
     measure: Measure
     centres: Floats
     table: pd.DataFrame
+    count: int
+    version: int = 1
 
     @property
     def default(self) -> str:
@@ -137,6 +149,41 @@ class Segments:
             chosen[known] = np.array(self.names, dtype=object)[nearest]
         return pd.Series(chosen, index=profiles.index, name="segment")
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, to be kept; all but the table, which :meth:`describe` gives."""
+        measure = {
+            "categories": list(self.measure.categories),
+            "usual": self.measure.usual.tolist(),
+            "price": self.measure.price,
+            "size": self.measure.size,
+            "mean": self.measure.mean.tolist(),
+            "scale": self.measure.scale.tolist(),
+        }
+        return {
+            "version": self.version,
+            "count": self.count,
+            "names": list(self.names),
+            "centres": self.centres.tolist(),
+            "measure": measure,
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any], table: pd.DataFrame) -> Segments:
+        """The inverse of :meth:`to_json`."""
+        told = stored["measure"]
+        arrays = {name: np.array(told[name], np.float64) for name in ("usual", "mean", "scale")}
+        measure = Measure(
+            tuple(told["categories"]), price=told["price"], size=told["size"], **arrays
+        )
+        return cls(
+            names=tuple(stored["names"]),
+            measure=measure,
+            centres=np.array(stored["centres"], np.float64),
+            table=table,
+            count=stored["count"],
+            version=stored["version"],
+        )
+
     def describe(self) -> pd.DataFrame:
         """The segments as they were fitted, the largest first.
 
@@ -148,21 +195,41 @@ class Segments:
         return self.table.copy()
 
 
-def fit_segments(profiles: pd.DataFrame, *, count: int = 6, least: int = 50, seed: int) -> Segments:
+def fit_segments(
+    profiles: pd.DataFrame,
+    *,
+    count: int = 6,
+    least: int = 50,
+    seed: int,
+    like: Segments | None = None,
+) -> Segments:
     """Segments by k-means on what the profiles say of tastes, see :class:`Measure`.
 
     A segment with fewer than ``least`` shoppers is dissolved, the smallest first: its shoppers go
     to the nearest of the others. Profiles in another order give the same segments.
+
+    With ``like`` the earlier segments stay as they are, so that only who changed changes segment:
+    two starts of k-means end apart though nobody did. They are left where one has become smaller
+    than ``least``, where others explain a twentieth more of the spread between shoppers, or where
+    another ``count`` is asked for. Then a segment has the name of the earlier one of whose shoppers
+    at least half are in it; no other one gets a name that the earlier had.
 
     Args:
         profiles: N shoppers at one moment, as of ``build_profiles``, each once.
         count: Segments wanted; fewer where ``least`` or too few different profiles ask for it.
         least: Fewest shoppers a segment may have (k of k-anonymity).
         seed: Of the starting points.
+        like: Earlier segments whose names to keep; the profiles' factors must lie on the axes of
+            theirs, see :meth:`~persona_img.profiles.factors.Factors.aligned`.
 
     Raises:
-        InvalidInput: count or least below 1, a column is missing, or a shopper occurs twice.
+        InvalidInput: count or least below 1, a column is missing, a shopper occurs twice, or
+            ``like`` knows another number of factors.
         NotEnoughData: fewer than ``least`` shoppers, or no factors.
+
+    References:
+        Kuhn 1955, "The Hungarian method for the assignment problem", which pairs the segments of
+        the two fits so that the most shoppers keep their name.
     """
     if count < 1 or least < 1:
         raise InvalidInput(f"count {count}, least {least}: ask for at least 1 segment of 1 shopper")
@@ -177,9 +244,25 @@ def fit_segments(profiles: pd.DataFrame, *, count: int = 6, least: int = 50, see
     profiles = profiles.sort_values("shopper", ignore_index=True)
     flat = shopper_features(profiles)
     measure = Measure.of(flat)
-    centres, labels = _clusters(measure.points(profiles), count, least, seed)
-    names, table = _description(flat, labels, measure.categories)
-    return Segments(names, measure, centres, table)
+    points = measure.points(profiles)
+    centres, labels = _clusters(points, count, least, seed)
+    if like is None:
+        names, table = _description(flat, labels, measure.categories)
+        return Segments(names, measure, centres, table, count)
+    stayed = _numbers(like, profiles)
+    left = (
+        like.count != count
+        or np.bincount(stayed, minlength=len(like.names)).min() < least
+        or _explained(points, labels) > _MORE * _explained(points, stayed)
+    )
+    if not left:
+        order = np.lexsort((np.arange(len(like.names)), -np.bincount(stayed)))
+        known = dict(enumerate(like.names[place] for place in order))
+        names, table = _description(flat, np.argsort(order)[stayed], measure.categories, known)
+        return replace(like, names=names, centres=like.centres[order], table=table)
+    known = _kept(stayed, labels, like.names)
+    names, table = _description(flat, labels, measure.categories, known, like.names)
+    return Segments(names, measure, centres, table, count, like.version + 1)
 
 
 def _interest(flat: pd.DataFrame) -> Floats:
@@ -192,6 +275,10 @@ def _interest(flat: pd.DataFrame) -> Floats:
 def _nearest(points: Floats, centres: Floats) -> npt.NDArray[np.intp]:
     nearest: npt.NDArray[np.intp] = np.argmin(cdist(points, centres, "sqeuclidean"), axis=1)
     return nearest
+
+
+Clusters = tuple[Floats, npt.NDArray[np.intp]]
+"""Centres, the largest cluster first, and which is each point's."""
 
 
 def _clusters(
@@ -216,6 +303,35 @@ def _clusters(
         centres = np.delete(centres, sizes.argmin(), axis=0)
 
 
+def _numbers(segments: Segments, profiles: pd.DataFrame) -> npt.NDArray[np.intp]:
+    """Each profile's place among the names."""
+    names = pd.Index(segments.names)
+    places: npt.NDArray[np.intp] = names.get_indexer(pd.Index(segments.assign(profiles)))
+    return places
+
+
+def _explained(points: Floats, labels: npt.NDArray[np.intp]) -> float:
+    """How much of the points' summed squared distance from their middle lies between groups."""
+    sums = np.zeros((labels.max() + 1, points.shape[1]))
+    np.add.at(sums, labels, points - points.mean(axis=0))
+    sizes = np.maximum(np.bincount(labels), 1)
+    return float(((sums**2).sum(axis=1) / sizes).sum())
+
+
+def _kept(
+    earlier: npt.NDArray[np.intp], labels: npt.NDArray[np.intp], names: tuple[str, ...]
+) -> dict[int, str]:
+    """Names that go on, by label."""
+    shared = np.zeros((len(names), labels.max() + 1))
+    np.add.at(shared, (earlier, labels), 1)
+    pairs = zip(*linear_sum_assignment(shared, maximize=True), strict=True)
+    return {
+        int(label): names[name]
+        for name, label in pairs
+        if 0 < shared[name].sum() <= 2 * shared[name, label]
+    }
+
+
 def _apart(centres: Floats) -> Floats:
     """The centres without those that repeat an earlier one but for rounding."""
     kept: list[int] = []
@@ -226,17 +342,25 @@ def _apart(centres: Floats) -> Floats:
 
 
 def _description(
-    flat: pd.DataFrame, labels: npt.NDArray[np.intp], categories: tuple[str, ...]
+    flat: pd.DataFrame,
+    labels: npt.NDArray[np.intp],
+    categories: tuple[str, ...],
+    known: Mapping[int, str] = MappingProxyType({}),
+    earlier: Sequence[str] = (),
 ) -> tuple[tuple[str, ...], pd.DataFrame]:
-    """Names and the table of the segments, in the order of their labels."""
+    """Names and the table of the segments, in the order of their labels.
+
+    Labels in ``known`` have their name; the others' is none of ``earlier``.
+    """
     means = flat.groupby(labels).mean()
     overall = flat.mean()
     shares = means[[f"share_{name}" for name in categories]].set_axis(list(categories), axis=1)
     usual = overall[[f"share_{name}" for name in categories]].set_axis(list(categories))
     dearer = means["price_level"] - overall["price_level"]
     names: list[str] = []
-    for label, row in (shares - usual).iterrows():
-        names.append(_name(row, float(dearer[label]), names))
+    for label, (_, row) in enumerate((shares - usual).iterrows()):
+        taken = [*earlier, *names]
+        names.append(known.get(label) or _name(row, float(dearer.iloc[label]), taken))
     sizes = np.bincount(labels)
     top = [_ordered(row[row > 0])[:3] for _, row in shares.iterrows()]
     table = pd.DataFrame(

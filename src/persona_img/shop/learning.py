@@ -62,6 +62,9 @@ class Learning(Results):
     def profile(self, as_of: datetime | None = None) -> loop.Profiled:
         """Interactions to factors, profiles and segments; published to the feature store.
 
+        Axes of tastes and segments are those of the profiles before, so that a segment's name goes
+        on meaning the same shoppers to whatever learned from it; see ``fit_segments``.
+
         Args:
             as_of: Moment of the snapshot, with a time zone; None for now.
 
@@ -77,6 +80,8 @@ class Learning(Results):
             count=self.settings.learn.segments,
             least=self.settings.learn.least_shoppers,
             seed=self.settings.seed,
+            choose=self.settings.learn.choose_segments,
+            like=self.profiled if self.workspace.has_json("profile") else None,
         )
         profiled.save(self.workspace)
         return profiled
