@@ -1,8 +1,8 @@
 """Whether choosing among candidates by what was clicked raises the click rate, in simulation.
 
-Run ``python experiments/learning/chooser.py``; ``--render`` first paints the candidates anew (half an
-hour) and measures them into ``chooser.csv``, which is kept so that the rest needs no painter. Seeds
-are counted from 0; ``chooser.md`` is written from what came of them.
+Run ``python experiments/learning/chooser.py``; ``--render`` first paints the candidates anew (half
+an hour) and measures them into ``chooser.csv``, which is kept so that the rest needs no painter.
+Seeds are counted from 0; ``chooser.md`` is written from what came of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ STYLES, CANDIDATES, SIDE = 6, 4, 384
 
 
 def paint(path: Path) -> None:
-    """Paint and measure candidates of the shipped products; those that the gate refuses are left out."""
+    """Paint and measure candidates of the shipped products; what the gate refuses is left out."""
     from persona_img import loop, wiring
     from persona_img.assets import ASSETS
     from persona_img.domain.catalog import Catalog

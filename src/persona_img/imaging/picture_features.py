@@ -109,9 +109,7 @@ def _slope(lightness: NDArray[np.float32], where: NDArray[np.bool_]) -> float:
     return float(np.hypot(plane[1], plane[2]))
 
 
-def _shadow(
-    light: NDArray[np.float32], beside: NDArray[np.bool_], far: NDArray[np.bool_]
-) -> float:
+def _shadow(light: NDArray[np.float32], beside: NDArray[np.bool_], far: NDArray[np.bool_]) -> float:
     if not beside.any():
         return 0.0
     level = max(1e-4, float(light[far].mean(dtype=np.float64)))

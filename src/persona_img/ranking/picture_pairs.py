@@ -76,8 +76,8 @@ def picture_pairs(feedback: pd.DataFrame, *, impressions: float = IMPRESSIONS) -
     if halves.empty or halves.columns.get_level_values("half").nunique() < 2:
         return _labels(pd.DataFrame(columns=[*_PAIR, "share", "clicks"]))
     total = halves.T.groupby(level=0).sum().T  # a half without both adds nothing
-    lead = np.sign(halves["won"] - halves["lost"]).fillna(0.0)
-    stable = (lead[0] == lead[1]) & (lead[0] != 0)
+    ahead = (halves["won"] - halves["lost"]).fillna(0.0)  # one half alone tells no order
+    stable = (ahead[0] * ahead[1]) > 0
     enough = (total["shown"] >= impressions) & (total["shown_other"] >= impressions)
     kept = total[stable & enough]
     clicks = kept["won"] + kept["lost"]

@@ -1,9 +1,9 @@
 """What of a picture is clicked: a reward learned from pairs of pictures of one product.
 
-Bradley and Terry's model: the chance that a click on either of two pictures, equally shown, falls on
-the first is the logistic of the difference of their rewards. A reward is a sum over the values of
-the style and ten numbers of the picture itself (:mod:`persona_img.imaging.picture_features`); what
-all pictures of a product share drops out of the difference.
+Bradley and Terry's model: the chance that a click on either of two pictures, equally shown, falls
+on the first is the logistic of the difference of their rewards. A reward is a sum over the values
+of the style and ten numbers of the picture itself (:mod:`persona_img.imaging.picture_features`);
+what all pictures of a product share drops out of the difference.
 
 The learned judge chooses among candidates that passed the gate, which are all of one style; there
 its numbers alone decide.
@@ -99,8 +99,8 @@ class PictureReward:
         Bradley and Terry 1952, Biometrika 39.
 
     Examples:
-        >>> one = dict.fromkeys(FEATURES, 1.0)
-        >>> lighter = PictureReward({}, {**dict.fromkeys(FEATURES, 0.0), "lightness": 0.1}, one, one)
+        >>> none, one = dict.fromkeys(FEATURES, 0.0), dict.fromkeys(FEATURES, 1.0)
+        >>> lighter = PictureReward({}, none | {"lightness": 0.1}, one, one)
         >>> numbers = np.ones(len(FEATURES))
         >>> lighter.score(Style.of({"light": "soft"}), numbers + 1.0)
         0.1
@@ -137,9 +137,7 @@ class PictureReward:
                 found.append(self.effects[name] * (value - self.centre[name]) / self.scale[name])
         return math.fsum(found)  # the order of attributes is to play no part
 
-    def reward(
-        self, style: Style, picture: NDArray[np.uint8], alpha: NDArray[np.uint8]
-    ) -> float:
+    def reward(self, style: Style, picture: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> float:
         """Reward of a picture; see :class:`persona_img.rendering.base.PictureJudge`."""
         return self.score(style, picture_features(picture, alpha))
 
@@ -206,8 +204,8 @@ def train_reward(
     their names and the seed.
 
     Args:
-        pairs: Of :func:`~persona_img.ranking.picture_pairs.picture_pairs`; pairs with a picture that
-            is not in ``pictures`` are left out.
+        pairs: Of :func:`~persona_img.ranking.picture_pairs.picture_pairs`; pairs with a picture
+            that is not in ``pictures`` are left out.
         pictures: Indexed by digest: ``style_key``, and one column for each of ``FEATURES``.
         seed: Of which products are held out, and of the interval.
 
@@ -220,8 +218,8 @@ def train_reward(
     if len(pairs) < LEAST_PAIRS or len(products) < LEAST_PRODUCTS:
         raise NotEnoughData(
             f"{len(pairs)} pairs of pictures whose order is sure, of {len(products)} products: a "
-            f"judge is learned from {LEAST_PAIRS} pairs of {LEAST_PRODUCTS} products; wait for more "
-            "impressions, or ask for fewer of each picture with --impressions"
+            f"judge is learned from {LEAST_PAIRS} pairs of {LEAST_PRODUCTS} products; wait for "
+            "more impressions, or ask for fewer of each picture with --impressions"
         )
     drawn = sorted(products, key=lambda name: uniform("held out", str(seed), name))
     kept_out = set(drawn[: math.ceil(HELD_OUT * len(drawn))])
