@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 def train_chooser(
     impressions: Annotated[
         float | None,
-        typer.Option(min=1, help="Fewest of each picture of a pair; 1,000 if left out."),
+        typer.Option(min=1, help="Fewest of each picture of a pair; 500 if left out."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -35,7 +35,7 @@ def train_chooser(
 ) -> None:
     """Learn which pictures are clicked, from pairs of one product, to choose among candidates.
 
-    A quarter of the products is held out: they say whether pictures tell more than their styles.
+    Products held out in turn say whether pictures tell more than their styles.
     """
     from persona_img.shop import Shop
 
@@ -49,16 +49,16 @@ def train_chooser(
 
 def _said(done: TrainedChooser) -> str:
     report, path = done.report, done.path
-    low, high = report.interval
+    low, high = (f"{bound:+.1%}" for bound in report.interval)
     advice = (
         f'[render] chooser = "{path}", with candidates = 4, keeps what it prefers'
         if report.helps
         else "pictures tell no more than their styles for certain: leave [render] chooser unset"
     )
     return (
-        f"{report.labels:,} pairs of {report.products:,} products learned; of "
-        f"{report.held_out_labels:,} pairs of {report.held_out_products:,} others "
-        f"{report.accuracy:.1%} are ordered right, by style alone {report.style_accuracy:.1%}: {report.gain:+.1%} ({low:+.1%} to {high:+.1%})\n"
+        f"{report.labels:,} pairs of {report.products:,} products learned; of products held out "
+        f"{report.accuracy:.1%} are ordered right, by style alone {report.style_accuracy:.1%}: "
+        f"{report.gain:+.1%} ({low} to {high})\n"
         f"{path}: {advice}"
     )
 

@@ -1,15 +1,13 @@
 """Which of two pictures of one product is clicked more: labels that can be trusted, or none.
 
 Clicks on pictures are few and mean many things: who saw it, where it stood, which week it was. So
-two pictures are compared only where both were shown: to the same segment, in the same half of the
-time. Within that an impression counts by the chance it had (its logged propensity) and by what its
-place in the list was worth; both pictures need enough of them; and the order has to be the same in
-both halves, or the pair is no label.
+two pictures are compared only where chance alone decided between them: in one segment and one
+revision of a plan, within which every picture of a slate has one propensity. An impression counts
+by what its place in the list was worth; both pictures need enough of them; and the order has to be
+the same in both halves of the time, or the pair is no label.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,32 +17,30 @@ from persona_img.domain.style import ORIGINAL
 from persona_img.errors import InvalidInput
 from persona_img.ranking.evidence import position_slope
 
-if TYPE_CHECKING:
-    from persona_img.ranking.base import Floats
-
-IMPRESSIONS = 1_000
+IMPRESSIONS = 500
 """Fewest impressions that each picture of a pair needs, counted as :func:`picture_pairs` does."""
 
 _COLUMNS = (
-    "product", "segment", "style_key", "digest", "propensity", "position", "shown_at", "clicked",
+    "product", "segment", "style_key", "digest", "policy_version", "position", "shown_at",
+    "clicked",
 )  # fmt: skip
-_WHERE = ["product", "segment", "half"]
+_WHERE = ["product", "segment", "policy_version", "half"]
 _PAIR = ["product", "one", "other"]
 
 
 def picture_pairs(feedback: pd.DataFrame, *, impressions: float = IMPRESSIONS) -> pd.DataFrame:
     """Labels: pairs of pictures of one product whose order is known.
 
-    Each impression has the weight of one by its propensity, so that chances that moved with the
-    evidence favour nobody, and counts at its position as the ranking code's slope says. Rates are
-    compared as Mantel and Haenszel do, cell by cell of segment and half; halves are those of the
-    product's own impressions.
+    Rates are compared as Mantel and Haenszel do, cell by cell of segment, revision and half, so
+    that chances that moved with the evidence favour nobody, however small a cell is; halves are
+    those of the product's own impressions. An impression counts at its position as
+    :func:`~persona_img.ranking.evidence.position_slope` says.
 
     Args:
         feedback: Of :func:`~persona_img.domain.feedback_table.as_feedback`; the original photo and
             impressions without a variant are left out.
-        impressions: Fewest of each picture in the cells in which both were shown; as if all had
-            been at position 1, unevenly weighed ones as the number of even ones that tell as much.
+        impressions: Fewest of each picture in the cells in which both were shown, as if at
+            position 1; where one was shown more, the number of even ones that tell as much.
 
     Returns:
         One row per label, sorted: product, one, other (digests, ``one`` the smaller), share (0..1:
@@ -70,16 +66,14 @@ def picture_pairs(feedback: pd.DataFrame, *, impressions: float = IMPRESSIONS) -
     both = both.rename(columns={"digest": "one", "digest_other": "other"})
     n, m = (both[name].to_numpy(dtype=np.float64) for name in ("shown", "shown_other"))
     c, d = (both[name].to_numpy(dtype=np.float64) for name in ("clicks", "clicks_other"))
-    both = both.assign(won=c * m / (n + m), lost=d * n / (n + m))
-    summed = ["shown", "shown_other", "won", "lost"]
-    halves = both.groupby([*_PAIR, "half"], sort=True)[summed].sum().unstack("half")
+    both = both.assign(won=c * m / (n + m), lost=d * n / (n + m), even=2.0 * n * m / (n + m))
+    halves = both.groupby([*_PAIR, "half"])[["won", "lost", "even"]].sum().unstack("half")
     if halves.empty or halves.columns.get_level_values("half").nunique() < 2:
         return _labels(pd.DataFrame(columns=[*_PAIR, "share", "clicks"]))
     total = halves.T.groupby(level=0).sum().T  # a half without both adds nothing
     ahead = (halves["won"] - halves["lost"]).fillna(0.0)  # one half alone tells no order
     stable = (ahead[0] * ahead[1]) > 0
-    enough = (total["shown"] >= impressions) & (total["shown_other"] >= impressions)
-    kept = total[stable & enough]
+    kept = total[stable & (total["even"] >= impressions)]
     clicks = kept["won"] + kept["lost"]
     found = pd.DataFrame({"share": kept["won"] / clicks, "clicks": 2.0 * clicks})
     return _labels(found.reset_index())
@@ -90,20 +84,12 @@ def _labels(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cells(rows: pd.DataFrame, slope: float) -> pd.DataFrame:
-    """Impressions and clicks by picture, segment and half, each counted as documented."""
+    """Impressions, as if at position 1, and clicks of each picture in each cell."""
     moment = rows["shown_at"].astype("int64")
     middle = moment.groupby(rows["product"]).transform("median")
-    weight = 1.0 / rows["propensity"].to_numpy(dtype=np.float64)
-    worth = rows["position"].to_numpy(dtype=np.float64) ** slope
-    clicked = rows["clicked"].to_numpy(dtype=np.float64)
-    table = rows[["product", "segment", "digest"]].assign(
+    table = rows[["product", "segment", "policy_version", "digest"]].assign(
         half=(moment > middle).astype("int64"),
-        exposure=weight * worth,
-        squared=weight**2 * worth,
-        acted=weight * clicked,
+        shown=rows["position"].to_numpy(dtype=np.float64) ** slope,
+        clicks=rows["clicked"].astype("float64"),
     )
-    sums = table.groupby([*_WHERE, "digest"], sort=True).sum().reset_index()
-    exposure, acted = (sums[name].to_numpy(dtype=np.float64) for name in ("exposure", "acted"))
-    # Where all weights are equal these are plain counts.
-    even: Floats = exposure / sums["squared"].to_numpy(dtype=np.float64)
-    return sums[[*_WHERE, "digest"]].assign(shown=exposure * even, clicks=acted * even)
+    return table.groupby([*_WHERE, "digest"], sort=True).sum().reset_index()

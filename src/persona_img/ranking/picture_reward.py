@@ -38,16 +38,16 @@ if TYPE_CHECKING:
 LEAST_PAIRS, LEAST_PRODUCTS = 60, 12
 """Fewest labels, and products that have one, from which a judge is learned."""
 
-HELD_OUT = 0.25
-"""Share of the products that are never learned from."""
-
 _STYLE_SPREAD = 0.15
 """Expected spread of a style value's effect on the log of the click rate."""
 
 _SPREADS = (0.003, 0.01, 0.03, 0.1, 0.2)
 """Spreads of a number's effect that are tried; under the first the numbers say next to nothing."""
 
-_FOLDS, _DRAWS = 4, 1000
+_FOLDS = 4
+"""Parts of the products, each held out once from a judge that is taught on the others."""
+
+_DRAWS = 1000
 _KIND = "picture reward"
 
 
@@ -56,21 +56,18 @@ class RewardReport:
     """How well a learned judge orders pictures of products that it was not taught on.
 
     Attributes:
-        labels: Pairs learned from.
+        labels: Pairs whose order is known.
         products: Products that these are of.
-        held_out_labels: Pairs it is judged on.
-        held_out_products: Products that these are of.
-        accuracy: Share, 0..1, of these whose order it says right.
-        style_accuracy: The same of a judge that knows only the style; a tie is half right.
+        accuracy: Share, 0..1, of the pairs whose order is said right by a judge that was taught on
+            other products, a quarter of them held out at a time.
+        style_accuracy: The same of judges that know only styles; a tie is half right.
         gain: ``accuracy`` less ``style_accuracy``.
-        interval: 90 % interval of the gain, by drawing held-out products again.
+        interval: 90 % interval of the gain, by drawing products again.
         spread: Expected effect of a number, one spread further, on the log of the click rate.
     """
 
     labels: int
     products: int
-    held_out_labels: int
-    held_out_products: int
     accuracy: float
     style_accuracy: float
     gain: float
@@ -197,17 +194,17 @@ class PictureReward:
 def train_reward(
     pairs: pd.DataFrame, pictures: pd.DataFrame, *, seed: int = 0
 ) -> tuple[PictureReward, RewardReport]:
-    """Learn a judge from labels, and judge it on products that it never saw.
+    """Learn a judge from labels, and judge what is learned on products that it never saw.
 
-    How much a number may say follows the data: the spread whose judges predict other products best,
-    fold by fold of the products that are learned from. Which products are held out depends on
-    their names and the seed.
+    How much a number may say follows the data: the spread whose judges predict other products best.
+    The judges that are judged have chosen theirs without the products they are judged on. Which
+    products are held out together depends on their names and the seed.
 
     Args:
         pairs: Of :func:`~persona_img.ranking.picture_pairs.picture_pairs`; pairs with a picture
             that is not in ``pictures`` are left out.
         pictures: Indexed by digest: ``style_key``, and one column for each of ``FEATURES``.
-        seed: Of which products are held out, and of the interval.
+        seed: Of which products are held out together, and of the interval.
 
     Raises:
         NotEnoughData: fewer than 60 labels, or than 12 products that have one.
@@ -222,35 +219,28 @@ def train_reward(
             "more impressions, or ask for fewer of each picture with --impressions"
         )
     drawn = sorted(products, key=lambda name: uniform("held out", str(seed), name))
-    kept_out = set(drawn[: math.ceil(HELD_OUT * len(drawn))])
-    held = pairs["product"].isin(kept_out).to_numpy()
+    fold_of = {name: i % _FOLDS for i, name in enumerate(drawn)}
+    fold = pairs["product"].map(fold_of).to_numpy(dtype=np.int64)
     data = _Data.of(pairs, pictures)
-    fold_of = {name: i % _FOLDS for i, name in enumerate(p for p in drawn if p not in kept_out)}
-    fold = pairs["product"].map(fold_of).to_numpy(dtype=np.float64)  # NaN where held out
-    losses = []
-    for spread in _SPREADS:
-        loss = 0.0
-        for number in range(_FOLDS):
-            seen, judged = ~held & (fold != number), ~held & (fold == number)
-            loss += data.loss(data.fit(seen, spread), judged)
-        losses.append(loss)
-    spread = _SPREADS[int(np.argmin(losses))]
-    effects = data.fit(~held, spread)
-    style = data.fit(~held, None)
-    right, plain = (data.right(found, held) for found in (effects, style))
-    gain, interval = _gain(pairs["product"].to_numpy()[held], right - plain, seed)
+    right, plain = np.zeros(len(pairs)), np.zeros(len(pairs))
+    for number in range(_FOLDS):
+        held = fold == number
+        effects = data.fit(~held, data.spread(fold, ~held))
+        right[held] = data.right(effects, held)
+        plain[held] = data.right(data.fit(~held, None), held)
+    everything = np.ones(len(pairs), dtype=bool)
+    spread = data.spread(fold, everything)
+    gain, interval = _gain(pairs["product"].to_numpy(), right - plain, seed)
     report = RewardReport(
-        labels=int((~held).sum()),
-        products=len(products) - len(kept_out),
-        held_out_labels=int(held.sum()),
-        held_out_products=len(kept_out),
+        labels=len(pairs),
+        products=len(products),
         accuracy=float(right.mean()),
         style_accuracy=float(plain.mean()),
         gain=gain,
         interval=interval,
         spread=spread,
     )
-    return data.judge(effects), report
+    return data.judge(data.fit(everything, spread)), report
 
 
 @dataclass(frozen=True, eq=False)
@@ -309,6 +299,17 @@ class _Data:
             np.concatenate([lost, won]) / 2.0,
         )
         return np.concatenate([effects, np.zeros(self.columns.shape[1] - len(effects))])
+
+    def spread(self, fold: NDArray[np.int64], where: NDArray[np.bool_]) -> float:
+        """The expected spread whose judges predict held-out folds best, of some labels."""
+        losses = [
+            math.fsum(
+                self.loss(self.fit(where & (fold != out), spread), where & (fold == out))
+                for out in np.unique(fold[where])
+            )
+            for spread in _SPREADS
+        ]
+        return _SPREADS[int(np.argmin(losses))]
 
     def loss(self, effects: Floats, where: NDArray[np.bool_]) -> float:
         """Negative log-likelihood of labels."""
