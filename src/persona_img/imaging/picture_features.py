@@ -42,6 +42,7 @@ _LEAST = 0.02  # of the picture: less backdrop, or less product, cannot be measu
 _CLEAR = 0.012  # of the short side: nearer to the product is its edge
 _BESIDE, _FAR = 0.06, 0.10  # of the short side
 _DARKEST = 1 / 6
+_BLURRED = 14  # pixels: so far a blur of 3.2 px carries the product's edge into the backdrop
 
 
 def picture_features(picture: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -65,8 +66,10 @@ def picture_features(picture: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> ND
     lightness, hue = lab[..., 0], lab[..., 1:]
     seen = lightness[clear].astype(np.float64)
     blurred = [cv2.GaussianBlur(lightness, (0, 0), sigma) for sigma in (0.8, 1.6, 3.2)]
-    grain = _spread(lightness - blurred[1], clear)
-    fine, coarse = _spread(lightness - blurred[0], clear), _spread(blurred[1] - blurred[2], clear)
+    calm = ~_grown(mask > 0.02, _CLEAR, _BLURRED)
+    calm = calm if calm.any() else clear
+    grain = _spread(lightness - blurred[1], calm)
+    fine, coarse = _spread(lightness - blurred[0], calm), _spread(blurred[1] - blurred[2], calm)
     beside = _grown(mask > 0.02, _BESIDE) & clear
     far = ~_grown(mask > 0.02, _FAR)
     product, around = (_mean(lab, where) for where in (inside, beside if beside.any() else clear))
@@ -86,9 +89,9 @@ def picture_features(picture: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> ND
     return np.array([found[name] for name in FEATURES], dtype=np.float64)
 
 
-def _grown(area: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
-    """An area and what lies within a share of the short side of it."""
-    reach = max(2, round(share * min(area.shape)))
+def _grown(area: NDArray[np.bool_], share: float, least: int = 2) -> NDArray[np.bool_]:
+    """An area and what lies within a share of the short side of it, or so many pixels."""
+    reach = max(least, round(share * min(area.shape)))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     return np.asarray(cv2.dilate(area.astype(np.uint8), kernel) > 0)
 
