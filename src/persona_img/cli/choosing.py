@@ -56,8 +56,8 @@ def _said(done: TrainedChooser) -> str:
         else "pictures tell no more than their styles for certain: leave [render] chooser unset"
     )
     return (
-        f"{report.labels:,} pairs of {report.products:,} products learned; without their own product "
-        f"{report.accuracy:.1%} are ordered right, by style alone {report.style_accuracy:.1%}: "
+        f"{report.labels:,} pairs of {report.products:,} products learned; without their own "
+        f"product {report.accuracy:.1%} are ordered right, by style alone {report.style_accuracy:.1%}: "
         f"{report.gain:+.1%} ({low} to {high})\n"
         f"{path}: {advice}"
     )
