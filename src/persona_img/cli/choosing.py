@@ -57,8 +57,8 @@ def _said(done: TrainedChooser) -> str:
     )
     return (
         f"{report.labels:,} pairs of {report.products:,} products learned; without their own "
-        f"product {report.accuracy:.1%} are ordered right, by style alone {report.style_accuracy:.1%}: "
-        f"{report.gain:+.1%} ({low} to {high})\n"
+        f"product {report.accuracy:.1%} are ordered right, by style alone "
+        f"{report.style_accuracy:.1%}: {report.gain:+.1%} ({low} to {high})\n"
         f"{path}: {advice}"
     )
 
