@@ -325,8 +325,8 @@ def report(seen: Candidates, runs: dict[tuple[int, str], pd.DataFrame]) -> list[
         "",
         "The judge adds up the very numbers that the second world adds up: that is its best case. "
         "In the third no sum can be right; the fourth differs only where pictures of different "
-        "styles tell little; the last is out of reach, and there a chooser that is used all the same "
-        "should neither gain nor lose.",
+        "styles tell little; the last is out of reach, and there a chooser that is used all the "
+        "same should neither gain nor lose.",
         "",
         "Between two pictures of a product in different styles the invented worth has a spread of "
         + ", ".join(
