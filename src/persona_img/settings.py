@@ -61,6 +61,8 @@ class Render(_Group):
         strength: How far a painter may leave the set it begins with; 1 paints from noise alone.
         materials: Folder of materials, see ``materials add``; None is the shipped one.
         candidates: Painted per variant; the best that passes the gate is kept.
+        chooser: File of ``train-chooser``: of the candidates that passed, the one that it expects
+            to be clicked most is kept; None keeps the one that shows its style best.
         tries: Candidates per variant, while none passes, before it falls back to the set.
         format: Shape of every variant: ``1:1``, ``4:5``, ``3:4``, ``16:9`` or ``9:16``; None for
             the framing's own.
@@ -79,6 +81,7 @@ class Render(_Group):
     strength: float = Field(0.6, gt=0, le=1)
     materials: UserPath | None = None
     candidates: int = Field(1, ge=1, le=20)
+    chooser: UserPath | None = None
     tries: int = Field(3, ge=1, le=20)
     format: Literal["1:1", "4:5", "3:4", "16:9", "9:16"] | None = None
     text: Literal["left", "right", "top", "bottom"] | None = None
@@ -86,6 +89,15 @@ class Render(_Group):
     relight_from: Literal["left", "right", "above", "upper-left", "upper-right"] | None = None
     light_wrap: float = Field(0.0, ge=0, le=1)
     workers: int = Field(2, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _workable(self) -> Render:
+        if self.chooser is not None and self.candidates < 2:
+            raise ValueError(
+                f"chooser={str(self.chooser)!r} with candidates={self.candidates}: there is "
+                "nothing to choose from; set [render] candidates to 2 or more, or leave chooser out"
+            )
+        return self
 
 
 class Pretrained(_Group):

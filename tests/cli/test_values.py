@@ -34,7 +34,7 @@ ALSO = {"seed": ("0",), "threads": ("0",), "margin": ("0",), "strength": ("0",),
 """Options that take one of these."""
 OTHERS = ("serve", "analyze", "push", "report", "retrain", "learn", "ramp", "promote", "rollback",
           "tracking-ui", "simulate", "rank", "profile", "prepare", "demo", "catalog",
-          "test")  # fmt: skip
+          "train-chooser", "propose", "test")  # fmt: skip
 """Commands of a shop: what is no number is refused there too; their ranges are their own."""
 
 

@@ -114,6 +114,99 @@ def test_of_several_candidates_the_one_that_shows_its_style_best_is_kept(photo: 
     assert gained >= 2
 
 
+class Prefers:
+    """A judge of pictures that knows what it likes, and keeps what it was asked about."""
+
+    def __init__(self, sign: float, name: str = "") -> None:
+        self.sign, self.name = sign, name
+        self.asked: list[tuple[Style, float]] = []
+
+    def reward(self, style: Style, picture: np.ndarray, alpha: np.ndarray) -> float:
+        assert alpha.shape == picture.shape[:2]
+        self.asked.append((style, float(picture[alpha == 0].mean())))
+        return self.sign * self.asked[-1][1]
+
+    def fingerprint(self) -> str:
+        return f"prefers {self.sign} {self.name}"
+
+
+def test_of_several_candidates_a_chooser_keeps_the_one_it_prefers(photo: Photo) -> None:
+    settings = RenderSettings(candidates=4, rules=())
+    kept = []
+    for sign in (1.0, -1.0):
+        chooser = Prefers(sign)
+        renderer = BackdropRenderer(
+            LibraryBackdrops(128), settings, judge=StyleJudge(), chooser=chooser
+        )
+        variant = renderer.render(photo, WOOD, seed=11)
+        seen = [value for _, value in chooser.asked]
+        assert len(set(seen)) == 4
+        assert {style for style, _ in chooser.asked} == {WOOD}
+        best = seen.index(max(seen, key=lambda value: sign * value))
+        recipe = variant.certificate.recipe
+        assert recipe["attempt"] == best
+        assert recipe["chooser"] == chooser.fingerprint()
+        assert variant.certificate.product_unchanged
+        kept.append(best)
+    assert kept[0] != kept[1]
+
+
+class Recording(StyleJudge):
+    """The gate's judge, and what it said of each candidate in turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[float] = []
+
+    def adherence(
+        self, picture: np.ndarray, alpha: np.ndarray, style: Mapping[str, str]
+    ) -> float | None:
+        found = super().adherence(picture, alpha, style)
+        self.said.append(0.0 if found is None else found)
+        return found
+
+
+def test_a_chooser_is_asked_only_about_what_passed_the_gate(photo: Photo) -> None:
+    """Let all pass but the one that it would have kept: it keeps another, unasked about that."""
+    source, judge, eager = LibraryBackdrops(128), Recording(), Prefers(1.0)
+    settings = RenderSettings(candidates=4, rules=())
+    BackdropRenderer(source, settings, judge=judge, chooser=eager).render(photo, WOOD, seed=11)
+    every = [value for _, value in eager.asked]
+    best = every.index(max(every))
+    low, said = min(judge.said), judge.said[best]
+    # A rule that only this one breaks: it shows its style either worst of all or not so.
+    rule = (
+        Rule("adherence", "shows it so", least=low + 1e-9)
+        if said == low
+        else Rule("adherence", "shows it so", most=said - 1e-9)
+    )
+    passing = [
+        v for v, one in zip(every, judge.said, strict=True) if rule.passes({"adherence": one})
+    ]
+    assert 0 < len(passing) < 4
+    chooser = Prefers(1.0)
+    strict = replace(settings, rules=(rule,))
+    variant = BackdropRenderer(source, strict, judge=StyleJudge(), chooser=chooser).render(
+        photo, WOOD, seed=11
+    )
+    assert [value for _, value in chooser.asked] == passing
+    assert variant.certificate.recipe["attempt"] == every.index(max(passing)) != best
+
+
+def test_without_a_chooser_recipe_and_fingerprint_are_as_ever(photo: Photo) -> None:
+    source = LibraryBackdrops(128)
+    plain = BackdropRenderer(source, RenderSettings(candidates=2))
+    assert "chooser" not in plain.render(photo, STYLE, seed=3).certificate.recipe
+    prints = {
+        BackdropRenderer(source, RenderSettings(candidates=2), chooser=chooser).fingerprint()
+        for chooser in (None, Prefers(1.0), Prefers(1.0, "another"))
+    }
+    assert len(prints) == 3
+    assert plain.fingerprint() in prints
+    chosen = BackdropRenderer(source, chooser=Prefers(1.0))
+    assert chosen.laid_out(Layout("4:5")).chooser is chosen.chooser
+
+
 def test_the_fingerprint_names_judge_and_fallback() -> None:
     source = LibraryBackdrops(128)
     prints = {

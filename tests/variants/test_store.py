@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from examples import STYLE, a_photo, a_twin
@@ -42,6 +43,17 @@ def test_what_is_put_is_found_by_its_recipe(store: VariantStore, variant: Varian
         assert again.find(*recipe) is None
     assert store.path(variant.digest).read_bytes() == variant.png
     assert verify(store.path(variant.digest), a_photo()).passed
+
+
+def test_a_stored_picture_is_seen_as_its_renderer_had_it(
+    store: VariantStore, variant: Variant
+) -> None:
+    store.put(variant, "shirt")
+    pixels, alpha = store.picture(variant.digest)
+    assert np.array_equal(pixels, variant.pixels)
+    assert np.array_equal(alpha, variant.alpha)
+    with pytest.raises(NotFound):
+        store.picture("0" * 64)
 
 
 def test_putting_again_changes_nothing(store: VariantStore, variant: Variant) -> None:

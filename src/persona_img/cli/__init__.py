@@ -11,6 +11,7 @@ import persona_img
 from persona_img.cli import (
     abtest,
     catalog,
+    choosing,
     demo,
     editing,
     evaluation,
@@ -48,6 +49,7 @@ _GROUPS = (
     variants,
     simulate,
     live,
+    choosing,
     abtest,
     logs,
     training,

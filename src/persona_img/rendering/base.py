@@ -34,7 +34,7 @@ class RenderSettings:
 
     Attributes:
         candidates: Painted for each variant, each with its own seed; of those that pass the gate
-            the one that shows its style best is kept.
+            the one that shows its style best is kept, or the one that a judge of pictures prefers.
         tries: Candidates painted at most while none passes, before the fallback or rejection.
         min_confidence: Masks trusted less are refused; a person must supply or approve them.
         painted: Share, 0..1, of what a painter changed about its set's light that is taken over.
@@ -169,6 +169,26 @@ class BackdropSource(Protocol):
 
     def training_pictures(self) -> CopyIndex | None:
         """Index of the pictures it learned from; None where it learned from none."""
+
+
+@runtime_checkable
+class PictureJudge(Protocol):
+    """Says which of several pictures of one product in one style is to be kept."""
+
+    def reward(self, style: Style, picture: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> float:
+        """How good a picture is; only differences within one product mean something.
+
+        Args:
+            style: The style it was rendered in.
+            picture: uint8 sRGB (H, W, 3).
+            alpha: uint8 (H, W), the product on it.
+
+        Returns:
+            A finite number: the same arguments give the same.
+        """
+
+    def fingerprint(self) -> str:
+        """Hex digest of everything a reward depends on besides its arguments."""
 
 
 @runtime_checkable

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from persona_img.imaging.frame import Frame
     from persona_img.imaging.photo import Photo
     from persona_img.masking.base import Masker, ProductMask
-    from persona_img.rendering.base import BackdropSource
+    from persona_img.rendering.base import BackdropSource, PictureJudge
     from persona_img.rendering.framing import Layout
     from persona_img.rendering.proof.adherence import StyleJudge
     from persona_img.scenery.layer import Layer
@@ -72,6 +72,8 @@ class BackdropRenderer:
         masker: Cuts the product out; None is the classic one, which needs no weights.
         judge: Says whether a variant shows its style; None asks nobody.
         fallback: Paints where no candidate of ``backdrops`` passes the gate; None rejects then.
+        chooser: Says which of several candidates that passed is kept; None keeps the one that
+            shows its style best.
 
     Example:
         >>> from persona_img.assets import ASSETS
@@ -92,8 +94,10 @@ class BackdropRenderer:
         masker: Masker | None = None,
         judge: StyleJudge | None = None,
         fallback: BackdropSource | None = None,
+        chooser: PictureJudge | None = None,
     ) -> None:
         self.backdrops, self.fallback, self.judge = backdrops, fallback, judge
+        self.chooser = chooser
         self.settings = settings or RenderSettings()
         self.masker = masker or ClassicMasker()
         self.materials = materials_of(self.settings.materials)
@@ -108,12 +112,16 @@ class BackdropRenderer:
         if self.fallback is not None:
             theirs += [self.fallback.name, self.fallback.fingerprint()]
         theirs.append(self.materials.fingerprint())
+        if self.chooser is not None:
+            theirs.append(self.chooser.fingerprint())
         return digest_of([mine, *theirs])
 
     def laid_out(self, layout: Layout) -> BackdropRenderer:
         """The same renderer, and the same models in memory, for another layout."""
         settings = replace(self.settings, layout=layout)
-        return BackdropRenderer(self.backdrops, settings, self.masker, self.judge, self.fallback)
+        return BackdropRenderer(
+            self.backdrops, settings, self.masker, self.judge, self.fallback, self.chooser
+        )
 
     def mask(self, photo: Photo) -> ProductMask:
         """The photo's own alpha where it has one, otherwise the product cut out.
@@ -214,11 +222,17 @@ class BackdropRenderer:
             with suppress(UnknownStyle, InvalidInput):  # it need not know every style
                 attempt(self.fallback, 0)
         if passed:
-            return max(passed, key=lambda variant: variant.gate.scores.get("adherence", 0.0))
+            return max(passed, key=self._worth)
         raise RenderRejected(
             f"{shot.name} in {style}: no candidate of {len(refused)} passed the gate: "
             f"{' | '.join(refused)}; take another style, seed or photo"
         )
+
+    def _worth(self, variant: Variant) -> float:
+        """What the candidate with most of it is kept for; of equals the first."""
+        if self.chooser is None:
+            return variant.gate.scores.get("adherence", 0.0)
+        return self.chooser.reward(variant.style, variant.pixels, variant.alpha)
 
     def _candidate(
         self,
@@ -398,6 +412,7 @@ class BackdropRenderer:
             "backdrops": source.name,
             "checkpoint": source.fingerprint(),
             "mask": shot.cut.source,
+            **({} if self.chooser is None else {"chooser": self.chooser.fingerprint()}),
             **getattr(source, "recipe", {}),
             "stands": shot.stands.as_dict(),
             **({"told": told} if told else {}),

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from persona_img.loop import Prepared, Rendered
 from persona_img.shop.adapting import Adapting, Learnt
+from persona_img.shop.choosing import Choosing, TrainedChooser
 from persona_img.shop.goods import Goods
 from persona_img.shop.learning import Retrained
 from persona_img.shop.pictures import Pictures
 
-__all__ = ["Learnt", "Prepared", "Rendered", "Retrained", "Shop"]
+__all__ = ["Learnt", "Prepared", "Rendered", "Retrained", "Shop", "TrainedChooser"]
 
 
-class Shop(Goods, Pictures, Adapting):
+class Shop(Goods, Pictures, Adapting, Choosing):
     """The one owner of a shop's stores.
 
     Args:

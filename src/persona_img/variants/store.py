@@ -12,10 +12,15 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from PIL import Image
+
 from persona_img.domain.digest import digest_of
 from persona_img.domain.style import Style
 from persona_img.domain.variant import Certificate, VariantRecord
 from persona_img.errors import InvalidInput, NotFound
+from persona_img.imaging.frame import Frame
+from persona_img.imaging.mask_file import load_mask
 from persona_img.imaging.photo import png_bytes, write_together
 from persona_img.rendering.proof.certificate import certificate_path, mask_path
 from persona_img.variants.database import Database
@@ -23,6 +28,8 @@ from persona_img.variants.ledger import STATE, Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
     from persona_img.rendering.base import Variant
 
@@ -208,6 +215,21 @@ class VariantStore:
         """Where picture, mask and certificate of a variant lie, whether or not they are there."""
         path = self.path(digest)
         return {"file": path, "mask": mask_path(path), "certificate": certificate_path(path)}
+
+    def picture(self, digest: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """What a stored variant shows, as its renderer had it.
+
+        Returns:
+            uint8 sRGB (H, W, 3), and the product on it, uint8 (H, W).
+
+        Raises:
+            NotFound: no such variant.
+        """
+        certificate = self.get(digest).certificate
+        with Image.open(self.path(digest), formats=("PNG",)) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        frame = Frame(*certificate.size, *certificate.offset)
+        return pixels, frame.place(load_mask(mask_path(self.path(digest))), 0)
 
     def is_servable(self, digest: str, product: str | None = None) -> bool:
         """Whether a variant is stored and approved at this moment, for a product or for any."""

@@ -11,8 +11,9 @@ from persona_img.wiring.registry import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
-    from persona_img.rendering.base import BackdropSource
+    from persona_img.rendering.base import BackdropSource, PictureJudge
     from persona_img.rendering.renderer import BackdropRenderer
     from persona_img.settings import Settings
 
@@ -125,4 +126,17 @@ def renderer(settings: Settings) -> BackdropRenderer:
         masker(settings),
         StyleJudge(),
         fallback=None if alone else _library(settings),
+        chooser=None if chosen.chooser is None else picture_judge(chosen.chooser),
     )
+
+
+def picture_judge(path: Path) -> PictureJudge:
+    """The judge of pictures in a file of ``train-chooser``.
+
+    Raises:
+        NotFound: there is no such file.
+        InvalidInput: it holds something else.
+    """
+    from persona_img.ranking.picture_reward import PictureReward
+
+    return PictureReward.load(path)
