@@ -45,7 +45,7 @@ HERE = Path(__file__).parent
 OBEYING, LEARNING = "+gate", "+learn"
 LEARNERS = (
     "linear", "lightgbm", "bayes", "boosted", "ceiling", "bayes+gate",
-    "bayes+learn", "linear+learn",
+    "bayes+learn", "linear+learn", "told",
 )  # fmt: skip
 _NAMES = ("world", "seed", "learner", "shoppers")
 _SAME = 1e-9
@@ -53,6 +53,14 @@ _SAME = 1e-9
 
 LOOKS = 14
 """Calls of ``learn`` in a round: one a day."""
+
+SOME_WORLDS = {
+    "ceiling": ("usual",),
+    "bayes+gate": ("usual",),
+    # What they are told is the form of tastes that add up, and stay.
+    "told": ("usual", "worse"),
+}
+"""Learners that are not run everywhere."""
 
 ROUNDS = {"flip": 6}
 """Rounds served, where it is not four; the table of round n learned from n - 1 rounds."""
@@ -275,6 +283,37 @@ def ran(world: World, name: str, seed: int, *, gated: bool, looks: int = LOOKS) 
     return found
 
 
+def explored(world: World, seed: int) -> dict[str, Any]:
+    """What exploration alone tells a learner that is told the spreads.
+
+    Every round shows other styles, all alike, as if nothing were known; what is judged is the style
+    that the learner believes to be best of the whole space for each segment and product. So neither
+    slates nor what others were shown limits it: only what these impressions tell.
+    """
+    nothing = pd.DataFrame(columns=list(FEEDBACK_COLUMNS))
+    cold = PopularityRanker().fit(nothing, world.profiled.features)
+    segments = sorted(set(world.profiled.segments.values()) | {world.profiled.default_segment})
+    products = [product.product for product in world.catalog]
+    truth, styles = truth_of(world), list(world.shop.tastes.styles)
+    lifts, seconds = [0.0], []
+    log: list[pd.DataFrame] = []
+    for number in range(1, ROUNDS.get(world.name, 4)):
+        table = table_of(world, cold, UniformPolicy(), number, seed)
+        coming = world.round(number)
+        decider = Learning().decider(table)
+        log += [coming.served(part, decider).feedback for part in coming.parts(1)]
+        began = time.perf_counter()
+        ranker = learner("told", world, seed)().fit(
+            pd.concat(log, ignore_index=True), world.profiled.features
+        )
+        seconds.append(time.perf_counter() - began)
+        assert isinstance(ranker, BayesRanker)
+        best = ranker.scores(segments, products, styles).argmax(axis=2)[..., None]
+        earned = float(np.take_along_axis(truth.rate, best, axis=2).sum())
+        lifts.append(earned / truth.photo - 1)
+    return {"lifts": lifts, "seconds": seconds}
+
+
 def main() -> None:
     """Run what is missing and write the report."""
     parser = ArgumentParser(description=__doc__)
@@ -297,7 +336,7 @@ def main() -> None:
                 one
                 for one in ("truth", *learners)
                 if _missing(known.get((name, seed, one, given.shoppers)), one, learners)
-                and (name == "usual" or one not in ("ceiling", "bayes+gate"))
+                and name in SOME_WORLDS.get(one, WORLDS)
             ]
             if not wanted:
                 continue
@@ -305,6 +344,8 @@ def main() -> None:
             for one in wanted:
                 if one == "truth":
                     found = _oracles(world)
+                elif one == "told":
+                    found = explored(world, seed)
                 else:
                     gated = given.gates and one != "ceiling" and not one.endswith(LEARNING)
                     found = ran(world, one, seed, gated=gated, looks=given.looks)

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+LEARNING = "+learn"
+"""Behind the names of learners that also learn during the rounds."""
+
 _INTRODUCTION = """# What the loop learns, in truth
 
 Made by `make bench-learning`: simulated shoppers, whose true click rates are computed, not counted.
@@ -24,6 +27,14 @@ Priors of `bayes` were set on seeds 100 to 105, but its makers had seen seeds 0 
 versions, and made the world `worse` milder after a look at it: those seeds are a little kind to it.
 Its memory is chosen by the data. `boosted` adds trees where later days say so. In the world
 `interacting` tastes turn with the price and with the rest of the style, so no sum describes them.
+
+**Served** is the same of what was shown: true clicks of the personalised arm's impressions over
+true clicks of the photo in their place, weariness and all. With `+learn` the shop also calls
+`learn` once a day, by the product's own code: chances follow the evidence, a picture that does
+harm for certain is withdrawn for good, an arm that does stops the test until the next round's
+plan; who has a picture keeps it within the round. `told` shows every round other styles, all
+alike, is told the spreads, and is judged by the style that it believes best of all for each
+segment and product: what exploration alone could tell, bound by no slate.
 
 `ceiling` is the Bayesian ranker told the spreads of the effects as the simulator drew them. With
 `+gate` only what the gate promotes is served, as in a shop; without it the newest ranker is, and
@@ -42,6 +53,7 @@ def written(rows: Sequence[Row]) -> str:
             here = [row for row in mine if row["world"] == world]
             parts.append(f"## World: {world}, {count:,} shoppers\n")
             parts.append(_lifts(here))
+            parts.append(_served(here))
             gates = _gates(here)
             if gates:
                 parts.append(gates)
@@ -57,7 +69,7 @@ def _by_learner(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 def _lifts(rows: Sequence[Row]) -> str:
     by_learner = _by_learner(rows)
-    truth = by_learner.pop("truth", [])
+    truth, told = by_learner.pop("truth", []), by_learner.pop("told", [])
     lines = []
     if truth:
         names = ("best single style", "segment oracle", "individual oracle")
@@ -67,6 +79,13 @@ def _lifts(rows: Sequence[Row]) -> str:
             + ", ".join(f"{name} {mean:.1%}" for name, mean in zip(names, means, strict=True))
             + f" (mean of {len(truth)} seeds, tastes of the first round).\n"
         ]
+    if told:
+        means = np.array([row["lifts"] for row in told]).mean(axis=0)
+        lines.append(
+            "Told the spreads, after rounds of exploration alone: "
+            + ", ".join(f"{mean:.1%} after {count}" for count, mean in enumerate(means) if count)
+            + f" (mean of {len(told)} seeds).\n"
+        )
     rounds = max((len(r["lifts"]) for some in by_learner.values() for r in some), default=0)
     lines.append(
         "| learner | seeds | " + " | ".join(f"round {n + 1}" for n in range(rounds))
@@ -92,7 +111,7 @@ def _pairs(by_learner: dict[str, list[Row]]) -> str:
     bayes = {row["seed"]: row for row in by_learner.get("bayes", [])}
     for name, some in by_learner.items():
         both = [(bayes[row["seed"]], row) for row in some if row["seed"] in bayes]
-        if name == "bayes" or not both:
+        if name == "bayes" or name.endswith(LEARNING) or not both:
             continue
         for number in range(1, len(both[0][0]["lifts"])):
             gain = [mine["lifts"][number] - other["lifts"][number] for mine, other in both]
@@ -102,6 +121,51 @@ def _pairs(by_learner: dict[str, list[Row]]) -> str:
                 f"better on {sum(g > 0 for g in gain)} of {len(gain)} seeds"
             )
     return "\n".join(lines) + "\n" if lines else ""
+
+
+def _served(rows: Sequence[Row]) -> str:
+    """What was shown was worth, and what learning during the rounds adds."""
+    by_learner = {
+        name: measured
+        for name, some in _by_learner(rows).items()
+        if (measured := [row for row in some if "served" in row])
+    }
+    if not by_learner:
+        return ""
+    rounds = max(len(row["served"]) for some in by_learner.values() for row in some)
+    lines = [
+        "| served | seeds | " + " | ".join(f"round {n + 1}" for n in range(rounds))
+        + " | worst last | withdrawn | stops |",
+        "|" + "---|" * (rounds + 5),
+    ]  # fmt: skip
+    for name, some in by_learner.items():
+        served = np.array([row["served"] for row in some])
+        cells = " | ".join(f"{x:.1%}" for x in served.mean(axis=0))
+        harm = "– | –"
+        if name.endswith(LEARNING):
+            withdrawn = np.mean([row["withdrawn"][-1] for row in some])
+            harm = f"{withdrawn:.1f} | {sum(len(row['stopped']) for row in some)}"
+        lines.append(
+            f"| {name} | {_ranges([row['seed'] for row in some])} | {cells} | "
+            f"{served[:, -1].min():.1%} | {harm} |"
+        )
+    lines.append("")
+    for name, some in by_learner.items():
+        plain = {row["seed"]: row for row in by_learner.get(name.removesuffix(LEARNING), [])}
+        both = [(row, plain[row["seed"]]) for row in some if row["seed"] in plain]
+        if not name.endswith(LEARNING) or not both:
+            continue
+        gains = np.array([np.subtract(row["served"], less["served"]) for row, less in both])
+        for label, gain in [
+            *((f"round {number + 1}", gains[:, number]) for number in range(gains.shape[1])),
+            ("all rounds", gains.mean(axis=1)),
+        ]:
+            error = f" ± {np.std(gain, ddof=1) / np.sqrt(len(gain)):.1%}" if len(gain) > 1 else ""
+            lines.append(
+                f"- {name} less {name.removesuffix(LEARNING)}, {label}: {gain.mean():+.1%}{error}, "
+                f"better on {int((gain > 0).sum())} of {len(gain)} seeds"
+            )
+    return "\n".join(lines) + "\n"
 
 
 def _gates(rows: Sequence[Row]) -> str:

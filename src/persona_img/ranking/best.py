@@ -142,7 +142,7 @@ def _of_bent_betas(hits: Floats, misses: Floats) -> Floats:
     whole = special.betaln(hits, misses)
 
     def density(x: Floats, style: int) -> Floats:
-        # It has no bound at 0 where there is less than one hit.
+        # Of less than one hit or miss it has no bound at 0 or 1.
         found = special.xlogy(hits[:, style, None] - 1.0, x) - whole[:, style, None]
         found += special.xlog1py(misses[:, style, None] - 1.0, -x)
         return np.asarray(np.exp(np.minimum(found, _LARGEST)), dtype=np.float64)
