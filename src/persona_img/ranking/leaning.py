@@ -44,7 +44,7 @@ LEAST_CLICKS = 200
 EARLIER = 0.7
 """Share of the impressions that foretell the rest."""
 
-_SPREADS = (10.0, 1.0, 1.0, 0.3, 0.05)
+_SPREADS = (10.0, 1.0, 1.0, 0.1, 0.02)
 """Expected of: everything, the known log-odds, the position, a trait, a trait on a value."""
 
 _LEARNED = (False, False, False, True, True)
