@@ -603,3 +603,22 @@ def test_logged_own_chances_weigh_the_log_right():
         weights = np.array([(d.style_key == key) / d.propensity for d in made])
         error = weights.std(ddof=1) / len(weights) ** 0.5
         assert abs(weights.mean() - 1.0) < 4 * error
+
+
+def test_who_kept_a_withdrawn_picture_sees_the_photo_for_certain_across_revisions():
+    gone: set[str] = set()
+    decider = Decider(
+        a_table(),
+        NEARLY_ALL,
+        MemoryEventLog(),
+        servable=lambda digest, _: digest not in gone,
+    )
+    keepers = [
+        s for s in map(str, range(200)) if decider.decide(s, "mug", NOON).style_key == "light=l0"
+    ]
+    decider.replace(a_table().revised({("all", "mug"): slate(0.05, 0.15, 0.8)}))
+    gone.add(DIGESTS["light=l0"])
+    for shopper in keepers:
+        now = decider.decide(shopper, "mug", NOON + 5)
+        assert (now.style_key, now.propensity) == ("original", 1.0)
+        assert now.policy_version == "v1~r1~withdrawn"

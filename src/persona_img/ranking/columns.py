@@ -183,7 +183,6 @@ def effects(texts: Iterable[str]) -> Iterator[Effect]:
     for column in texts:
         yield Effect("text", column, "text", "one")
         yield Effect("segment x text", column, "segment x text", "one")
-    yield Effect("product", "", "product", "one")
     yield Effect("value", "", "all", "value")
     yield Effect(PHOTO, "", "all", PHOTO)
     yield Effect("pair", "", "all", "pair")
@@ -192,6 +191,9 @@ def effects(texts: Iterable[str]) -> Iterator[Effect]:
     for column in texts:
         yield Effect("text x value", column, "text", "value")
         yield Effect(f"text x {PHOTO}", column, "text", PHOTO)
+    # Of thousands of products none may take the place of what styles share: the first columns are
+    # those whose uncertainty is told jointly.
+    yield Effect("product", "", "product", "one")
     yield Effect(f"product x {PHOTO}", "", "product", PHOTO)
     for column in texts:
         yield Effect("segment x text x value", column, "segment x text", "value")

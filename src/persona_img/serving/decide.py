@@ -176,8 +176,8 @@ class Decider:
         if settled is not None:
             return settled
         table = serving.table_of(self.arms, shopper)
-        if table.personal is not None and self._lost(serving, table, shopper, product):
-            # Another draw with chances that moved meanwhile could be another picture.
+        if self._lost(serving, table, shopper, product):
+            # Another draw, with chances that moved meanwhile, could be another picture.
             return self._withdrawn(table, shopper, product, now)
         decision = self.log.record_decision(self._draw(serving, shopper, product, now))
         if self._shows(serving, decision):
