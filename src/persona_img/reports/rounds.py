@@ -106,11 +106,15 @@ def write_sheet(
     store: VariantStore,
     ranker: Ranker | None = None,
 ) -> Path:
-    """Each product's photo beside the variant each segment sees most, or a ranker likes best."""
+    """Each product's photo beside the variant each segment sees most, or a ranker likes best.
+
+    Products of which segments see the most different pictures come first, others as the catalogue
+    has them.
+    """
     from persona_img.reports.sheet import contact_sheet
 
     segments = sorted(set(profiled.segments.values()))
-    rows = []
+    rows: list[tuple[int, str, list[tuple[str, Image.Image]]]] = []
     for product in catalog:
         if ranker is None:
             best = best_by_segment(table, product.product)
@@ -125,8 +129,10 @@ def write_sheet(
             key, digest, _ = best[segment]
             picture = as_shown(store.path(digest) if digest else product.photo)
             cells.append((f"{segment}\n{_short(key)}", picture))
-        rows.append((product.title, cells))
-    contact_sheet(rows).save(path, quality=85)
+        different = len({key for key, _, _ in best.values()})
+        rows.append((different, product.title, cells))
+    rows.sort(key=lambda row: -row[0])
+    contact_sheet([(title, cells) for _, title, cells in rows]).save(path, quality=85)
     return path
 
 
