@@ -202,7 +202,7 @@ class Learn(_Group):
             them, where that is found to tell later clicks.
     """
 
-    ranker: str = "lightgbm"
+    ranker: str = "boosted"
     policy: str = "thompson"
     segments: int = Field(6, ge=1, le=100)
     choose_segments: bool = False
