@@ -143,5 +143,5 @@ def test_a_cord_casts_a_shorter_shade_than_a_cushion() -> None:
     lit = float(np.median(shade[180:, 100:130]))
     under_cushion = int((shade[160:, 70] < 0.9 * lit).sum())
     under_cord = int((shade[102:160, 160] < 0.9 * lit).sum())
-    assert 7 <= under_cushion <= 12  # of the 16 that a card in the air would throw
+    assert 13 <= under_cushion <= 18  # as a card in the air would throw: 16
     assert 0 < under_cord < 0.7 * under_cushion

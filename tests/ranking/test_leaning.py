@@ -74,7 +74,8 @@ def test_what_a_trait_adds_to_a_value_is_found(leant):
     odds = dict(zip([*leaning.values, "photo"], leaning.odds(segment, known), strict=True))
     # Every style but the photo has one of two lights: what tells is how far these are apart.
     apart = odds.pop(LIKED) - odds.pop(OTHER)
-    assert apart == pytest.approx(0.5, abs=0.2)
+    # Shrunk, for most traits of most shops say little; and of the sign there is no doubt.
+    assert 0.15 < apart < 0.6
     assert max(map(abs, odds.values())) < 0.12
 
 

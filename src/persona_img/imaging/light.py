@@ -74,6 +74,7 @@ _BESIDE = 0.16  # of the short side: so far from the product bars are as dark as
 _SHARPEST = 0.0022  # sigma: the sun is half a degree wide, and lenses are no sharper
 
 _ROUNDED = 0.5  # of the shade's length: so far inside its outline a product is as high as anywhere
+_REACH = 1.6  # times as long as it is seen, for a round edge hides the rest: 1 / 0.62
 _HEIGHTS = (0.2, 0.4, 0.6, 0.75, 0.9, 1.0)  # shares of the full one
 
 LIGHTS: dict[str, Light] = {
@@ -192,9 +193,10 @@ def _cast(mask: NDArray[np.float32], right: float, down: float) -> NDArray[np.fl
 
     Args:
         mask: The product, float32 (H, W) in 0..1.
-        right: How far the shade of full height falls, pixels.
+        right: How far shade is seen beside what is wide, pixels.
         down: The same.
     """
+    right, down = right * _REACH, down * _REACH
     inset = _ROUNDED * float(np.hypot(right, down))
     made = mask
     for height in _HEIGHTS:
