@@ -5,11 +5,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
 from persona_img.errors import InvalidInput
 from persona_img.serving.app import create_app
+from persona_img.serving.known import Known
 from persona_img.serving.memory_log import MemoryEventLog
 from persona_img.serving.sqlite_log import SqliteEventLog
 
@@ -353,6 +355,17 @@ def test_metrics_count_what_happened(tmp_path):
             'persona_img_errors_total{status="422"} 1.0',
         ):
             assert line in lines
+
+
+def test_metrics_count_what_became_of_asking_about_shoppers(tmp_path):
+    known = Known(lambda shopper, *_: np.ones(1) if shopper == "anna" else None, wait=10)
+    for shop in start(tmp_path, known=known):
+        for shopper in ("anna", "anna", "nobody"):
+            known(shopper, ("views",), 1.0)
+        lines = shop.client.get("/metrics").text.splitlines()
+        for outcome in ("kept", "read", "unknown"):
+            assert f'persona_img_profiles_total{{outcome="{outcome}"}} 1.0' in lines
+    known.close()
 
 
 @pytest.mark.parametrize(

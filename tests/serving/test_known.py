@@ -93,3 +93,10 @@ def test_an_error_is_told_once_and_serves_the_segment(outcomes, caplog):
     ]
     assert set(outcomes) <= set(OUTCOMES)
     known.close()
+
+
+def test_a_service_that_goes_down_still_answers(outcomes):
+    known = told(outcomes, lambda *_: ANNA, wait=5)
+    known.close()
+    assert known("anna", NAMES, 1.0) is None
+    assert outcomes == {"failed": 1}

@@ -75,7 +75,11 @@ class Known:
                 self.on_outcome("late")
                 return None
             if asked is None:
-                asked = self._pool.submit(self._ask, key, now)
+                try:
+                    asked = self._pool.submit(self._ask, key, now)
+                except RuntimeError:  # closed: the service is going down
+                    self.on_outcome("failed")
+                    return None
                 self._asked[key] = asked
         try:
             found = asked.result(self._wait)
