@@ -50,8 +50,11 @@ what the feature store knows of the single shopper (**personal**): each feeds it
 `usual` is the world of the other reports: shoppers of a group differ a little, at random, which no
 trait tells. In `personal` tastes also turn with how active the single shopper is (invented: 0.12
 log-odds a deviation and attribute value), which a profile shows and segments do not. In `equal`
-every picture is as good as the photo: whatever is earned there is chance. **Kept** says how often
+every picture is as good as the photo: nothing can be earned or lost there. **Kept** says how often
 later clicks were told better with traits than without, by more than a standard error.
+
+The gain of the first round does not last for certain: each later ranker learns from what was shown,
+and with personal chances a style is shown more to those who like it. Rankers do not weigh that yet.
 """
 
 
