@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,14 +23,48 @@ if TYPE_CHECKING:
 _NEWTON = 30
 
 
-class UniformPolicy:
+class _OfMany(ABC):
+    """A policy that weighs one slate as it weighs many."""
+
+    @abstractmethod
+    def chances(
+        self,
+        predicted: Predicted,
+        photo: NDArray[np.int64],
+        shown: Floats | None = None,
+        clicks: Floats | None = None,
+    ) -> Floats:
+        """(N, S), of many slates; see :class:`~persona_img.ranking.chances.Weighing`."""
+
+    def probabilities(self, ranking: Ranking, evidence: Evidence | None = None) -> Floats:
+        """(S,) chances of one slate, in the ranking's order."""
+        size = len(ranking.styles)
+        photos = [style.is_original for style in ranking.styles]
+        if not any(photos):
+            raise EmptySlate(
+                f"{ranking.context}: no original among {size} styles; it is always one"
+            )
+        if evidence is not None and len(evidence.clicks) != size:
+            raise InvalidInput(
+                f"evidence on {len(evidence.clicks)} of {size} styles; give one each"
+            )
+        spreads = None if ranking.spreads is None else np.array([ranking.spreads])
+        counted = () if evidence is None else (evidence.impressions[None], evidence.clicks[None])
+        predicted = Predicted(np.array([ranking.scores]), spreads)
+        found: Floats = self.chances(predicted, np.array([photos.index(True)]), *counted)[0]
+        return found
+
+    def choose(self, ranking: Ranking, rng: np.random.Generator) -> Choice:
+        """A style drawn with :meth:`probabilities`, and the probability it had."""
+        probabilities = self.probabilities(ranking)
+        index = int(rng.choice(len(probabilities), p=probabilities))
+        return Choice(ranking.styles[index], float(probabilities[index]))
+
+
+class UniformPolicy(_OfMany):
     """Every style alike: the most informative log, and what a shop without any knowledge does."""
 
     name = "uniform"
-
-    def probabilities(self, ranking: Ranking, evidence: Evidence | None = None) -> Floats:
-        """1/S for each of S styles."""
-        return _alone(self, ranking, evidence)
 
     def chances(
         self,
@@ -42,13 +77,12 @@ class UniformPolicy:
         size = predicted.scores.shape[1]
         return _summing_to_one(np.full(predicted.scores.shape, 1.0 / size))
 
-    def choose(self, ranking: Ranking, rng: np.random.Generator) -> Choice:
-        """A style drawn with :meth:`probabilities`, and the probability it had."""
-        return _drawn(ranking, self.probabilities(ranking), rng)
 
-
-class EpsilonGreedyPolicy:
+class EpsilonGreedyPolicy(_OfMany):
     """The best style, and with probability ``epsilon`` any.
+
+    Evidence is not weighed here: without a prior strength a count and a prediction have no common
+    scale. Use :class:`ThompsonPolicy` for that.
 
     Args:
         epsilon: In (0, 1]; each of S styles has at least epsilon / S. Styles that are best together
@@ -61,14 +95,6 @@ class EpsilonGreedyPolicy:
         if not 0.0 < epsilon <= 1.0:
             raise InvalidInput(f"epsilon {epsilon}: give a share above 0, at most 1")
         self.epsilon = epsilon
-
-    def probabilities(self, ranking: Ranking, evidence: Evidence | None = None) -> Floats:
-        """Epsilon / S each, and 1 - epsilon on the best.
-
-        Evidence is not weighed here: without a prior strength a count and a prediction have no
-        common scale. Use :class:`ThompsonPolicy` for that.
-        """
-        return _alone(self, ranking, evidence)
 
     def chances(
         self,
@@ -83,12 +109,8 @@ class EpsilonGreedyPolicy:
         share = best / best.sum(axis=1, keepdims=True)
         return _summing_to_one(self.epsilon / scores.shape[1] + (1.0 - self.epsilon) * share)
 
-    def choose(self, ranking: Ranking, rng: np.random.Generator) -> Choice:
-        """A style drawn with :meth:`probabilities`, and the probability it had."""
-        return _drawn(ranking, self.probabilities(ranking), rng)
 
-
-class ThompsonPolicy:
+class ThompsonPolicy(_OfMany):
     """The chance that a style is the best, mixed with a floor; what does harm gets the floor alone.
 
     What is known of a style's click rate is a normal posterior of its log-odds where the ranking
@@ -127,10 +149,6 @@ class ThompsonPolicy:
         self.floor = floor
         self.prior_strength = prior_strength
 
-    def probabilities(self, ranking: Ranking, evidence: Evidence | None = None) -> Floats:
-        """Floor + (1 - S floor) * the chance to be best."""
-        return _alone(self, ranking, evidence)
-
     def chances(
         self,
         predicted: Predicted,
@@ -155,10 +173,6 @@ class ThompsonPolicy:
             self.floor + (1.0 - size * self.floor) * _harmless(expected, best, photo)
         )
 
-    def choose(self, ranking: Ranking, rng: np.random.Generator) -> Choice:
-        """A style drawn with :meth:`probabilities`, and the probability it had."""
-        return _drawn(ranking, self.probabilities(ranking), rng)
-
     def sharpness(self, rankings: Sequence[Ranking]) -> float:
         """By which power of its odds a style's chance to be best grows, see ``domain.leaning``.
 
@@ -179,7 +193,7 @@ class ThompsonPolicy:
         return float(np.pi / np.sqrt(6.0) / np.median(spreads))
 
 
-class SquareCBPolicy:
+class SquareCBPolicy(_OfMany):
     """Inverse gap weighting: a style is shown the less, the further its rate is below the best one.
 
     Each of S styles but the best gets 1 / (S + gamma gap) of what floors leave, the best the rest.
@@ -218,10 +232,6 @@ class SquareCBPolicy:
             raise InvalidInput(f"prior_strength {prior_strength}: must be > 0")
         self.floor, self.gamma, self.prior_strength = floor, gamma, prior_strength
 
-    def probabilities(self, ranking: Ranking, evidence: Evidence | None = None) -> Floats:
-        """Floor + (1 - S floor) * the inverse gap's weight."""
-        return _alone(self, ranking, evidence)
-
     def chances(
         self,
         predicted: Predicted,
@@ -244,10 +254,6 @@ class SquareCBPolicy:
             self.floor + (1.0 - size * self.floor) * _harmless(rates, weight, photo)
         )
 
-    def choose(self, ranking: Ranking, rng: np.random.Generator) -> Choice:
-        """A style drawn with :meth:`probabilities`, and the probability it had."""
-        return _drawn(ranking, self.probabilities(ranking), rng)
-
 
 def _check_floor(floor: float, size: int) -> None:
     if floor * size > 1.0:
@@ -261,25 +267,6 @@ def _harmless(expected: Floats, chances: Floats, photo: NDArray[np.int64]) -> Fl
     kept = np.where(harmful, 0.0, chances)
     kept[slate, photo] += np.where(harmful, chances, 0.0).sum(axis=1)
     return kept
-
-
-def _alone(
-    policy: UniformPolicy | EpsilonGreedyPolicy | ThompsonPolicy | SquareCBPolicy,
-    ranking: Ranking,
-    evidence: Evidence | None,
-) -> Floats:
-    """(S,) chances of one slate, in the ranking's order."""
-    size = len(ranking.styles)
-    photos = [style.is_original for style in ranking.styles]
-    if not any(photos):
-        raise EmptySlate(f"{ranking.context}: no original among {size} styles; it is always one")
-    if evidence is not None and len(evidence.clicks) != size:
-        raise InvalidInput(f"evidence on {len(evidence.clicks)} of {size} styles; give one each")
-    spreads = None if ranking.spreads is None else np.array([ranking.spreads])
-    counted = () if evidence is None else (evidence.impressions[None], evidence.clicks[None])
-    predicted = Predicted(np.array([ranking.scores]), spreads)
-    found: Floats = policy.chances(predicted, np.array([photos.index(True)]), *counted)[0]
-    return found
 
 
 def _updated(mean: Floats, spread: Floats, shown: Floats, clicks: Floats) -> tuple[Floats, Floats]:
@@ -301,8 +288,3 @@ def _summing_to_one(probabilities: Floats) -> Floats:
     slate = np.arange(len(probabilities))
     probabilities[slate, probabilities.argmax(axis=1)] += 1.0 - probabilities.sum(axis=1)
     return probabilities
-
-
-def _drawn(ranking: Ranking, probabilities: Floats, rng: np.random.Generator) -> Choice:
-    index = int(rng.choice(len(probabilities), p=probabilities))
-    return Choice(ranking.styles[index], float(probabilities[index]))
