@@ -38,7 +38,7 @@ HERE = Path(__file__).parent
 MASKER = HERE.parents[1] / "src/persona_img/assets/masker"
 SIDE = 512
 EASY = 0.25  # of those kept: photos of any confidence, drawn by chance
-DRAWN = 5  # pixels on both sides of an edge that was drawn, of which nothing is known
+DRAWN = 2  # pixels on both sides of an edge that was drawn, of which nothing is known
 VERDICTS = ("right", "hopeless")
 MAGENTA = np.array([255, 0, 255], np.float32)
 
