@@ -7,8 +7,8 @@ r"""Masks of photos that a masker finds hard, put right by eye: what it is taugh
         --drop-area "10,400 90,400 90,512 10,512" --verdict right -o mended.png
     python experiments/masker/by_eye.py labels eye/ -o experiments/masker/by_eye/
 
-``choose`` cuts photos of senders who are not held out and keeps those of least confidence, and some
-of the others. ``sheet`` shows a photo, the learned cut and the colours' own. ``mend`` begins with
+``choose`` cuts photos of senders who are not held out and who have no label yet, and keeps those of
+least confidence, and some of the others. ``sheet`` shows a photo, the learned cut and the colours' own. ``mend`` begins with
 either, goes through all that is said of it and shows what became of it; a point is what the
 product's own ``mask --keep``, ``--drop`` make of it, an area is taken as it is drawn, and its drawn
 edge is left unknown. Said again, it replaces what was said before. ``labels`` writes those that are
@@ -67,7 +67,9 @@ def choose(photos: Path, groups: Path, cut: int, keep: int, folder: Path) -> Non
     train, _ = split_photos(photos, groups, 0.15, out)
     label = {r["image"]: r["label"] for r in rows_of(groups, ("image", "label"))}
     order = np.random.default_rng(12).permutation(len(train))
-    chosen = [train[i] for i in order if label[train[i].stem] != "Not sure"][:cut]
+    known = {path.stem for path in (HERE / "by_eye").glob("*.png")}
+    new = [train[i] for i in order if train[i].stem not in known]
+    chosen = [path for path in new if label[path.stem] != "Not sure"][:cut]
     masker, sure = LearnedMasker(MASKER), {}
     (folder / "cuts").mkdir(parents=True, exist_ok=True)
     for path in track(chosen, description="cuts"):
