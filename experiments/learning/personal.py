@@ -26,6 +26,7 @@ from persona_img.domain.feedback import FEEDBACK_COLUMNS
 from persona_img.profiles.frame import FrameFeatureSource
 from persona_img.profiles.traits import trait_names, trait_table
 from persona_img.ranking.bayes import BayesRanker
+from persona_img.ranking.own_chances import counted_for_segments
 from persona_img.ranking.policy import ThompsonPolicy, UniformPolicy
 from persona_img.ranking.popularity import PopularityRanker
 
@@ -155,7 +156,7 @@ class Study:
         self._kept: dict[tuple[str, str, str], dict[str, np.ndarray]] = {}
         nothing = pd.DataFrame(columns=list(FEEDBACK_COLUMNS))
         ranker: Ranker = PopularityRanker().fit(nothing, self.world.profiled.features)
-        lifts, kept, log = [], [], []
+        lifts, kept, log, tables = [], [], [], []
         leaning = None
         for number in range(1, ROUNDS + 1):
             policy = UniformPolicy() if number == 1 else ThompsonPolicy()
@@ -165,12 +166,14 @@ class Study:
                 for place, slate in table.slates.items()
             }
             table = replace(table, personal=loop.personal(leaning, ranker, policy, slates))
+            tables.append(table)
             lifts.append(self.lift(table))
             if number == ROUNDS:
                 break
             log.append(self.feedback(table, number))
             seen = pd.concat(log, ignore_index=True)
-            ranker = BayesRanker().fit(seen, self.world.profiled.features)
+            counted = counted_for_segments(seen, tables)
+            ranker = BayesRanker().fit(counted, self.world.profiled.features)
             if personal:
                 traits = self.traits.loc[seen["shopper"]].reset_index(drop=True)
                 leant = loop.fit_leaning(seen, traits, ranker)

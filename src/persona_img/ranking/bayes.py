@@ -20,7 +20,7 @@ import pandas as pd
 from scipy.special import expit
 
 from persona_img.domain.decision import Context, Ranking, ranking_of
-from persona_img.domain.feedback_table import as_feedback
+from persona_img.domain.feedback_table import weighed_feedback
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound
 from persona_img.ranking.base import Floats, Predicted, RankingFeatures, check_styles
 from persona_img.ranking.columns import PHOTO, Names
@@ -114,7 +114,7 @@ class BayesRanker:
             InvalidInput: a column is missing, or a value is not what its column holds.
             NotEnoughData: no click, or no impression without one.
         """
-        feedback = as_feedback(feedback)
+        feedback = weighed_feedback(feedback)
         if not 0 < feedback["clicked"].sum() < len(feedback):
             raise NotEnoughData(
                 f"{feedback['clicked'].sum()} clicks in {len(feedback)} impressions; a fit needs "
@@ -176,7 +176,7 @@ class BayesRanker:
             half_life=self.half_life, spreads=self.spreads, learned=self.learned, joint=self.joint
         )
         ranker.memory, ranker._fitted = self.memory, self._fitted
-        feedback = as_feedback(feedback)
+        feedback = weighed_feedback(feedback)
         if len(feedback):
             counts = Counts.of(feedback)
             posterior = updated_posterior(

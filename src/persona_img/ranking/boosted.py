@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from persona_img.domain.decision import ranking_of
-from persona_img.domain.feedback_table import as_feedback
+from persona_img.domain.feedback_table import weighed_feedback, weights_of
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound
 from persona_img.ranking.base import check_styles
 from persona_img.ranking.bayes import BayesRanker
@@ -103,7 +103,7 @@ class BoostedRanker:
             InvalidInput: a column is missing, or a value is not what its column holds.
             NotEnoughData: no click, or no impression without one.
         """
-        feedback = as_feedback(feedback)
+        feedback = weighed_feedback(feedback)
         self._base = BayesRanker(half_life=self._base.half_life).fit(feedback, features)
         self._encoding = Encoding.of(feedback, features)
         self.worth = self._judged(feedback, features)
@@ -260,15 +260,16 @@ class BoostedRanker:
             trees.predict(columns, raw_score=True, num_threads=self.num_threads), dtype=np.float64
         )
         hit = after["clicked"].to_numpy(dtype=np.float64)
+        weight = weights_of(after)
         gain = _likelihood(hit, known + added) - _likelihood(hit, known)
-        by_shopper = gain - gain.mean()
-        sums = np.bincount(pd.factorize(after["shopper"])[0], by_shopper)
-        error = math.sqrt(float((sums**2).sum())) / len(hit)
-        kept = gain.mean() > error
+        mean = float(weight @ gain) / float(weight.sum())
+        sums = np.bincount(pd.factorize(after["shopper"])[0], weight * (gain - mean))
+        error = math.sqrt(float((sums**2).sum())) / float(weight.sum())
+        kept = mean > error
         best = known + added if kept else known
         return Worth(
             int(trees.best_iteration) if kept else 0,
-            1000.0 * float(gain.mean()),
+            1000.0 * mean,
             1000.0 * error,
             slope_of(hit, best),
         )

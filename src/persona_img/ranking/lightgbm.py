@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from persona_img.domain.decision import Context, Ranking, ranking_of
-from persona_img.domain.feedback_table import as_feedback
+from persona_img.domain.feedback_table import weighed_cells, weighed_feedback
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound
 from persona_img.ranking.base import Floats, Predicted, RankingFeatures, check_styles
 from persona_img.ranking.encoding import Encoding, Rows, Spread
@@ -83,10 +83,10 @@ class LightGBMRanker:
             InvalidInput: a column is missing, or a value is not what its column holds.
             NotEnoughData: fewer than :data:`MIN_CLICKS` clicks, or impressions without one.
         """
-        feedback = as_feedback(feedback)
-        cells = feedback.groupby(_CELL, sort=True)["clicked"].agg(["size", "sum"]).reset_index()
-        clicks = cells["sum"].to_numpy(dtype=np.float64)
-        misses = cells["size"].to_numpy(dtype=np.float64) - clicks
+        feedback = weighed_feedback(feedback)
+        cells = weighed_cells(feedback, _CELL).reset_index()
+        clicks = cells["clicks"].to_numpy(dtype=np.float64)
+        misses = cells["shown"].to_numpy(dtype=np.float64) - clicks
         if min(clicks.sum(), misses.sum()) < MIN_CLICKS:
             raise NotEnoughData(
                 f"{clicks.sum():.0f} clicks and {misses.sum():.0f} impressions without one; a fit "

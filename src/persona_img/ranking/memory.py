@@ -45,7 +45,7 @@ def half_life_of(
     stays counted in the weeks after it, until as many quiet ones have told that it is over.
 
     Args:
-        feedback: Of :func:`~persona_img.domain.feedback_table.as_feedback`.
+        feedback: Of :func:`~persona_img.domain.feedback_table.weighed_feedback`.
         features: Of the segments and products in it.
         spreads: Prior standard deviations by kind of effect.
 
