@@ -57,7 +57,7 @@ def made(rows: int, segments: int, products: int, seed: int = 0) -> pd.DataFrame
     position = rng.integers(1, POSITIONS + 1, rows)
     values = sorted({pair for one in styles for pair in one.values.items()})
     look = np.array([[pair in one.values.items() for pair in values] for one in styles])
-    taste = rng.normal(0.0, 0.06, (segments, len(values))) @ look.T
+    taste = rng.normal(0.0, 0.12, (segments, len(values))) @ look.T
     price = np.linspace(-1.0, 1.0, products)[product]
     # Something for the trees: tastes of every other segment turn with the price.
     turned = taste[segment, style] * np.where(segment % 2 == 0, 1.0, price)

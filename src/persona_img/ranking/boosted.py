@@ -24,7 +24,7 @@ from persona_img.ranking.linear import slope_of
 from persona_img.ranking.trees import Cells, Trees, grown, read_trees
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from persona_img.domain.decision import Context, Ranking
     from persona_img.domain.style import Style
@@ -104,12 +104,12 @@ class BoostedRanker:
             NotEnoughData: no click, or no impression without one.
         """
         feedback = weighed_feedback(feedback)
-        self._base = BayesRanker(half_life=self._base.half_life).fit(feedback, features)
+        self._base = BayesRanker(half_life=self._base.half_life).learned_from(feedback, features)
         self._encoding = Encoding.of(feedback, features)
         self.worth = self._judged(feedback, features)
         self._trees = None
         if self.worth.rounds:
-            cells = self._cells(feedback, self._base, self._encoding)
+            cells = self._cells(feedback, self._base.log_odds, self._encoding)
             self._trees = grown(
                 cells, self.worth.rounds, seed=self.seed, num_threads=self.num_threads
             )
@@ -149,7 +149,7 @@ class BoostedRanker:
             np.ones(len(contexts) * size),
         )
         added = self._trees.predict(
-            self._encoding.trees(rows), raw_score=True, num_threads=self.num_threads
+            self._encoding.trees(rows.places()), raw_score=True, num_threads=self.num_threads
         )
         # Rounded as in a ranking, from which :meth:`rank` goes on.
         known = logit(found.scores.round(12)) + np.asarray(added).reshape(-1, size)
@@ -246,16 +246,16 @@ class BoostedRanker:
         ):
             return Worth(0)
         before, after = feedback[early], feedback[~early]
-        base = BayesRanker(half_life=self._base.memory).fit(before, features)
+        foretold = self._base.foretelling(before, features)
         encoding = Encoding.of(before, features)
-        taught, asked = (self._cells(some, base, encoding) for some in (before, after))
+        taught, asked = (self._cells(some, foretold, encoding) for some in (before, after))
         trees = grown(
             taught, self.rounds, seed=self.seed, num_threads=self.num_threads, judge=asked
         )
         # Row by row, for shoppers are what varies.
         single = _by_row(after)
-        known = base.log_odds(single)
-        columns = encoding.trees(_rows(single))
+        known = foretold(single)
+        columns = encoding.trees(single)
         added = np.asarray(
             trees.predict(columns, raw_score=True, num_threads=self.num_threads), dtype=np.float64
         )
@@ -274,11 +274,13 @@ class BoostedRanker:
             slope_of(hit, best),
         )
 
-    def _cells(self, feedback: pd.DataFrame, base: BayesRanker, encoding: Encoding) -> Cells:
+    def _cells(
+        self, feedback: pd.DataFrame, known: Callable[[Places], Floats], encoding: Encoding
+    ) -> Cells:
         counts = Counts.of(feedback)
-        clicks, misses = counts.weighed(base.memory)
+        clicks, misses = counts.weighed(self._base.memory)
         places = counts.places
-        return Cells(encoding.trees(_rows(places)), clicks, misses, base.log_odds(places))
+        return Cells(encoding.trees(places), clicks, misses, known(places))
 
     def _added(
         self, segments: Sequence[str], products: Sequence[str], styles: Sequence[Style]
@@ -296,7 +298,7 @@ class BoostedRanker:
                 np.ones(len(segments) * len(keys)),
             )
             found = self._trees.predict(
-                self._encoding.trees(rows), raw_score=True, num_threads=self.num_threads
+                self._encoding.trees(rows.places()), raw_score=True, num_threads=self.num_threads
             )
             made[:, p] = np.asarray(found).reshape(len(segments), len(keys))
         return made
@@ -315,15 +317,6 @@ def _by_row(feedback: pd.DataFrame) -> Places:
         names["segment"],
         names["product"],
         names["style_key"],
-    )
-
-
-def _rows(places: Places) -> Rows:
-    return Rows(
-        [places.segments[i] for i in places.segment],
-        [places.products[i] for i in places.product],
-        [places.styles[i] for i in places.style],
-        places.position,
     )
 
 

@@ -11,7 +11,7 @@ from persona_img.domain.decision import uniform
 from persona_img.ranking.columns import Names
 from persona_img.ranking.counts import Counts, days_of
 from persona_img.ranking.effects import Design
-from persona_img.ranking.posterior import most_likely
+from persona_img.ranking.posterior import HELPING, most_likely
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,9 +31,6 @@ _LEAST_GAIN = 1.0
 
 _ENOUGH = 200_000
 """Impressions that tell how long memory should be; of more, some shoppers' are taken."""
-
-_JOINT = 300
-"""Effects whose curvature helps the search along; how many does not move what is found."""
 
 
 def half_life_of(
@@ -88,7 +85,7 @@ def _predicted(
             design.matrix,
             design.expected[design.block],
             *taught.weighed(half_life),
-            joint=_JOINT,
+            joint=HELPING,
             start=mean,
         )
         score = known @ mean
