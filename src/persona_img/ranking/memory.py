@@ -26,6 +26,9 @@ HALF_LIVES = (math.inf, 28.0, 14.0, 7.0)
 _WEEK, _WEEKS = 7, 6
 """Days that are predicted at a time, and how many times at most."""
 
+_ENOUGH_FOUND = 0.01
+"""Log-likelihood by which memories may be misjudged for a shorter search."""
+
 _LEAST_GAIN = 1.0
 """Log-likelihood that each shorter memory must gain over the one before it."""
 
@@ -87,6 +90,7 @@ def _predicted(
             *taught.weighed(half_life),
             joint=HELPING,
             start=mean,
+            enough=_ENOUGH_FOUND,
         )
         score = known @ mean
         found.append(float(clicks @ score - (clicks + misses) @ np.logaddexp(0.0, score)))

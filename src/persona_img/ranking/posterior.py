@@ -135,6 +135,7 @@ def most_likely(
     *,
     joint: int = JOINT,
     start: Floats | None = None,
+    enough: float = 0.0,
 ) -> Floats:
     """(D,) effects alone, without their uncertainty.
 
@@ -145,11 +146,13 @@ def most_likely(
         misses: As for :func:`fit_posterior`.
         joint: Columns whose joint curvature helps the search along.
         start: (D,) where it begins; None for 0.
+        enough: Log-posterior, nats: a step of the search that gained less is its last. The next
+            one would have gained about the square of that.
     """
     problem = _Problem(columns, clicks, misses, min(joint, columns.shape[1]))
     mean = np.zeros(columns.shape[1]) if start is None else start
     problem.bend(mean)
-    return problem.peak(mean, _Prior.around_zero(spread))
+    return problem.peak(mean, _Prior.around_zero(spread), enough)
 
 
 def updated_posterior(
@@ -231,7 +234,7 @@ class _Problem:
         self._bent = self._columns.gram(weight, self._joint)
         self._diagonal = self._columns.squares(weight)
 
-    def peak(self, mean: Floats, prior: _Prior) -> Floats:
+    def peak(self, mean: Floats, prior: _Prior, enough: float = 0.0) -> Floats:
         """The most likely effects, by Newton's method with preconditioned conjugate gradients."""
         core, rest = prior.precision(self._joint)
         factor = linalg.cho_factor(self._bent + core)
@@ -266,7 +269,7 @@ class _Problem:
                     break
                 length /= 2.0
             mean = mean - length * step
-            if before - value <= 1e-12 * abs(before):
+            if before - value <= max(enough, 1e-12 * abs(before)):
                 break
         return mean
 
