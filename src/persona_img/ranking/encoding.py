@@ -67,8 +67,15 @@ class Rows:
         segments, segment = _distinct(self.segment)
         products, product = _distinct(self.product)
         styles, style = _distinct(self.style_key)
-        codes = (np.array(code, dtype=np.int64) for code in (segment, product, style))
-        return Places(*codes, self.position, segments, products, styles)
+        return Places(
+            np.array(segment, dtype=np.int64),
+            np.array(product, dtype=np.int64),
+            np.array(style, dtype=np.int64),
+            self.position,
+            segments,
+            products,
+            styles,
+        )
 
 
 @dataclass(frozen=True)
