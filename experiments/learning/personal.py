@@ -54,8 +54,12 @@ log-odds a deviation and attribute value), which a profile shows and segments do
 every picture is as good as the photo: nothing can be earned or lost there. **Kept** says how often
 later clicks were told better with traits than without, by more than a standard error.
 
-The gain of the first round does not last for certain: each later ranker learns from what was shown,
-and with personal chances a style is shown more to those who like it. Rankers do not weigh that yet.
+With personal chances a style is shown more to those who like it. Rankers learn from it what the
+segment clicks: an impression counts as the segment's chance over the one it was drawn with
+(`ranking/own_chances.py`). Whether traits are kept is judged by the later 60 % of the impressions,
+in three pieces. Without either, by the last 30 % alone, seeds 0 to 4 of `personal` had gained
+3.6 ± 1.1, 1.2 ± 2.3 and 1.6 ± 4.3 points: traits were given up in one round and learned again in
+the next. Single shops differ much from round to round, for the two logs are two histories.
 """
 
 
