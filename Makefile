@@ -57,6 +57,7 @@ bench: $(VENV)/dev        ## side-by-side benchmarks, ratios printed
 	$(BIN)/python benchmarks/serve.py
 	$(BIN)/python benchmarks/render.py
 	$(BIN)/python benchmarks/interactions.py
+	$(BIN)/python benchmarks/rankers.py
 
 # What is in results.jsonl is not run again; SEEDS=0-19 are the twenty of the full table (hours).
 SEEDS  := 0-2

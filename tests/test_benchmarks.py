@@ -1,4 +1,4 @@
-"""The GPU's benchmarks, tried on the CPU: they run, and their figures agree with each other."""
+"""Benchmarks, tried small and without a GPU: they run, and their figures agree with each other."""
 
 from __future__ import annotations
 
@@ -119,3 +119,18 @@ def test_a_figure_is_of_as_many_calls_as_were_asked_for(
         assert len(calls) == many
     with pytest.raises(SystemExit, match="at least 1"):
         timing.begin(Namespace(tiny=True, calls=0, price=PRICE, json=None))
+
+
+def test_fits_are_timed_each_with_its_own_peak() -> None:
+    asked = ("--rows", "20000", "--segments", "2", "--products", "6")
+    found = {}
+    for name in ("none", "boosted"):
+        done = subprocess.run(
+            [sys.executable, str(FOLDER / "rankers.py"), *asked, "--only", name],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        found[name] = json.loads(done.stdout)
+    assert found["none"]["told"] == {}
+    assert found["none"]["worked"] < 0.1 < found["boosted"]["worked"]
+    assert found["none"]["peak"] < found["boosted"]["peak"] < 8
+    assert found["boosted"]["told"]["rounds"] >= 0

@@ -528,10 +528,10 @@ def test_what_traits_add_is_kept_with_the_ranker_and_served(
     leaning = Leaning(named, values, {segment: (1.0,)}, (0.1,), rows)
     monkeypatch.setattr(loop, "lean", lambda *_: Leant(leaning, 1e-3, 1e-4))
     # A busy machine may take longer than a shopper should wait.
-    learn = {**shop.settings.learn.model_dump(), "personal": True}
-    given = {**shop.settings.model_dump(), "learn": learn, "serve": {"profile_ms": 10_000}}
-    keen = pi.Shop.open(**given)
-    assert shop.retrain().leant is None  # only where it is asked for
+    keen = pi.Shop.open(**{**shop.settings.model_dump(), "serve": {"profile_ms": 10_000}})
+    learn = {**shop.settings.learn.model_dump(), "personal": False}
+    alike = pi.Shop.open(**{**shop.settings.model_dump(), "learn": learn})
+    assert alike.retrain().leant is None  # where it is turned off
     done = keen.retrain()
     assert done.leant is not None
     before = shop.tracker.champion()

@@ -29,6 +29,7 @@ from persona_img.profiles.traits import trait_names, trait_table
 from persona_img.ranking.base import Policy, Ranker, RankingFeatures
 from persona_img.ranking.evidence import revised_slates
 from persona_img.ranking.leaning import MOST, Leant, Sharp, fit_leaning
+from persona_img.ranking.own_chances import counted_for_segments
 from persona_img.ranking.promotion import PromotionReport, compare
 from persona_img.ranking.slates import decision_table, plan_slates
 from persona_img.serving.feedback import of_policy
@@ -620,13 +621,16 @@ def retrain(
     The evidence is off-policy and honest: both are judged on what was shown ``since`` the champion
     was fitted, the challenger on shoppers whose impressions of that time it did not see; the one
     that is returned has learned from all of them. ``tables`` are those that were served: they tell
-    what could have been shown.
+    what could have been shown, and what impressions that were drawn by shoppers' own chances count
+    as.
     """
+    tables = list(tables)
     report = compare(
         feedback, profiled.features, champion, make_challenger, policy,
         tables=tables, since=since, seed=seed,
     )  # fmt: skip
-    return make_challenger().fit(feedback, profiled.features), report
+    counted = counted_for_segments(feedback, tables)
+    return make_challenger().fit(counted, profiled.features), report
 
 
 @dataclass(frozen=True)
@@ -656,6 +660,7 @@ def learn(
     feedback: pd.DataFrame,
     test: ABTest,
     *,
+    tables: Iterable[DecisionTable] = (),
     since: datetime | None = None,
     revoked: Collection[str] = (),
     reward: str = "click",
@@ -673,6 +678,7 @@ def learn(
         policy: Makes chances of it.
         feedback: Of the test, old enough that clicks have come.
         test: The test.
+        tables: What was served: what impressions that were drawn by shoppers' own chances count as.
         since: When the last impression was shown that the ranker was fitted on; None for none.
         revoked: Plans that were rolled back, stopped or halted: what they did is not this plan's.
         reward: What chances follow; harm is told by clicks, and of the arm by conversions too.
@@ -682,7 +688,8 @@ def learn(
     stop = harm_of_arm(test, _while_served(feedback, plan.policy_version, revoked))
     if stop:
         return Learned(served, len(later), 0, stop=stop)
-    changed = revised_slates(plan, served, ranker, policy, rewarded(later, reward))
+    counted = counted_for_segments(rewarded(later, reward), tables)
+    changed = revised_slates(plan, served, ranker, policy, counted)
     table = served.revised(changed) if changed else served
     return Learned(table, len(later), len(changed), tuple(harmful_pictures(feedback)))
 

@@ -165,6 +165,22 @@ class RankerContract:
         again = self.make().fit(shuffled, FEATURES)
         assert everything(again) == everything(fitted)
 
+    def test_an_impression_that_counts_three_times_is_three(self):
+        table = feedback()
+        often = np.arange(len(table)) % 7 == 0
+        thrice = pd.concat([table, table[often], table[often]])
+        one = self.make().fit(table.assign(weight=np.where(often, 3.0, 1.0)), FEATURES)
+        other = self.make().fit(thrice, FEATURES)
+        for (style, rate), (same, wanted) in zip(everything(one), everything(other), strict=True):
+            assert (style, rate) == (same, pytest.approx(wanted, rel=1e-6))
+        assert everything(one) != everything(self.make().fit(table, FEATURES))
+
+    def test_what_impressions_count_as_may_come_in_any_order(self):
+        table = feedback().assign(weight=np.random.default_rng(8).uniform(0.1, 3.0, 12_000))
+        one = self.make().fit(table, FEATURES)
+        other = self.make().fit(table.sample(frac=1.0, random_state=3), FEATURES)
+        assert everything(one) == everything(other)
+
     def test_the_input_is_left_alone(self):
         before = feedback().copy()
         self.make().fit(feedback(), FEATURES)

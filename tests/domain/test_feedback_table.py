@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from persona_img.domain.feedback import FEEDBACK_COLUMNS
-from persona_img.domain.feedback_table import as_feedback, rewarded
+from persona_img.domain.feedback_table import as_feedback, rewarded, weighed_cells, weighed_feedback
 from persona_img.errors import InvalidInput
 
 NOON = pd.Timestamp("2026-03-01 12:00:00.123456", tz="UTC")
@@ -46,6 +46,27 @@ def some_feedback() -> pd.DataFrame:
 
 
 PLAIN = as_feedback(some_feedback())
+
+
+def test_an_impression_counts_once_or_as_it_says() -> None:
+    once = weighed_feedback(some_feedback())
+    assert tuple(once.columns) == (*FEEDBACK_COLUMNS, "weight")
+    assert set(once["weight"]) == {1.0}
+    said = weighed_feedback(some_feedback().assign(weight=["2", 0.5, 1, 1e-9]))
+    assert said["weight"].tolist() == [2.0, 0.5, 1.0, 2.0**-20]
+    cells = weighed_cells(said, ["segment"])
+    assert cells["shown"].to_dict() == {"new": 2.5 + 2.0**-20, "old": 1.0}
+    assert cells["clicks"].to_dict() == {"new": 0.5, "old": 1.0}
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0, None, "much", float("inf")])
+def test_what_is_no_number_of_impressions_is_refused(wrong: object) -> None:
+    table = some_feedback().assign(weight=pd.Series([1.0, wrong, 1.0, 1.0], dtype=object))
+    with pytest.raises(InvalidInput, match=r"weight .* in 1 of 4 impressions"):
+        weighed_feedback(table)
+    twice = pd.concat([some_feedback(), table[["weight"]], table[["weight"]]], axis=1)
+    with pytest.raises(InvalidInput, match="several columns weight"):
+        weighed_feedback(twice)
 
 
 def test_the_types_are_those_that_are_documented() -> None:

@@ -19,7 +19,7 @@ from contracts.ranker import (
     no_feedback,
 )
 from persona_img.domain.decision import Context
-from persona_img.domain.feedback_table import as_feedback
+from persona_img.domain.feedback_table import as_feedback, weighed_feedback
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound
 from persona_img.ranking.base import RankingFeatures
@@ -232,6 +232,19 @@ def test_cells_are_counted_and_weighed_by_age(seed, half_life):
     joined = cells.join(fast, rsuffix="_fast", how="outer")
     assert joined["shown_fast"].to_numpy() == pytest.approx(joined["shown"].to_numpy())
     assert joined["hit_fast"].to_numpy() == pytest.approx(joined["hit"].to_numpy())
+
+
+def test_what_a_part_would_have_told_is_what_a_fit_of_it_says():
+    """Where spreads are given, that is; learned ones stay those of the whole."""
+    make = lambda: BayesRanker(half_life=14.0, learned=False)  # noqa: E731
+    whole, part = weighed_feedback(feedback()), weighed_feedback(feedback()).head(7000)
+    places = Counts.of(whole).places
+    found = make().fit(whole, FEATURES).foretelling(part, FEATURES)(places)
+    assert found == pytest.approx(make().fit(part, FEATURES).log_odds(places), abs=1e-4)
+    learned = BayesRanker(half_life=14.0).fit(whole, FEATURES)
+    assert np.abs(learned.foretelling(part, FEATURES)(places) - found).max() > 1e-3
+    with pytest.raises(NotEnoughData, match="never fitted"):
+        make().foretelling(part, FEATURES)
 
 
 def test_everything_with_everything_at_once_is_what_one_after_the_other_says():

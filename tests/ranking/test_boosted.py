@@ -91,6 +91,20 @@ def test_what_is_not_additive_is_learned_and_judged_on_later_days():
     assert abs(likes_wood(BayesRanker(half_life=float("inf")).fit(log(True), new), "new")) < 0.1
 
 
+def test_trees_are_judged_by_what_impressions_count_as():
+    table = log(True, rows=20_000)
+    often = np.arange(len(table)) % 3 == 0
+    counted = table.assign(weight=np.where(often, 2.0, 1.0))
+    twice = pd.concat([table, table[often]])
+    one, two, plain = (
+        BoostedRanker(half_life=float("inf")).fit(some, PRICED).worth
+        for some in (counted, twice, table)
+    )
+    assert one.rounds == two.rounds > 0
+    assert (one.gain, one.error) == pytest.approx((two.gain, two.error), rel=1e-3)
+    assert plain.gain != pytest.approx(two.gain, rel=1e-2)
+
+
 def test_where_effects_add_up_it_is_the_bayesian_ranker_or_hardly_differs():
     ranker = BoostedRanker(half_life=float("inf")).fit(log(False), PRICED)
     base = BayesRanker(half_life=float("inf")).fit(log(False), PRICED)

@@ -151,6 +151,14 @@ def test_evidence_is_counted_as_if_all_stood_first():
     assert sum(c for cells in found.values() for _, c in cells.values()) == rows["clicked"].sum()
 
 
+def test_evidence_that_counts_less_is_less():
+    rows = some(3000)
+    whole, half = counted_evidence(rows), counted_evidence(rows.assign(weight=0.5))
+    for place, cells in whole.items():
+        for key, (shown, clicks) in cells.items():
+            assert half[place][key] == pytest.approx((shown / 2, clicks / 2))
+
+
 def test_an_updated_ranker_leaves_the_first_alone_and_hears_nothing_of_nothing():
     ranker = BayesRanker(half_life=14.0).fit(feedback(4000, 9), FEATURES)
     before = ranker.rank(Context("g0", "p0"), STYLES)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -11,6 +12,7 @@ from persona_img.domain.feedback import FEEDBACK_COLUMNS
 from persona_img.domain.leaning import Leaning
 from persona_img.domain.style import ORIGINAL
 from persona_img.errors import InvalidInput
+from persona_img.ranking import leaning as module
 from persona_img.ranking.leaning import LEAST_CLICKS, fit_leaning
 from persona_img.ranking.policy import ThompsonPolicy
 from persona_img.ranking.popularity import PopularityRanker
@@ -77,6 +79,20 @@ def test_what_a_trait_adds_to_a_value_is_found(leant):
     apart = odds.pop(LIKED) - odds.pop(OTHER)
     assert apart == pytest.approx(0.5, abs=0.2)
     assert max(map(abs, odds.values())) < 0.12
+
+
+def test_later_clicks_are_told_piece_by_piece_each_from_what_came_before(monkeypatch):
+    log, traits = a_log(20_000, 0.8)
+    known = ranker(log)
+    whole = fit_leaning(log, traits, known)
+    pieces, ends = [], [*(int(len(log) * share) for share in module.CUTS), len(log)]
+    for start, end in itertools.pairwise(ends):
+        monkeypatch.setattr(module, "CUTS", (start / end,))
+        one = fit_leaning(log.head(end), traits.head(end), known)
+        pieces.append(one.gain * (end - start))
+    assert len(pieces) > 1
+    assert whole.gain == pytest.approx(sum(pieces) / (len(log) - ends[0]), rel=0.05)
+    assert whole.error < 0.8 * one.error
 
 
 def test_means_are_the_segments_own(leant):

@@ -18,8 +18,37 @@ from contracts.ranker import (
 )
 from persona_img.domain.decision import Context
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound
+from persona_img.ranking import encoding
 from persona_img.ranking.base import RankingFeatures
 from persona_img.ranking.lightgbm import LightGBMRanker
+
+
+def test_columns_of_trees_are_looked_up_by_name(monkeypatch):
+    """By hand, in pieces of two rows."""
+    monkeypatch.setattr(encoding, "_AT_ONCE", 2)
+    made = encoding.Encoding(
+        segments=("g0", "g1"),
+        products=("p0", "p1"),
+        values=(("light", "sun"), ("surface", "wood")),
+        texts={"category": {"p0": "hat", "p1": "shoes"}},
+        numbers={"segment:size": {"g0": -1.0}, "product:price": {"p1": 2.5}},
+    )
+    rows = encoding.Rows(
+        ["g1", "g0", "new"],
+        ["p1", "p0", "new"],
+        ["light=sun,surface=wood", "original", "light=sun"],
+        np.array([1.0, np.e, 1.0]),
+    )
+    found = made.trees(rows.places())
+    assert found.dtype == np.float32
+    nan = np.nan
+    wanted = [
+        # log position, photo, sun, wood, g0, g1, hat, shoes, size, price
+        [0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0, nan, 2.5],
+        [1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, -1.0, nan],
+        [0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, nan, nan],
+    ]
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 
 class TestLightGBM(RankerContract):

@@ -130,6 +130,22 @@ def test_an_update_may_be_made_in_parts_and_by_nothing():
     assert same.joint == pytest.approx(known.joint, rel=1e-3, abs=1e-8)
 
 
+def test_a_search_that_may_end_early_ends_near_the_peak():
+    columns, clicks, misses = a_case()
+    matrix = sparse.csr_array(columns)
+
+    def loss(mean):
+        score = columns @ mean
+        likelihood = (clicks + misses) @ np.logaddexp(0, score) - clicks @ score
+        return likelihood + 0.5 * (GUESS[BLOCK] ** -2.0) @ mean**2
+
+    best = loss(most_likely(matrix, GUESS[BLOCK], clicks, misses))
+    near = loss(most_likely(matrix, GUESS[BLOCK], clicks, misses, enough=0.01))
+    far = loss(most_likely(matrix, GUESS[BLOCK], clicks, misses, enough=1e9))
+    assert best < near + 1e-12 < best + 0.01
+    assert far > best + 0.01
+
+
 def test_the_most_likely_effects_alone_are_those_of_the_whole_posterior():
     columns, clicks, misses = a_case()
     matrix = sparse.csr_array(columns)

@@ -22,8 +22,16 @@ from persona_img.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
 REWARDS = ("click", "conversion")
 """What may be learned for."""
+
+WEIGHT = "weight"
+"""Column of how many impressions one counts as for what is learned, where they are not alike."""
+
+_GRAINS = 2.0**20
+"""Parts of an impression that weights are whole numbers of: their sums are exact, in any order."""
 
 _FLAGS = ("clicked", "converted")
 _OPTIONAL = ("digest",)
@@ -89,6 +97,56 @@ def as_feedback(
         mine = (_names(rows["test"], "test", optional=True) == test).to_numpy(dtype=bool)
         rows = rows[mine].reset_index(drop=True)
     return pd.DataFrame({name: _typed(rows[name], name) for name in columns}, index=rows.index)
+
+
+def weighed_feedback(feedback: pd.DataFrame) -> pd.DataFrame:
+    """:func:`as_feedback`, and how many impressions each counts as in ``weight``.
+
+    Args:
+        feedback: One row per impression, with or without a column ``weight``, which is 1 where
+            there is none.
+
+    Returns:
+        ``FEEDBACK_COLUMNS`` and ``weight``, float64 > 0, rounded to 2^-20: the order of rows moves
+        no sum of them.
+
+    Raises:
+        InvalidInput: as for :func:`as_feedback`; a weight that is not a finite number above 0.
+    """
+    made = as_feedback(feedback)
+    if WEIGHT not in feedback.columns:
+        return made.assign(**{WEIGHT: 1.0})
+    if isinstance(feedback[WEIGHT], pd.DataFrame):
+        raise InvalidInput(f"feedback has several columns {WEIGHT}; keep one")
+    given = feedback[WEIGHT].reset_index(drop=True)
+    found = _numbers(given)
+    bad = ~((found > 0) & (found < _EXACT / _GRAINS))
+    if bad.any():
+        rule = "give numbers above 0, and leave out what counts for nothing"
+        raise _refused(WEIGHT, given, bad, rule)
+    return made.assign(**{WEIGHT: np.maximum((found * _GRAINS).round(), 1.0) / _GRAINS})
+
+
+def weights_of(feedback: pd.DataFrame) -> NDArray[np.float64]:
+    """(n,) how many impressions each counts as; 1 where nothing is said."""
+    if WEIGHT not in feedback.columns:
+        return np.ones(len(feedback))
+    return feedback[WEIGHT].to_numpy(dtype=np.float64)
+
+
+def weighed_cells(feedback: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Impressions that are alike, as sums.
+
+    Args:
+        feedback: Of :func:`weighed_feedback`.
+        by: Columns in which they are.
+
+    Returns:
+        Columns shown and clicks, float64, indexed by ``by``, sorted.
+    """
+    weight = weights_of(feedback)
+    sums = feedback[[*by]].assign(shown=weight, clicks=weight * feedback["clicked"])
+    return sums.groupby([*by], sort=True).sum()
 
 
 def _typed(values: pd.Series[Any], name: str) -> pd.Series[Any]:

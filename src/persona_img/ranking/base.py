@@ -84,7 +84,8 @@ class Ranker(Protocol):
 
         Args:
             feedback: ``domain.feedback.FEEDBACK_COLUMNS``, of any types that
-                :func:`~persona_img.domain.feedback_table.as_feedback` takes; call it first.
+                :func:`~persona_img.domain.feedback_table.weighed_feedback` takes; call it first.
+                It may say in ``weight`` how many impressions each counts as.
             features: Of the segments and products in it.
 
         Raises:

@@ -20,17 +20,24 @@ import pandas as pd
 from scipy.special import expit
 
 from persona_img.domain.decision import Context, Ranking, ranking_of
-from persona_img.domain.feedback_table import as_feedback
+from persona_img.domain.feedback_table import weighed_feedback
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound
 from persona_img.ranking.base import Floats, Predicted, RankingFeatures, check_styles
 from persona_img.ranking.columns import PHOTO, Names
 from persona_img.ranking.counts import Counts
 from persona_img.ranking.effects import Design, Effects, Met, independent
 from persona_img.ranking.memory import half_life_of
-from persona_img.ranking.posterior import JOINT, Posterior, fit_posterior, updated_posterior
+from persona_img.ranking.posterior import (
+    HELPING,
+    JOINT,
+    Posterior,
+    fit_posterior,
+    most_likely,
+    updated_posterior,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from persona_img.domain.style import Style
     from persona_img.ranking.columns import Places
@@ -114,7 +121,14 @@ class BayesRanker:
             InvalidInput: a column is missing, or a value is not what its column holds.
             NotEnoughData: no click, or no impression without one.
         """
-        feedback = as_feedback(feedback)
+        return self.learned_from(weighed_feedback(feedback), features)
+
+    def learned_from(self, feedback: pd.DataFrame, features: RankingFeatures) -> Self:
+        """:meth:`fit`, of what :func:`~persona_img.domain.feedback_table.weighed_feedback` returns.
+
+        Raises:
+            NotEnoughData: as for :meth:`fit`.
+        """
         if not 0 < feedback["clicked"].sum() < len(feedback):
             raise NotEnoughData(
                 f"{feedback['clicked'].sum()} clicks in {len(feedback)} impressions; a fit needs "
@@ -147,6 +161,35 @@ class BayesRanker:
         )
         return self
 
+    def foretelling(
+        self, feedback: pd.DataFrame, features: RankingFeatures
+    ) -> Callable[[Places], Floats]:
+        """What it would say, had it learned its effects from a part of its impressions alone.
+
+        How long it remembers and how far effects of a kind spread, two dozen numbers, stay as all
+        its impressions taught: to learn these, and how sure it is, is most of the work of a fit.
+
+        Args:
+            feedback: Of :func:`~persona_img.domain.feedback_table.weighed_feedback`, some with and
+                some without a click.
+            features: That it was fitted with.
+
+        Returns:
+            (n,) log-odds of cells, as :meth:`log_odds`.
+
+        Raises:
+            NotEnoughData: it was never fitted.
+        """
+        if self._fitted is None:
+            raise NotEnoughData("this ranker was never fitted; fit or load it first")
+        counts = Counts.of(feedback)
+        clicks, misses = counts.weighed(self.memory)
+        names = Names.of(counts.places, features)
+        design = Design.of(names, counts.places, clicks, misses, self.spreads)
+        spread = self._fitted.posterior.spread[design.block]
+        mean = most_likely(design.matrix, spread, clicks, misses, joint=HELPING)
+        return lambda places: design.rows(places) @ mean
+
     def log_odds(self, places: Places) -> Floats:
         """(n,) predicted log-odds of a click in cells, at their positions.
 
@@ -155,8 +198,7 @@ class BayesRanker:
         """
         if self._fitted is None:
             raise NotEnoughData("this ranker was never fitted; fit or load it first")
-        found = self._fitted.rows(places) @ self._fitted.posterior.mean
-        return np.asarray(found, dtype=np.float64)
+        return self._fitted.rows(places) @ self._fitted.posterior.mean
 
     def updated(self, feedback: pd.DataFrame) -> BayesRanker:
         """This ranker after later impressions: what it knew is where it begins.
@@ -176,7 +218,7 @@ class BayesRanker:
             half_life=self.half_life, spreads=self.spreads, learned=self.learned, joint=self.joint
         )
         ranker.memory, ranker._fitted = self.memory, self._fitted
-        feedback = as_feedback(feedback)
+        feedback = weighed_feedback(feedback)
         if len(feedback):
             counts = Counts.of(feedback)
             posterior = updated_posterior(

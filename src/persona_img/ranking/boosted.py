@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from persona_img.domain.decision import ranking_of
-from persona_img.domain.feedback_table import as_feedback
+from persona_img.domain.feedback_table import weighed_feedback, weights_of
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound
 from persona_img.ranking.base import check_styles
 from persona_img.ranking.bayes import BayesRanker
@@ -24,7 +24,7 @@ from persona_img.ranking.linear import slope_of
 from persona_img.ranking.trees import Cells, Trees, grown, read_trees
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from persona_img.domain.decision import Context, Ranking
     from persona_img.domain.style import Style
@@ -103,13 +103,13 @@ class BoostedRanker:
             InvalidInput: a column is missing, or a value is not what its column holds.
             NotEnoughData: no click, or no impression without one.
         """
-        feedback = as_feedback(feedback)
-        self._base = BayesRanker(half_life=self._base.half_life).fit(feedback, features)
+        feedback = weighed_feedback(feedback)
+        self._base = BayesRanker(half_life=self._base.half_life).learned_from(feedback, features)
         self._encoding = Encoding.of(feedback, features)
         self.worth = self._judged(feedback, features)
         self._trees = None
         if self.worth.rounds:
-            cells = self._cells(feedback, self._base, self._encoding)
+            cells = self._cells(feedback, self._base.log_odds, self._encoding)
             self._trees = grown(
                 cells, self.worth.rounds, seed=self.seed, num_threads=self.num_threads
             )
@@ -149,7 +149,7 @@ class BoostedRanker:
             np.ones(len(contexts) * size),
         )
         added = self._trees.predict(
-            self._encoding.trees(rows), raw_score=True, num_threads=self.num_threads
+            self._encoding.trees(rows.places()), raw_score=True, num_threads=self.num_threads
         )
         # Rounded as in a ranking, from which :meth:`rank` goes on.
         known = logit(found.scores.round(12)) + np.asarray(added).reshape(-1, size)
@@ -246,38 +246,41 @@ class BoostedRanker:
         ):
             return Worth(0)
         before, after = feedback[early], feedback[~early]
-        base = BayesRanker(half_life=self._base.memory).fit(before, features)
+        foretold = self._base.foretelling(before, features)
         encoding = Encoding.of(before, features)
-        taught, asked = (self._cells(some, base, encoding) for some in (before, after))
+        taught, asked = (self._cells(some, foretold, encoding) for some in (before, after))
         trees = grown(
             taught, self.rounds, seed=self.seed, num_threads=self.num_threads, judge=asked
         )
         # Row by row, for shoppers are what varies.
         single = _by_row(after)
-        known = base.log_odds(single)
-        columns = encoding.trees(_rows(single))
+        known = foretold(single)
+        columns = encoding.trees(single)
         added = np.asarray(
             trees.predict(columns, raw_score=True, num_threads=self.num_threads), dtype=np.float64
         )
         hit = after["clicked"].to_numpy(dtype=np.float64)
+        weight = weights_of(after)
         gain = _likelihood(hit, known + added) - _likelihood(hit, known)
-        by_shopper = gain - gain.mean()
-        sums = np.bincount(pd.factorize(after["shopper"])[0], by_shopper)
-        error = math.sqrt(float((sums**2).sum())) / len(hit)
-        kept = gain.mean() > error
+        mean = float(weight @ gain) / float(weight.sum())
+        sums = np.bincount(pd.factorize(after["shopper"])[0], weight * (gain - mean))
+        error = math.sqrt(float((sums**2).sum())) / float(weight.sum())
+        kept = mean > error
         best = known + added if kept else known
         return Worth(
             int(trees.best_iteration) if kept else 0,
-            1000.0 * float(gain.mean()),
+            1000.0 * mean,
             1000.0 * error,
             slope_of(hit, best),
         )
 
-    def _cells(self, feedback: pd.DataFrame, base: BayesRanker, encoding: Encoding) -> Cells:
+    def _cells(
+        self, feedback: pd.DataFrame, known: Callable[[Places], Floats], encoding: Encoding
+    ) -> Cells:
         counts = Counts.of(feedback)
-        clicks, misses = counts.weighed(base.memory)
+        clicks, misses = counts.weighed(self._base.memory)
         places = counts.places
-        return Cells(encoding.trees(_rows(places)), clicks, misses, base.log_odds(places))
+        return Cells(encoding.trees(places), clicks, misses, known(places))
 
     def _added(
         self, segments: Sequence[str], products: Sequence[str], styles: Sequence[Style]
@@ -295,7 +298,7 @@ class BoostedRanker:
                 np.ones(len(segments) * len(keys)),
             )
             found = self._trees.predict(
-                self._encoding.trees(rows), raw_score=True, num_threads=self.num_threads
+                self._encoding.trees(rows.places()), raw_score=True, num_threads=self.num_threads
             )
             made[:, p] = np.asarray(found).reshape(len(segments), len(keys))
         return made
@@ -314,15 +317,6 @@ def _by_row(feedback: pd.DataFrame) -> Places:
         names["segment"],
         names["product"],
         names["style_key"],
-    )
-
-
-def _rows(places: Places) -> Rows:
-    return Rows(
-        [places.segments[i] for i in places.segment],
-        [places.products[i] for i in places.product],
-        [places.styles[i] for i in places.style],
-        places.position,
     )
 
 

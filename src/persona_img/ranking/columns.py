@@ -8,7 +8,7 @@ gigabytes.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,17 @@ class Places:
     segments: Sequence[str]
     products: Sequence[str]
     styles: Sequence[str]
+
+    def anywhere(self) -> tuple[Places, Codes]:
+        """The m different rows without their position, all at 1, and (n,) which of them each is."""
+        sizes = (len(self.products), len(self.styles))
+        code = (self.segment * sizes[0] + self.product) * sizes[1] + self.style
+        distinct, place = np.unique(code, return_inverse=True)
+        rest, style = np.divmod(distinct, sizes[1])
+        segment, product = np.divmod(rest, sizes[0])
+        ones = np.ones(len(distinct))
+        rows = replace(self, segment=segment, product=product, style=style, position=ones)
+        return rows, place
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from persona_img.domain.feedback_table import weights_of
 from persona_img.ranking.columns import Places
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ _DAY = 86400
 class Counts:
     """n cells of equal segment, product, style and position, each on the days it was met.
 
-    Whole days are counted first and weighed then: the order of the rows moves no digit.
+    Whole days are counted first and weighed then: the order of the rows moves no digit. An
+    impression counts as many times as its ``weight`` says.
 
     Attributes:
         places: The cells.
@@ -40,7 +42,7 @@ class Counts:
 
     @classmethod
     def of(cls, feedback: pd.DataFrame) -> Counts:
-        """Counts of what :func:`~persona_img.domain.feedback_table.as_feedback` returns."""
+        """Counts of what :func:`~persona_img.domain.feedback_table.weighed_feedback` returns."""
         code, names = {}, {}
         for column in ("segment", "product", "style_key"):
             code[column], found = pd.factorize(feedback[column], sort=True)
@@ -55,7 +57,8 @@ class Counts:
         cells, where = np.unique(cell, return_inverse=True)
         ages, when = np.unique(age, return_inverse=True)
         met, place = np.unique(where * len(ages) + when, return_inverse=True)
-        clicked = feedback["clicked"].to_numpy(dtype=np.float64)
+        weight = weights_of(feedback)
+        clicked = weight * feedback["clicked"].to_numpy(dtype=np.float64)
         rest, position = np.divmod(cells, sizes[2])
         rest, style = np.divmod(rest, sizes[1])
         segment, product = np.divmod(rest, sizes[0])
@@ -69,7 +72,7 @@ class Counts:
             names["style_key"],
         )
         clicks = np.asarray(np.bincount(place, clicked), dtype=np.float64)
-        shown = np.bincount(place).astype(np.float64)
+        shown = np.asarray(np.bincount(place, weight), dtype=np.float64)
         return cls(made, met // len(ages), ages[met % len(ages)], clicks, shown)
 
     def weighed(self, half_life: float) -> tuple[Floats, Floats]:

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from persona_img.ranking.columns import PHOTO, Owners, Places, blocks, effects
+from persona_img.ranking.repeated import Repeated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -123,14 +124,14 @@ class Design:
     Attributes:
         names: What occurs in them.
         kinds: Which columns of every kind of effect.
-        matrix: Sparse (n, D).
+        matrix: (n, D).
         block: int64 (D,), which kind a column is of.
         expected: float64 (B,), prior standard deviation of each kind.
     """
 
     names: Names
     kinds: tuple[Met, ...]
-    matrix: sparse.csr_array
+    matrix: Repeated
     block: NDArray[np.int64]
     expected: Floats
 
@@ -153,21 +154,23 @@ class Design:
             spreads: Prior standard deviations by kind.
         """
         usual = float(clicks.sum() / (clicks.sum() + misses.sum()))
-        told = (clicks + misses) * usual * (1.0 - usual)
+        shared, place = places.anywhere()
+        told = np.bincount(place, clicks + misses).astype(np.float64) * usual * (1.0 - usual)
         kinds: list[Met] = []
         parts, owner = [], []
         width = 0
-        for block in blocks(names, places):
+        for block in blocks(names, shared):
             kind = Met.among(block, told, spreads[block.effect.kind], width)
             parts.append(kind.cells(block))
             owner.append(np.full(len(kind.ids), len(kinds)))
             kinds.append(kind)
             width += len(kind.ids)
-        matrix = _joined(parts, (len(clicks), width))
+        distinct = _joined(parts, (len(told), width))
+        matrix = _placed(distinct, place, places, kinds)
         expected = np.array([spreads[kind.name] for kind in kinds])
         return cls(names, tuple(kinds), matrix, np.concatenate(owner), expected)
 
-    def rows(self, places: Places) -> sparse.csr_array:
+    def rows(self, places: Places) -> Repeated:
         """(k, D) of other cells; effects that these do not have are left out."""
         return _rows(self.names, self.kinds, places, self.matrix.shape[1])
 
@@ -195,7 +198,7 @@ class Effects:
         slack = 1e-6 * np.diag(joint).max()
         return np.asarray(np.linalg.cholesky(joint + slack * np.eye(len(joint))))
 
-    def rows(self, places: Places) -> sparse.csr_array:
+    def rows(self, places: Places) -> Repeated:
         """(k, D) of cells; effects that these do not have are left out."""
         return _rows(self.names, self.kinds, places, len(self.posterior.mean))
 
@@ -386,9 +389,19 @@ def independent(covariance: Floats) -> Floats:
     return np.asarray(np.maximum(found, _LEAST_VARIANCE), dtype=np.float64)
 
 
-def _rows(names: Names, kinds: Sequence[Met], places: Places, width: int) -> sparse.csr_array:
-    parts = [kind.cells(block) for kind, block in zip(kinds, blocks(names, places), strict=True)]
-    return _joined(parts, (len(places.position), width))
+def _rows(names: Names, kinds: Sequence[Met], places: Places, width: int) -> Repeated:
+    shared, place = places.anywhere()
+    parts = [kind.cells(block) for kind, block in zip(kinds, blocks(names, shared), strict=True)]
+    distinct = _joined(parts, (len(shared.position), width))
+    return _placed(distinct, place, places, kinds)
+
+
+def _placed(
+    distinct: sparse.csr_array, place: NDArray[np.int64], places: Places, kinds: Sequence[Met]
+) -> Repeated:
+    """Rows at their positions; the first, at which the distinct ones are, has the logarithm 0."""
+    (column,) = (kind.start for kind in kinds if kind.name == "place")
+    return Repeated(distinct, place, np.log(places.position), column)
 
 
 def _joined(
@@ -396,4 +409,6 @@ def _joined(
 ) -> sparse.csr_array:
     row, column, value = (np.concatenate(some) for some in zip(*parts, strict=True))
     cells = (row.astype(np.int32), column.astype(np.int32))
-    return sparse.csr_array((value, cells), shape=shape)
+    made = sparse.csr_array((value, cells), shape=shape)
+    made.eliminate_zeros()
+    return made

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from persona_img.domain.style import Style
+from persona_img.ranking.columns import Places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persona_img.ranking.base import Floats, RankingFeatures
+
+_AT_ONCE = 1 << 16
+"""Rows that are filled in at a time."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,21 @@ class Rows:
     product: Sequence[str]
     style_key: Sequence[str]
     position: Floats
+
+    def places(self) -> Places:
+        """The same by codes."""
+        segments, segment = _distinct(self.segment)
+        products, product = _distinct(self.product)
+        styles, style = _distinct(self.style_key)
+        return Places(
+            np.array(segment, dtype=np.int64),
+            np.array(product, dtype=np.int64),
+            np.array(style, dtype=np.int64),
+            self.position,
+            segments,
+            products,
+            styles,
+        )
 
 
 @dataclass(frozen=True)
@@ -115,7 +134,7 @@ class Encoding:
         style = self._style(rows.style_key)
         flag = (style.sum(axis=1, keepdims=True) == 0).astype(np.float64)
         look = np.hstack([style, flag])
-        categories = [self._text(rows, name) for name in self.texts]
+        categories = [self._text(rows.product, name) for name in self.texts]
         first, second = self._pairs
         blocks = [
             (np.log(rows.position)[:, None], spread.place),
@@ -180,20 +199,36 @@ class Encoding:
         found += ((values[:, first] * values[:, second]) @ next(parts))[style]
         return np.asarray(found, dtype=np.float64)
 
-    def trees(self, rows: Rows) -> Floats:
-        """Columns for trees, float64 (n, F); NaN where a number is unknown."""
-        style = self._style(rows.style_key)
-        return np.hstack(
-            [
-                np.log(rows.position)[:, None],
-                (style.sum(axis=1, keepdims=True) == 0).astype(np.float64),
-                style,
-                _onehot(rows.segment, self.segments),
-                *(self._text(rows, name) for name in self.texts),
-                self._measured("segment", rows.segment),
-                self._measured("product", rows.product),
-            ]
-        )
+    def trees(self, places: Places) -> NDArray[np.float32]:
+        """Columns for trees, float32 (n, F); NaN where a number is unknown.
+
+        Everything but the position is one of few segments, products and styles: what these have is
+        looked up once each, and put into the rows some at a time.
+        """
+        style = self._style(places.styles)
+        flag = (style.sum(axis=1, keepdims=True) == 0).astype(np.float64)
+        text = [self._text(places.products, name) for name in self.texts]
+        # In the order of columns: what is looked up, and by which code.
+        tables = [
+            (flag, places.style),
+            (style, places.style),
+            (_onehot(places.segments, self.segments), places.segment),
+            *((some, places.product) for some in text),
+            (self._measured("segment", places.segments), places.segment),
+            (self._measured("product", places.products), places.product),
+        ]
+        width = 1 + sum(table.shape[1] for table, _ in tables)
+        made = np.empty((len(places.position), width), dtype=np.float32)
+        made[:, 0] = np.log(places.position)
+        start = 1
+        for table, code in tables:
+            end = start + table.shape[1]
+            small = table.astype(np.float32)
+            for first in range(0, len(made), _AT_ONCE):
+                rows = slice(first, first + _AT_ONCE)
+                made[rows, start:end] = small[code[rows]]
+            start = end
+        return made
 
     @cached_property
     def _pairs(self) -> tuple[list[int], list[int]]:
@@ -213,9 +248,9 @@ class Encoding:
                     made[row, column[pair]] = 1.0
         return made[codes]
 
-    def _text(self, rows: Rows, name: str) -> Floats:
+    def _text(self, products: Sequence[str], name: str) -> Floats:
         table = self.texts[name]
-        distinct, codes = _distinct(rows.product)
+        distinct, codes = _distinct(products)
         known = sorted(set(table.values()))
         return _onehot([table.get(product, "") for product in distinct], known)[codes]
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from persona_img.domain.decision import Slate
+from persona_img.domain.feedback_table import weights_of
 from persona_img.ranking.chances import weighed
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def revised_slates(
         served: The plan or the revision of it that is served.
         ranker: As it was fitted.
         policy: Makes chances of it.
-        feedback: Of :func:`~persona_img.domain.feedback_table.as_feedback`: impressions of all
+        feedback: Of :func:`~persona_img.domain.feedback_table.weighed_feedback`: impressions of all
             arms that ``ranker`` has not learned from.
 
     Returns:
@@ -82,15 +83,17 @@ def revised_slates(
 def counted_evidence(feedback: pd.DataFrame) -> dict[tuple[str, str], Counted]:
     """Impressions and clicks by segment, product and style.
 
-    An impression further down counts as the part of one at position 1 that has as many clicks.
+    An impression further down counts as the part of one at position 1 that has as many clicks; both
+    it and its click as many times as its weight says.
     """
     if feedback.empty:
         return {}
-    worth = feedback["position"].to_numpy(dtype=np.float64) ** position_slope(feedback)
+    weight = weights_of(feedback)
+    worth = weight * feedback["position"].to_numpy(dtype=np.float64) ** position_slope(feedback)
     names = ["segment", "product", "style_key"]
     sums = (
         feedback[names]
-        .assign(shown=worth, clicks=feedback["clicked"].to_numpy(dtype=np.float64))
+        .assign(shown=worth, clicks=weight * feedback["clicked"].to_numpy(dtype=np.float64))
         .groupby(names, sort=True, observed=True)
         .sum()
     )

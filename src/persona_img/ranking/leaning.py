@@ -4,11 +4,12 @@ A ranker predicts for segments. What is left is told by what is known of single 
 activity, price level, freshest event, categories and factors, each as it was when the picture was
 shown. The effects of each trait on the attribute values have a prior spread of their own, which is
 learned, so that traits that tell nothing move nothing; and they are kept only where they would have
-predicted the clicks of a later time better.
+predicted later clicks better, piece by piece, each from all that came before it.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -41,8 +42,9 @@ MOST = 200_000
 LEAST_CLICKS = 200
 """Fewest clicks on either side of the moment that later is told from earlier by."""
 
-EARLIER = 0.7
-"""Share of the impressions that foretell the rest."""
+CUTS = (0.4, 0.6, 0.8)
+"""Shares of the impressions that foretell those up to the next. One cut alone judges by so few
+clicks that what had earned was given up and learned again from one training to the next."""
 
 _SPREADS = (10.0, 1.0, 1.0, 0.1, 0.02)
 """Expected of: everything, the known log-odds, the position, a trait, a trait on a value."""
@@ -66,7 +68,7 @@ class Leant:
 
     Attributes:
         leaning: None where later clicks were not told better than by the ranker alone.
-        gain: Log-likelihood gained an impression on the later ones, in nats.
+        gain: Log-likelihood gained an impression on later ones than were learned from, in nats.
         error: Standard error of the gain, by shopper.
         reason: Why there is no leaning; empty where there is one.
     """
@@ -107,15 +109,15 @@ def fit_leaning(
     feedback = feedback.iloc[order].reset_index(drop=True)
     numbers = traits.to_numpy(dtype=np.float64)[order]
     clicks = feedback["clicked"].to_numpy(dtype=np.float64)
-    cut = int(len(feedback) * EARLIER)
-    least = min(clicks[:cut].sum(), clicks[cut:].sum())
+    cuts = [int(len(feedback) * share) for share in CUTS]
+    least = min(clicks[: cuts[0]].sum(), clicks[cuts[0] :].sum())
     if least < LEAST_CLICKS:
         told = f"{least:.0f} clicks on one side of the moment that later is told from earlier by"
         return Leant(None, 0.0, 0.0, f"{told}; {LEAST_CLICKS} are needed")
     measured = _Measured.of(feedback["segment"].to_numpy(dtype=object), numbers)
     axes = _axes([str(name) for name in traits.columns], measured.away, tuple(families))
     problem = _Problem.of(feedback, measured.away @ axes.T, ranker)
-    gain, error = problem.foretold(cut, feedback["shopper"].to_numpy(dtype=object)[cut:])
+    gain, error = problem.foretold(cuts, feedback["shopper"].to_numpy(dtype=object))
     if not gain > error:
         reason = (
             f"later clicks are not told better by shoppers' traits: {gain:+.2e} ± {error:.0e} nats "
@@ -250,16 +252,21 @@ class _Problem:
         )
         return np.concatenate([found.mean, np.zeros(self.columns.shape[1] - size)])
 
-    def foretold(self, cut: int, shopper: NDArray[np.object_]) -> tuple[float, float]:
-        """Mean gain in log-likelihood behind ``cut`` by what was learned before, and its error."""
-        later = self.columns[cut:]
-        clicks = self.clicks[cut:]
-        told = []
-        for crossed in (False, True):
-            score = later @ self.fitted(slice(0, cut), crossed=crossed)
-            told.append(clicks * score - np.logaddexp(0.0, score))
-        gain = told[1] - told[0]
-        _, who = np.unique(shopper.astype(str), return_inverse=True)
+    def foretold(self, cuts: Sequence[int], shopper: NDArray[np.object_]) -> tuple[float, float]:
+        """Mean gain in log-likelihood behind the first cut, and its error, by shopper.
+
+        What lies between two cuts is told by what was learned before the first of them.
+        """
+        gains = []
+        for start, end in itertools.pairwise([*cuts, len(self.clicks)]):
+            clicks = self.clicks[start:end]
+            told = []
+            for crossed in (False, True):
+                score = self.columns[start:end] @ self.fitted(slice(0, start), crossed=crossed)
+                told.append(clicks * score - np.logaddexp(0.0, score))
+            gains.append(told[1] - told[0])
+        gain = np.concatenate(gains)
+        _, who = np.unique(shopper[cuts[0] :].astype(str), return_inverse=True)
         sums = np.bincount(who, gain - gain.mean())
         return float(gain.mean()), float(np.sqrt((sums**2).sum()) / len(gain))
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from persona_img.domain.decision import Context, Ranking, ranking_of
-from persona_img.domain.feedback_table import as_feedback
+from persona_img.domain.feedback_table import weighed_cells, weighed_feedback
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound
 from persona_img.ranking.base import Floats, Predicted, RankingFeatures, check_styles
 from persona_img.ranking.encoding import Encoding, Rows, Spread
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+    from numpy.typing import NDArray
 
     from persona_img.domain.style import Style
 
@@ -83,10 +84,10 @@ class LightGBMRanker:
             InvalidInput: a column is missing, or a value is not what its column holds.
             NotEnoughData: fewer than :data:`MIN_CLICKS` clicks, or impressions without one.
         """
-        feedback = as_feedback(feedback)
-        cells = feedback.groupby(_CELL, sort=True)["clicked"].agg(["size", "sum"]).reset_index()
-        clicks = cells["sum"].to_numpy(dtype=np.float64)
-        misses = cells["size"].to_numpy(dtype=np.float64) - clicks
+        feedback = weighed_feedback(feedback)
+        cells = weighed_cells(feedback, _CELL).reset_index()
+        clicks = cells["clicks"].to_numpy(dtype=np.float64)
+        misses = cells["shown"].to_numpy(dtype=np.float64) - clicks
         if min(clicks.sum(), misses.sum()) < MIN_CLICKS:
             raise NotEnoughData(
                 f"{clicks.sum():.0f} clicks and {misses.sum():.0f} impressions without one; a fit "
@@ -102,7 +103,7 @@ class LightGBMRanker:
         columns, spread = encoding.linear(rows, self.spread)
         self._effects, self._intercept = fit_logistic(columns, spread, clicks, misses)
         known = columns @ self._effects + self._intercept
-        self._trees = self._grown(encoding.trees(rows), clicks, misses, known)
+        self._trees = self._grown(encoding.trees(rows.places()), clicks, misses, known)
         self._encoding = encoding
         return self
 
@@ -124,7 +125,7 @@ class LightGBMRanker:
         log_odds = columns @ self._effects + self._intercept
         if self._trees is not None:
             log_odds = log_odds + self._trees.predict(
-                self._encoding.trees(rows), raw_score=True, num_threads=self.num_threads
+                self._encoding.trees(rows.places()), raw_score=True, num_threads=self.num_threads
             )
         return ranking_of(context, styles, (1.0 / (1.0 + np.exp(-log_odds))).tolist())
 
@@ -148,7 +149,7 @@ class LightGBMRanker:
         log_odds = self._encoding.added(rows, self._effects) + self._intercept
         if self._trees is not None and len(rows.position):
             log_odds = log_odds + self._trees.predict(
-                self._encoding.trees(rows), raw_score=True, num_threads=self.num_threads
+                self._encoding.trees(rows.places()), raw_score=True, num_threads=self.num_threads
             )
         return Predicted((1.0 / (1.0 + np.exp(-log_odds))).reshape(len(contexts), size))
 
@@ -197,7 +198,7 @@ class LightGBMRanker:
         return ranker
 
     def _grown(
-        self, columns: Floats, clicks: Floats, misses: Floats, known: Floats
+        self, columns: NDArray[np.float32], clicks: Floats, misses: Floats, known: Floats
     ) -> Trees | None:
         """Trees on top of known log-odds."""
         if not self.rounds:

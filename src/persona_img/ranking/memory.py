@@ -11,7 +11,7 @@ from persona_img.domain.decision import uniform
 from persona_img.ranking.columns import Names
 from persona_img.ranking.counts import Counts, days_of
 from persona_img.ranking.effects import Design
-from persona_img.ranking.posterior import most_likely
+from persona_img.ranking.posterior import HELPING, most_likely
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,14 +26,14 @@ HALF_LIVES = (math.inf, 28.0, 14.0, 7.0)
 _WEEK, _WEEKS = 7, 6
 """Days that are predicted at a time, and how many times at most."""
 
+_ENOUGH_FOUND = 0.01
+"""Log-likelihood by which memories may be misjudged for a shorter search."""
+
 _LEAST_GAIN = 1.0
 """Log-likelihood that each shorter memory must gain over the one before it."""
 
 _ENOUGH = 200_000
 """Impressions that tell how long memory should be; of more, some shoppers' are taken."""
-
-_JOINT = 300
-"""Effects whose curvature helps the search along; how many does not move what is found."""
 
 
 def half_life_of(
@@ -45,7 +45,7 @@ def half_life_of(
     stays counted in the weeks after it, until as many quiet ones have told that it is over.
 
     Args:
-        feedback: Of :func:`~persona_img.domain.feedback_table.as_feedback`.
+        feedback: Of :func:`~persona_img.domain.feedback_table.weighed_feedback`.
         features: Of the segments and products in it.
         spreads: Prior standard deviations by kind of effect.
 
@@ -88,8 +88,9 @@ def _predicted(
             design.matrix,
             design.expected[design.block],
             *taught.weighed(half_life),
-            joint=_JOINT,
+            joint=HELPING,
             start=mean,
+            enough=_ENOUGH_FOUND,
         )
         score = known @ mean
         found.append(float(clicks @ score - (clicks + misses) @ np.logaddexp(0.0, score)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from persona_img.domain.decision import Context, Ranking, ranking_of
-from persona_img.domain.feedback_table import as_feedback
+from persona_img.domain.feedback_table import weighed_cells, weighed_feedback
 from persona_img.domain.style import Style
 from persona_img.errors import InvalidInput, NotFound
 from persona_img.ranking.base import Predicted, RankingFeatures, check_styles
@@ -59,8 +59,8 @@ class PopularityRanker:
 
     def fit(self, feedback: pd.DataFrame, features: RankingFeatures) -> Self:
         """Count; no feedback at all is the cold start. Features are not used."""
-        feedback = as_feedback(feedback)
-        cells = feedback.groupby(["segment", "style_key"])["clicked"].agg(["size", "sum"])
+        feedback = weighed_feedback(feedback)
+        cells = weighed_cells(feedback, ["segment", "style_key"])
         counts: Counts = {}
         for (segment, key), (shown, clicked) in zip(
             cells.index, cells.to_numpy(dtype=np.float64), strict=True

@@ -12,17 +12,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import linalg
 from scipy.sparse.linalg import LinearOperator, cg
 from scipy.special import expit
 
+from persona_img.ranking.repeated import Repeated
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from scipy import sparse
 
     from persona_img.ranking.base import Floats
 
 JOINT = 2000
 """Most columns with a joint covariance: 32 MB, and under a second to invert."""
+
+HELPING = 300
+"""Effects whose curvature helps the search along; how many does not move what is found."""
 
 _ANCHOR = 4.0
 """How many effects the prior guess of a block's spread is worth."""
@@ -67,7 +73,7 @@ class Posterior:
 
 
 def fit_posterior(
-    columns: sparse.csr_array,
+    columns: sparse.csr_array | Repeated,
     block: NDArray[np.int64],
     guess: Floats,
     clicks: Floats,
@@ -122,13 +128,14 @@ def fit_posterior(
 
 
 def most_likely(
-    columns: sparse.csr_array,
+    columns: sparse.csr_array | Repeated,
     spread: Floats,
     clicks: Floats,
     misses: Floats,
     *,
     joint: int = JOINT,
     start: Floats | None = None,
+    enough: float = 0.0,
 ) -> Floats:
     """(D,) effects alone, without their uncertainty.
 
@@ -139,15 +146,17 @@ def most_likely(
         misses: As for :func:`fit_posterior`.
         joint: Columns whose joint curvature helps the search along.
         start: (D,) where it begins; None for 0.
+        enough: Log-posterior, nats: a step of the search that gained less is its last. The next
+            one would have gained about the square of that.
     """
     problem = _Problem(columns, clicks, misses, min(joint, columns.shape[1]))
     mean = np.zeros(columns.shape[1]) if start is None else start
     problem.bend(mean)
-    return problem.peak(mean, _Prior.around_zero(spread))
+    return problem.peak(mean, _Prior.around_zero(spread), enough)
 
 
 def updated_posterior(
-    columns: sparse.csr_array, known: Posterior, clicks: Floats, misses: Floats
+    columns: sparse.csr_array | Repeated, known: Posterior, clicks: Floats, misses: Floats
 ) -> Posterior:
     """What is known after more impressions: the posterior before is the prior now.
 
@@ -211,26 +220,21 @@ class _Problem:
     """The likelihood, and its curvature where it was bent last."""
 
     def __init__(
-        self, columns: sparse.csr_array, clicks: Floats, misses: Floats, joint: int
+        self, columns: sparse.csr_array | Repeated, clicks: Floats, misses: Floats, joint: int
     ) -> None:
-        self._columns = columns
-        self._across = columns.T.tocsr()
+        self._columns = columns if isinstance(columns, Repeated) else Repeated.of(columns)
         self._clicks, self._shown = clicks, clicks + misses
         self._joint = joint
-        self._core = columns[:, :joint].tocsr()
         self._bent = np.zeros((joint, joint))
         self._diagonal = np.zeros(columns.shape[1])
 
     def bend(self, mean: Floats) -> None:
         """Take the curvature at these effects."""
         weight = self._weight(mean)
-        scaled = sparse.diags_array(np.sqrt(weight)) @ self._core
-        self._bent = (scaled.T @ scaled).toarray()
-        squared = self._across.copy()
-        squared.data = squared.data**2
-        self._diagonal = squared @ weight
+        self._bent = self._columns.gram(weight, self._joint)
+        self._diagonal = self._columns.squares(weight)
 
-    def peak(self, mean: Floats, prior: _Prior) -> Floats:
+    def peak(self, mean: Floats, prior: _Prior, enough: float = 0.0) -> Floats:
         """The most likely effects, by Newton's method with preconditioned conjugate gradients."""
         core, rest = prior.precision(self._joint)
         factor = linalg.cho_factor(self._bent + core)
@@ -246,14 +250,14 @@ class _Problem:
         value = self._loss(mean, prior)
         for _ in range(_NEWTON):
             chance = expit(self._columns @ mean)
-            gradient = self._across @ (self._shown * chance - self._clicks)
+            gradient = self._columns.sums(self._shown * chance - self._clicks)
             gradient += prior.pull(mean - prior.mean)
             if np.abs(gradient).max() <= tolerance:
                 break
             weight = self._shown * chance * (1.0 - chance)
 
             def bent(vector: Floats, weight: Floats = weight) -> Floats:
-                along = self._across @ (weight * (self._columns @ vector))
+                along = self._columns.sums(weight * (self._columns @ vector))
                 return np.asarray(along + prior.pull(vector), dtype=np.float64)
 
             curvature = LinearOperator((size, size), matvec=bent, dtype=np.float64)
@@ -265,7 +269,7 @@ class _Problem:
                     break
                 length /= 2.0
             mean = mean - length * step
-            if before - value <= 1e-12 * abs(before):
+            if before - value <= max(enough, 1e-12 * abs(before)):
                 break
         return mean
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from persona_img.domain.decision import uniform
-from persona_img.domain.feedback_table import as_feedback
 from persona_img.errors import InvalidInput, NotEnoughData
 from persona_img.offpolicy.intervals import summarised
 from persona_img.offpolicy.logged import effective_size
 from persona_img.ranking.heldout import Column, contributions, judged
+from persona_img.ranking.own_chances import counted_for_segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -131,8 +131,11 @@ def compare(
     ``since`` both have learned from, and it is past for both. That judges the way of learning on
     slightly less data than the ranker that will be served. The same policy turns both into
     probabilities. Impressions of ``control`` train the challenger but are not judged: there
-    was nothing to choose. Shoppers seen in two arms stay: what was chosen within an arm had the
-    chance that was logged, whoever was dealt to it.
+    was nothing to choose. Both are judged by segments' chances, with the chances that were logged,
+    shoppers' own among them; challengers are fitted on what these impressions count as for the
+    segments (:func:`~persona_img.ranking.own_chances.counted_for_segments`). Shoppers seen in two
+    arms stay: what was chosen within an arm had the chance that was logged, whoever was dealt to
+    it.
 
     Args:
         feedback: Of one or more policies, with propensities.
@@ -153,7 +156,8 @@ def compare(
         InvalidInput: a column is missing, or a value is not what its column holds.
         NotEnoughData: no impression to judge on, or a fold with too few clicks to fit.
     """
-    feedback = as_feedback(feedback)
+    tables = list(tables)
+    feedback = counted_for_segments(feedback, tables)
     if folds < 2:
         raise InvalidInput(f"{folds} folds; hold out some shoppers: at least 2")
     gate = gate or Gate()

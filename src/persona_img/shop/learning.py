@@ -291,9 +291,11 @@ class Learning(Results):
     def retrain(self, *, promote: bool = False) -> Retrained:
         """Fit a ranker on the feedback, register it, and weigh it against the champion.
 
-        Both are judged on what was shown since the champion was fitted, by their segments' chances.
-        With ``[learn] personal`` it is also learned what single shoppers' traits, as the feature
-        store knew them, add to the new one; that is kept with it where it tells later clicks.
+        Both are judged on what was shown since the champion was fitted, by their segments' chances;
+        what was drawn by shoppers' own chances is learned from as often as the segment would have
+        seen it. With ``[learn] personal`` it is also learned what single shoppers' traits, as the
+        feature store knew them, add to the new one; that is kept with it where it tells later
+        clicks.
 
         Args:
             promote: Whether it becomes champion where the evidence says so.

@@ -1,0 +1,80 @@
+"""What shoppers saw by their own chances, counted as the segment's chances would have shown it.
+
+A ranker learns what a segment clicks. Where chances are turned to single shoppers, a style is shown
+more to those who like it, and its click rate among them is not the segment's. An impression counts
+as many times as the segment's chance of it is larger than the chance it was drawn with: what was
+shown to those who like it counts less, and more what was shown to the others.
+
+The other way would be to tell the ranker what traits were believed to add, as known log-odds. It
+loses no impressions, but believes the leaning, which is shrunk and only of traits on styles: what
+shoppers differ in besides (how eager they are, how often they saw the product) would stay mixed
+into the styles. And cells of equal impressions, which make a fit fast, would be gone. Chances are
+known, not believed; and they turn little enough that the log stays worth most of its size.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from persona_img.domain.feedback_table import WEIGHT, as_feedback
+from persona_img.ranking.heldout import CONTROL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pandas as pd
+
+    from persona_img.domain.decision import DecisionTable
+
+MOST = 10.0
+"""Impressions that one may count as. What is cut off there biases a fit a little towards what
+shoppers' own chances showed; without it the few who were shown what they do not like would decide.
+"""
+
+
+def counted_for_segments(
+    feedback: pd.DataFrame, tables: Iterable[DecisionTable], *, most: float = MOST
+) -> pd.DataFrame:
+    """The impressions with how many each counts as, in ``weight``, for a ranker to be fitted on.
+
+    That is the chance in the segment's slate over the logged one, at most ``most``. On average over
+    the styles of a slate it is 1, so a segment's impressions stay as many as they are. It is 1
+    where chances were the segment's: in control, of tables that turn none, of a shopper nobody
+    knew; and where the segment's chance is not known: of tables that are not given, and of slates
+    of which a variant was withdrawn while they were served.
+
+    Args:
+        feedback: One row per impression, as for :func:`as_feedback`.
+        tables: What was served, of any policy version in the feedback.
+        most: Above 0.
+
+    Returns:
+        ``FEEDBACK_COLUMNS`` and ``weight``, float64 in (0, ``most``], under a fresh index.
+
+    Raises:
+        InvalidInput: a column is missing, or a value is not what its column holds.
+    """
+    feedback = as_feedback(feedback)
+    chance = {
+        (table.policy_version, segment, product, candidate.style.key): candidate.probability
+        for table in tables
+        if table.personal is not None
+        for (segment, product), slate in table.slates.items()
+        for candidate in slate.candidates
+    }
+    weight = np.ones(len(feedback))
+    turned = feedback["policy_version"].isin({version for version, *_ in chance})
+    drawn = np.flatnonzero(turned & (feedback["arm"] != CONTROL))
+    rows = feedback.iloc[drawn]
+    logged = rows["propensity"].to_numpy(dtype=np.float64)
+    places = zip(
+        *(rows[name] for name in ("policy_version", "segment", "product", "style_key")),
+        strict=True,
+    )
+    planned = np.array(
+        [chance.get(place, own) for place, own in zip(places, logged, strict=True)], np.float64
+    )
+    weight[drawn] = np.minimum(planned / logged, most)
+    return feedback.assign(**{WEIGHT: weight})

@@ -1,0 +1,178 @@
+"""A log of own chances, in which a style is shown more to those who like it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from contracts.ranker import FEATURES
+from persona_img import loop
+from persona_img.abtest.analysis import ABTest
+from persona_img.domain.decision import Arms, Candidate, Context, DecisionTable, Slate
+from persona_img.domain.leaning import Leaning, Personal
+from persona_img.domain.style import ORIGINAL, Style
+from persona_img.ranking.bayes import BayesRanker
+from persona_img.ranking.own_chances import MOST, counted_for_segments
+from persona_img.ranking.policy import UniformPolicy
+from persona_img.ranking.popularity import PopularityRanker
+from persona_img.ranking.promotion import compare
+from persona_img.ranking.value import value_of
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+LOVED, PLAIN = Style("surface=linen"), Style("surface=wood")
+SLATE = Slate(
+    (Candidate(ORIGINAL, None, 0.4), Candidate(LOVED, "a", 0.3), Candidate(PLAIN, "b", 0.3))
+)
+LEANING = Leaning(
+    ("views",),
+    (("surface", "linen"), ("surface", "wood")),
+    {"g0": (0.0,)},
+    (1.0,),
+    ((1.0,), (0.0,), (0.0,)),
+)
+TABLE = DecisionTable("own", {("g0", "p0"): SLATE}, {}, "g0", Personal(LEANING, 2.0, 0.05))
+
+
+def odds_of(style: int, trait: np.ndarray) -> np.ndarray:
+    """Linen divides: those who view much click it more, the others less; wood is a little liked."""
+    return -2.0 + np.array([0.0, 0.0, 0.15])[style] + np.where(style == 1, 1.0 * trait, 0.0)
+
+
+def a_log(rows: int = 60_000, seed: int = 1, table: DecisionTable = TABLE) -> pd.DataFrame:
+    """Drawn by own chances, as they are logged."""
+    rng = np.random.default_rng(seed)
+    shopper = rng.integers(0, 3000, rows)
+    trait = np.where(np.arange(3000) % 2 == 0, 1.0, -1.0)[shopper]
+    segments = np.array([c.probability for c in SLATE.candidates])
+    chances = np.tile(segments, (rows, 1))
+    if table.personal is not None:
+        chances = table.personal.chances(SLATE, "g0", trait[:, None])
+    style = (rng.random(rows)[:, None] > chances.cumsum(axis=1)).sum(axis=1).clip(0, 2)
+    rate = 1.0 / (1.0 + np.exp(-odds_of(style, trait)))
+    return pd.DataFrame(
+        {
+            "decision_id": [f"d{n}" for n in range(rows)],
+            "test": "hero",
+            "shopper": [f"s{n}" for n in shopper],
+            "product": "p0",
+            "segment": "g0",
+            "arm": "personalized",
+            "style_key": np.array([c.style.key for c in SLATE.candidates], dtype=object)[style],
+            "digest": None,
+            "propensity": chances[np.arange(rows), style],
+            "policy_version": table.policy_version,
+            "position": 1,
+            "shown_at": [START + timedelta(seconds=20 * n) for n in range(rows)],
+            "clicked": (rng.random(rows) < rate).astype(int),
+            "converted": 0,
+        }
+    )
+
+
+def true_rates() -> np.ndarray:
+    """Of the segment, half of which views much: photo, linen, wood."""
+    trait = np.array([1.0, -1.0])
+    return np.array([(1 / (1 + np.exp(-odds_of(np.full(2, s), trait)))).mean() for s in range(3)])
+
+
+def found(ranker: object) -> np.ndarray:
+    ranking = ranker.rank(Context("g0", "p0"), [c.style for c in SLATE.candidates])  # type: ignore[attr-defined]
+    scores = dict(zip(ranking.styles, ranking.scores, strict=True))
+    return np.array([scores[c.style] for c in SLATE.candidates])
+
+
+def test_what_likers_were_shown_more_often_is_not_taken_for_everybody_s_liking() -> None:
+    log, true = a_log(), true_rates()
+    for make in (lambda: PopularityRanker(strength=1.0), lambda: BayesRanker(half_life=1e9)):
+        counted = found(make().fit(counted_for_segments(log, [TABLE]), FEATURES))
+        as_seen = found(make().fit(log, FEATURES))
+        assert counted == pytest.approx(true, rel=0.06)
+        assert as_seen[1] > 1.25 * true[1]
+
+
+def test_an_impression_counts_as_often_as_the_segment_would_have_seen_it() -> None:
+    log = a_log(4000)
+    counted = counted_for_segments(log, [TABLE])
+    base = {c.style.key: c.probability for c in SLATE.candidates}
+    wanted = log["style_key"].map(base) / log["propensity"]
+    assert counted["weight"].to_numpy() == pytest.approx(wanted.to_numpy())
+    assert counted["weight"].mean() == pytest.approx(1.0, abs=0.05)
+    few = counted_for_segments(log, [TABLE], most=1.5)["weight"]
+    assert few.max() == 1.5
+    assert few.to_numpy() == pytest.approx(np.minimum(wanted, 1.5).to_numpy())
+    rare = log.assign(propensity=0.001)
+    assert counted_for_segments(rare, [TABLE])["weight"].max() == MOST
+
+
+def test_what_is_not_known_or_was_nobody_s_own_counts_once() -> None:
+    log = a_log(400)
+    for same in (
+        log.assign(arm="control", propensity=1.0),
+        log.assign(policy_version="own~partial"),
+        log.assign(segment="g1"),
+        log.assign(style_key="surface=lava"),
+    ):
+        assert set(counted_for_segments(same, [TABLE])["weight"]) == {1.0}
+    assert set(counted_for_segments(log, [])["weight"]) == {1.0}
+    plain = DecisionTable("own", TABLE.slates, {}, "g0")
+    assert set(counted_for_segments(log, [plain])["weight"]) == {1.0}
+    assert len(counted_for_segments(log.iloc[:0], [TABLE])) == 0
+
+
+def test_challengers_and_the_ranker_that_is_kept_learn_from_what_counts() -> None:
+    log, true = a_log(12_000), true_rates()
+    fitted = []
+
+    class Watched(PopularityRanker):
+        def fit(self, feedback, features):
+            fitted.append(found(super().fit(feedback, features)))
+            return self
+
+    champion = PopularityRanker().fit(log, FEATURES)
+    compare(
+        log, FEATURES, champion, lambda: Watched(strength=1.0), UniformPolicy(), tables=[TABLE],
+        seed=1,
+    )  # fmt: skip
+    profiled = loop.Profiled(START, {}, "g0", FEATURES, pd.DataFrame())
+    ranker, _ = loop.retrain(
+        log, profiled, champion, lambda: Watched(strength=1.0), UniformPolicy(),
+        tables=iter([TABLE]), seed=1,
+    )  # fmt: skip
+    fitted.append(found(ranker))
+    assert len(fitted) == 5 + 6 + 1
+    for rates in fitted:
+        assert rates[1] == pytest.approx(true[1], rel=0.15)
+
+
+def test_what_is_judged_is_judged_with_the_chances_that_were_logged() -> None:
+    """The segment's chances in their place would credit linen with the clicks of its likers."""
+    log = a_log(60_000, seed=2)
+    base = {c.style.key: c.probability for c in SLATE.candidates}
+    true = float(true_rates().mean())  # of a policy that shows each as often
+    cold = PopularityRanker()
+    made = value_of(log, cold, UniformPolicy(), tables=[TABLE], seed=1)
+    assert abs(made.ips.value - true) < 4 * made.ips.standard_error
+    assert made.mean_weight == pytest.approx(1.0, abs=0.03)
+    wrong = log.assign(propensity=log["style_key"].map(base))
+    credited = value_of(wrong, cold, UniformPolicy(), tables=[TABLE], seed=1)
+    assert credited.ips.value > true + 4 * credited.ips.standard_error
+
+
+def test_chances_follow_what_counts_too() -> None:
+    log = a_log(2000)
+    heard = []
+
+    class Listening(PopularityRanker):
+        def updated(self, feedback):
+            heard.append(feedback)
+            return self
+
+    arms = Arms("hero", {"control": 0.2, "personalized": 0.8})
+    loop.learn(
+        TABLE, TABLE, Listening(), UniformPolicy(), log, ABTest(arms), tables=iter([TABLE])
+    )  # fmt: skip
+    wanted = counted_for_segments(log, [TABLE])["weight"]
+    assert heard[0]["weight"].to_numpy() == pytest.approx(wanted.to_numpy())
