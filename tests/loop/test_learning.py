@@ -40,7 +40,7 @@ def test_a_click_is_not_among_what_foretells_it(
         seen["fresh"] = traits["fresh"].tolist()
         return Leant(None, 0.0, 0.0, "kept")
 
-    monkeypatch.setattr(loop, "fit_leaning", kept)
+    monkeypatch.setattr(loop.learning, "fit_leaning", kept)
     loop.lean(feedback, source, PopularityRanker())
     # What was clicked at is foretold by nothing; an hour later it is fresh.
     assert seen["fresh"][:3] == [0.0, 0.0, 0.0]
