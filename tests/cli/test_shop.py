@@ -7,14 +7,18 @@ their own.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
 import httpx
+import pandas as pd
 import pytest
 
 import program
+from persona_img.ranking.bayes import BayesRanker
 from persona_img.serving.run import ServiceProcess
+from persona_img.shop import Shop
 
 pytestmark = pytest.mark.slow
 
@@ -74,6 +78,25 @@ def test_ranking_is_told_as_json_and_an_unknown_segment_is_named(home: Path) -> 
     assert {line["product"] for line in lines} == {"dress-01", "shirt-01"}
     assert all(len(line["styles"]) == 2 for line in lines)
     assert "choose one" in run(home, "rank", "--segment", "martians", status=2)
+
+
+def test_what_the_champion_learned_is_told(home: Path) -> None:
+    """And kept beside the registered ranker, for whoever reads experiments."""
+    from contracts.ranker import FEATURES, feedback
+
+    assert "popularity ranker" in run(home, "effects", status=2)
+    shop = Shop.open(home)
+    shop._register(BayesRanker().fit(feedback(), FEATURES), "bayes", promote=True)
+    said = run(home, "effects", "--kind", "value", "--top", 1)
+    assert re.fullmatch(r"value  surface=wood  \+\d+\.\d% \(95 %: \+.* to \+.*\)\n", said)
+    lines = [json.loads(line) for line in run(home, "effects", "--json").splitlines()]
+    version = shop.tracker.champion()
+    assert version is not None
+    kept = pd.read_csv(shop.tracker.fetch_ranker(version, home / "fetched") / "effects.csv")
+    assert {line["kind"] for line in lines} == set(kept["kind"])
+    segment = run(home, "effects", "--whose", "g0", "--kind", "segment x value", "--top", 2)
+    assert len(segment.splitlines()) == 2
+    assert "choose one" in run(home, "effects", "--kind", "taste", status=2)
 
 
 @pytest.mark.parametrize(

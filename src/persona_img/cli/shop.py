@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from persona_img.cli.home import Home, Json, add
+from persona_img.errors import InvalidInput
 
 if TYPE_CHECKING:
     from persona_img.shop import Rendered
@@ -18,6 +20,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     add(app, profile, "persona-img profile")
     add(app, rank, "persona-img rank --segment home-cooks --top 5")
+    add(app, effects, "persona-img effects --kind 'segment x value' --top 10")
     add(app, prepare, "persona-img prepare")
 
 
@@ -61,6 +64,45 @@ def rank(
         else:
             styles = "  ".join(f"{s} {p:.2%}" for s, p in best)
             print(f"{context.segment}  {context.product}  {styles}")
+
+
+def effects(
+    kind: Annotated[
+        list[str] | None, typer.Option(help="Only effects of this kind; again for more.")
+    ] = None,
+    whose: Annotated[str | None, typer.Option(help="Only this segment's, product's, …")] = None,
+    top: Annotated[int, typer.Option(help="Effects shown of each kind.", min=1)] = 5,
+    as_json: Json = False,
+    home: Home = None,
+) -> None:
+    """What the champion has learned: which looks are clicked more, by whom, and how sure it is.
+
+    Effects are on the odds of a click, each beyond those of the kinds above it: what a segment
+    likes is what everybody does and its own. Sorted by how sure each is within its kind.
+    """
+    from persona_img.shop import Shop
+
+    found = Shop.open(home).effects()
+    kinds = list(dict.fromkeys(found["kind"]))
+    for one in kind or ():
+        if one not in kinds:
+            raise InvalidInput(f"kind {one!r}: there are {', '.join(kinds)}; choose one")
+    found = found[found["kind"].isin(kind or kinds)]
+    if whose is not None:
+        found = found[found["whose"] == whose]
+    found = found.groupby("kind", sort=False).head(top)
+    if as_json:
+        print(found.to_json(orient="records", lines=True, double_precision=6), end="")
+        return
+    for row in found.to_dict("records"):
+        about = "  ".join(str(row[name]) for name in ("kind", "whose", "what") if row[name])
+        if not math.isnan(row["gain"]):
+            print(f"{about}  {row['gain']:.1%} of what trees gain")
+            continue
+        low, odds, high = (
+            math.expm1(row["effect"] + away * row["spread"]) for away in (-1.96, 0.0, 1.96)
+        )
+        print(f"{about}  {odds:+.1%} (95 %: {low:+.1%} to {high:+.1%})")
 
 
 def prepare(

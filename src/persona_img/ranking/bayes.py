@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import pandas as pd
 from scipy.special import expit
 
 from persona_img.domain.decision import Context, Ranking, ranking_of
@@ -26,6 +25,7 @@ from persona_img.ranking.base import Floats, Predicted, RankingFeatures, check_s
 from persona_img.ranking.columns import PHOTO, Names
 from persona_img.ranking.counts import Counts
 from persona_img.ranking.effects import Design, Effects, Met, independent
+from persona_img.ranking.explained import effects_table
 from persona_img.ranking.memory import half_life_of
 from persona_img.ranking.posterior import (
     HELPING,
@@ -38,6 +38,8 @@ from persona_img.ranking.posterior import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    import pandas as pd
 
     from persona_img.domain.style import Style
     from persona_img.ranking.columns import Places
@@ -313,24 +315,14 @@ class BayesRanker:
         return ranker
 
     def effects(self) -> pd.DataFrame:
-        """What was learned by kind of effect.
+        """See :meth:`~persona_img.ranking.explained.Explained.effects`.
 
-        Returns:
-            Columns kind and of (str: the text column), count (int64), expected and spread
-            (float64, log-odds).
+        Raises:
+            NotEnoughData: it was never fitted.
         """
         if self._fitted is None:
             raise NotEnoughData("this ranker was never fitted; fit or load it first")
-        kinds, posterior = self._fitted.kinds, self._fitted.posterior
-        return pd.DataFrame(
-            {
-                "kind": [kind.name for kind in kinds],
-                "of": [kind.of for kind in kinds],
-                "count": [len(kind.ids) for kind in kinds],
-                "expected": [self.spreads[kind.name] for kind in kinds],
-                "spread": posterior.spread,
-            }
-        )
+        return effects_table(self._fitted)
 
     def save(self, folder: str | Path) -> None:
         """Write ``bayes.json``, and the joint covariance's lower half as base64 of float32.

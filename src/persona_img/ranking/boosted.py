@@ -20,6 +20,7 @@ from persona_img.ranking.bayes import BayesRanker
 from persona_img.ranking.columns import Places
 from persona_img.ranking.counts import Counts, days_of
 from persona_img.ranking.encoding import Encoding, Rows
+from persona_img.ranking.explained import trees_table
 from persona_img.ranking.linear import slope_of
 from persona_img.ranking.trees import Cells, Trees, grown, read_trees
 
@@ -187,6 +188,18 @@ class BoostedRanker:
             NotEnoughData: it was never fitted.
         """
         return self._with(self._base.updated(feedback))
+
+    def effects(self) -> pd.DataFrame:
+        """See :meth:`~persona_img.ranking.explained.Explained.effects`; trees come last.
+
+        Raises:
+            NotEnoughData: it was never fitted.
+        """
+        found = self._base.effects()
+        if self._trees is None or self._encoding is None:
+            return found
+        gain = self._trees.feature_importance("gain").astype(np.float64)
+        return pd.concat([found, trees_table(self._encoding.names(), gain)], ignore_index=True)
 
     def save(self, folder: str | Path) -> None:
         """Write ``boosted.json``, the Bayesian ranker's files, and ``trees.txt`` of trees.

@@ -230,6 +230,20 @@ class Encoding:
             start = end
         return made
 
+    def names(self) -> list[str]:
+        """What the columns of :meth:`trees` are, in their order."""
+        numbers = [
+            c for kind in ("segment", "product") for c in self.numbers if c.split(":")[0] == kind
+        ]
+        return [
+            "position",
+            "photo",
+            *(f"{attribute}={value}" for attribute, value in self.values),
+            *(f"segment={name}" for name in self.segments),
+            *(f"{c}={v}" for c, table in self.texts.items() for v in sorted(set(table.values()))),
+            *numbers,
+        ]
+
     @cached_property
     def _pairs(self) -> tuple[list[int], list[int]]:
         """Columns of values that can meet: of two attributes."""

@@ -16,6 +16,7 @@ from persona_img.domain.feedback import FEEDBACK_COLUMNS
 from persona_img.domain.feedback_table import rewarded
 from persona_img.domain.leaning import Leaning
 from persona_img.errors import InvalidInput, NotFound, StoreConflict
+from persona_img.ranking.explained import Explained
 from persona_img.shop.results import Results
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ _LEARNED_UNTIL = "learned_until"
 
 _LEANING = "leaning.json"
 """Beside a ranker's own files: what single shoppers' traits add to it."""
+
+_EFFECTS = "effects.csv"
+"""Beside a ranker's own files: what it learned, for people to read."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,21 @@ class Learning(Results):
         for segment in segments or known:
             for product in wanted:
                 yield ranker.rank(Context(segment, product.product), styles)
+
+    def effects(self) -> pd.DataFrame:
+        """What the champion learned; see :meth:`~persona_img.ranking.explained.Explained.effects`.
+
+        Raises:
+            InvalidInput: the champion is of a kind that cannot say.
+            NotFound: no profile was made yet.
+        """
+        ranker, name = self.champion()
+        if not isinstance(ranker, Explained):
+            raise InvalidInput(
+                f"champion {name} is a {ranker.name} ranker, which tells no effects; promote a "
+                "boosted or bayes one first"
+            )
+        return ranker.effects()
 
     def prepare(
         self,
@@ -414,6 +433,8 @@ class Learning(Results):
         folder = self.workspace.root / "rankers" / name
         shutil.rmtree(folder, ignore_errors=True)
         ranker.save(folder)
+        if isinstance(ranker, Explained):
+            ranker.effects().to_csv(folder / _EFFECTS, index=False, float_format="%.6g")
         if leaning is not None:
             text = json.dumps(leaning.as_dict(), indent=1)
             (folder / _LEANING).write_text(text + "\n", encoding="utf-8")
