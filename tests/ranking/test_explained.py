@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from persona_img.ranking.bayes import BayesRanker
 from persona_img.ranking.boosted import BoostedRanker
 from persona_img.ranking.columns import PHOTO
 from persona_img.ranking.encoding import Encoding, Rows
-from persona_img.ranking.explained import COLUMNS, TREES, Explained
+from persona_img.ranking.explained import COLUMNS, TREES, Explained, effects_table
 
 from .test_boosted import PRICED, log, turned
 
@@ -39,24 +41,33 @@ def test_what_everybody_and_what_a_segment_likes_is_told_by_name():
     }
 
 
-def test_effects_of_a_picture_add_up_to_what_is_predicted():
+@pytest.mark.parametrize(
+    ("segment", "product", "category"), [("g1", "p2", "shoes"), ("g1", "p0", "hat")]
+)
+def test_effects_of_a_picture_add_up_to_what_is_predicted(segment, product, category):
     """Each column is told under its own name, or the sum would be another."""
     ranker = BayesRanker(half_life=float("inf")).fit(feedback(), FEATURES)
     table = ranker.effects()
     style = next(s for s in STYLES if not s.is_original)
     values = [f"{a}={v}" for a, v in style.values.items()]
-    whats = {"", *values}
     pairs = [w for w in table["what"] if ", " in w and set(w.split(", ")) <= set(values)]
+    text = f"category={category}"
     mine = table[
-        table["whose"].isin(["", "g1", "p2", "category=shoes", "g1, category=shoes"])
-        & table["what"].isin(whats | set(pairs))
+        table["whose"].isin(["", segment, product, text, f"{segment}, {text}"])
+        & table["what"].isin(["", *values, *pairs])
     ]
-    ranking = ranker.rank(Context("g1", "p2"), [style])
+    ranking = ranker.rank(Context(segment, product), [style])
     assert 1 / (1 + np.exp(-mine["effect"].sum())) == pytest.approx(ranking.scores[0], abs=1e-9)
 
 
 def test_within_a_kind_the_surest_come_first():
-    table = BayesRanker(half_life=float("inf")).fit(feedback(), FEATURES).effects()
+    known = BayesRanker(half_life=float("inf")).fit(feedback(), FEATURES)._fitted
+    rng = np.random.default_rng(1)
+    mean, spread = rng.normal(size=len(known.posterior.mean)), rng.uniform(0.1, 2.0, 1000)
+    joint = np.diag(spread[: len(known.posterior.joint)] ** 2)
+    posterior = replace(known.posterior, mean=mean, joint=joint)
+    table = effects_table(replace(known, posterior=posterior))
+    assert sorted(table["effect"]) == sorted(mean)
     for _, part in table.groupby("kind"):
         sure = (part["effect"].abs() / part["spread"]).to_numpy()
         assert (np.diff(sure) <= 1e-12).all()
