@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -105,6 +106,17 @@ def test_an_impression_counts_as_often_as_the_segment_would_have_seen_it() -> No
     assert few.to_numpy() == pytest.approx(np.minimum(wanted, 1.5).to_numpy())
     rare = log.assign(propensity=0.001)
     assert counted_for_segments(rare, [TABLE])["weight"].max() == MOST
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_every_picture_counts_by_its_own_chance_whatever_came_first(order: tuple[int, ...]) -> None:
+    chances = (0.5, 0.3, 0.2)
+    styles = [c.style for c in SLATE.candidates]
+    slate = Slate(tuple(Candidate(s, None, p) for s, p in zip(styles, chances, strict=True)))
+    table = replace(TABLE, slates={("g0", "p0"): slate})
+    log = a_log(3).assign(style_key=[styles[i].key for i in order], propensity=0.4)
+    counted = counted_for_segments(log, [table])
+    assert counted["weight"].tolist() == pytest.approx([chances[i] / 0.4 for i in order])
 
 
 def test_what_is_not_known_or_was_nobody_s_own_counts_once() -> None:

@@ -14,19 +14,21 @@ known, not believed; and they turn little enough that the log stays worth most o
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from persona_img.domain.feedback_table import WEIGHT, as_feedback
 from persona_img.ranking.heldout import CONTROL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    import pandas as pd
+    from collections.abc import Iterable, Mapping
 
     from persona_img.domain.decision import DecisionTable
+
+_PLACE = ("policy_version", "segment", "product", "style_key")
 
 MOST = 10.0
 """Impressions that one may count as. What is cut off there biases a fit a little towards what
@@ -57,24 +59,25 @@ def counted_for_segments(
         InvalidInput: a column is missing, or a value is not what its column holds.
     """
     feedback = as_feedback(feedback)
-    chance = {
-        (table.policy_version, segment, product, candidate.style.key): candidate.probability
-        for table in tables
-        if table.personal is not None
-        for (segment, product), slate in table.slates.items()
-        for candidate in slate.candidates
-    }
+    served = {table.policy_version: table for table in tables if table.personal is not None}
     weight = np.ones(len(feedback))
-    turned = feedback["policy_version"].isin({version for version, *_ in chance})
-    drawn = np.flatnonzero(turned & (feedback["arm"] != CONTROL))
+    turned = feedback["policy_version"].isin(served) & (feedback["arm"] != CONTROL)
+    drawn = np.flatnonzero(turned)
     rows = feedback.iloc[drawn]
+    # A picture was shown many times: its chance is looked up once.
+    places = rows[[*_PLACE]]
+    shown = [_planned(served, *place) for place in places.drop_duplicates().itertuples(index=False)]
+    which = places.groupby([*_PLACE], sort=False).ngroup().to_numpy()
+    planned = np.array(shown, dtype=np.float64)[which]
     logged = rows["propensity"].to_numpy(dtype=np.float64)
-    places = zip(
-        *(rows[name] for name in ("policy_version", "segment", "product", "style_key")),
-        strict=True,
-    )
-    planned = np.array(
-        [chance.get(place, own) for place, own in zip(places, logged, strict=True)], np.float64
-    )
-    weight[drawn] = np.minimum(planned / logged, most)
+    weight[drawn] = np.where(np.isnan(planned), 1.0, np.minimum(planned / logged, most))
     return feedback.assign(**{WEIGHT: weight})
+
+
+def _planned(
+    served: Mapping[str, DecisionTable], version: str, segment: str, product: str, style: str
+) -> float:
+    """The segment's chance of a picture; NaN where its slate has none."""
+    slate = served[version].slates.get((segment, product))
+    chances = (c.probability for c in (slate.candidates if slate else ()) if c.style.key == style)
+    return next(chances, math.nan)
