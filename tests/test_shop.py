@@ -26,8 +26,9 @@ from persona_img.serving.run import BackgroundServer
 from persona_img.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from persona_img.domain.decision import DecisionTable
     from persona_img.domain.style import Style
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -339,6 +340,27 @@ def test_a_picture_that_does_harm_is_withdrawn_by_the_program_with_its_reason(
     assert challenged.learn().withdrawn == ()
 
 
+def test_what_was_shown_by_any_table_is_counted_by_that_table(
+    challenged: pi.Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever kept a picture of an earlier table, whose chances were their own, is learned from."""
+    seen(challenged, LATER, {"control": 0.1, "served": 0.1})
+    given: list[DecisionTable] = []
+
+    def kept(*_: object, tables: Iterable[DecisionTable], **__: object) -> object:
+        given.extend(tables)
+        raise NotEnoughData("enough was seen")
+
+    monkeypatch.setattr(loop, "learn", kept)
+    with pytest.raises(NotEnoughData, match="enough was seen"):
+        challenged.learn()
+    shown = {plan_of(v) for v in challenged.mature_feedback()["policy_version"].unique()}
+    stored = challenged.workspace.decision_tables()
+    assert given == [table for table in stored if table.plan in shown]
+    assert challenged.table in given
+    assert challenged.table.personal is None
+
+
 def test_two_that_learn_at_once_lose_nothing(challenged: pi.Shop) -> None:
     seen(challenged, LATER, {"control": 0.1, "served": 0.1})
     plan, others = challenged.table, [pi.Shop.open(challenged.workspace.root) for _ in range(4)]
@@ -528,10 +550,10 @@ def test_what_traits_add_is_kept_with_the_ranker_and_served(
     leaning = Leaning(named, values, {segment: (1.0,)}, (0.1,), rows)
     monkeypatch.setattr(loop, "lean", lambda *_: Leant(leaning, 1e-3, 1e-4))
     # A busy machine may take longer than a shopper should wait.
-    keen = pi.Shop.open(**{**shop.settings.model_dump(), "serve": {"profile_ms": 10_000}})
-    learn = {**shop.settings.learn.model_dump(), "personal": False}
-    alike = pi.Shop.open(**{**shop.settings.model_dump(), "learn": learn})
-    assert alike.retrain().leant is None  # where it is turned off
+    learn = {**shop.settings.learn.model_dump(), "personal": True}
+    given = {**shop.settings.model_dump(), "learn": learn, "serve": {"profile_ms": 10_000}}
+    keen = pi.Shop.open(**given)
+    assert shop.retrain().leant is None  # only where it is asked for
     done = keen.retrain()
     assert done.leant is not None
     before = shop.tracker.champion()

@@ -144,6 +144,8 @@ def test_of_revisions_the_difference_is_kept_and_all_come_back(tmp_path: Path) -
     again = Workspace.open(tmp_path / "shop")
     assert again.decision_table() == second
     assert again.decision_tables() == [plan, first, second]
+    assert again.decision_tables(of=[first.policy_version]) == [plan, first, second]
+    assert again.decision_tables(of=["of-nobody"]) == []
     assert again.plan(second.policy_version) == plan
     assert again.served_ranker() == 3
     kept = json.loads((tmp_path / "shop" / "decisions" / "v1~r2.json").read_text())

@@ -26,6 +26,7 @@ from persona_img.domain.feedback import FEEDBACK_COLUMNS
 from persona_img.profiles.frame import FrameFeatureSource
 from persona_img.profiles.traits import trait_names, trait_table
 from persona_img.ranking.bayes import BayesRanker
+from persona_img.ranking.leaning import fit_leaning
 from persona_img.ranking.own_chances import counted_for_segments
 from persona_img.ranking.policy import ThompsonPolicy, UniformPolicy
 from persona_img.ranking.popularity import PopularityRanker
@@ -60,6 +61,9 @@ segment clicks: an impression counts as the segment's chance over the one it was
 in three pieces. Without either, by the last 30 % alone, seeds 0 to 4 of `personal` had gained
 3.6 ± 1.1, 1.2 ± 2.3 and 1.6 ± 4.3 points: traits were given up in one round and learned again in
 the next. Single shops differ much from round to round, for the two logs are two histories.
+
+Made before impressions that count unequally were counted for as many as they tell (Kish 1965): rankers of
+this table are surer than they can be, with own chances up to twice, so that chances turn further.
 """
 
 
@@ -180,7 +184,7 @@ class Study:
             ranker = BayesRanker().fit(counted, self.world.profiled.features)
             if personal:
                 traits = self.traits.loc[seen["shopper"]].reset_index(drop=True)
-                leant = loop.fit_leaning(seen, traits, ranker)
+                leant = fit_leaning(seen, traits, ranker)
                 leaning = leant.leaning
                 kept.append([leaning is not None, leant.gain, leant.error])
         return {"lifts": lifts, "kept": kept}

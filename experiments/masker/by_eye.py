@@ -8,11 +8,12 @@ r"""Masks of photos that a masker finds hard, put right by eye: what it is taugh
     python experiments/masker/by_eye.py labels eye/ -o experiments/masker/by_eye/
 
 ``choose`` cuts photos of senders who are not held out and who have no label yet, and keeps those of
-least confidence, and some of the others. ``sheet`` shows a photo, the learned cut and the colours' own. ``mend`` begins with
-either, goes through all that is said of it and shows what became of it; a point is what the
-product's own ``mask --keep``, ``--drop`` make of it, an area is taken as it is drawn, and its drawn
-edge is left unknown. Said again, it replaces what was said before. ``labels`` writes those that are
-right as grey PNGs of the size at which the masker looks; transparent is what nobody knows.
+least confidence, and some of the others. ``sheet`` shows a photo, the learned cut and the colours'
+own. ``mend`` begins with either, goes through all that is said of it and shows what became of it;
+a point is what the product's own ``mask --keep``, ``--drop`` make of it, an area is taken as it
+is drawn, and its drawn edge is left unknown. Said again, it replaces what was said before.
+``labels`` writes those that are right as grey PNGs of the size at which the masker looks;
+transparent is what nobody knows.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import InvalidInput, NotFound, StoreConflict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
 
@@ -196,9 +196,17 @@ class Workspace:
         """What serving decides by, as stored last."""
         return _table(self.json("decisions"))
 
-    def decision_tables(self) -> list[DecisionTable]:
-        """Every plan and revision that was stored, in the order in which they were published."""
-        return self._read(self._tables())
+    def decision_tables(self, *, of: Collection[str] | None = None) -> list[DecisionTable]:
+        """Plans and revisions that were stored, in the order in which they were published.
+
+        Args:
+            of: Only of the plans of these policy versions; None for all.
+        """
+        stored = self._tables()
+        if of is not None:
+            plans = {plan_of(version) for version in of}
+            stored = [one for one in stored if plan_of(one["policy_version"]) in plans]
+        return self._read(stored)
 
     def plan(self, policy_version: str) -> DecisionTable:
         """A plan, or the plan of a revision, as it was stored first.

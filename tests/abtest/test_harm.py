@@ -126,7 +126,8 @@ def test_the_error_is_true_also_where_each_revision_was_seen_by_few(beside):
         picture = rng.permuted(np.tile([False, True], 1000))
         shopper = np.arange(2000)
         clicked = (rng.random(2000) < 0.1).astype(np.float64)
-        found.append(_compared(shopper, shopper // beside, clicked, picture)[:2])
+        alike = np.ones(2000)
+        found.append(_compared(shopper, shopper // beside, clicked, picture, alike)[:2])
     difference, error = np.array(found).T
     assert difference.mean() == pytest.approx(0.0, abs=0.003)
     assert error.mean() == pytest.approx(difference.std(), rel=0.13)

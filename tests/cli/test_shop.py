@@ -97,6 +97,10 @@ def test_what_the_champion_learned_is_told(home: Path) -> None:
     segment = run(home, "effects", "--whose", "g0", "--kind", "segment x value", "--top", 2)
     assert len(segment.splitlines()) == 2
     assert "choose one" in run(home, "effects", "--kind", "taste", status=2)
+    assert "there are category=hat" in run(home, "effects", "--whose", "g9", status=2)
+    assert re.fullmatch(
+        r"base  clicked \d+\.\d\d% of the time\n", run(home, "effects", "--kind", "base")
+    )
 
 
 @pytest.mark.parametrize(

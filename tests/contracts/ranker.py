@@ -204,6 +204,16 @@ class RankerContract:
         assert everything(loaded) == everything(fitted)
         assert loaded.name == fitted.name
 
+    def test_saved_with_several_columns_of_products_it_ranks_the_same(self, tmp_path):
+        """Whatever the order in which they come."""
+        products = FEATURES.products.assign(
+            brand=["aa", "bb", "aa", "bb"], age=[9.0, 1.0, 5.0, 2.0]
+        )
+        features = RankingFeatures(FEATURES.segments, products)
+        fitted = self.make().fit(feedback(), features)
+        fitted.save(tmp_path / "words")
+        assert everything(type(fitted).load(tmp_path / "words")) == everything(fitted)
+
     def test_the_same_ranker_is_saved_as_the_same_text(self, fitted, tmp_path):
         fitted.save(tmp_path / "a")
         self.make().fit(feedback(), FEATURES).save(tmp_path / "b")

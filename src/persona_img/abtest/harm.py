@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from persona_img.abtest.sequential import EARLIEST, always_valid_width
+from persona_img.domain.feedback_table import weights_of
 from persona_img.domain.style import ORIGINAL
 from persona_img.errors import NotEnoughData
 
@@ -103,12 +104,15 @@ def harmful_pictures(feedback: pd.DataFrame, *, confidence: float = 0.95) -> lis
     """Pictures that do harm for certain, worst first.
 
     A picture and the photo are compared where chance alone chose between them: within the slates of
-    one segment and policy version, at one position. Errors are by shopper, and the intervals hold
+    one segment and policy version, at one position. Where shoppers' own chances chose, impressions
+    count as the segment's would (``weight``), or who likes what would do. Errors are by shopper,
+    and the intervals hold
     at every look and for all pictures together, also those to come: the k-th picture that was shown
     may be accused falsely with a chance of :func:`spent`, whatever is shown after it.
 
     Args:
-        feedback: Of :func:`~persona_img.domain.feedback_table.as_feedback`.
+        feedback: Of :func:`~persona_img.domain.feedback_table.as_feedback`, with or without a
+            ``weight``: see :func:`~persona_img.domain.feedback_table.weighed_feedback`.
         confidence: That no picture is ever accused falsely, in (0, 1).
     """
     chosen = feedback[feedback["arm"] != _CONTROL]
@@ -154,6 +158,7 @@ class _Seen:
         shopper: int64 (n,).
         slate: int64 (n,): segment, policy version and position.
         clicked: float64 (n,).
+        weight: float64 (n,), how many impressions each counts as.
     """
 
     picture: Codes
@@ -161,6 +166,7 @@ class _Seen:
     shopper: Codes
     slate: Codes
     clicked: Floats
+    weight: Floats
 
 
 def _by_product(chosen: pd.DataFrame) -> Iterator[tuple[str, _Seen]]:
@@ -180,8 +186,9 @@ def _by_product(chosen: pd.DataFrame) -> Iterator[tuple[str, _Seen]]:
     _, shopper = coded("shopper")
     _, slate = coded(*_SLATE)
     clicked = chosen["clicked"].to_numpy(dtype=np.float64)
+    weight = weights_of(chosen)
     # Sums of floats depend on the order; the order of the log must not.
-    order = np.lexsort((clicked, picture, slate, shopper, product))
+    order = np.lexsort((weight, clicked, picture, slate, shopper, product))
     styles, digests = (chosen[name].to_numpy(dtype=object) for name in ("style_key", "digest"))
     pictures = [
         (str(styles[row]), None if styles[row] == ORIGINAL.key else str(digests[row]))
@@ -193,7 +200,7 @@ def _by_product(chosen: pd.DataFrame) -> Iterator[tuple[str, _Seen]]:
         mine = order[start:end]
         yield (
             str(name),
-            _Seen(picture[mine], pictures, shopper[mine], slate[mine], clicked[mine]),
+            _Seen(picture[mine], pictures, shopper[mine], slate[mine], clicked[mine], weight[mine]),
         )
 
 
@@ -210,7 +217,7 @@ def _harmful(
         # Elsewhere the photo tells nothing of this picture.
         rows = own | (photo & np.isin(seen.slate, seen.slate[own]))
         difference, error, shoppers = _compared(
-            seen.shopper[rows], seen.slate[rows], seen.clicked[rows], own[rows]
+            seen.shopper[rows], seen.slate[rows], seen.clicked[rows], own[rows], seen.weight[rows]
         )
         if not error >= 0.0:
             continue
@@ -225,20 +232,21 @@ def _harmful(
 
 
 def _compared(
-    shopper: Codes, slate: Codes, clicked: Floats, picture: NDArray[np.bool_]
+    shopper: Codes, slate: Codes, clicked: Floats, picture: NDArray[np.bool_], weight: Floats
 ) -> tuple[float, float, int]:
     """Difference in click rate within slates, and its standard error by shopper.
 
-    Least squares with an intercept for each slate; the error is the sandwich, with shoppers as
-    clusters (Liang and Zeger 1986), of residuals that are enlarged by what the fit took from them
-    (Bell and McCaffrey 2002, their leverage by its largest part): each revision has slates of its
-    own, with few shoppers.
+    Weighted least squares with an intercept for each slate; the error is the sandwich, with
+    shoppers as clusters (Liang and Zeger 1986), of residuals that are enlarged by what the fit
+    took from them (Bell and McCaffrey 2002, their leverage by its largest part): each revision
+    has slates of its own, with few shoppers.
 
     Args:
         shopper: (n,) codes.
         slate: (n,) codes; positions are slates of their own.
         clicked: (n,), 0 or 1.
         picture: (n,), whether it was the picture, and not the photo.
+        weight: (n,), how many impressions each counts as.
 
     Returns:
         Both, and how many shoppers they are of; NaN where fewer than the earliest that is read saw
@@ -246,22 +254,23 @@ def _compared(
     """
     _, shopper = np.unique(shopper, return_inverse=True)
     _, slate = np.unique(slate, return_inverse=True)
-    count = np.bincount(slate)
-    treated = picture - (np.bincount(slate, picture) / count)[slate]
-    clicked = clicked - (np.bincount(slate, clicked) / count)[slate]
+    count = np.bincount(slate, weight)
+    treated = picture - (np.bincount(slate, weight * picture) / count)[slate]
+    clicked = clicked - (np.bincount(slate, weight * clicked) / count)[slate]
     # A slate in which only one of them was seen compares nothing.
     told = np.abs(treated) > _NOTHING
     sides = [len(np.unique(shopper[told & (picture == side)])) for side in (False, True)]
     seen = len(np.unique(shopper[told]))
     if min(sides) < EARLIEST:
         return math.nan, math.nan, seen
-    squares = treated @ treated
-    difference = float(treated @ clicked / squares)
+    squares = (weight * treated) @ treated
+    difference = float((weight * treated) @ clicked / squares)
     both = shopper * len(count) + slate
-    _, place, size = np.unique(both, return_inverse=True, return_counts=True)
+    _, place = np.unique(both, return_inverse=True)
+    size = np.bincount(place, weight)
     leverage = size[place] * (1.0 / count[slate] + treated**2 / squares)
     # All that a slate has of a shopper's alone was fitted, and tells nothing.
     kept = np.maximum(1.0 - leverage, _LEAST_KEPT)
-    score = treated * (clicked - difference * treated) / np.sqrt(kept)
+    score = weight * treated * (clicked - difference * treated) / np.sqrt(kept)
     error = math.sqrt(float((np.bincount(shopper, score) ** 2).sum())) / float(squares)
     return difference, error, seen

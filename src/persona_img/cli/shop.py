@@ -78,7 +78,8 @@ def effects(
     """What the champion has learned: which looks are clicked more, by whom, and how sure it is.
 
     Effects are on the odds of a click, each beyond those of the kinds above it: what a segment
-    likes is what everybody does and its own. Sorted by how sure each is within its kind.
+    likes is what everybody does and its own. A position's is of one e times as far down. Sorted
+    by how sure each is within its kind.
     """
     from persona_img.shop import Shop
 
@@ -89,6 +90,10 @@ def effects(
             raise InvalidInput(f"kind {one!r}: there are {', '.join(kinds)}; choose one")
     found = found[found["kind"].isin(kind or kinds)]
     if whose is not None:
+        known = sorted(set(found["whose"]) - {""})
+        if whose not in known:
+            few = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
+            raise InvalidInput(f"whose {whose!r}: there are {few or 'none of these kinds'}")
         found = found[found["whose"] == whose]
     found = found.groupby("kind", sort=False).head(top)
     if as_json:
@@ -98,6 +103,9 @@ def effects(
         about = "  ".join(str(row[name]) for name in ("kind", "whose", "what") if row[name])
         if not math.isnan(row["gain"]):
             print(f"{about}  {row['gain']:.1%} of what trees gain")
+            continue
+        if row["kind"] == "base":  # no change of odds, but where all changes begin
+            print(f"{about}  clicked {1 / (1 + math.exp(-row['effect'])):.2%} of the time")
             continue
         low, odds, high = (
             math.expm1(row["effect"] + away * row["spread"]) for away in (-1.96, 0.0, 1.96)

@@ -15,6 +15,7 @@ from persona_img.ranking.evidence import revised_slates
 from persona_img.ranking.leaning import MOST, Leant, fit_leaning
 from persona_img.ranking.own_chances import counted_for_segments
 from persona_img.ranking.promotion import PromotionReport, compare
+from persona_img.serving.base import PARTIAL
 from persona_img.serving.feedback import of_policy
 
 if TYPE_CHECKING:
@@ -194,10 +195,22 @@ def learn(
     stop = harm_of_arm(test, _while_served(feedback, plan.policy_version, revoked))
     if stop:
         return Learned(served, len(later), 0, stop=stop)
+    tables = list(tables)
     counted = counted_for_segments(rewarded(later, reward), tables)
     changed = revised_slates(plan, served, ranker, policy, counted)
     table = served.revised(changed) if changed else served
-    return Learned(table, len(later), len(changed), tuple(harmful_pictures(feedback)))
+    harmful = harmful_pictures(counted_for_segments(_comparable(feedback, tables), tables))
+    return Learned(table, len(later), len(changed), tuple(harmful))
+
+
+def _comparable(feedback: pd.DataFrame, tables: Iterable[DecisionTable]) -> pd.DataFrame:
+    """Impressions of which it is known how often their segment would have seen them.
+
+    Of a slate that a variant was withdrawn from, shoppers' own chances came to the photo from
+    there: in part, and by traits.
+    """
+    own = {f"{table.policy_version}{PARTIAL}" for table in tables if table.personal is not None}
+    return feedback[~feedback["policy_version"].isin(own)]
 
 
 def _while_served(feedback: pd.DataFrame, version: str, revoked: Collection[str]) -> pd.DataFrame:

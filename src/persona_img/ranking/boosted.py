@@ -284,7 +284,7 @@ class BoostedRanker:
             int(trees.best_iteration) if kept else 0,
             1000.0 * mean,
             1000.0 * error,
-            slope_of(hit, best),
+            slope_of(hit, best, weight),
         )
 
     def _cells(

@@ -91,7 +91,8 @@ class Names:
                 for product, value in text[column].dropna().items()
                 if str(product) in met
             }
-            for column in text.columns
+            # Sorted, as they are in the file from which a ranker comes back.
+            for column in sorted(text.columns, key=str)
         }
         return cls(tuple(sorted(places.segments)), tuple(sorted(met)), tuple(sorted(pairs)), texts)
 

@@ -102,15 +102,19 @@ class Encoding:
         """Encoding of everything that occurs in the feedback."""
         styles = [Style(key) for key in sorted(set(feedback["style_key"]))]
         text = features.products.select_dtypes(exclude="number")
+        numbers = _standardised("segment", features.segments) | _standardised(
+            "product", features.products.select_dtypes("number")
+        )
+        # Sorted, as they are in the file from which a ranker comes back.
         return cls(
             segments=tuple(sorted(set(feedback["segment"]))),
             products=tuple(sorted(set(feedback["product"]))),
             values=tuple(sorted({pair for s in styles for pair in s.values.items()})),
             texts={
-                str(c): {str(k): str(v) for k, v in text[c].dropna().items()} for c in text.columns
+                str(c): {str(k): str(v) for k, v in text[c].dropna().items()}
+                for c in sorted(text.columns, key=str)
             },
-            numbers=_standardised("segment", features.segments)
-            | _standardised("product", features.products.select_dtypes("number")),
+            numbers=dict(sorted(numbers.items())),
         )
 
     @classmethod

@@ -88,9 +88,10 @@ class LightGBMRanker:
         cells = weighed_cells(feedback, _CELL).reset_index()
         clicks = cells["clicks"].to_numpy(dtype=np.float64)
         misses = cells["shown"].to_numpy(dtype=np.float64) - clicks
-        if min(clicks.sum(), misses.sum()) < MIN_CLICKS:
+        clicked = int(feedback["clicked"].sum())
+        if min(clicked, len(feedback) - clicked) < MIN_CLICKS:
             raise NotEnoughData(
-                f"{clicks.sum():.0f} clicks and {misses.sum():.0f} impressions without one; a fit "
+                f"{clicked} clicks and {len(feedback) - clicked} impressions without one; a fit "
                 f"needs {MIN_CLICKS} of each: wait, or rank with PopularityRanker"
             )
         encoding = Encoding.of(feedback, features)

@@ -37,12 +37,13 @@ def fit_logistic(
     return np.asarray(model.coef_[0] * spread, dtype=np.float64), float(model.intercept_[0])
 
 
-def slope_of(hit: Floats, log_odds: Floats) -> float:
+def slope_of(hit: Floats, log_odds: Floats, weight: Floats | None = None) -> float:
     """Slope of the outcome's log-odds over the predicted ones: 1 where they are calibrated.
 
     Args:
         hit: (n,), 0 or 1, both of them.
         log_odds: (n,), predicted.
+        weight: (n,), how many each counts as; all the same if None.
     """
     model = LogisticRegression(C=np.inf, solver="newton-cholesky")
-    return float(model.fit(log_odds[:, None], hit).coef_[0, 0])
+    return float(model.fit(log_odds[:, None], hit, weight).coef_[0, 0])

@@ -41,11 +41,12 @@ def counted_for_segments(
 ) -> pd.DataFrame:
     """The impressions with how many each counts as, in ``weight``, for a ranker to be fitted on.
 
-    That is the chance in the segment's slate over the logged one, at most ``most``. On average over
-    the styles of a slate it is 1, so a segment's impressions stay as many as they are. It is 1
-    where chances were the segment's: in control, of tables that turn none, of a shopper nobody
-    knew; and where the segment's chance is not known: of tables that are not given, and of slates
-    of which a variant was withdrawn while they were served.
+    That is the chance in the segment's slate over the logged one, at most ``most``; and all of a
+    segment's by what makes their sum the number of equal impressions that would tell as much
+    (Kish 1965), or a ranker would be surer than it can be. The first is 1 where chances were the
+    segment's: in control, of tables that turn none, of a shopper nobody knew; and where the
+    segment's chance is not known: of tables that are not given, and of slates of which a variant
+    was withdrawn while they were served.
 
     Args:
         feedback: One row per impression, as for :func:`as_feedback`.
@@ -70,7 +71,10 @@ def counted_for_segments(
     which = places.groupby([*_PLACE], sort=False).ngroup().to_numpy()
     planned = np.array(shown, dtype=np.float64)[which]
     logged = rows["propensity"].to_numpy(dtype=np.float64)
-    weight[drawn] = np.where(np.isnan(planned), 1.0, np.minimum(planned / logged, most))
+    found = np.where(np.isnan(planned), 1.0, np.minimum(planned / logged, most))
+    segment, _ = pd.factorize(rows["segment"])
+    told = np.bincount(segment, found) / np.bincount(segment, found**2)
+    weight[drawn] = found * told[segment]
     return feedback.assign(**{WEIGHT: weight})
 
 

@@ -65,6 +65,7 @@ class Adapting(Learning):
             StoreConflict: others publish all the time.
         """
         feedback = self.mature_feedback(now)
+        tables = self.workspace.decision_tables(of=feedback["policy_version"].unique())
         for _ in range(_TRIES):
             served, ranker = self.table, self.served_ranker
             if self.stopped:
@@ -77,8 +78,7 @@ class Adapting(Learning):
                 wiring.policy(self.settings),
                 feedback,
                 wiring.ab_test(self.settings),
-                # One that turns no chances has nothing to be counted otherwise, and reads faster.
-                tables=() if served.personal is None else self.workspace.decision_tables(),
+                tables=tables,
                 since=self._learned_until(ranker),
                 revoked=self.workspace.revoked(),
                 reward=self.settings.learn.reward,
