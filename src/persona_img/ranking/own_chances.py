@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 _PLACE = ("policy_version", "segment", "product", "style_key")
 
 MOST = 10.0
-"""Impressions that one may count as. What is cut off there biases a fit a little towards what
-shoppers' own chances showed; without it the few who were shown what they do not like would decide.
+"""Impressions that one may count as. What is cut off there biases a fit towards what shoppers' own
+chances showed; without it the few who were shown what they do not like would decide. Chances that
+turn as odds to the power of four are told right within 4 %, of six within 13 %.
 """
 
 
