@@ -71,7 +71,7 @@ def effects(
         list[str] | None, typer.Option(help="Only effects of this kind; again for more.")
     ] = None,
     whose: Annotated[str | None, typer.Option(help="Only this segment's, product's, …")] = None,
-    top: Annotated[int, typer.Option(help="Effects shown of each kind.", min=1)] = 5,
+    top: Annotated[int, typer.Option(help="Effects shown of each kind.", min=1, max=1_000_000)] = 5,
     as_json: Json = False,
     home: Home = None,
 ) -> None:
