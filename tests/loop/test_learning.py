@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from persona_img.profiles.frame import FrameFeatureSource
 from persona_img.ranking.leaning import Leant
 from persona_img.ranking.popularity import PopularityRanker
 
-AS_OF = datetime(2026, 3, 2, tzinfo=UTC)
+from .conftest import AS_OF
 
 
 def test_a_click_is_not_among_what_foretells_it(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from persona_img.profiles.frame import FrameFeatureSource
 from persona_img.simulate.shop import SimulatedShop
 from persona_img.workspace import Workspace
 
-AS_OF = datetime(2026, 3, 2, tzinfo=UTC)
+from .conftest import AS_OF
 
 
 def test_every_segment_is_large_enough_and_what_is_kept_comes_back(
