@@ -17,6 +17,7 @@ import pytest
 
 import program
 from persona_img.ranking.bayes import BayesRanker
+from persona_img.ranking.popularity import PopularityRanker
 from persona_img.serving.run import ServiceProcess
 from persona_img.shop import Shop
 
@@ -84,8 +85,10 @@ def test_what_the_champion_learned_is_told(home: Path) -> None:
     """And kept beside the registered ranker, for whoever reads experiments."""
     from contracts.ranker import FEATURES, feedback
 
-    assert "popularity ranker" in run(home, "effects", status=2)
     shop = Shop.open(home)
+    # whether the loop before promoted a better one hangs on who was drawn into which arm
+    shop._register(PopularityRanker(), "popularity", promote=True)
+    assert "popularity ranker" in run(home, "effects", status=2)
     shop._register(BayesRanker().fit(feedback(), FEATURES), "bayes", promote=True)
     said = run(home, "effects", "--kind", "value", "--top", 1)
     assert re.fullmatch(r"value  surface=wood  \+\d+\.\d% \(95 %: \+.* to \+.*\)\n", said)
