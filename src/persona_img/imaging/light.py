@@ -52,13 +52,15 @@ class Light:
     def over(self, thick: float) -> Light:
         """The same light on what is so thick, in shares of the short side.
 
-        The shadow of what rises twice as high is twice as long, and as much softer.
+        The shadow of what rises twice as high is twice as long, and as much softer, until it is
+        so long that it would leave the picture.
 
         Args:
             thick: How high the product rises from the plane, above 0.
         """
-        times = min(max(thick / CLOTH, _LEAST_TIMES), _MOST_TIMES)
         right, down = self.shadow_offset
+        most = min(_MOST_TIMES, _LONGEST / (float(np.hypot(right, down)) or _LONGEST))
+        times = min(max(thick / CLOTH, _LEAST_TIMES), most)
         return replace(
             self,
             shadow_offset=(right * times, down * times),
@@ -68,9 +70,10 @@ class Light:
 
 CLOTH = 0.020
 """How thick a garment is in the middle of a picture, share of the short side."""
-_LEAST_TIMES, _MOST_TIMES = 0.6, 3.0  # thinner does not show; longer leaves the picture
-_BAR, _PANE = 0.78, 1.08  # light in the shade of a window's bars, and between them
-_BESIDE = 0.16  # of the short side: so far from the product bars are as dark as anywhere
+_LEAST_TIMES, _MOST_TIMES = 0.6, 3.0  # thinner does not show; thicker is not laid flat
+_LONGEST = 0.10  # of the short side; a longer shadow leaves the picture
+_BAR, _PANE = 0.71, 1.08  # light in the shade of a window's bars, and between them
+_BESIDE = 0.12  # of the short side: so far from the product bars are as dark as anywhere
 _SHARPEST = 0.0022  # sigma: the sun is half a degree wide, and lenses are no sharper
 
 _ROUNDED = 0.5  # of the shade's length: so far inside its outline a product is as high as anywhere
@@ -80,7 +83,7 @@ _HEIGHTS = (0.2, 0.4, 0.6, 0.75, 0.9, 1.0)  # shares of the full one
 LIGHTS: dict[str, Light] = {
     "soft": Light((0.0, 0.008), 0.022, 0.30, 0.060, 0.22, 0.05),
     "side": Light((0.032, 0.007), 0.0070, 0.60, 0.050, 0.15, 0.50, across=(0.98, 0.2)),
-    "sun": Light((0.015, 0.019), 0.0030, 0.54, 0.040, 0.10, 0.06),
+    "sun": Light((0.028, 0.031), 0.0022, 0.62, 0.040, 0.09, 0.06),  # 26 degrees high: seen as sun
     "window": Light((0.018, 0.013), 0.0075, 0.44, 0.050, 0.15, 0.10, panes=True),
 }
 
@@ -180,7 +183,7 @@ def _panes(height: int, width: int, rng: np.random.Generator | None) -> NDArray[
     pitch_u, pitch_v = draw.uniform(0.42, 0.55), draw.uniform(0.55, 0.75)
     bar = 0.09
     lit = ((u / pitch_u) % 1.0 > bar / pitch_u) & ((v / pitch_v) % 1.0 > bar / pitch_v)
-    soft = _blur(lit.astype(np.float32), 0.016 * short)
+    soft = _blur(lit.astype(np.float32), 0.012 * short)
     return np.asarray(_BAR + (_PANE - _BAR) * soft, dtype=np.float32)
 
 
