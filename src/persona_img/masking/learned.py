@@ -17,6 +17,7 @@ from persona_img.errors import NotFound
 from persona_img.masking.base import ProductMask
 from persona_img.masking.bites import without_bites
 from persona_img.masking.classic import coarse_cut
+from persona_img.masking.floor_lines import looked_past, painted
 from persona_img.masking.inputs import SIDE, as_tensors, border_prior, shape_of
 from persona_img.masking.network import MaskNet
 from persona_img.masking.opinions import COLOURS, NETWORK, asks_colours, better, opinions_of
@@ -26,7 +27,7 @@ from persona_img.threads import one_thread
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_VERSION = "learned-5"
+_VERSION = "learned-6"
 _LEVELS = 64  # probabilities are rounded, so that no last bit of a sum moves a mask
 
 
@@ -47,8 +48,8 @@ class NetworkMasker(Protocol):
         """What it saw and what it found, as seen straight and in a mirror.
 
         Returns:
-            The photo small, uint8 (h, w, 3), and product or not, twice float32 (h, w) in 0..1, the
-            second mirrored back.
+            The photo small, uint8 (h, w, 3), perhaps without lines of the floor, and product or
+            not, twice float32 (h, w) in 0..1, the second mirrored back.
         """
 
 
@@ -95,13 +96,16 @@ class LearnedMasker:
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
         """See :class:`NetworkMasker`; the small photo is as large as the checkpoint's ``side``."""
         net, facts = self._loaded()
-        small = shrunk(photo, int(facts.get("side", SIDE)))
-        prior = border_prior(small)
-        both = np.stack([small, small[:, ::-1]]), np.stack([prior, prior[:, ::-1]])
-        with one_thread(), torch.inference_mode():
-            found = torch.sigmoid(net(*as_tensors(*both)))[:, 0].numpy()
-        rounded = (np.round(found * _LEVELS) / _LEVELS).astype(np.float32)
-        return small, rounded[0], np.ascontiguousarray(rounded[1][:, ::-1])
+
+        def look(small: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            prior = border_prior(small)
+            both = np.stack([small, small[:, ::-1]]), np.stack([prior, prior[:, ::-1]])
+            with one_thread(), torch.inference_mode():
+                found = torch.sigmoid(net(*as_tensors(*both)))[:, 0].numpy()
+            rounded = (np.round(found * _LEVELS) / _LEVELS).astype(np.float32)
+            return rounded[0], np.ascontiguousarray(rounded[1][:, ::-1])
+
+        return looked_past(shrunk(photo, int(facts.get("side", SIDE))), look)
 
     def _loaded(self) -> tuple[MaskNet, dict[str, Any]]:
         with self._loading:
@@ -132,7 +136,8 @@ def finished(
         # Not before: cuts that were made alike would seem to agree.
         chance = ((straight + mirrored) / 2).astype(np.float32)
         best = best.with_more(without_bites(best.binary, chance, opinions[COLOURS].binary))
-    return ProductMask(refine(photo, best.soft()), min(checks.values()), checks, name)
+    alpha = refine(painted(photo, small), best.soft())
+    return ProductMask(alpha, min(checks.values()), checks, name)
 
 
 def shrunk(photo: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:

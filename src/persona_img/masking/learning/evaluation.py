@@ -21,6 +21,7 @@ from persona_img.imaging.folder import (
 from persona_img.imaging.holdout import held_out, rows_of
 from persona_img.masking.classic import ClassicMasker, coarse_cut
 from persona_img.masking.confidence import chance_of, signs_of
+from persona_img.masking.floor_lines import painted
 from persona_img.masking.learned import LearnedMasker
 from persona_img.masking.learning.calibration import fit_confidence, least_chance, reliability
 from persona_img.masking.learning.corpus import MaskCorpus, MaskCorpusSettings, cut_photos
@@ -274,7 +275,8 @@ def _judged(masker: NetworkMasker, examples: Sequence[Example]) -> list[_Judged]
         one = {}
         for name, cut in cuts.items():
             signs = signs_of(small, straight, mirrored, cut.binary, others[name].binary)
-            one[name] = signs, _good(_score(refine(example.rgb, cut.soft()), example))
+            edges = painted(example.rgb, small)
+            one[name] = signs, _good(_score(refine(edges, cut.soft()), example))
         found.append(one)
     return found
 
