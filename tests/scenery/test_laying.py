@@ -283,3 +283,18 @@ def test_threads_finer_than_a_pixel_make_no_rings() -> None:
         seen = laid_out.read(u, v, np.full((60, 80, 2), step, np.float32))
         assert seen.std() < 0.02
         assert seen.mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_detail_that_is_stretched_shows_no_joint_where_no_joint_is(tmp_path: Path) -> None:
+    """A board's joint is seen where it lies, not once more at the detail's own scale."""
+    picture = grain(512, sigma=0.7)
+    picture[:, 99:101] *= 0.4
+    Image.fromarray((255 * picture).astype(np.uint8)).save(tmp_path / "board.jpg", quality=97)
+    tile = Tile("board.jpg", 64.0, turn=False)
+    one = Surface("board", (60.0, 0.0, 0.0), 1.0, 0.0, "tile", (tile,), tmp_path)
+    made = laid(one, one.lab, FROM_ABOVE, np.random.default_rng(0), per_cm=12.5)
+    seen = made.flat((480, 480), 12.5, (0.0, 0.0)).mean(axis=(0, 2))
+    away = np.abs(seen - np.median(seen))
+    joints = np.flatnonzero(away > 5 * 1.48 * np.median(away))
+    assert joints.size
+    assert np.abs(joints - 100 * 12.5 / 8).max() < 5

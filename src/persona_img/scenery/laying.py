@@ -1,6 +1,8 @@
 """A material laid on a plane: in its colour and light, at true scale, without a visible repeat.
 
 References:
+    Galerne, Gousseau and Morel 2011, "Random Phase Textures: Theory and Synthesis", IEEE TIP: grain
+    without features has a photograph's spectrum and phases of chance.
     Williams 1983, "Pyramidal Parametrics", SIGGRAPH: planes that recede are read from a pyramid.
 """
 
@@ -33,6 +35,7 @@ _MOST_HALVINGS = 4
 _QUILTS = 2  # of one tile that are kept apart: more would only cost time
 _TAPS = 6  # readings along a receding plane for each pixel, at most
 _THREAD = 0.4  # sigma, pixels of what is shown: beyond it threads are not seen as such
+_USUAL = 2.5  # standard deviations of grain: what stands out further is a feature
 _DETAIL = 0.7  # of the finest contrast, where a tile is stretched
 
 
@@ -225,6 +228,7 @@ def _baked(
     linear = np.clip(linear, 0.0, 1.0).astype(np.float32)
     if quarter:
         linear = np.ascontiguousarray(np.rot90(linear))
+    detail = _detail(linear, woven)
     if pieces > 1:
         # Of a relief that is lit, a piece that is turned would be lit from elsewhere.
         turned = any_way and tile.normal is None
@@ -235,10 +239,35 @@ def _baked(
         half = levels[-1].shape[0] // 2
         fine = _without_threads(levels[-1], 2.0) if woven else levels[-1]
         levels.append(cv2.resize(fine, (half, half), interpolation=cv2.INTER_AREA))
+    return tuple(levels), detail
+
+
+def _detail(linear: NDArray[np.float32], woven: bool) -> NDArray[np.float32]:
+    """The finest octave of a tile, for where it is stretched; mean 0.
+
+    It is shown at another scale than the tile, so it may have no features of its own: a board's
+    joint would be seen once more, as a hairline across boards. Grain is told from features by its
+    phases, which are scattered, and by its strength (Galerne et al. 2011). Of cloth every thread is
+    as the next one, and their order is what cloth is: it stays as it is.
+    """
     grey = linear.mean(axis=2)
     relative = grey / np.maximum(cv2.GaussianBlur(grey, (0, 0), 3.0), 0.02)
     detail = np.log(np.maximum(relative, 0.2)).astype(np.float32)
-    return tuple(levels), np.clip(detail - detail.mean(), -0.5, 0.5)
+    detail -= detail.mean()
+    if not woven:
+        usual = np.float32(_USUAL * 1.48) * np.median(np.abs(detail))
+        waves = np.fft.rfft2(np.clip(detail, -usual, usual)) * _turns(detail.shape[0])
+        detail = np.fft.irfft2(waves, s=detail.shape).astype(np.float32)
+        detail -= detail.mean()
+    return np.clip(detail, -0.5, 0.5)
+
+
+@lru_cache(maxsize=4)
+def _turns(side: int) -> NDArray[np.complex64]:
+    """By how much each wave of a picture is moved, to scatter them."""
+    noise = np.random.default_rng(side).standard_normal((side, side), dtype=np.float32)
+    waves = np.fft.rfft2(noise)
+    return np.asarray(waves / np.maximum(np.abs(waves), 1e-9), dtype=np.complex64)
 
 
 @lru_cache(maxsize=24)
