@@ -414,3 +414,13 @@ def test_what_is_seen_widely_is_laid_from_wide_tiles(tmp_path: Path) -> None:
             for k in range(16)
         }
         assert found == allowed
+
+
+def test_wide_is_no_reason_to_be_soft(tmp_path: Path) -> None:
+    """256 pixels: 6.4 a centimetre of the narrow tile, 2.1 of the wide one."""
+    one = stained(tmp_path)
+    both = replace(one, tiles=tuple(replace(one.tiles[0], cm=cm) for cm in (40.0, 120.0)))
+    for per_cm, taken in ((2.5, 120.0), (3.2, 40.0)):
+        for seed in range(4):
+            rng = np.random.default_rng(seed)
+            assert laid(both, both.lab, FROM_ABOVE, rng, cm=90.0, per_cm=per_cm).cm == taken

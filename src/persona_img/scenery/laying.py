@@ -31,6 +31,7 @@ _OWN_HUE = 0.6  # share of a tile's own variation of hue that a dyed material ke
 _NEVER_DARKER = 4.0  # L*
 _MOST_RELIEF = 0.55
 _NEARLY = 0.85  # as wide as the widest
+_HARDLY = 1.25  # times: a tile that is stretched no further is as good as sharp
 _MOST_PIECES = 4  # tiles that a quilt is wide
 _MOST_HALVINGS = 4
 _QUILTS = 2  # of one tile that are kept apart: more would only cost time
@@ -236,7 +237,7 @@ def laid(
     tiles = surface.tiles_for(colour)
     own = {tile: side_of(surface.folder / tile.file) / tile.cm for tile in tiles}
     near = 0.0 if per_cm is None else per_cm
-    fitting = _widest(_fitting(tiles, own, near), cm)
+    fitting = _widest(_fitting(tiles, own, near), own, near, cm)
     tile = fitting[int(rng.integers(len(fitting)))]
     chance = bool(rng.random() < 0.5)
     quarter = tile.turn and (chance if turned is None else turned)
@@ -271,10 +272,14 @@ def _fitting(tiles: tuple[Tile, ...], own: dict[Tile, float], near: float) -> li
     return [max(nearer, key=lambda t: own[t])] if nearer else [best]
 
 
-def _widest(tiles: list[Tile], cm: float) -> list[Tile]:
-    """Which pieces show so much without showing it again, or nearly as much as any of them can."""
-    enough = min(cm, _NEARLY * max(tile.cm for tile in tiles))
-    return [tile for tile in tiles if tile.cm >= enough]
+def _widest(tiles: list[Tile], own: dict[Tile, float], near: float, cm: float) -> list[Tile]:
+    """Which pieces show so much without showing it again, or nearly as much as any of them can.
+
+    Of those that are hardly stretched, where there are such: wide is no reason to be soft.
+    """
+    clear = [tile for tile in tiles if own[tile] * _HARDLY >= near] or tiles
+    enough = min(cm, _NEARLY * max(tile.cm for tile in clear))
+    return [tile for tile in clear if tile.cm >= enough]
 
 
 @lru_cache(maxsize=6)
