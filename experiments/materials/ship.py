@@ -3,9 +3,9 @@
     python experiments/materials/ship.py --data DATA -o src/persona_img/assets
 
 DATA is a folder with ``materials/``, ``scenes/`` and ``backgrounds/`` as README.md says. Tiles are
-saved at 1,024 px with quality 84, normals at 512 px; stains are taken out of plaster, concrete and
-leather. Two are no photographs at this size: cork is quilted from one of 128 px, at its own scale,
-and terrazzo is cut from photographs of stone (``terrazzo.py``).
+saved at 1,024 px with quality 84, the wide terrazzo at 1,280, normals at 512 px; stains are taken
+out of plaster, concrete and leather. Two are no photographs at this size: cork is quilted from one
+of 128 px, at its own scale, and terrazzo is cut from photographs of stone (``terrazzo.py``).
 """
 
 from __future__ import annotations
@@ -222,8 +222,14 @@ CLOSE = {
 }
 """How many times too large others would have to be shown before this is taken: plaster that is near
 is fine, for coarse grains are a towel's; of staves 6 cm wide table tops are glued, no floors."""
-MADE = [("terrazzo.jpg", 75, 1.5, None), ("terrazzo_near.jpg", 24, 1.0, 1.0)]
-"""Terrazzo of real stones: its file, how many cm it shows, how coarse it is, and as ``CLOSE``."""
+MADE = [
+    ("terrazzo.jpg", 75, 1.5, None, 1024, 7),
+    ("terrazzo_wide.jpg", 120, 0.84, None, 1280, 8),
+    ("terrazzo_near.jpg", 24, 1.0, 1.0, 1024, 7),
+]
+"""Terrazzo of real stones: its file, how many cm it shows, how coarse it is, as ``CLOSE``, how many
+pixels it is wide and the seed of its stones. Every stone is known again, so one is wide enough for
+what lies under a coat, and has pixels enough to be as sharp there."""
 LAID = {"terrazzo.jpg": 42}
 """How wide a piece is laid that shows more: its largest stones are then 4 cm, as real ones are."""
 PALE = {"marble": 84}  # L* of what is dyed
@@ -243,6 +249,16 @@ CALMED = {"concrete/concrete_floor": 1.2, "wood_light/Wood083A": 2.0}
 which would be known again."""
 FAINTER = {"fabric/Fabric066": 0.75}
 """What is left of their contrast: threads of two colours look printed on, not woven."""
+HEALED = {
+    "concrete/concrete_floor": [
+        (919, 530, 28), (421, 8, 27), (782, 426, 25), (167, 320, 20), (840, 162, 24),
+        (700, 114, 19), (671, 113, 12), (651, 165, 20), (177, 216, 20), (880, 727, 17),
+        (943, 38, 24), (922, 303, 24), (9, 302, 19), (55, 423, 17), (195, 558, 17), (446, 547, 18),
+    ],
+}  # fmt: skip
+"""Round stains, (x, y, radius) in pixels, that are covered with what is beside them: two of them on
+a canvas were taken for the same one, seen twice."""
+_EDGE = 4.0  # pixels over which what covers a stain fades
 _SPOT = (0.004, 0.08)  # scales, of the side
 _STAIN, _LEFT = 0.08, 0.2  # of the side: larger is a stain; what is left of it
 NORMALS = {"marble_tiles/marble_01": "marble_01"}
@@ -336,8 +352,8 @@ def ship(data: Path, assets: Path) -> None:
             _save(_cork(data), materials / "cork.jpg", SIDE, QUALITY)
             lines += _entry(name, "cork.jpg", 110, True, None, "ambientCG Cork003, quilted")
         if name == "terrazzo":
-            for file, cm, coarse, close in MADE:
-                _save(terrazzo(data, cm, coarse, SIDE, seed=7), materials / file, SIDE, QUALITY)
+            for file, cm, coarse, close, side, seed in MADE:
+                _save(terrazzo(data, cm, coarse, side, seed), materials / file, side, QUALITY)
                 wide = LAID.get(file, cm)
                 lines += _entry(name, file, wide, True, None, "cut from ambientCG stones", close)
         for stem, cm, turn in tiles:
@@ -346,6 +362,8 @@ def ship(data: Path, assets: Path) -> None:
             if file == "Paper001":
                 picture = picture[: np.flatnonzero(picture.mean(axis=(1, 2)) > 128).max() - 8]
             square = _square(picture)
+            for x, y, radius in HEALED.get(stem, []):
+                square = _healed(square, x, y, radius)
             if stem.startswith(LEVELLED):
                 square = _levelled(square)
             if stem in CALMED:
@@ -408,6 +426,30 @@ def _entry(
 def _square(picture: np.ndarray) -> np.ndarray:
     side = min(picture.shape[:2])
     return picture[:side, :side]
+
+
+def _healed(picture: np.ndarray, x: int, y: int, radius: int) -> np.ndarray:
+    """A seamless tile with a round place covered by the calmest that is as large and near."""
+    side, reach = len(picture), radius + round(3 * _EDGE)
+    away = np.arange(-reach, reach + 1)
+    inside = np.hypot(*np.meshgrid(away, away)) - radius
+    share = np.clip(0.5 - inside / (2 * _EDGE), 0, 1)[..., None]
+    lab = to_lab(np.ascontiguousarray(picture)).astype(np.float32)
+    place = np.ix_((y + away) % side, (x + away) % side)
+    there = lab[place]
+    around = (inside > _EDGE) & (inside < 3 * _EDGE)
+    found = []
+    for angle in np.arange(16) * np.pi / 8:
+        for far in (2.4, 3.2, 4.0):
+            down, across = (round(far * radius * f(angle)) for f in (np.sin, np.cos))
+            piece = lab[np.ix_((y + down + away) % side, (x + across + away) % side)]
+            found.append(
+                (float(cv2.GaussianBlur(piece, (0, 0), 3.0).std(axis=(0, 1)).sum()), piece)
+            )
+    calmest = min(found, key=lambda one: one[0])[1]
+    calmest = calmest + there[around].mean(axis=0) - calmest[around].mean(axis=0)
+    lab[place] = there + share.astype(np.float32) * (calmest - there)
+    return _bytes(lab)
 
 
 def _levelled(picture: np.ndarray) -> np.ndarray:

@@ -105,7 +105,7 @@ def test_a_tile_is_as_wide_as_it_is_and_no_more_of_it_is_worked_on_than_is_seen(
         assert made.per_cm >= min(per_cm or 1e9, 1024 / made.cm)
     sewn = materials_of(None).surface("terrazzo")
     made = laid(sewn, sewn.lab, FROM_ABOVE, np.random.default_rng(1), cm=1e4, per_cm=0.2)
-    assert made.cm == 4 * sewn.tiles[0].cm
+    assert made.cm == 4 * max(tile.cm for tile in sewn.tiles)
 
 
 def stripes(tmp_path: Path) -> Surface:
@@ -283,3 +283,144 @@ def test_threads_finer_than_a_pixel_make_no_rings() -> None:
         seen = laid_out.read(u, v, np.full((60, 80, 2), step, np.float32))
         assert seen.std() < 0.02
         assert seen.mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_detail_that_is_stretched_shows_no_joint_where_no_joint_is(tmp_path: Path) -> None:
+    """A board's joint is seen where it lies, not once more at the detail's own scale."""
+    picture = grain(512, sigma=0.7)
+    picture[:, 99:101] *= 0.4
+    Image.fromarray((255 * picture).astype(np.uint8)).save(tmp_path / "board.jpg", quality=97)
+    tile = Tile("board.jpg", 64.0, turn=False)
+    one = Surface("board", (60.0, 0.0, 0.0), 1.0, 0.0, "tile", (tile,), tmp_path)
+    made = laid(one, one.lab, FROM_ABOVE, np.random.default_rng(0), per_cm=12.5)
+    seen = made.flat((480, 480), 12.5, (0.0, 0.0)).mean(axis=(0, 2))
+    away = np.abs(seen - np.median(seen))
+    joints = np.flatnonzero(away > 5 * 1.48 * np.median(away))
+    assert joints.size
+    assert np.abs(joints - 100 * 12.5 / 8).max() < 5
+
+
+# What is seen twice
+
+
+def stained(tmp_path: Path, cm: float = 64.0, file: str = "stained.jpg") -> Surface:
+    """Grain with three stains in its upper half."""
+    side = 256
+    picture = 255 * grain(side, sigma=0.7)
+    for y, x in ((30, 40), (70, 200), (110, 120)):
+        cv2.circle(picture, (x, y), 8, (40, 40, 40), -1)
+    Image.fromarray(picture.astype(np.uint8)).save(tmp_path / file, quality=97)
+    return Surface("s", (60.0, 0.0, 0.0), 1.0, 0.0, "tile", (Tile(file, cm, turn=False),), tmp_path)
+
+
+def stains(sheet: np.ndarray, covered: np.ndarray) -> int:
+    dark = (sheet.mean(axis=2) < 0.6 * np.median(sheet)) & (covered == 0)
+    whole = cv2.morphologyEx(dark.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    return int(cv2.connectedComponents(whole)[0]) - 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_where_more_is_seen_than_a_tile_its_stains_are_seen_once(tmp_path: Path, seed: int) -> None:
+    one = stained(tmp_path)
+    made = laid(one, one.lab, FROM_ABOVE, np.random.default_rng(0), per_cm=4.0)
+    open_ = np.zeros((310, 256), np.uint8)
+    at = made.begin(open_, 4.0, np.random.default_rng(seed))
+    assert at == made.begin(open_, 4.0, np.random.default_rng(seed))
+    # One that its border cuts is two.
+    assert stains(made.flat(open_.shape, 4.0, at), open_) <= 4
+    by_chance = [
+        stains(made.flat(open_.shape, 4.0, tuple(np.random.default_rng(k).random(2))), open_)
+        for k in range(6)
+    ]
+    assert max(by_chance) > 4
+
+
+def test_what_the_product_hides_is_not_seen_twice(tmp_path: Path) -> None:
+    one = stained(tmp_path)
+    made = laid(one, one.lab, FROM_ABOVE, np.random.default_rng(0), per_cm=4.0)
+    assert made.features is not None
+    whole = np.ones((96, 64), bool)
+    hidden = whole.copy()
+    hidden[:32] = False
+    again = made.features.twice(whole, (0.0, 0.0))
+    assert made.features.twice(hidden, (0.0, 0.0)) == 0
+    # Of the lower half, which is without stains, next to nothing is known again.
+    assert made.features.twice(np.ones((80, 64), bool), (0.55, 0.0)) < 0.1 * again
+    alpha = np.zeros((384, 256), np.uint8)
+    chosen = []
+    for covered in (0, 255):
+        alpha[:128] = covered
+        chosen.append([made.begin(alpha, 4.0, np.random.default_rng(k)) for k in range(4)])
+    assert chosen[1] == [tuple(np.random.default_rng(k).random(2)) for k in range(4)]
+    assert chosen[0] != chosen[1]
+
+
+def test_where_no_more_is_seen_than_a_tile_chance_alone_says_where_it_begins(
+    tmp_path: Path,
+) -> None:
+    one = stained(tmp_path)
+    made = laid(one, one.lab, FROM_ABOVE, np.random.default_rng(0), per_cm=4.0)
+    for seed in range(6):
+        first = tuple(np.random.default_rng(seed).random(2))
+        # Nor where it is seen so often that there is nothing to choose.
+        for size in ((250, 200), (5 * 256, 256)):
+            at = made.begin(np.zeros(size, np.uint8), 4.0, np.random.default_rng(seed))
+            assert at == first
+
+
+def test_a_stain_is_known_again_however_a_tile_is_turned_or_sewn(tmp_path: Path) -> None:
+    """What is strong lies where a sheet is dark."""
+    surface = stained(tmp_path)
+    surface = replace(surface, tiles=(replace(surface.tiles[0], turn=True),), repeat="scattered")
+    for turned, cm in ((False, 10.0), (True, 10.0), (True, 120.0)):
+        rng = np.random.default_rng(0)
+        made = laid(surface, surface.lab, FROM_ABOVE, rng, cm=cm, per_cm=4.0, turned=turned)
+        assert made.features is not None
+        strength = made.features.strength[made.features.place]
+        small = cv2.resize(
+            made.levels[0].mean(axis=2), strength.shape, interpolation=cv2.INTER_AREA
+        )
+        assert strength.shape[0] == 64 * round(made.cm / 64)
+        dark = small < 0.5 * np.median(small)
+        assert np.corrcoef(strength.ravel(), dark.ravel())[0, 1] > 0.6
+
+
+def test_a_joint_is_not_known_again(tmp_path: Path) -> None:
+    strongest = []
+    for name in ("joint.jpg", "stain.jpg"):
+        picture = 100 + 50 * grain(256, sigma=0.7)
+        if name == "joint.jpg":
+            picture[100:102] = picture[:, 60:62] = 40
+        else:
+            cv2.circle(picture, (120, 110), 8, (40, 40, 40), -1)
+        Image.fromarray(picture.astype(np.uint8)).save(tmp_path / name, quality=97)
+        one = Surface("s", (60.0, 0.0, 0.0), 1.0, 0.0, "tile", (Tile(name, 64.0),), tmp_path)
+        made = laid(one, one.lab, FROM_ABOVE, np.random.default_rng(0), per_cm=4.0)
+        assert made.features is not None
+        strongest.append(made.features.strength.max())
+    assert strongest[0] < 0.15 * strongest[1]
+
+
+def test_what_is_seen_widely_is_laid_from_wide_tiles(tmp_path: Path) -> None:
+    one = stained(tmp_path)
+    wide = replace(one, tiles=tuple(replace(one.tiles[0], cm=cm) for cm in (40.0, 112.0, 120.0)))
+    for cm, allowed in (
+        (20.0, {40.0, 112.0, 120.0}),
+        (90.0, {112.0, 120.0}),
+        (900.0, {112.0, 120.0}),
+    ):
+        found = {
+            laid(wide, wide.lab, FROM_ABOVE, np.random.default_rng(k), cm=cm, per_cm=1.0).cm
+            for k in range(16)
+        }
+        assert found == allowed
+
+
+def test_wide_is_no_reason_to_be_soft(tmp_path: Path) -> None:
+    """256 pixels: 6.4 a centimetre of the narrow tile, 2.1 of the wide one."""
+    one = stained(tmp_path)
+    both = replace(one, tiles=tuple(replace(one.tiles[0], cm=cm) for cm in (40.0, 120.0)))
+    for per_cm, taken in ((2.5, 120.0), (3.2, 40.0)):
+        for seed in range(4):
+            rng = np.random.default_rng(seed)
+            assert laid(both, both.lab, FROM_ABOVE, rng, cm=90.0, per_cm=per_cm).cm == taken

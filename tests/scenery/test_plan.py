@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -105,6 +107,19 @@ def test_chance_is_of_the_seed_and_of_each_part() -> None:
     }
     assert len(set(draws.values())) == 4
     assert plan(seed=1).chance(2).random() == draws[1, 2]
+
+
+def test_what_a_flat_lay_shows_a_little_more_of_than_a_tile_is_not_sewn_yet() -> None:
+    known = materials_of(None).surface("sand")
+    made = plan("flat-lay", "sand", pose="lying")
+    seen = max(made.subject.alpha.shape) / made.subject.per_cm
+    for share, pieces in ((0.9, 1), (0.5, 2)):
+        sand = replace(known, tiles=(replace(known.tiles[0], cm=share * seen),))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(materials_of(None).surfaces, "sand", sand)
+            ground = made.ground()
+        assert ground is not None
+        assert ground.cm == pytest.approx(pieces * share * seen)
 
 
 def test_ground_and_wall_are_laid_at_the_products_scale() -> None:

@@ -39,6 +39,7 @@ class SceneSet:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._stage = None if plan.flat else Stage(plan)
+        self._begins: tuple[float, float] | None = None  # the ground, the same at every size
 
     def draw(self, height: int, width: int, *, even: bool = False) -> Layer:
         """The set without its product, at any size of the canvas's shape.
@@ -144,8 +145,10 @@ class SceneSet:
         if laid is None:
             albedo = paper(height, width, plan.colour, None if even else plan.chance(4))
         else:
-            rng = plan.chance(2)
-            albedo = laid.flat((height, width), per_cm, (float(rng.random()), float(rng.random())))
+            if self._begins is None:
+                subject = plan.subject
+                self._begins = laid.begin(subject.alpha, subject.per_cm, plan.chance(2))
+            albedo = laid.flat((height, width), per_cm, self._begins)
         albedo *= _enlarged(self._illumination, height, width)
         ones = np.ones((height, width), dtype=np.float32)
         return Layer(albedo, ones, 0 * ones)

@@ -1,6 +1,8 @@
 """A material laid on a plane: in its colour and light, at true scale, without a visible repeat.
 
 References:
+    Galerne, Gousseau and Morel 2011, "Random Phase Textures: Theory and Synthesis", IEEE TIP: grain
+    without features has a photograph's spectrum and phases of chance.
     Williams 1983, "Pyramidal Parametrics", SIGGRAPH: planes that recede are read from a pyramid.
 """
 
@@ -28,12 +30,49 @@ so its true scale gives way; what is still missing is the tile's own finest deta
 _OWN_HUE = 0.6  # share of a tile's own variation of hue that a dyed material keeps
 _NEVER_DARKER = 4.0  # L*
 _MOST_RELIEF = 0.55
+_NEARLY = 0.85  # as wide as the widest
+_HARDLY = 1.25  # times: a tile that is stretched no further is as good as sharp
 _MOST_PIECES = 4  # tiles that a quilt is wide
 _MOST_HALVINGS = 4
 _QUILTS = 2  # of one tile that are kept apart: more would only cost time
 _TAPS = 6  # readings along a receding plane for each pixel, at most
 _THREAD = 0.4  # sigma, pixels of what is shown: beyond it threads are not seen as such
+_BEGINNINGS = 24  # of a plane, of which one is taken
+_PLACES = 64  # a tile is wide, when features are looked for
+_SEARCHED = 256  # pixels of a tile in which they are
+_SCALES = (0.004, 0.01, 0.025, 0.06)  # of a tile's side, between which features are
+_JOINT, _LINED = 41, 1.6  # of these pixels: a straight line is longer; what it is taken out by
+_USUAL = 2.5  # standard deviations of grain: what stands out further is a feature
 _DETAIL = 0.7  # of the finest contrast, where a tile is stretched
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What of a material would be known again where it is seen twice.
+
+    Attributes:
+        place: int32 (n, n), which place of the photographed tile lies where.
+        strength: float32, of each of these places, how far it stands out from the rest; 0 for most.
+    """
+
+    place: NDArray[np.int32]
+    strength: NDArray[np.float32]
+
+    def twice(self, shown: NDArray[np.bool_], at: tuple[float, float]) -> float:
+        """How much is seen again on a plane.
+
+        Args:
+            shown: bool (h, w), what of it is seen, in places.
+            at: Where it begins, as of :meth:`Laid.flat`.
+        """
+        side = self.place.shape[0]
+        down, across = (
+            (np.arange(n) + int(share % 1.0 * side)) % side
+            for n, share in zip(shown.shape, at, strict=True)
+        )
+        seen = self.place[down][:, across][shown]
+        often = np.bincount(seen, minlength=self.strength.size)
+        return float((np.maximum(often - 1, 0) * self.strength).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,17 +84,49 @@ class Laid:
         cm: How wide the first is.
         detail: Relative relief of its finest octave, float32 (t, t); mean 0.
         woven: Whether it is cloth; see :data:`.materials.REPEATS`.
+        features: What would be known again; None where every place is as the next one.
     """
 
     levels: tuple[NDArray[np.float32], ...]
     cm: float
     detail: NDArray[np.float32]
     woven: bool = False
+    features: Features | None = None
 
     @property
     def per_cm(self) -> float:
         """Pixels a centimetre."""
         return float(self.levels[0].shape[0] / self.cm)
+
+    def begin(
+        self, alpha: NDArray[np.uint8], per_cm: float, rng: np.random.Generator
+    ) -> tuple[float, float]:
+        """Where a plane that is seen from straight above begins, as :meth:`flat` is told it.
+
+        That is chance; but where more is seen than a tile, it is the beginning, of some, that shows
+        the least of what would be known again.
+
+        Args:
+            alpha: uint8 (H, W), the product that covers a part of the canvas.
+            per_cm: Its pixels a centimetre.
+            rng: Of the beginnings.
+        """
+        beginnings = [(float(top), float(left)) for top, left in rng.random((_BEGINNINGS, 2))]
+        if self.features is None:
+            return beginnings[0]
+        per_pixel = self.features.place.shape[0] / (self.cm * per_cm)
+        height, width = (max(1, round(n * per_pixel)) for n in alpha.shape)
+        if max(height, width) > _MOST_PIECES * _PLACES:
+            return beginnings[0]  # all of it is seen many times
+        shown = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA) < 128
+        best, least = beginnings[0], np.inf
+        for at in beginnings:
+            again = self.features.twice(shown, at)
+            if again < least:
+                best, least = at, again
+            if again == 0:
+                break
+        return best
 
     def flat(
         self, size: tuple[int, int], per_cm: float, at: tuple[float, float]
@@ -157,7 +228,8 @@ def laid(
         toward: Where the light comes from, right and up, shares of its strength; (0, 0) is from
             above, which shows no relief.
         rng: Of the tile and how it is turned.
-        cm: How much of it will be seen; beyond the tile's own width, a ``quilt`` is sewn.
+        cm: How much of it will be seen; tiles that are so wide come first, and beyond a tile's own
+            width a ``quilt`` is sewn.
         per_cm: Pixels a centimetre at which it will be seen, at most: no more of the tile is worked
             on, and closer than :data:`LONGEST_STRETCH` its scale gives way. None is the tile's own.
         turned: Whether to turn it by a quarter, where it may be; None leaves it to chance.
@@ -165,7 +237,7 @@ def laid(
     tiles = surface.tiles_for(colour)
     own = {tile: side_of(surface.folder / tile.file) / tile.cm for tile in tiles}
     near = 0.0 if per_cm is None else per_cm
-    fitting = _fitting(tiles, own, near)
+    fitting = _widest(_fitting(tiles, own, near), own, near, cm)
     tile = fitting[int(rng.integers(len(fitting)))]
     chance = bool(rng.random() < 0.5)
     quarter = tile.turn and (chance if turned is None else turned)
@@ -182,10 +254,10 @@ def laid(
     key = tuple(round(v, 2) for v in colour)
     sides = tuple(round(v, 2) for v in toward)
     any_way = surface.repeat == "scattered"
-    levels, detail = _baked(
+    levels, detail, features = _baked(
         surface.folder, tile, key, sides, quarter, halvings, pieces, seed, any_way, woven
     )
-    return Laid(levels, wide * pieces, detail, woven)
+    return Laid(levels, wide * pieces, detail, woven, features)
 
 
 def _fitting(tiles: tuple[Tile, ...], own: dict[Tile, float], near: float) -> list[Tile]:
@@ -200,6 +272,16 @@ def _fitting(tiles: tuple[Tile, ...], own: dict[Tile, float], near: float) -> li
     return [max(nearer, key=lambda t: own[t])] if nearer else [best]
 
 
+def _widest(tiles: list[Tile], own: dict[Tile, float], near: float, cm: float) -> list[Tile]:
+    """Which pieces show so much without showing it again, or nearly as much as any of them can.
+
+    Of those that are hardly stretched, where there are such: wide is no reason to be soft.
+    """
+    clear = [tile for tile in tiles if own[tile] * _HARDLY >= near] or tiles
+    enough = min(cm, _NEARLY * max(tile.cm for tile in clear))
+    return [tile for tile in clear if tile.cm >= enough]
+
+
 @lru_cache(maxsize=6)
 def _baked(
     folder: Path,
@@ -212,7 +294,7 @@ def _baked(
     seed: int,
     any_way: bool,
     woven: bool,
-) -> tuple[tuple[NDArray[np.float32], ...], NDArray[np.float32]]:
+) -> tuple[tuple[NDArray[np.float32], ...], NDArray[np.float32], Features | None]:
     lab = _lab(folder / tile.file, halvings, woven)
     spread = lab * np.array((1.0, _OWN_HUE, _OWN_HUE), dtype=np.float32)
     wanted = spread + np.array(colour, dtype=np.float32)
@@ -225,20 +307,82 @@ def _baked(
     linear = np.clip(linear, 0.0, 1.0).astype(np.float32)
     if quarter:
         linear = np.ascontiguousarray(np.rot90(linear))
+    detail = _detail(linear, woven)
+    side = linear.shape[0]
+    places = np.arange(side * side, dtype=np.int32).reshape(side, side)
     if pieces > 1:
         # Of a relief that is lit, a piece that is turned would be lit from elsewhere.
         turned = any_way and tile.normal is None
         places = _sewn(folder / tile.file, quarter, halvings, pieces, seed % _QUILTS, turned)
         linear = linear.reshape(-1, 3)[places]
+    features = None if woven else _features(folder / tile.file, places, side, quarter)
     levels = [linear]
     while levels[-1].shape[0] > 8:
         half = levels[-1].shape[0] // 2
         fine = _without_threads(levels[-1], 2.0) if woven else levels[-1]
         levels.append(cv2.resize(fine, (half, half), interpolation=cv2.INTER_AREA))
+    return tuple(levels), detail, features
+
+
+def _features(path: Path, places: NDArray[np.int32], side: int, quarter: bool) -> Features:
+    """What would be known again of a tile that is ``side`` pixels wide, laid as these places say.
+
+    They are counted by rows, after the tile was turned.
+    """
+    strength = np.rot90(_strength(path)) if quarter else _strength(path)
+    count = _PLACES * places.shape[0] // side
+    middles = ((np.arange(count) + 0.5) * places.shape[0] / count).astype(np.intp)
+    row, column = np.divmod(places[np.ix_(middles, middles)], side)
+    place = row * _PLACES // side * _PLACES + column * _PLACES // side
+    return Features(place.astype(np.int32), strength.ravel())
+
+
+@lru_cache(maxsize=32)
+def _strength(path: Path) -> NDArray[np.float32]:
+    """How far each place of a tile stands out from its rest, float32: stains, knots, veins."""
+    small = cv2.resize(pixels_of(path), (_SEARCHED, _SEARCHED), interpolation=cv2.INTER_AREA)
+    reach = _SEARCHED // 4
+    wide = np.pad(small, ((reach, reach), (reach, reach), (0, 0)), mode="wrap")
+    lab = to_lab(wide)
+    scales = [cv2.GaussianBlur(lab, (0, 0), share * _SEARCHED) for share in _SCALES]
+    strength = np.zeros((_PLACES, _PLACES), dtype=np.float32)
+    for fine, coarse in zip(scales, scales[2:], strict=False):
+        away = np.linalg.norm(fine - coarse, axis=2)
+        out = np.maximum(away / max(1e-6, 1.48 * float(np.median(away))) - _USUAL, 0)
+        # A straight line is a joint, and one joint looks like the next.
+        lines = np.maximum(cv2.blur(out, (_JOINT, 1)), cv2.blur(out, (1, _JOINT)))
+        out = np.maximum(out - _LINED * lines, 0)[reach:-reach, reach:-reach]
+        mean = cv2.resize(out, (_PLACES, _PLACES), interpolation=cv2.INTER_AREA)
+        strength = np.maximum(strength, mean)
+    return strength
+
+
+def _detail(linear: NDArray[np.float32], woven: bool) -> NDArray[np.float32]:
+    """The finest octave of a tile, for where it is stretched; mean 0.
+
+    It is shown at another scale than the tile, so it may have no features of its own: a board's
+    joint would be seen once more, as a hairline across boards. Grain is told from features by its
+    phases, which are scattered, and by its strength (Galerne et al. 2011). Of cloth every thread is
+    as the next one, and their order is what cloth is: it stays as it is.
+    """
     grey = linear.mean(axis=2)
     relative = grey / np.maximum(cv2.GaussianBlur(grey, (0, 0), 3.0), 0.02)
     detail = np.log(np.maximum(relative, 0.2)).astype(np.float32)
-    return tuple(levels), np.clip(detail - detail.mean(), -0.5, 0.5)
+    detail -= detail.mean()
+    if not woven:
+        usual = np.float32(_USUAL * 1.48) * np.median(np.abs(detail))
+        waves = np.fft.rfft2(np.clip(detail, -usual, usual)) * _turns(detail.shape[0])
+        detail = np.fft.irfft2(waves, s=detail.shape).astype(np.float32)
+        detail -= detail.mean()
+    return np.clip(detail, -0.5, 0.5)
+
+
+@lru_cache(maxsize=4)
+def _turns(side: int) -> NDArray[np.complex64]:
+    """By how much each wave of a picture is moved, to scatter them."""
+    noise = np.random.default_rng(side).standard_normal((side, side), dtype=np.float32)
+    waves = np.fft.rfft2(noise)
+    return np.asarray(waves / np.maximum(np.abs(waves), 1e-9), dtype=np.complex64)
 
 
 @lru_cache(maxsize=24)

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 _WALL = "limewash"
 _EVEN = 0.006  # blur: out of focus by more, a wall's grain is clouds
 _RECEDES = 1.3  # more of a plane is seen where it recedes
+_AGAIN = 1.2
+"""So many times a tile may be seen on a flat lay before it is sewn: what comes again can be chosen
+there, see :meth:`.laying.Laid.begin`, and a whole tile shows less twice than a quilt of it."""
 _PALEST, _APART = 91.0, 9.0  # L*: a wall is pale, and never as light as the table
 
 
@@ -178,7 +181,7 @@ class Plan:
             colour,
             toward,
             self.chance(what),
-            cm=seen if self.flat else _RECEDES * seen,
+            cm=seen / _AGAIN if self.flat else _RECEDES * seen,
             per_cm=per_cm,
             turned=upright,
         )
