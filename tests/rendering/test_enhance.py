@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ def contrast(picture: np.ndarray) -> float:
 
 
 def copied(layer: Layer) -> Layer:
-    return Layer(layer.linear.copy(), layer.surface, layer.far)
+    return replace(layer, linear=layer.linear.copy())
 
 
 # What was painted, on the set at the canvas's size
@@ -63,6 +65,19 @@ def test_how_light_falls_off_across_the_picture_is_the_sets_own(built: SceneSet)
     made = completed(to_srgb(start.linear * slope), start, copied(full))
     ratio = (made / np.maximum(full.linear, 1e-4)).mean(axis=2)
     assert np.abs(ratio - 1)[20:-20, 20:-20].mean() < 0.04
+
+
+def test_a_shadow_stays_as_dark_as_the_set_has_it() -> None:
+    """A painter draws what stands in a paler shadow; around it his light is taken over."""
+    made = SceneSet(plan("tabletop", "concrete", "side"))
+    start, full = made.draw(*SIZE), made.draw(*LARGE)
+    assert start.shade is not None
+    paler = np.exp(0.1 + 0.5 * start.shade)[..., None].astype(np.float32)
+    change = completed(to_srgb(start.linear * paler), start, copied(full)) / full.linear
+    dark = cv2.resize(start.shade, LARGE[::-1]) > 0.3
+    assert dark.sum() > 200
+    around = cv2.dilate(dark.astype(np.uint8), np.ones((41, 41), np.uint8)).astype(bool) & ~dark
+    assert change[dark].mean() < change[around].mean() + 0.04
 
 
 def test_what_a_painter_invents_of_fine_structure_is_not_taken_over(built: SceneSet) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from persona_img.imaging.light import LIGHTS
 from persona_img.scenery.camera import Camera
-from persona_img.scenery.shade import LAMPS, Blocker, Lamp, contact, lit
+from persona_img.scenery.shade import LAMPS, Blocker, Lamp, contact, lit, touching
 
 CAMERA = Camera(120, 120, x=60.0, y=80.0, per_cm=3.0, pitch=14.0)
 DEPTH = 8.0
@@ -67,9 +67,39 @@ def test_a_mirrored_lamp_mirrors_the_picture(name: str) -> None:
 def test_a_small_lamp_throws_its_shadow_far_and_a_wide_one_dissolves_it() -> None:
     sun, soft = (floor_light(LAMPS[name])[74] for name in ("sun", "soft"))
     assert sun[85:94].max() < 0.65  # still whole
-    assert sun[103:].min() > 0.97  # and then at an end
+    assert sun[114:].min() > 0.97  # and then at an end
     assert soft[85:94].min() > 0.85
     assert soft[76:79].max() < soft[85:94].min() - 0.02
+
+
+@pytest.mark.parametrize("name", sorted(set(LAMPS) - {"soft"}))
+@pytest.mark.parametrize("height", [12, 36])
+def test_a_shadow_is_whole_from_where_it_meets_the_product(name: str, height: int) -> None:
+    alpha = np.zeros((120, 120), np.float32)
+    alpha[80 - height : 80, COLUMNS] = 1.0
+    beside = floor_light(LAMPS[name], alpha)[75, 77 : 77 + height // 2]
+    assert beside.max() < 0.7
+    assert np.diff(beside).min() > -0.05  # nowhere darker further away
+
+
+def test_before_what_stands_further_back_there_is_light() -> None:
+    """The lower edge of what is turned rises to one side: there it stands further back."""
+    turned = np.zeros((120, 120), np.float32)
+    for column in range(45, 76):
+        turned[44 : 80 - (column - 45) // 5, column] = 1.0
+    light = floor_light(LAMPS["sun"], turned)
+    assert light[75, 77:86].max() < 0.65
+    assert light[80, 68:76].min() > 0.85  # before it, nothing
+
+
+def test_a_handle_does_not_touch_the_floor_and_the_foot_does() -> None:
+    alpha = box()
+    alpha[52:60, 76:95] = 1.0
+    lowest, touch = touching(alpha > 0.5, CAMERA, DEPTH)
+    assert (lowest[COLUMNS] == 79).all()
+    assert (touch[COLUMNS] == 1).all()
+    assert lowest[80] == 59
+    assert touch[80] == touch[10] == 0
 
 
 def test_a_wall_behind_is_in_the_shadow_too_and_a_far_one_is_not() -> None:
@@ -88,8 +118,9 @@ def test_a_body_is_round_and_its_shadow_has_no_corners() -> None:
     dark = light < 0.7
     widths = dark[64:84].sum(axis=1)
     widths = widths[widths > 0]
-    assert widths[0] < 0.35 * widths.max()  # a slab's far edge is .57 as wide as its middle
-    assert light[80, 77:82].min() > 0.8  # and its near corner is dark beside the front, at .71
+    assert widths[0] < 0.41 * widths.max()  # a slab's far edge is .44 as wide as its middle
+    assert light[79, 77] < 0.65  # blunter than an ellipse, beside whose end it is light: .72
+    assert light[80, 79:82].min() > 0.8  # and its near corner is dark beside the front, at .73
 
 
 @given(st.floats(0.0, 30.0), st.floats(-20, 20), st.floats(-10, 40))

@@ -4,11 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from persona_img.imaging.light import LIGHTS
 from persona_img.scenery.build import SceneSet
 from persona_img.scenery.scenes import SCENES, fits
-from persona_img.scenery.standing import Stage, reflection
+from persona_img.scenery.shade import touching
+from persona_img.scenery.standing import Stage, _panes_on, reflection
 from persona_img.scenery.subject import Taken
 from sets import BASE, SIZE, plan, silhouette
 
@@ -88,6 +91,67 @@ def test_paper_of_another_colour_is_seen_on_the_surface_alone() -> None:
     assert hue[white.surface < 0.01].mean() < 0.6 * (hue[table].mean() - 1) + 1
 
 
+@pytest.mark.parametrize("scene", STANDING)
+def test_a_layer_says_where_what_stands_takes_the_light(scene: str) -> None:
+    shade = SceneSet(plan(scene, None, "side")).draw(*SIZE, even=True).shade
+    assert shade is not None
+    assert shade.min() >= 0
+    assert shade.max() <= 1
+    assert shade[BASE - 4, 56:72].min() > 0.3
+    assert shade[BASE - 4, :10].max() < 0.1
+
+
+# A window
+
+GRID = tuple(np.meshgrid(np.linspace(-60, 60, 60), [0.0], np.linspace(-20, 99, 50)))
+
+
+@given(time=st.floats(-80.0, 80.0), side=st.sampled_from([-1.0, 1.0]), seed=st.integers(0, 99))
+@settings(deadline=None)
+def test_the_panes_of_every_surface_fall_from_one_window(
+    time: float, side: float, seed: int
+) -> None:
+    made = plan("tabletop", None, "window", seed=seed, taken=Taken(side))
+    floor = tuple(axis[0].astype(np.float32) for axis in GRID)
+    further = tuple(
+        (axis - time * way).astype(np.float32)
+        for axis, way in zip(floor, made.lamp.toward, strict=True)
+    )
+    panes = _panes_on(made, floor)
+    assert panes.min() < 0.95 < 1.05 < panes.max()
+    assert (np.abs(_panes_on(made, further) - panes) < 0.02).mean() > 0.98
+    at_product = tuple(np.full((9, 9), 0.0, np.float32) for _ in range(3))
+    assert _panes_on(made, at_product).min() > 1.05  # it stands in the light
+
+
+def test_a_windows_bars_are_upright_on_a_wall() -> None:
+    made = plan("tabletop", None, "window")
+    x, y = (v.astype(np.float32) for v in np.meshgrid(np.linspace(-150, 150, 300), np.arange(200)))
+    bars = _panes_on(made, (x, y, 0 * x + np.float32(200.0))) < 0.80
+    assert bars.mean(axis=0).max() > 0.98
+
+
+# A podium
+
+
+@pytest.mark.parametrize("pitch", [6.0, 20.6, 35.0])
+@pytest.mark.parametrize("rise", [0, 4, 9])
+def test_all_of_a_base_stands_on_its_podium(pitch: float, rise: int) -> None:
+    alpha = np.zeros(SIZE, np.uint8)
+    for column in range(30, 98):
+        alpha[70 : BASE - round(rise * (98 - column) / 68), column] = 255
+    made = plan("podium")
+    made = replace(made, subject=replace(made.subject, alpha=alpha, pitch=pitch))
+    stage = Stage(made)
+    lid = stage.drum.lid(stage.camera)
+    taken = made.subject.camera()
+    lowest, touch = touching(alpha >= 128, taken, made.subject.depth)
+    columns = np.flatnonzero(touch > 0)
+    assert len(columns) > 20
+    assert lid[lowest[columns], columns].min() > 0.99
+    assert min(12.5, taken.pitch) <= stage.camera.pitch <= taken.pitch
+
+
 # Reflection
 
 GREY = np.full((*SIZE, 3), 0.4, np.float32)
@@ -108,6 +172,42 @@ def test_a_reflection_is_below_the_base_faint_and_fades() -> None:
     assert change[BASE:, :30].max() < 1e-4
     redder = out[BASE + 1, 64]
     assert redder[0] > redder[1]
+
+
+def test_a_reflection_begins_where_the_product_touches_and_not_below_what_overhangs() -> None:
+    alpha = np.zeros(SIZE, np.uint8)
+    for column in range(44, 84):
+        alpha[60 : BASE - (column - 44) // 8, column] = 255  # it stands back to one side
+    alpha[80:90, 84:100] = 255  # a handle
+    made = plan("tabletop", "dark-marble")
+    made = replace(made, subject=replace(made.subject, alpha=alpha, pitch=25.0))
+    out = reflection(GREY, RED, alpha, made.subject.camera(), made, EVERYWHERE)
+    change = np.abs(out - GREY).max(axis=2)
+    for column in range(46, 82):
+        lowest = np.flatnonzero(alpha[:, column])[-1]
+        assert change[lowest + 1, column] > 0.02
+        assert change[lowest + 1 : lowest + 9, column].argmax() == 0
+    assert change[:, 90:].max() < 1e-3
+
+
+def test_the_further_from_the_product_the_less_is_mirrored_and_the_less_sharply() -> None:
+    made = plan("tabletop", "dark-marble")
+    striped = RED.copy()
+    for first in range(3):
+        striped[:, first::6] = 255
+    camera, rows = made.subject.camera(), (BASE + 1, BASE + 16)
+    even, stripes = (
+        [
+            float(np.ptp(made_of[row, 50:78, 1])) + float(abs(made_of[row, 64, 0] - 0.4)) * ground
+            for row in rows
+        ]
+        for made_of, ground in (
+            (reflection(GREY, RED, ALPHA, camera, made, EVERYWHERE), 1.0),
+            (reflection(GREY, striped, ALPHA, camera, made, EVERYWHERE), 0.0),
+        )
+    )
+    assert even[1] < 0.6 * even[0]
+    assert stripes[1] / stripes[0] < 0.7 * even[1] / even[0]
 
 
 def test_more_gloss_mirrors_more_and_none_nothing() -> None:

@@ -26,6 +26,7 @@ _DARK = 0.015  # linear: below it a relative change is noise
 _SMOOTH, _SMOOTH_FAR = 0.05, 0.05  # of the plate's short side: what is taken from a painter
 _SMOOTH_HUE = 0.10  # of it, as to hue: beside stones of many colours a painter's is iridescent
 _MOST, _MOST_FAR = 0.40, 0.80  # of the logarithm of light: more is another picture
+_SHADE, _LEAST_OPEN = 0.35, 0.01  # what is darker is the set's own shadow; its weight
 _PERIOD = 512
 
 
@@ -95,7 +96,7 @@ def completed(
         np.minimum(start.linear, 1.0) + np.float32(_DARK)
     )
     lightness = change.mean(axis=2, keepdims=True)
-    smooth = cv2.GaussianBlur(lightness, (0, 0), _SMOOTH * short)[..., None]
+    smooth = _in_the_open(lightness[..., 0], start.shade, _SMOOTH * short)[..., None]
     smooth = smooth + cv2.GaussianBlur(change - lightness, (0, 0), _SMOOTH_HUE * short)
     near = np.clip(_level(smooth), -_MOST, _MOST)
     if start.far.max() > 0:
@@ -108,6 +109,24 @@ def completed(
     for rows, _ in strips(out.shape, 0):
         out[rows] *= cv2.exp(large[rows])
     return out
+
+
+def _in_the_open(
+    change: NDArray[np.float32], shade: NDArray[np.float32] | None, sigma: float
+) -> NDArray[np.float32]:
+    """A change smoothed, (h, w), and in shadow what it is around it.
+
+    A painter draws shadows paler and in patches; how dark they are is geometry, which the set
+    knows. So the shade of what stands keeps its depth, in the light that is painted around it.
+
+    References:
+        Knutsson, Westin 1993, "Normalized and Differential Convolution", CVPR.
+    """
+    if shade is None:
+        return np.asarray(cv2.GaussianBlur(change, (0, 0), sigma))
+    open_to_light = np.clip(1.0 - shade / np.float32(_SHADE), _LEAST_OPEN, 1.0)
+    weighed = cv2.GaussianBlur(change * open_to_light, (0, 0), sigma)
+    return np.asarray(weighed / cv2.GaussianBlur(open_to_light, (0, 0), sigma))
 
 
 def _level(change: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ Light and shadow are smooth, so they are worked out small and shared by every si
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,7 @@ class SceneSet:
                 lights = far_lights(season, (height, width), radius, self.plan.chance(7))
             if lights is not None:
                 linear += lights * layer.far[..., None]
-        return Layer(linear.astype(np.float32), layer.surface, layer.far)
+        return replace(layer, linear=linear.astype(np.float32))
 
     def area(self, height: int, width: int) -> NDArray[np.float32]:
         """Where the surface is open: not behind or beside the product, nor in its shadow; 0 or 1.
@@ -129,7 +130,7 @@ class SceneSet:
         if self._stage is None or self.plan.gloss == 0.0:
             return linear
         within = self._stage.mirrors(*alpha.shape)
-        return reflection(linear, product, alpha, self._stage.camera, self.plan, within)
+        return reflection(linear, product, alpha, self.plan.subject.camera(), self.plan, within)
 
     def _flat(self, height: int, width: int, *, even: bool) -> Layer:
         plan = self.plan

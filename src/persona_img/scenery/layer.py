@@ -24,11 +24,14 @@ class Layer:
         linear: Linear light, float32 (h, w, 3), from 0; the brightest may be above 1.
         surface: Where the style's own surface is seen, float32 (h, w) in 0..1.
         far: Where what is far behind is seen, float32 (h, w) in 0..1.
+        shade: Share of the light that what stands takes away, float32 (h, w) in 0..1; None where
+            nothing stands.
     """
 
     linear: NDArray[np.float32]
     surface: NDArray[np.float32]
     far: NDArray[np.float32]
+    shade: NDArray[np.float32] | None = None
 
     @property
     def srgb(self) -> NDArray[np.float32]:

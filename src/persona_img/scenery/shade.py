@@ -25,11 +25,16 @@ if TYPE_CHECKING:
     from persona_img.scenery.podium import Drum
 
 _SKY_SLICES = (0.15, 0.8)  # of the product's depth, where its silhouette stands
-_SUN_SLICES = (0.04, 0.18, 0.32, 0.46, 0.60, 0.74, 0.88, 0.98)
+_SOFT_SLICES = (0.04, 0.32, 0.60, 0.88)
+_STEPS = 16  # along a ray of a small light, between where it enters the body's room and leaves it
 _SKY = 40
 _SKY_BLUR = 3.0  # pixels: of one sample alone the silhouette would be seen as a ghost on the wall
 _SUNS = 32  # samples of a light's disc: as many as it needs to be wide
 _FEWEST = 8
+_WIDE = 0.3  # radians: a light as wide as that dissolves shadows
+_FLAT = 1e-4  # of a ray's way: it stays at one depth
+_BLUNT = 3  # exponent of a body's outline from above: 2 is an ellipse, whose ends throw no shadow
+_STANDS, _FREE = 0.25, 1.25  # of its depth as rows: lower than that it touches, higher it does not
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ def _unit(right: float, up: float, away: float) -> tuple[float, float, float]:
 LAMPS: dict[str, Lamp] = {
     "soft": Lamp(_unit(-0.35, 1.0, -0.15), 0.50, 0.58, 0.06, 0.20),
     "side": Lamp(_unit(-1.0, 0.62, -0.10), 0.13, 0.40, 0.46, 0.55),
-    "sun": Lamp(_unit(-0.80, 0.95, -0.42), 0.022, 0.36, 0.06, 0.45),
+    "sun": Lamp(_unit(-0.90, 0.80, -0.32), 0.022, 0.36, 0.06, 0.45),
     "window": Lamp(_unit(-0.95, 0.80, -0.22), 0.07, 0.42, 0.14, 0.45, panes=True),
 }
 """By the attribute ``light``; all come from the left and the camera's side, as in the photographs
@@ -89,10 +94,24 @@ class Blocker:
     _slices: dict[float, NDArray[np.float32]] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
+    def _begins(self) -> NDArray[np.float32]:
+        """How far back each column begins, of the depth, up to its middle, float32 (w,).
+
+        Where its lower edge rises but touches, a body stands further back: before it is light.
+        """
+        lowest, touch = touching(self.alpha > 0.5, self.camera, self.depth)
+        back = np.array([self.camera.depth_at(float(row) + 1) for row in lowest])
+        return np.where(touch > 0, np.clip(back / self.depth, 0, 0.5), 0).astype(np.float32)
+
+    @cached_property
     def _thickness(self) -> NDArray[np.float32]:
         """How far from its middle plane each pixel's body reaches, of half the depth, 0..1.
 
-        Bodies are round: a row of the silhouette is the middle of an ellipse.
+        Bodies are round, and blunter than an ellipse: at the ends of its rows a shoe is still wide,
+        and the shadow that it throws to its side begins at the shoe.
+
+        References:
+            Barr 1981, "Superquadrics and Angle-Preserving Transformations", IEEE CG&A 1(1).
         """
         solid = self.alpha > 0.5
         columns = np.arange(self.alpha.shape[1], dtype=np.float32)
@@ -101,12 +120,13 @@ class Blocker:
         last = np.where(filled, self.alpha.shape[1] - 1 - solid[:, ::-1].argmax(axis=1), 0)
         half = np.maximum((last - first + 1) / 2, 1.0)[:, None]
         out = (columns[None] - (first + last)[:, None] / 2) / half
-        return np.sqrt(np.clip(1 - out**2, 0, 1)).astype(np.float32)
+        return np.asarray(np.clip(1 - out**_BLUNT, 0, 1) ** (1 / _BLUNT), dtype=np.float32)
 
     def _slice(self, share: float) -> NDArray[np.float32]:
         """The silhouette's part that is solid at a share of the depth, float32 (h, w)."""
         if share not in self._slices:  # light from dozens of directions asks for the same few
-            self._slices[share] = self.alpha * (self._thickness >= abs(2 * share - 1))
+            solid = (self._thickness >= abs(2 * share - 1)) & (share >= self._begins)
+            self._slices[share] = self.alpha * solid
         return self._slices[share]
 
     def hides(
@@ -120,7 +140,7 @@ class Blocker:
         hidden = np.zeros(point[0].shape, dtype=np.float32)
         for share in slices:
             gap = np.float32(share * self.depth) - point[2]
-            time = gap / np.float32(away if abs(away) > 1e-4 else 1e-4)
+            time = gap / np.float32(away if abs(away) > _FLAT else _FLAT)
             y = point[1] + time * np.float32(up)
             columns, rows = self.camera.pixel(point[0] + time * np.float32(right), y)
             seen = cv2.remap(
@@ -128,6 +148,67 @@ class Blocker:
             )
             hidden = np.maximum(hidden, np.where(time > 0, seen, 0))
         return hidden
+
+    def stops(
+        self,
+        point: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
+        toward: tuple[float, float, float],
+        phase: float,
+    ) -> NDArray[np.float32]:
+        """As :meth:`hides`, for a ray of a small light: it is followed through the body.
+
+        A light from the side passes between upright slices; steps along its ray do not miss what
+        is low, and begin where the ray does, so that a shadow is whole where it meets the product.
+
+        Args:
+            point: Right, up and away of each pixel's point, centimetres.
+            toward: Unit vector to the light.
+            phase: Where in its part of the ray each step looks, 0..1.
+        """
+        hidden = np.zeros(point[0].shape, dtype=np.float32)
+        right, up, away = (np.float32(v) for v in toward)
+        if abs(away) < _FLAT:
+            away = np.float32(_FLAT)
+        left, top, most = self._room
+        front, back = -point[2] / away, (np.float32(self.depth) - point[2]) / away
+        begin = np.maximum(np.minimum(front, back), 0)
+        end = np.minimum(np.maximum(front, back), (top - point[1]) / up)
+        first, last = point[0] + begin * right, point[0] + end * right
+        passes = (end > begin) & (np.maximum(first, last) > left) & (np.minimum(first, last) < most)
+        if not passes.any():
+            return hidden
+        rows, columns = (np.flatnonzero(passes.any(axis=axis)) for axis in (1, 0))
+        part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        x, y, z = (one[part] for one in point)
+        begin, length = begin[part], np.maximum(end[part] - begin[part], 0)
+        found = hidden[part]
+        for step in range(_STEPS):
+            time = begin + length * np.float32((step + phase) / _STEPS)
+            at = self.camera.pixel(x + time * right, y + time * up)
+            body = cv2.remap(self._solid, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+            share = (z + time * away) / np.float32(self.depth)
+            inside = (body[..., 1] >= np.abs(2 * share - 1)) & (share >= body[..., 2])
+            np.maximum(found, body[..., 0] * inside, out=found)
+        found *= passes[part]
+        return hidden
+
+    @cached_property
+    def _solid(self) -> NDArray[np.float32]:
+        """Body, thickness and where it begins, float32 (h, w, 3)."""
+        begins = np.broadcast_to(self._begins, self.alpha.shape)
+        return np.ascontiguousarray(np.dstack([self.alpha, self._thickness, begins]))
+
+    @cached_property
+    def _room(self) -> tuple[float, float, float]:
+        """The least x, the most y and the most x of any of it, centimetres."""
+        rows, columns = (np.flatnonzero((self.alpha > 0).any(axis=axis)) for axis in (1, 0))
+        if len(rows) == 0:
+            return 0.0, 0.0, 0.0
+        x, y = self.camera.wall(0.0)
+        up = float(y[rows[0]].max())
+        across = x[np.ix_(rows, columns)]
+        edge = 1.0 / self.camera.per_cm
+        return float(across.min()) - edge, up + edge, float(across.max()) + edge
 
 
 def lit(
@@ -148,13 +229,16 @@ def lit(
     """
     direct = np.zeros(point[0].shape, dtype=np.float32)
     suns = int(np.clip(_SUNS * lamp.spread / 0.5, _FEWEST, _SUNS))
-    # A wide light blurs the slices of a silhouette into one another, a small one does not.
-    slices = _SUN_SLICES if lamp.spread < 0.3 else _SUN_SLICES[::2]
-    for toward in _directions(lamp.toward, lamp.spread, suns):
-        hidden = blocker.hides(point, toward, slices)
+    small = lamp.spread < _WIDE
+    for index, toward in enumerate(_directions(lamp.toward, lamp.spread, suns)):
+        # A wide light blurs the slices of a silhouette into one another, a small one does not.
+        if small:
+            hidden = blocker.stops(point, toward, (index + 0.5) / suns)
+        else:
+            hidden = blocker.hides(point, toward, _SOFT_SLICES)
         direct += 1.0 - (hidden if drum is None else np.maximum(hidden, drum.hides(point, toward)))
     # What lies between two samples; a wide light has more of them.
-    between = 0.8 + 18.0 * lamp.spread if lamp.spread < 0.3 else _SKY_BLUR
+    between = 0.8 + 18.0 * lamp.spread if small else _SKY_BLUR
     direct = cv2.GaussianBlur(direct, (0, 0), between)
     sky = np.zeros(point[0].shape, dtype=np.float32)
     total = 0.0
@@ -171,26 +255,41 @@ def lit(
     )
 
 
+def touching(
+    solid: NDArray[np.bool_], camera: Camera, depth: float
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """The line on which a product stands: what is lowest, and how surely it touches the floor.
+
+    A column's lowest pixel touches the floor where it is not further up than the product's depth
+    looks from where it was photographed; a handle or a brim that is held higher does not.
+
+    Args:
+        solid: Where the product is, bool (h, w).
+        camera: That took the photograph, of the same size.
+        depth: How deep the product is, centimetres.
+
+    Returns:
+        Each column's lowest row, and its share from 0 (in the air, or nothing there) to 1, (w,).
+    """
+    lowest = solid.shape[0] - 1 - np.argmax(solid[::-1], axis=0)
+    rises = np.where(solid.any(axis=0), camera.y - lowest, np.inf)
+    reach = max(2.0, camera.y - camera.row_of(depth))
+    touch = np.clip((_FREE - rises / reach) / (_FREE - _STANDS), 0, 1)
+    return lowest, touch.astype(np.float32)
+
+
 def contact(alpha: NDArray[np.float32], camera: Camera, depth: float) -> NDArray[np.float32]:
     """The dark line under a product that stands: factor on linear light, float32 (h, w), 0..1.
 
-    A column's lowest pixel touches the floor where it is not further up than the product's depth
-    looks from the camera's height.
-
     Args:
         alpha: float32 (h, w) in 0..1.
-        camera: Of the same size.
+        camera: That took the photograph, of the same size.
         depth: How deep the product is, centimetres.
     """
     height = alpha.shape[0]
-    solid = alpha > 0.5
-    filled = solid.any(axis=0)
-    if not filled.any():
+    lowest, touch = touching(alpha > 0.5, camera, depth)
+    if not touch.any():
         return np.ones_like(alpha)
-    lowest = height - 1 - np.argmax(solid[::-1], axis=0)
-    rises = np.where(filled, camera.y - lowest, np.inf)
-    reach = max(2.0, camera.y - camera.row_of(depth))
-    touch = np.clip(1.25 - rises / reach, 0, 1).astype(np.float32)
     line = np.zeros_like(alpha)
     thick = max(1, round(0.006 * height))
     columns = np.flatnonzero(touch > 0)

@@ -12,7 +12,7 @@ from persona_img.imaging.light import to_linear
 from persona_img.scenery.layer import Layer, paper
 from persona_img.scenery.lens import defocused, focused_at
 from persona_img.scenery.podium import Drum, Sweep
-from persona_img.scenery.shade import Blocker, contact, lit
+from persona_img.scenery.shade import Blocker, contact, lit, touching
 from persona_img.scenery.views import view_of
 
 if TYPE_CHECKING:
@@ -29,12 +29,19 @@ _EDGE = 0.42  # of the way from the horizon to the base: where a table ends
 _HIGHEST_EDGE = 0.20  # of the canvas: it ends below that
 _SHARP_BEFORE, _SHARP_BEHIND = 0.35, 1.5  # of a lens's own blur: shops stop their lenses down
 _PODIUM_PITCH = 12.5  # degrees: looked at from higher, a podium is a plate
+_PITCHES = 8  # tried from there to the photograph's own, where a base would hang over the edge
 _PODIUM = 0.66  # of the product's width: its radius
+_MARGIN = 1.03  # times what stands on it
 _FOOT = 0.90  # of the room below the product: its foot is above that, or out of the picture
 _LEAST_SIDE = 0.28  # of its radius: less of its side with its foot would be a slab
 _BRIGHTEST = 1.5  # of open floor
 _BOUNCED = 0.5  # light from the paper on what looks down on it
 _PAPER_WALL = 0.90  # how bright upright paper is
+_PANE = 1.2, 1.0  # a window's pane, wide and tall, of the product's longest side
+_BARS = 0.07, 0.12  # of a pane: its upright bar, and its level one
+_IN_PANE = 0.35, 0.80  # where in its pane's light a product may stand
+_TURNED = -6.0, 14.0  # degrees by which the window's wall may be turned away from the camera
+_MIRRORED = 0.03, 0.25  # of the height: how far down a reflection fades, and more by gloss
 _FRESNEL = 0.85  # of what a polished stone mirrors at a grazing look, beside its gloss
 
 
@@ -47,12 +54,14 @@ class _Piece:
         mask: What it covers, float32 (h, w).
         own: Whether it is of the style's surface.
         far: Whether it is far behind.
+        shade: Share of its light that what stands takes away, float32 (h, w); None is nothing.
     """
 
     linear: NDArray[np.float32]
     mask: NDArray[np.float32]
     own: bool = False
     far: bool = False
+    shade: NDArray[np.float32] | None = None
 
 
 class Stage:
@@ -65,14 +74,14 @@ class Stage:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.camera = plan.subject.camera()
-        if plan.scene.table == "podium":
-            pitch = min(self.camera.pitch, _PODIUM_PITCH)
-            self.camera = replace(self.camera, pitch=pitch)
         self.depth = plan.subject.depth
         top, left, bottom, right = plan.subject.box
         per_cm = plan.subject.per_cm
         self.tall, self.wide = (bottom - top) / per_cm, (right - left) / per_cm
         self.table = plan.scene.table
+        radius, middle = max(_PODIUM * self.wide, 0.75 * self.depth), 0.5 * self.depth
+        if self.table == "podium":
+            self.camera, radius, middle = self._podium_under(radius)
         base, horizon = self.camera.y, self.camera.horizon
         edge = max(horizon + _EDGE * (base - horizon), _HIGHEST_EDGE * self.camera.height)
         self.end = max(self.camera.depth_at(edge), 1.2 * self.depth)
@@ -82,8 +91,10 @@ class Stage:
             self.wall = self.depth + max(0.10 * self.tall, 0.25 * self.depth)
         else:
             self.wall = min(self.end, self.depth + 0.45 * max(self.tall, self.wide))
-        self.drum, self.sweep = self._podium_before(room=(self.camera.height - base) / per_cm)
+        room = (self.camera.height - base) / per_cm
+        self.drum, self.sweep = self._podium_before(radius, middle, room)
         self._lights: dict[str, NDArray[np.float32]] = {}
+        self._shades: dict[str, NDArray[np.float32]] = {}
         self.thick = max(
             0.035 * max(self.tall, self.wide), 0.10 * (self.camera.height - base) / per_cm
         )
@@ -104,12 +115,14 @@ class Stage:
         linear = pieces[0].linear.copy()
         surface = np.zeros((height, width), dtype=np.float32)
         far = pieces[0].mask.copy() if pieces[0].far else 0 * surface
+        shade = 0 * surface if pieces[0].shade is None else pieces[0].shade
         for piece in pieces[1:]:
             share = piece.mask[..., None]
             linear += share * (piece.linear - linear)
+            shade = shade + piece.mask * ((0 if piece.shade is None else piece.shade) - shade)
             surface += piece.mask * ((1.0 if piece.own else 0.0) - surface)
             far *= 1.0 - piece.mask
-        return Layer(linear, surface, far)
+        return Layer(linear, surface, far, shade)
 
     def contact(self, alpha: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See :meth:`.build.SceneSet.contact`."""
@@ -117,7 +130,8 @@ class Stage:
         scale = min(1.0, _CONTACT_SIDE / max(height, width))
         size = max(1, round(scale * height)), max(1, round(scale * width))
         small = cv2.resize(alpha, (size[1], size[0]), interpolation=cv2.INTER_AREA)
-        dark = contact(small.astype(np.float32) / 255, self.camera.scaled(*size), self.depth)
+        taken = self.plan.subject.camera().scaled(*size)
+        dark = contact(small.astype(np.float32) / 255, taken, self.depth)
         return np.asarray(cv2.resize(dark, (width, height), interpolation=cv2.INTER_LINEAR))
 
     def in_focus(self, height: int, width: int) -> NDArray[np.bool_]:
@@ -145,7 +159,7 @@ class Stage:
             * self._shaded(camera, "wall")[..., None]
         )
         radius = plan.scene.blur * min(size)
-        return _Piece(defocused(wall, radius), whole)
+        return _Piece(defocused(wall, radius), whole, shade=self._shade(camera, "wall"))
 
     def _top(self, camera: Camera, *, even: bool) -> _Piece:
         x, z, _ = camera.floor()
@@ -158,20 +172,51 @@ class Stage:
         soft = max(0.6, 0.45 * blur * self.end / (self.end + camera.away))
         rows = (np.arange(camera.height, dtype=np.float32) - edge) / (1.6 * soft)
         mask = np.clip(0.5 + 0.5 * np.tanh(rows), 0, 1)[:, None].repeat(camera.width, axis=1)
-        return _Piece(linear, mask.astype(np.float32), own=True)
+        shade = self._shade(camera, "floor")
+        return _Piece(linear, mask.astype(np.float32), own=True, shade=shade)
 
-    def _podium_before(self, room: float) -> tuple[Drum, Sweep]:
+    def _podium_under(self, radius: float) -> tuple[Camera, float, float]:
+        """From where a podium is looked at, how wide it is and where its axis stands.
+
+        What the photograph shows of a base further up stands further back, the more so the flatter
+        the podium is looked at; no part of the base may look over its edge.
+
+        Args:
+            radius: Of the podium, where that is enough.
+
+        Returns:
+            The camera; the radius and the axis's z, centimetres.
+        """
+        taken = self.camera
+        lowest, touch = touching(self.plan.subject.alpha >= 128, taken, self.depth)
+        columns = np.flatnonzero(touch > 0)
+        across = (columns - taken.x) / taken.focal
+        need = middle = 0.0
+        camera = taken
+        for pitch in np.linspace(min(taken.pitch, _PODIUM_PITCH), taken.pitch, _PITCHES):
+            camera = replace(taken, pitch=float(pitch))
+            away = np.array([camera.depth_at(float(row)) for row in lowest[columns]])
+            middle = max(0.5 * self.depth, 0.5 * float(away.max()))
+            cosine = float(np.cos(np.radians(pitch)))
+            reach = np.hypot(across * (camera.away + away * cosine), away - middle)
+            need = _MARGIN * float(reach.max())
+            if need <= radius:
+                break
+        return camera, max(radius, need), middle
+
+    def _podium_before(self, radius: float, middle: float, room: float) -> tuple[Drum, Sweep]:
         """What a product stands on, its foot well in the picture or well outside, and the paper.
 
         Args:
+            radius: Of the podium.
+            middle: How far behind the product's front its axis is.
             room: Centimetres of the picture below the product.
         """
-        radius = max(_PODIUM * self.wide, 0.75 * self.depth)
         sine = float(np.sin(np.radians(self.camera.pitch)))
-        front = (radius - 0.5 * self.depth) * sine  # how far below the base its lid reaches
+        front = (radius - middle) * sine  # how far below the base its lid reaches
         seen = _FOOT * room - front - 0.06 * radius  # of its side, with its foot in the picture
         tall = min(seen, 0.9 * radius) if seen > _LEAST_SIDE * radius else 2.0 * room + radius
-        drum = Drum(radius, tall, 0.5 * self.depth)
+        drum = Drum(radius, tall, middle)
         return drum, Sweep(-tall, drum.z + 1.6 * radius, 2.2 * max(radius, self.tall))
 
     def _paper(self, camera: Camera, *, even: bool) -> _Piece:
@@ -179,7 +224,8 @@ class Stage:
         size = (camera.height, camera.width)
         linear = paper(*size, self.plan.wall, None if even else self.plan.chance(4))
         linear *= self._shaded(camera, "paper")[..., None]
-        return _Piece(linear, np.ones(size, dtype=np.float32))
+        shade = self._shade(camera, "paper")
+        return _Piece(linear, np.ones(size, dtype=np.float32), shade=shade)
 
     def _podium(self, camera: Camera, *, even: bool) -> list[_Piece]:
         plan, drum = self.plan, self.drum
@@ -187,11 +233,15 @@ class Stage:
         lid = self._material(plan, camera, (x, z), True, even=even)
         lid *= self._shaded(camera, "floor")[..., None]
         lid = self._sheen(lid, camera)
+        shade = self._shade(camera, "floor")
         share, angle, y = drum.side(camera)
         at = (angle * np.float32(drum.radius), y)
         side = self._material(plan, camera, at, True, even=even, seen=share > 0)
         side *= self._side_light(camera, angle, y)[..., None]
-        return [_Piece(side, share, own=False), _Piece(lid, drum.lid(camera), own=True)]
+        return [
+            _Piece(side, share, own=False),
+            _Piece(lid, drum.lid(camera), own=True, shade=shade),
+        ]
 
     def _side_light(
         self, camera: Camera, angle: NDArray[np.float32], y: NDArray[np.float32]
@@ -236,8 +286,8 @@ class Stage:
         mask = (rows > near).astype(np.float32)
         blur = self.plan.scene.blur * min(size)
         return [
-            _Piece(defocused(wall, blur), mask),
-            _Piece(lid, top.astype(np.float32), own=True),
+            _Piece(defocused(wall, blur), mask, shade=self._shade(camera, "wall")),
+            _Piece(lid, top.astype(np.float32), own=True, shade=self._shade(camera, "floor")),
             _Piece(face, board.astype(np.float32)),
         ]
 
@@ -265,8 +315,12 @@ class Stage:
             ..., None
         ]
         return [
-            _Piece(defocused(paint, 0.7 * blur), skirting.astype(np.float32)),
-            _Piece(floor, lower, own=True),
+            _Piece(
+                defocused(paint, 0.7 * blur),
+                skirting.astype(np.float32),
+                shade=self._shade(camera, "wall"),
+            ),
+            _Piece(floor, lower, own=True, shade=self._shade(camera, "floor")),
         ]
 
     # Material and light.
@@ -329,7 +383,15 @@ class Stage:
         size = (camera.width, camera.height)
         return np.asarray(cv2.resize(self._lights[what], size, interpolation=cv2.INTER_CUBIC))
 
+    def _shade(self, camera: Camera, what: str) -> NDArray[np.float32]:
+        """Share of the light there that product and podium take away, float32 (h, w), 0..1."""
+        if what not in self._shades:
+            self._shaded(camera, what)
+        size = (camera.width, camera.height)
+        return np.asarray(cv2.resize(self._shades[what], size, interpolation=cv2.INTER_LINEAR))
+
     def _light_on(self, what: str) -> NDArray[np.float32]:
+        """Light at the small size; what of it is taken away is kept in ``_shades``."""
         scale = min(1.0, _LIGHT_SIDE / max(self.camera.height, self.camera.width))
         size = round(scale * self.camera.height), round(scale * self.camera.width)
         camera, lamp = self.camera.scaled(*size), self.plan.lamp
@@ -338,23 +400,24 @@ class Stage:
         blocker = Blocker(small.astype(np.float32) / np.float32(255), camera, self.depth)
         if what == "wall":
             x, y = camera.wall(self.wall)
-            point, u, v = (x, y, 0 * x + np.float32(self.wall)), x, y
+            point = x, y, 0 * x + np.float32(self.wall)
             light = lit(point, True, blocker, lamp)
         elif what == "paper":
             point, rise = self.sweep.seen(camera)
-            u, v = point[0], point[1] + point[2]  # along the paper, about
             lies, stands = (lit(point, up, blocker, lamp, self.drum) for up in (False, True))
-            light = (rise * lies + (1.0 - rise) * stands) * (_PAPER_WALL + rise * (1 - _PAPER_WALL))
-            light *= self.drum.contact(point)
+            light = (rise * lies + (1.0 - rise) * stands) * self.drum.contact(point)
         else:
-            u, v, _ = camera.floor()
-            point = (u, 0 * u, v)
+            x, z, _ = camera.floor()
+            point = x, 0 * x, z
             light = lit(point, False, blocker, lamp)
+        self._shades[what] = np.clip(1.0 - light, 0, 1).astype(np.float32)
         light *= self._falloff(camera)
+        if what == "paper":
+            light *= _PAPER_WALL + rise * (1 - _PAPER_WALL)
         if what == "wall":
             light *= np.linspace(0.92, 1.02, size[0], dtype=np.float32)[:, None]
         if lamp.panes:
-            light *= _panes_on(self.plan, u, v)
+            light *= _panes_on(self.plan, point)
         return light.astype(np.float32)
 
     def _falloff(self, camera: Camera) -> NDArray[np.float32]:
@@ -381,15 +444,27 @@ def _of_rows(
     return out
 
 
-def _panes_on(plan: Plan, u: NDArray[np.float32], v: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A window's bright panes on a plane, float32 (h, w), 0.78..1.08."""
+def _panes_on(plan: Plan, point: Point) -> NDArray[np.float32]:
+    """A window's bright panes at points of any surface, float32 (h, w), 0.76..1.08.
+
+    The window is in the wall to the lamp's side, its bars upright and level. Every point is
+    followed along the light back into that wall, so floor, wall and podium show panes of one
+    window; the product stands in the light of one.
+    """
     draw = plan.chance(6)
-    unit = 0.9 * plan.subject.cm
-    angle = np.radians(draw.uniform(14, 28))
-    a = (u * np.cos(angle) + v * np.sin(angle)) / unit + draw.uniform(0, 1)
-    b = (v * np.cos(angle) - u * np.sin(angle)) / unit + draw.uniform(0, 1)
-    lit_here = ((a / 0.62) % 1.0 > 0.14) & ((b / 0.9) % 1.0 > 0.12)
-    soft = cv2.GaussianBlur(lit_here.astype(np.float32), (0, 0), 0.012 * min(u.shape))
+    right, up, away = plan.lamp.toward
+    turn = np.radians(draw.uniform(*_TURNED))
+    along, out = (np.sin(turn), np.cos(turn)), (np.cos(turn), -np.sin(turn))  # x and z
+    side = np.float32(np.sign(right) or 1.0)  # a lamp to the right has the mirrored window
+    x, y, z = side * point[0], point[1], point[2]
+    right *= float(side)
+    time = (x * out[0] + z * out[1]) / (right * out[0] + away * out[1])
+    wide, tall = _PANE[0] * plan.subject.cm, _PANE[1] * plan.subject.cm
+    a = ((x - time * right) * along[0] + (z - time * away) * along[1]) / wide
+    b = (y - time * up) / tall
+    a, b = a + draw.uniform(*_IN_PANE), b + draw.uniform(*_IN_PANE)
+    lit_here = (a % 1.0 > _BARS[0]) & (b % 1.0 > _BARS[1])
+    soft = cv2.GaussianBlur(lit_here.astype(np.float32), (0, 0), 0.012 * min(x.shape))
     return np.asarray(0.76 + 0.32 * soft, dtype=np.float32)
 
 
@@ -401,32 +476,46 @@ def reflection(
     plan: Plan,
     within: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """A plate with the product mirrored below its base, faint, blurred and fading.
+    """A plate with the product mirrored below the line it stands on, faint, blurred and fading.
+
+    Every column is mirrored about its own lowest pixel, for that is where it touches: mirrored
+    about one row, what stands further back would begin apart from the product, as a stain. What is
+    held above the floor is not mirrored.
 
     Args:
         linear: Linear light, float32 (H, W, 3), of the canvas's size.
         product: uint8 (H, W, 3), the product's own colours.
         alpha: uint8 (H, W).
-        camera: Of the canvas.
-        plan: Says how glossy the surface is.
+        camera: That took the photograph, of the canvas's size.
+        plan: Says how glossy the surface is, and how deep the product.
         within: Where the surface is, float32 (H, W), 0..1.
     """
     height = alpha.shape[0]
-    base = min(height - 1, round(camera.y))
-    below = height - base
+    lowest, touch = touching(alpha >= 128, camera, plan.subject.depth)
+    touched = np.flatnonzero(touch > 0)
+    length = (_MIRRORED[0] + _MIRRORED[1] * plan.gloss) * height
+    below = min(height - 1 - int(lowest[touched].min()), round(4.0 * length)) if len(touched) else 0
     if below < 3:
         return linear
-    first = max(0, base - below)
-    rows = np.arange(base - 1, first - 1, -1)
-    colour = to_linear(product[rows].astype(np.float32) / np.float32(255))
-    share = alpha[rows].astype(np.float32) / np.float32(255)
-    blur = max(0.8, 0.006 * height)
-    colour = cv2.GaussianBlur(colour * share[..., None], (0, 0), blur, sigmaY=2 * blur)
-    share = cv2.GaussianBlur(share, (0, 0), blur, sigmaY=2 * blur)
-    fade = np.exp(-np.arange(len(rows)) / (0.16 * height)).astype(np.float32)[:, None]
-    strength = np.float32(plan.gloss * 0.55) * fade
+    soft = max(0.8, 0.004 * height), max(1.6, 0.016 * height)
+    margin = round(3 * soft[1])
+    columns = np.arange(max(0, touched[0] - margin), min(alpha.shape[1], touched[-1] + margin + 1))
+    down = np.arange(below)[:, None]
+    rows = lowest[columns][None] - down
+    share = alpha[np.maximum(rows, 0), columns].astype(np.float32) / np.float32(255)
+    share *= (rows >= 0) * touch[columns]
+    colour = to_linear(product[np.maximum(rows, 0), columns].astype(np.float32) / np.float32(255))
+    mirrored = np.dstack([colour * share[..., None], share])
+    near, far = (cv2.GaussianBlur(mirrored, (0, 0), one, sigmaY=2 * one) for one in soft)
+    # What is further from a surface that is not quite flat is mirrored less sharply.
+    fade = np.exp(-down / length).astype(np.float32)
+    mirrored = far + fade[..., None] * (near - far)
+    rows = lowest[columns][None] + 1 + down
+    place = np.minimum(rows, height - 1), columns
+    strength = np.float32(plan.gloss * 0.55) * fade * (rows < height) * within[place]
     out = linear.copy()
-    place = slice(base, base + len(rows))
-    strength = strength * within[place]
-    out[place] = out[place] * (1.0 - strength * share)[..., None] + strength[..., None] * colour
+    seen = rows < height
+    mixed = linear[place] * (1.0 - strength * mirrored[..., 3])[..., None]
+    mixed += strength[..., None] * mirrored[..., :3]
+    out[place[0][seen], np.broadcast_to(columns, seen.shape)[seen]] = mixed[seen]
     return out
