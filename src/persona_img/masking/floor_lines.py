@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from persona_img.imaging.colour import to_lab
+from persona_img.masking.lines import OFF, dark_lines, going_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,11 +20,7 @@ if TYPE_CHECKING:
 
     Look = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
-_WIDE = 9  # pixels: lines are narrower
-_CLEAR = 8.0  # L*: a line is so much darker than what is on both of its sides
-_OFF = 3  # pixels from the cut: nearer, the dark beside an outline is its shadow
-_TOUCHING = 2.5  # pixels further: what begins there runs up to the cut
-_AWAY = 14  # pixels from the cut to which a line goes on: a shorter one may be the end of a tie
+_TOUCHING = OFF + 2.5  # pixels from the cut: what begins nearer runs up to it
 _STRAIGHT = 0.3  # width of a line's end, of its length: what bends more is a lace or a shadow
 _END = 14  # pixels of a line that say where it goes
 _STEEP = 0.5  # cosine to the cut's normal at least: what runs along the outline is its shadow
@@ -42,14 +38,10 @@ def line_ends(small: NDArray[np.uint8], binary: NDArray[np.uint8]) -> NDArray[np
     Returns:
         uint8 (h, w), 1 is line; also as far as it goes on in the cut's edge.
     """
-    square = np.ones((_WIDE, _WIDE), np.uint8)
-    line = cv2.morphologyEx(to_lab(small)[..., 0], cv2.MORPH_BLACKHAT, square) > _CLEAR
+    line = dark_lines(small)
     off = cv2.distanceTransform(1 - binary, cv2.DIST_L2, 5)
-    number, lines = cv2.connectedComponents((line & (off > _OFF)).astype(np.uint8))
-    reach = np.zeros(number)
-    np.maximum.at(reach, lines, off)
-    long = (lines > 0) & (reach[lines] >= _AWAY)
-    touching = (long & (off <= _OFF + _TOUCHING)).astype(np.uint8)
+    long = going_on(line, off)
+    touching = (long & (off <= _TOUCHING)).astype(np.uint8)
     count, _, _, middles = cv2.connectedComponentsWithStats(touching)
     places = np.argwhere(long)[:, ::-1].astype(np.float64)
     ends = np.zeros_like(binary)
@@ -66,7 +58,7 @@ def line_ends(small: NDArray[np.uint8], binary: NDArray[np.uint8]) -> NDArray[np
         rise = off[_pixel(back)[::-1]] - off[_pixel(middle)[::-1]]
         if rise < _STEEP * np.hypot(*(middle - back)):
             continue
-        first, last = middle - _BEFORE * along, middle + (_OFF + _INTO) * along
+        first, last = middle - _BEFORE * along, middle + (OFF + _INTO) * along
         cv2.line(ends, _pixel(first), _pixel(last), 1, 5)
     return ends & cv2.dilate(line.astype(np.uint8), np.ones((3, 3), np.uint8))
 
