@@ -29,7 +29,7 @@ def begun(home: Path, variant: Variant) -> pi.Shop:
     """A shop with Feast, MLflow, a variant, and what 200 shoppers did under one table."""
     shop = pi.Shop.begin(Settings(home=home, learn={"segments": 2, "least_shoppers": 20}))
     shipped = Catalog.load(ASSETS / "catalog" / "products.csv")
-    shop.add_products([p for p in shipped if p.category in ("shirt", "dress")][:2])
+    shop.add_products([p for p in shipped if p.product in ("dress-03", "dress-04")])
     simulate_history(shop, simulated_shoppers(shop, 80), 30, START)
     shop.profile(START)
     shop.variants.put(variant, "shirt")

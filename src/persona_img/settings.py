@@ -213,7 +213,7 @@ class Learn(_Group):
     half_life: float | None = Field(None, gt=0)
     reward: Literal["click", "conversion"] = "click"
     maturity_minutes: float = Field(60.0, ge=0)
-    personal: bool = False
+    personal: bool = True
 
     @model_validator(mode="after")
     def _workable(self) -> Learn:

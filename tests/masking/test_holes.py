@@ -34,6 +34,18 @@ def test_a_hole_through_which_the_floor_is_seen_stays_one(shade: float) -> None:
     assert (filled(photo, sure_of(cut), cut) == cut).all()
 
 
+@pytest.mark.parametrize(
+    ("shade", "chance", "stays"),
+    [(0.65, 0.1, True), (0.65, 0.3, False), (0.3, 0.1, False)],  # 0.3: darker than any shade
+)
+def test_floor_in_deep_shade_is_a_hole_where_the_network_says_so(
+    shade: float, chance: float, stays: bool
+) -> None:
+    photo, cut = scene(tuple(round(shade * c) for c in (200, 180, 150)))
+    unsure = np.where(cut > 0, 1.0, chance).astype(np.float32)
+    assert bool((filled(photo, unsure, cut) == cut).all()) == stays
+
+
 def test_what_is_open_to_the_outside_is_no_hole() -> None:
     photo, cut = scene((230, 60, 60))
     cut[70:120, 55:65] = 0
