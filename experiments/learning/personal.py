@@ -62,9 +62,9 @@ in three pieces. Without either, by the last 30 % alone, seeds 0 to 4 of `person
 3.6 ± 1.1, 1.2 ± 2.3 and 1.6 ± 4.3 points: traits were given up in one round and learned again in
 the next. Single shops differ much from round to round, for the two logs are two histories.
 
-Made before impressions that count unequally were counted for as many as they tell (Kish 1965):
-rankers of this table are surer than they can be, with own chances up to twice, so that chances turn
-further.
+Impressions that count unequally are counted for as many as they tell (Kish 1965). Counted for as
+many as they are, rankers were surer than they can be, and the same ten shops of `personal` gained
+2.7 ± 0.7, 5.7 ± 2.0 and 6.6 ± 2.8 points.
 """
 
 
