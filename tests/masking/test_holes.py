@@ -44,6 +44,7 @@ def test_floor_in_deep_shade_is_a_hole_where_the_network_says_so(
     photo, cut = scene(tuple(round(shade * c) for c in (200, 180, 150)))
     unsure = np.where(cut > 0, 1.0, chance).astype(np.float32)
     assert bool((filled(photo, unsure, cut) == cut).all()) == stays
+    assert not (filled(photo, unsure, cut, shaded=False) == cut).all()  # colours alone cannot say
 
 
 def test_what_is_open_to_the_outside_is_no_hole() -> None:

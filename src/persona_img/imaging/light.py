@@ -59,7 +59,8 @@ class Light:
             thick: How high the product rises from the plane, above 0.
         """
         right, down = self.shadow_offset
-        most = min(_MOST_TIMES, _LONGEST / (float(np.hypot(right, down)) or _LONGEST))
+        length = float(np.hypot(right, down))
+        most = min(_MOST_TIMES, _LONGEST / length) if length > 0 else _MOST_TIMES
         times = min(max(thick / CLOTH, _LEAST_TIMES), most)
         return replace(
             self,

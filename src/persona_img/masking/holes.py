@@ -18,13 +18,17 @@ _RARE = 0.1  # of the floor in sight: a hole of a colour that less of it has sho
 _SELDOM = 0.25  # the same, of a hole in which the network is nowhere sure
 _SURE = 0.15  # chance of product at which it is sure of floor
 _SHADED = 0.2  # mean chance of product below which the network takes all of a hole for floor
-_DEEPEST = 0.6  # of the floor's lightness: what is darker is no floor in shade
+_DEEPEST = 0.6  # of the floor's lightness: what is much darker is no floor in shade
 _KNOWN = 50  # pixels of floor: with fewer its colours are not known
 _SAMPLE = 4000  # pixels of floor that are compared
 
 
 def filled(
-    small: NDArray[np.uint8], chance: NDArray[np.float32], binary: NDArray[np.uint8]
+    small: NDArray[np.uint8],
+    chance: NDArray[np.float32],
+    binary: NDArray[np.uint8],
+    *,
+    shaded: bool = True,
 ) -> NDArray[np.uint8]:
     """The cut without holes that do not look like the floor around the product.
 
@@ -32,6 +36,7 @@ def filled(
         small: uint8 sRGB (h, w, 3).
         chance: float32 (h, w) in 0..1, of being product.
         binary: uint8 (h, w), 1 is product.
+        shaded: Whether ``chance`` can tell floor in deep shade; the colours' own cannot.
 
     Returns:
         uint8 (h, w); never less than ``binary``.
@@ -54,7 +59,9 @@ def filled(
         inner = cv2.erode(piece.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         colour = np.median(lab[inner if inner.any() else piece], axis=0)
         alike = np.linalg.norm((floor - colour) * _SHADE, axis=1) < _ALIKE
-        if chance[piece].mean() < _SHADED:  # between sleeve and body floor may lie in deep shade
+        if (
+            shaded and chance[piece].mean() < _SHADED
+        ):  # between sleeve and body floor may lie in deep shade
             share = np.clip(colour[0] / np.maximum(floor[:, :1], 1.0), _DEEPEST, 1.0)
             alike |= np.linalg.norm(floor * share - colour, axis=1) < _ALIKE
         if alike.mean() < (_SELDOM if chance[piece].min() > _SURE else _RARE):

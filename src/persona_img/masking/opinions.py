@@ -81,7 +81,9 @@ def opinions_of(
     found = {NETWORK: _mended(small, ((straight + mirrored) / 2).astype(np.float32))}
     if coarse is not None:
         cut = cv2.resize(coarse.astype(np.float32), (small.shape[1], small.shape[0]))
-        found[COLOURS] = _mended(small, np.clip(cv2.GaussianBlur(cut, (0, 0), _SOFT), *_BOUNDS))
+        found[COLOURS] = _mended(
+            small, np.clip(cv2.GaussianBlur(cut, (0, 0), _SOFT), *_BOUNDS), shaded=False
+        )
     return found
 
 
@@ -131,7 +133,9 @@ def without_specks(product: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return np.isin(labels, kept).astype(np.uint8)
 
 
-def _mended(small: NDArray[np.uint8], chance: NDArray[np.float32]) -> Opinion:
+def _mended(
+    small: NDArray[np.uint8], chance: NDArray[np.float32], *, shaded: bool = True
+) -> Opinion:
     """A cut without leftovers and specks, its outline judged by colours and its prints filled."""
     binary = without_specks(chance > 0.5)
     kept = without_leftovers(small, binary, least=_LEFTOVER * float(binary.mean()))
@@ -140,4 +144,4 @@ def _mended(small: NDArray[np.uint8], chance: NDArray[np.float32]) -> Opinion:
     judged = judged_by_colours(small, chance, kept)
     binary = without_line_ends(small, without_specks(judged > 0.5), chance, _SURE)
     judged = np.where((judged > 0.5) & (binary == 0), 0.0, judged).astype(np.float32)
-    return Opinion(judged, binary).with_more(filled(small, chance, binary))
+    return Opinion(judged, binary).with_more(filled(small, chance, binary, shaded=shaded))

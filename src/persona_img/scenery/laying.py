@@ -374,7 +374,7 @@ def _detail(linear: NDArray[np.float32], woven: bool) -> NDArray[np.float32]:
         waves = np.fft.rfft2(np.clip(detail, -usual, usual)) * _turns(detail.shape[0])
         detail = np.fft.irfft2(waves, s=detail.shape).astype(np.float32)
         detail -= detail.mean()
-    return np.clip(detail, -0.5, 0.5)
+    return np.asarray(np.clip(detail, -0.5, 0.5), dtype=np.float32)
 
 
 @lru_cache(maxsize=4)

@@ -1,8 +1,8 @@
 """Light on the surfaces around a standing product: soft shadows, and the dark where it touches.
 
-The product's silhouette stands upright, some thickness deep. A point of a surface is dark as far
-as the light's disc, or the sky, hides behind it: so a shadow is crisp at the foot and soft far off,
-and falls along floor and wall as their perspective asks.
+The product's silhouette stands upright and is taken for the middle of a round body. A point of a
+surface is dark as far as the light's disc, or the sky, hides behind it: so a shadow is crisp at the
+foot and soft far off, and falls along floor and wall as their perspective asks.
 
 References:
     Cook, Porter, Carpenter 1984, "Distributed Ray Tracing", SIGGRAPH: an area light by samples.
@@ -86,11 +86,14 @@ class Blocker:
         alpha: float32 (h, w) in 0..1, on the camera's picture.
         camera: Sees it.
         depth: How deep it is, centimetres.
+        taken: The camera that took the photograph, of the same size, where a podium is looked at
+            from less high.
     """
 
     alpha: NDArray[np.float32]
     camera: Camera
     depth: float
+    taken: Camera | None = None
     _slices: dict[float, NDArray[np.float32]] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
@@ -99,7 +102,7 @@ class Blocker:
 
         Where its lower edge rises but touches, a body stands further back: before it is light.
         """
-        lowest, touch = touching(self.alpha > 0.5, self.camera, self.depth)
+        lowest, touch = touching(self.alpha > 0.5, self.taken or self.camera, self.depth)
         back = np.array([self.camera.depth_at(float(row) + 1) for row in lowest])
         return np.where(touch > 0, np.clip(back / self.depth, 0, 0.5), 0).astype(np.float32)
 

@@ -397,7 +397,8 @@ class Stage:
         camera, lamp = self.camera.scaled(*size), self.plan.lamp
         alpha = self.plan.subject.alpha
         small = cv2.resize(alpha, (size[1], size[0]), interpolation=cv2.INTER_AREA)
-        blocker = Blocker(small.astype(np.float32) / np.float32(255), camera, self.depth)
+        taken = self.plan.subject.camera().scaled(*size)
+        blocker = Blocker(small.astype(np.float32) / np.float32(255), camera, self.depth, taken)
         if what == "wall":
             x, y = camera.wall(self.wall)
             point = x, y, 0 * x + np.float32(self.wall)
@@ -510,7 +511,10 @@ def reflection(
     # What is further from a surface that is not quite flat is mirrored less sharply.
     fade = np.exp(-down / length).astype(np.float32)
     mirrored = far + fade[..., None] * (near - far)
-    rows = lowest[columns][None] + 1 + down
+    # Beside what touches, the line of contact goes on: drawn from its own lowest pixel, what is
+    # blurred would hang from a handle, and end at the last column.
+    ground = np.round(np.interp(columns, touched, lowest[touched])).astype(np.intp)
+    rows = ground[None] + 1 + down
     place = np.minimum(rows, height - 1), columns
     strength = np.float32(plan.gloss * 0.55) * fade * (rows < height) * within[place]
     out = linear.copy()
