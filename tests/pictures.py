@@ -7,6 +7,7 @@ import struct
 import zlib
 from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -51,6 +52,14 @@ def gama(exponent: float) -> tuple[bytes, bytes]:
 
 def chrm(chromaticities: tuple[float, ...]) -> tuple[bytes, bytes]:
     return b"cHRM", struct.pack(">8I", *(round(v * 100_000) for v in chromaticities))
+
+
+def noise_and_cut(seed: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """A picture of noise, (60, 80, 3), and a cut of soft blots that so much of it is outside of."""
+    rng = np.random.default_rng(seed)
+    picture = rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    blots = cv2.GaussianBlur(rng.random((60, 80), dtype=np.float32), (0, 0), 3)
+    return picture, (blots > np.quantile(blots, share)).astype(np.uint8)
 
 
 def disc_cut_out(hidden: Any = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

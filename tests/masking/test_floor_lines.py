@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from persona_img.masking.floor_lines import line_ends, looked_past, painted
+from pictures import noise_and_cut
 
 SIDE = 220
 Views = tuple[np.ndarray, np.ndarray]
@@ -113,12 +114,9 @@ def test_paint_is_put_on_the_photo_where_it_lies_and_nowhere_else() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32 - 1))
-def test_any_picture_and_any_cut_will_do(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    picture = rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)
-    noise = cv2.GaussianBlur(rng.random((60, 80), dtype=np.float32), (0, 0), 3)
-    cut = (noise > np.quantile(noise, rng.random())).astype(np.uint8)
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1))
+def test_any_picture_and_any_cut_will_do(seed: int, share: float) -> None:
+    picture, cut = noise_and_cut(seed, share)
     ends = line_ends(picture, cut)
     assert ends.shape == cut.shape
     assert ends.max() <= 1

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from persona_img.masking.lines import without_line_ends
+from pictures import noise_and_cut
 
 SIDE = 220
 
@@ -47,10 +48,7 @@ def test_what_is_no_joint_stays(length: int, colour: int, chance: float) -> None
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_it_never_adds_and_never_takes_a_large_piece(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    picture = rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)
-    noise = cv2.GaussianBlur(rng.random((60, 80), dtype=np.float32), (0, 0), 3)
-    kept = (noise > np.median(noise)).astype(np.uint8)
+    picture, kept = noise_and_cut(seed, 0.5)
     made = without_line_ends(picture, kept, np.zeros((60, 80), np.float32), 0.97)
     assert (made <= kept).all()
     taken = cv2.connectedComponentsWithStats(kept - made)[2][1:, cv2.CC_STAT_AREA]

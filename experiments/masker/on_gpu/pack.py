@@ -35,7 +35,7 @@ OLD = 40  # tiles of 128 px for each class at most: there are larger ones now
 def webp(picture: Image.Image, quality: int) -> bytes:
     """Its bytes."""
     out = io.BytesIO()
-    picture.save(out, "WEBP", quality=quality, method=5)
+    picture.save(out, "WEBP", quality=quality, method=4)
     return out.getvalue()
 
 
@@ -101,7 +101,7 @@ def taught(given: argparse.Namespace) -> Iterator[tuple[str, bytes]]:
         mask = HERE / "by_eye" / f"{path.stem}.png"
         if mask.exists():
             key = f"{path.stem}|{label[path.stem]}"
-            yield key, webp(seen(path), 82)
+            yield key, webp(seen(path), 76)
             yield key, mask.read_bytes()
 
 

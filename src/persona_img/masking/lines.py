@@ -51,6 +51,9 @@ def without_line_ends(
 ) -> NDArray[np.uint8]:
     """The cut without thin pieces that go on as a line of the floor.
 
+    For networks that are asked once, as `onnx` and `transformers`: where one has looked past the
+    lines (:mod:`.floor_lines`) they are painted over, and nothing is found here.
+
     Args:
         small: uint8 sRGB (h, w, 3).
         binary: uint8 (h, w), 1 is product.
