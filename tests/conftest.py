@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from persona_img.imaging.photo import Photo, load_photo
 from persona_img.rendering.base import Variant
 from persona_img.rendering.renderer import BackdropRenderer
 from persona_img.rendering.sources.plain import PlainBackdrops
+from persona_img.shop import adapting, learning
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,6 +26,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         slow = {item.path for item in items if item.get_closest_marker("slow")}
         items.sort(key=lambda item: item.path not in slow)
+
+
+@contextmanager
+def _named_from(first: datetime) -> Iterator[None]:
+    """Policy versions are numbered by the second from ``first``, the same in every run.
+
+    Who sees a challenger is dealt by the name of its table, which holds the time: with the clock's
+    own each run would look at other shoppers, and one in many at too few to tell anything.
+    """
+    seconds = itertools.count()
+
+    def named(name: str) -> str:
+        return f"{name}-{first + timedelta(seconds=next(seconds)):%Y%m%dT%H%M%S.%f}"
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (adapting, learning):
+            patch.setattr(module, "version_name", named)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _named_alike_in_every_run() -> Iterator[None]:
+    with _named_from(datetime(2026, 1, 1, tzinfo=UTC)):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +88,9 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not done.exists():
                 folder.mkdir()
-                make(folder)
+                # Earlier than what the tests make in copies of it.
+                with _named_from(datetime(2025, 1, 1, tzinfo=UTC)):
+                    make(folder)
                 done.touch()
         return folder
 

@@ -45,10 +45,10 @@ STANDS = (
     "scene=podium,surface=travertine,palette=neutral,light=sun",
     "scene=shelf,surface=walnut,palette=neutral,light=side",
     "scene=wall-floor,surface=light-wood,palette=neutral,light=window",
-    "scene=room,surface=concrete,palette=neutral,light=soft",
+    "scene=room,surface=marble,palette=neutral,light=soft",
     "scene=outdoor,surface=planks,palette=neutral,light=sun",
     "scene=tabletop,surface=linen,palette=warm,light=side,season=autumn",
-    "scene=room,surface=dark-marble,palette=neutral,light=soft,season=festive",
+    "scene=room,surface=dark-wood,palette=neutral,light=soft,season=festive",
 )
 LIES = (
     "scene=flat-lay,surface=oak,palette=neutral,light=soft",
@@ -60,7 +60,7 @@ LIES = (
     "scene=flat-lay,surface=linen,palette=sage,light=window,season=autumn",
     "scene=flat-lay,surface=plaster,palette=blush,light=sun,season=summer",
 )
-CROPS = ((0, 0), (1, 5), (2, 1), (3, 2), (7, 2), (8, 4))  # kind, scene
+CROPS = ((0, 0), (1, 5), (2, 1), (3, 2), (7, 3), (8, 2))  # kind, scene
 
 
 FORMATS = (("1:1", "right"), ("4:5", "top"), ("3:4", "top"), ("16:9", "right"), ("9:16", "top"))

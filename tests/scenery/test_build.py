@@ -8,6 +8,7 @@ from persona_img.imaging.colour import mean_lab
 from persona_img.imaging.light import contact_on
 from persona_img.scenery.build import SceneSet
 from persona_img.scenery.scenes import fits
+from persona_img.scenery.seasons import SEASONS
 from persona_img.scenery.subject import Taken
 from sets import BASE, SIZE, plan, silhouette
 
@@ -106,13 +107,26 @@ def test_a_dark_warm_photograph_gets_a_darker_warmer_set() -> None:
 
 
 def test_a_season_tints_the_light_and_throws_its_props_shadow_on_the_near() -> None:
-    plain, summer = built("room").draw(*SIZE), built("room", season="summer").draw(*SIZE)
+    # Not before a view: a table mirrors that one, which is another in a season.
+    plain, summer = built("tabletop").draw(*SIZE), built("tabletop", season="summer").draw(*SIZE)
     assert np.abs(plain.surface - summer.surface).max() == 0
     on_table = plain.surface > 0.99
     change = (summer.linear / plain.linear)[on_table]
     assert change.min() < 0.75
     assert change.max() <= 1.06
     assert np.median(change[:, 0] / change[:, 2]) == pytest.approx(1.05 / 0.93, rel=1e-3)
+
+
+@pytest.mark.parametrize("season", sorted(SEASONS))
+def test_the_product_is_in_a_gap_between_the_props_shadows(season: str) -> None:
+    """No shadow can fall on a photograph's product, so none may end at its outline."""
+    for seed in range(4):
+        made = built("flat-lay", None, season=season, seed=seed)
+        plain = built("flat-lay", None, seed=seed).draw(*SIZE, even=True).linear
+        change = (made.draw(*SIZE, even=True).linear / plain)[..., 1]
+        beside = (cv2.dilate(ALPHA, np.ones((3, 3), np.uint8)) > 0) & (ALPHA == 0)
+        assert change[beside].min() > 0.97 * SEASONS[season].tint[1]
+        assert change.min() < 0.9
 
 
 def test_of_what_is_far_behind_nothing_is_touched() -> None:

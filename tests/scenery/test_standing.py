@@ -11,7 +11,7 @@ from persona_img.imaging.light import LIGHTS
 from persona_img.scenery.build import SceneSet
 from persona_img.scenery.scenes import SCENES, fits
 from persona_img.scenery.shade import touching
-from persona_img.scenery.standing import Stage, _panes_on, reflection
+from persona_img.scenery.standing import Stage, _mirrored_far, _panes_on, reflection
 from persona_img.scenery.subject import Taken
 from sets import BASE, SIZE, plan, silhouette
 
@@ -99,6 +99,58 @@ def test_a_layer_says_where_what_stands_takes_the_light(scene: str) -> None:
     assert shade.max() <= 1
     assert shade[BASE - 4, 56:72].min() > 0.3
     assert shade[BASE - 4, :10].max() < 0.1
+
+
+# A shelf and a table
+
+
+def test_a_shelfs_boards_run_along_it_and_a_tables_away_from_the_camera() -> None:
+    shelf, table = (plan(scene, "oak").ground() for scene in ("shelf", "tabletop"))
+    assert shelf is not None
+    assert table is not None
+    np.testing.assert_array_equal(shelf.levels[0], np.rot90(table.levels[0]))
+
+
+def test_where_a_shelfs_lid_meets_its_front_no_wall_shines_through() -> None:
+    for pitch in np.linspace(10, 16, 7):  # wherever in its pixel the edge lies
+        made = plan("shelf", "dark-wood")
+        made = replace(made, subject=replace(made.subject, pitch=float(pitch)))
+        layer = Stage(made).draw(*SIZE, even=True)
+        seen = layer.linear[:, 8].mean(axis=1)
+        last = int(np.flatnonzero(layer.surface[:, 8] > 0.9)[-1])
+        assert seen[last] < 0.5 * seen[20]
+        assert seen[last : last + 3].max() <= seen[last] + 1e-3
+
+
+def test_there_is_shelf_before_and_behind_what_stands_on_it() -> None:
+    layer = SceneSet(plan("shelf")).draw(*SIZE)
+    board = np.flatnonzero(layer.surface[:, 8] > 0.9)
+    assert board[0] < BASE - 4
+    assert board[-1] >= BASE + 2
+
+
+def test_a_podium_is_wider_than_what_is_tall_and_narrow() -> None:
+    alpha = np.zeros(SIZE, np.uint8)
+    alpha[BASE - 80 : BASE, 58:70] = 255
+    made = plan("podium")
+    stage = Stage(replace(made, subject=replace(made.subject, alpha=alpha)))
+    assert 2 * stage.drum.radius > 3 * stage.wide
+
+
+def test_a_table_mirrors_the_view_behind_it_and_more_of_it_further_off() -> None:
+    view = np.zeros((90, 120, 3), np.float32)
+    view[:45, 60:] = (0.2, 0.4, 0.6)  # a window to the right
+    mirrored = _mirrored_far(view, 45.0)
+    np.testing.assert_allclose(mirrored[50, 110], 1.7 * view[0, 110], rtol=0.25)
+    assert mirrored[:, 10].max() < 0.01
+    made = plan("room", "dark-wood")
+    table = np.zeros((*SIZE, 3), np.float32)
+    stage = Stage(made)
+    sheen = stage._sheen(table, stage.camera, np.ones((*SIZE, 3), np.float32))[:, 8, 0]
+    edge = round(stage.camera.row_of(stage.end))
+    assert sheen[edge + 2] > 1.3 * sheen[BASE] > 0
+    rough = replace(made, gloss=0.0)
+    assert (Stage(rough)._sheen(table, stage.camera) == 0).all()
 
 
 # A window

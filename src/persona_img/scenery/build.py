@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _LIGHT_SIDE = 400  # long side, pixels, at which light is worked out
 _NEAR = 0.06  # of the short side: this close to the product its shadow and colour reach
 _LEAST_AREA = 0.02
+_GAP = 0.04  # of the short side: how softly props' shadows begin beside the product
 
 
 class SceneSet:
@@ -180,7 +181,14 @@ class SceneSet:
         season = self.plan.season
         if season is None:
             return np.ones(self._small_size, dtype=np.float32)
-        return props_shadow(season, self._small_size, self.plan.chance(8))
+        factor = props_shadow(season, self._small_size, self.plan.chance(8))
+        # No leaf's shadow falls on a photograph: what stops at the product's outline would look
+        # as if it lay behind, so the product is in a gap between them.
+        soft = _GAP * min(self._small_size)
+        reach = np.ones((2 * round(soft) + 1, 2 * round(soft) + 1), np.uint8)
+        near = cv2.GaussianBlur(cv2.dilate(self._mask(*self._small_size), reach), (0, 0), soft)
+        clear = np.clip(2.5 * near, 0, 1)
+        return np.asarray(factor + clear * (1.0 - factor), dtype=np.float32)
 
 
 def _enlarged(small: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:

@@ -175,7 +175,10 @@ class Plan:
         seen = max(self.subject.alpha.shape) / per_cm
         length = max(1e-6, float(np.hypot(*side)))
         toward = self.lamp.rake * side[0] / length, self.lamp.rake * side[1] / length
-        upright = None if what == 0 and self.subject.pose == "lying" else False
+        # Boards run away from the camera, but along a shelf.
+        turned = None if what == 0 and self.subject.pose == "lying" else False
+        if what == 0 and self.scene.table == "shelf":
+            turned = True
         return laid(
             self.materials.surface(name),
             colour,
@@ -183,7 +186,7 @@ class Plan:
             self.chance(what),
             cm=seen / _AGAIN if self.flat else _RECEDES * seen,
             per_cm=per_cm,
-            turned=upright,
+            turned=turned,
         )
 
 

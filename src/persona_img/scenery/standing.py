@@ -30,7 +30,8 @@ _HIGHEST_EDGE = 0.20  # of the canvas: it ends below that
 _SHARP_BEFORE, _SHARP_BEHIND = 0.35, 1.5  # of a lens's own blur: shops stop their lenses down
 _PODIUM_PITCH = 12.5  # degrees: looked at from higher, a podium is a plate
 _PITCHES = 8  # tried from there to the photograph's own, where a base would hang over the edge
-_PODIUM = 0.66  # of the product's width: its radius
+_PODIUM = 0.66, 0.34  # of the product's width, and of its height: its radius
+_SHELF = 0.12, 0.25  # of the product's height: how far a shelf reaches before it and behind
 _MARGIN = 1.03  # times what stands on it
 _FOOT = 0.90  # of the room below the product: its foot is above that, or out of the picture
 _LEAST_SIDE = 0.28  # of its radius: less of its side with its foot would be a slab
@@ -42,6 +43,10 @@ _BARS = 0.07, 0.12  # of a pane: its upright bar, and its level one
 _IN_PANE = 0.35, 0.80  # where in its pane's light a product may stand
 _TURNED = -6.0, 14.0  # degrees by which the window's wall may be turned away from the camera
 _MIRRORED = 0.03, 0.25  # of the height: how far down a reflection fades, and more by gloss
+_SKY = 0.75  # linear: an even light that a polished surface mirrors
+_ROUGH = 0.12  # gloss that any table has before a bright view
+_BRIGHTER = 1.7  # times its picture a view is, whose lights were rolled off
+_SPREAD = 0.10, 0.03  # of the height: how far a table blurs what it mirrors, up and across
 _FRESNEL = 0.85  # of what a polished stone mirrors at a grazing look, beside its gloss
 
 
@@ -79,7 +84,10 @@ class Stage:
         per_cm = plan.subject.per_cm
         self.tall, self.wide = (bottom - top) / per_cm, (right - left) / per_cm
         self.table = plan.scene.table
-        radius, middle = max(_PODIUM * self.wide, 0.75 * self.depth), 0.5 * self.depth
+        radius, middle = (
+            max(_PODIUM[0] * self.wide, _PODIUM[1] * self.tall, 0.75 * self.depth),
+            0.5 * self.depth,
+        )
         if self.table == "podium":
             self.camera, radius, middle = self._podium_under(radius)
         base, horizon = self.camera.y, self.camera.horizon
@@ -88,7 +96,7 @@ class Stage:
         if self.table == "table":
             self.wall = 1.6 * self.end + 0.3 * self.tall
         elif self.table == "shelf":
-            self.wall = self.depth + max(0.10 * self.tall, 0.25 * self.depth)
+            self.wall = self.depth + max(_SHELF[1] * self.tall, 0.9 * self.depth)
         else:
             self.wall = min(self.end, self.depth + 0.45 * max(self.tall, self.wide))
         room = (self.camera.height - base) / per_cm
@@ -107,7 +115,7 @@ class Stage:
         else:
             pieces = [self._far(camera, even=even)]
         if self.table == "table":
-            pieces.append(self._top(camera, even=even))
+            pieces.append(self._top(camera, pieces[0], even=even))
         elif self.table == "shelf":
             pieces += self._shelf(camera, even=even)
         elif self.table == "floor":
@@ -161,12 +169,13 @@ class Stage:
         radius = plan.scene.blur * min(size)
         return _Piece(defocused(wall, radius), whole, shade=self._shade(camera, "wall"))
 
-    def _top(self, camera: Camera, *, even: bool) -> _Piece:
+    def _top(self, camera: Camera, behind: _Piece, *, even: bool) -> _Piece:
         x, z, _ = camera.floor()
         edge = camera.row_of(self.end)
         linear = self._material(self.plan, camera, (x, z), True, even=even)
         linear *= self._shaded(camera, "floor")[..., None]
-        linear = self._sheen(linear, camera)
+        far = _mirrored_far(behind.linear, camera.horizon) if behind.far else None
+        linear = self._sheen(linear, camera, far)
         blur = self.plan.scene.blur * min(camera.height, camera.width)
         linear = focused_at(linear, self._focus(camera, blur))
         soft = max(0.6, 0.45 * blur * self.end / (self.end + camera.away))
@@ -259,7 +268,7 @@ class Stage:
         return np.asarray(light * self._falloff(camera), dtype=np.float32)
 
     def _shelf(self, camera: Camera, *, even: bool) -> list[_Piece]:
-        front = -0.30 * self.depth
+        front = -max(_SHELF[0] * self.tall, 0.6 * self.depth)
         size = (camera.height, camera.width)
         rows = np.arange(camera.height, dtype=np.float32)[:, None].repeat(camera.width, axis=1)
         x, z, _ = camera.floor()
@@ -267,7 +276,8 @@ class Stage:
         lid *= self._shaded(camera, "floor")[..., None]
         lid = self._sheen(lid, camera)
         near, far = camera.row_of(front), camera.row_of(self.wall)
-        top = np.clip(rows - far + 0.5, 0, 1) * np.clip(near - rows + 0.5, 0, 1)
+        # The board covers the lid's last row: were both mixed there, the wall would shine through.
+        top = np.clip(rows - far + 0.5, 0, 1) * (rows < near + 1)
         fx, fy = camera.wall(front)
         face = self._material(self.plan, camera, (fx, fy), True, even=even)
         lamp = self.plan.lamp
@@ -354,16 +364,27 @@ class Stage:
         shift = plan.chance(2 if own else 9).uniform(0, laid.cm, 2).astype(np.float32)
         return laid.read(at[0] + shift[0], at[1] + shift[1], np.maximum(step, 1e-4))
 
-    def _sheen(self, linear: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
-        """What a polished surface mirrors of what is behind: more the flatter it is looked at."""
-        gloss = self.plan.gloss
+    def _sheen(
+        self,
+        linear: NDArray[np.float32],
+        camera: Camera,
+        far: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """What a surface mirrors of what is behind: more the flatter it is looked at.
+
+        Args:
+            linear: Its own light, float32 (h, w, 3).
+            camera: Sees it.
+            far: What is mirrored in each pixel, as ``linear``; None is an even light.
+        """
+        # Before a garden or a window even rough wood shines where it is looked at that flatly.
+        gloss = self.plan.gloss if far is None else self.plan.gloss + _ROUGH
         if gloss == 0.0:
             return linear
-        _, up, _ = camera.rays
-        right, _, on = camera.rays
+        right, up, on = camera.rays
         steep = np.clip(-up / np.sqrt(right * right + up * up + on * on), 0, 1)
         fresnel = gloss * (0.04 + _FRESNEL * (1.0 - steep) ** 4)
-        sky = np.float32(0.75)
+        sky = np.float32(_SKY) if far is None else far
         return np.asarray(linear + (sky - linear) * fresnel[..., None], dtype=np.float32)
 
     def _focus(self, camera: Camera, blur: float) -> NDArray[np.float32]:
@@ -433,6 +454,30 @@ class Stage:
         if self.table == "podium":
             return self.drum.lid(self.camera.scaled(height, width))
         return np.ones((height, width), dtype=np.float32)
+
+
+def _mirrored_far(view: NDArray[np.float32], horizon: float) -> NDArray[np.float32]:
+    """What a table mirrors of a far view in each pixel, blurred as by a rough surface.
+
+    Args:
+        view: Linear light, float32 (h, w, 3).
+        horizon: Row at which it is mirrored; it may lie above the picture.
+
+    Returns:
+        Linear light, float32 (h, w, 3).
+    """
+    height, width = view.shape[:2]
+    scale = min(1.0, _LIGHT_SIDE / max(height, width))
+    size = max(1, round(scale * width)), max(1, round(scale * height))
+    small = cv2.resize(view, size, interpolation=cv2.INTER_AREA)
+    edge = scale * horizon
+    # Above the picture a view goes on as at its upper border.
+    below = np.abs(np.arange(size[1]) - edge)
+    rows = np.clip(np.round(edge - below), 0, size[1] - 1).astype(np.intp)
+    upright, across = (max(0.8, share * size[1]) for share in _SPREAD)
+    soft = cv2.GaussianBlur(small[rows], (0, 0), across, sigmaY=upright)
+    large = cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(large * np.float32(_BRIGHTER), dtype=np.float32)
 
 
 def _of_rows(
