@@ -162,7 +162,10 @@ def main() -> None:
     crops = Image.new("RGB", (3 * 560 + 2 * gap, 2 * 560 + gap), "white")
     for i, (row, column) in enumerate(CROPS):
         path, pose, cm = KINDS[row]
-        photo = taller(replace(load_photo(path), about=About(pose, cm)), 1600)
+        photo = load_photo(path)
+        # No more than twice its own size: further enlarged, every photograph is soft.
+        side = min(1600, 2 * max(photo.pixels.shape[:2]))
+        photo = taller(replace(photo, about=About(pose, cm)), side)
         style = Style.read(f"{(STANDS if pose == 'standing' else LIES)[column]},framing=airy")
         try:
             variant = renderer.render(photo, style, seed=7 + 8 * row + column)
