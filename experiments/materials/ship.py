@@ -33,7 +33,6 @@ SURFACES = {
         "tile",
         [
             ("wood_light/wood_floor", 160, True),
-            ("wood_light/Wood083A", 150, True),
             ("wood_light/wood_floor", 64, True),
         ],
     ),
@@ -44,7 +43,7 @@ SURFACES = {
         "tile",
         [
             ("wood_light/wood_floor", 64, True),
-            ("wood_light/Wood083A", 150, True),
+            ("wood_light/wood_floor", 160, True),
         ],
     ),
     "walnut": (
@@ -222,6 +221,8 @@ CLOSE = {
 }
 """How many times too large others would have to be shown before this is taken: plaster that is near
 is fine, for coarse grains are a towel's; of staves 6 cm wide table tops are glued, no floors."""
+JOINTS = ("marble_tiles/marble_01",)
+"""Of tiles; a podium is one block."""
 MADE = [
     ("terrazzo.jpg", 75, 1.5, None, 1024, 7),
     ("terrazzo_wide.jpg", 120, 0.84, None, 1280, 8),
@@ -244,7 +245,7 @@ LEVELLED = (
     "fabric/Fabric077",
 )
 """Whose stains and patches are taken out: they would give every repetition away."""
-CALMED = {"concrete/concrete_floor": 1.2, "wood_light/Wood083A": 2.0}
+CALMED = {"concrete/concrete_floor": 1.2}
 """Whose outstanding spots are made so many times as strong as usual ones: stains and knots, each of
 which would be known again."""
 FAINTER = {"fabric/Fabric066": 0.75}
@@ -317,11 +318,11 @@ VIEWS = {
     "festive": [
         "studio_soft/christmas_photo_studio_07_250",
         "studio_soft/christmas_photo_studio_07_325",
-        "interior/lythwood_lounge_270",
+        "studio_soft/brown_photostudio_02_250",
     ],
     "valentine": ["interior_soft/vestibule_000", "studio_soft/brown_photostudio_01_100"],
 }
-CAST_LEFT = {"room": 0.35, "festive": 0.3}
+CAST_LEFT = {"room": 0.35, "festive": 0.0}
 """Share of a view's mean hue that is left: lamps of 2,700 K beside what day lit look ill."""
 
 MUTED = {"lythwood_lounge": 0.45}
@@ -380,7 +381,8 @@ def ship(data: Path, assets: Path) -> None:
                 )
             house = "ambientCG" if file[0].isupper() else "Poly Haven"
             close = CLOSE.get((name, file, cm))
-            lines += _entry(name, f"{file}.jpg", cm, turn, with_normal, f"{house} {file}", close)
+            entry = _entry(name, f"{file}.jpg", cm, turn, with_normal, f"{house} {file}", close)
+            lines += [*entry[:-1], "joints = true", entry[-1]] if stem in JOINTS else entry
         for file, cm in DYED.get(name, []):
             entry = _entry(name, f"{file}.jpg", cm, True, None, f"ambientCG {file}")
             lines += [*entry[:-1], "dyed = true", entry[-1]]

@@ -57,10 +57,10 @@ LIES = (
     "scene=flat-lay,surface=light-wood,palette=neutral,light=window",
     "scene=flat-lay,surface=marble,palette=neutral,light=soft",
     "scene=flat-lay,surface=concrete,palette=neutral,light=sun",
-    "scene=flat-lay,surface=linen,palette=sage,light=window,season=autumn",
+    "scene=flat-lay,surface=linen,palette=sage,light=sun,season=autumn",
     "scene=flat-lay,surface=plaster,palette=blush,light=sun,season=summer",
 )
-CROPS = ((0, 0), (1, 5), (2, 1), (3, 2), (7, 3), (8, 2))  # kind, scene
+CROPS = ((0, 0), (1, 4), (2, 1), (3, 2), (7, 3), (8, 2))  # kind, scene
 
 
 FORMATS = (("1:1", "right"), ("4:5", "top"), ("3:4", "top"), ("16:9", "right"), ("9:16", "top"))

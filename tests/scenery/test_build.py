@@ -129,6 +129,16 @@ def test_the_product_is_in_a_gap_between_the_props_shadows(season: str) -> None:
         assert change.min() < 0.9
 
 
+def test_indoors_before_far_lights_no_fir_throws_stains_on_the_table() -> None:
+    plain = built("tabletop", "concrete", season="festive")
+    assert plain._props.min() < 0.9
+    made = built("room", None, season="festive")
+    layer = made.draw(*SIZE, even=True)
+    beside = built("room", None, season="festive")
+    beside._props = np.zeros_like(made._props)  # whatever they are
+    np.testing.assert_array_equal(layer.linear, beside.draw(*SIZE, even=True).linear)
+
+
 def test_of_what_is_far_behind_nothing_is_touched() -> None:
     made = SceneSet(plan("outdoor", pose="hanging"))
     assert made.plan.far_only

@@ -77,6 +77,20 @@ def test_no_two_surfaces_are_the_same_picture_in_about_the_same_colour() -> None
         assert all(cm < usual.get(file, 2.1 * cm) / 2 for file, cm in near.items())
 
 
+def test_one_block_of_stone_has_no_joints_and_boards_stay_boards() -> None:
+    known = materials_of(None).surfaces
+    stone = known["travertine"]
+    assert any(tile.joints for tile in stone.tiles_for(stone.lab))
+    block = stone.tiles_for(stone.lab, solid=True)
+    assert block
+    assert not any(tile.joints for tile in block)
+    assert all(tile.close is None for tile in block)  # however near it is
+    for one in known.values():
+        assert one.tiles_for(one.lab, solid=True)
+        if not any(tile.joints for tile in one.tiles):
+            assert one.tiles_for(one.lab, solid=True) == one.tiles_for(one.lab)
+
+
 def test_a_surface_takes_a_palette_as_far_as_it_can_be_dyed() -> None:
     walnut = materials_of(None).surface("walnut")
     lightness, a, b = walnut.colour((10.0, -20.0))

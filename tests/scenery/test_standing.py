@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -174,6 +175,20 @@ def test_the_panes_of_every_surface_fall_from_one_window(
     assert (np.abs(_panes_on(made, further) - panes) < 0.02).mean() > 0.98
     at_product = tuple(np.full((9, 9), 0.0, np.float32) for _ in range(3))
     assert _panes_on(made, at_product).min() > 1.05  # it stands in the light
+
+
+def test_no_bar_of_a_window_ends_at_what_stands_before_it() -> None:
+    beside = (cv2.dilate(ALPHA, np.ones((3, 3), np.uint8)) > 0) & (ALPHA == 0)
+    beside[BASE - 4 :] = False
+    for seed in range(6):
+        made = plan("wall-floor", None, "window", seed=seed)
+        stage = Stage(made)
+        light = stage._light_on("wall")
+        even = Stage(replace(made, lamp=replace(made.lamp, panes=False)))._light_on("wall")
+        panes = light / even
+        assert panes.min() < 0.85
+        at = cv2.resize(beside.astype(np.float32), panes.shape[::-1]) > 0.5
+        assert panes[at].min() > 1.03
 
 
 def test_a_windows_bars_are_upright_on_a_wall() -> None:

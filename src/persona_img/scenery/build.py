@@ -17,6 +17,7 @@ from persona_img.imaging.colour import mean_lab
 from persona_img.imaging.light import contact_on, illumination
 from persona_img.scenery.layer import Layer, paper
 from persona_img.scenery.seasons import far_lights, props_shadow
+from persona_img.scenery.shade import clear_around
 from persona_img.scenery.standing import Stage, reflection
 from persona_img.scenery.views import view_of
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 _LIGHT_SIDE = 400  # long side, pixels, at which light is worked out
 _NEAR = 0.06  # of the short side: this close to the product its shadow and colour reach
 _LEAST_AREA = 0.02
-_GAP = 0.04  # of the short side: how softly props' shadows begin beside the product
 
 
 class SceneSet:
@@ -61,13 +61,15 @@ class SceneSet:
             factor = factor * np.array(season.tint, dtype=np.float32)
         linear = layer.linear * factor
         if season is not None:
-            # Leaves before the lamp throw no shadow on what is far behind.
-            props = 1.0 - (1.0 - _enlarged(self._props, height, width)) * (1.0 - layer.far)
-            linear *= props[..., None]
             lights = None
             if layer.far.max() > 0:
                 radius = max(2.0, 0.022 * min(height, width))
                 lights = far_lights(season, (height, width), radius, self.plan.chance(7))
+            if lights is None:
+                # Leaves before the lamp throw no shadow on what is far behind; and none is
+                # before a lamp indoors, where a shadow of fir would be a stain on the table.
+                props = 1.0 - (1.0 - _enlarged(self._props, height, width)) * (1.0 - layer.far)
+                linear *= props[..., None]
             if lights is not None:
                 linear += lights * layer.far[..., None]
         return replace(layer, linear=linear.astype(np.float32))
@@ -182,12 +184,7 @@ class SceneSet:
         if season is None:
             return np.ones(self._small_size, dtype=np.float32)
         factor = props_shadow(season, self._small_size, self.plan.chance(8))
-        # No leaf's shadow falls on a photograph: what stops at the product's outline would look
-        # as if it lay behind, so the product is in a gap between them.
-        soft = _GAP * min(self._small_size)
-        reach = np.ones((2 * round(soft) + 1, 2 * round(soft) + 1), np.uint8)
-        near = cv2.GaussianBlur(cv2.dilate(self._mask(*self._small_size), reach), (0, 0), soft)
-        clear = np.clip(2.5 * near, 0, 1)
+        clear = clear_around(self._mask(*self._small_size))
         return np.asarray(factor + clear * (1.0 - factor), dtype=np.float32)
 
 

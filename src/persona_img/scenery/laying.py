@@ -219,6 +219,7 @@ def laid(
     cm: float = 0.0,
     per_cm: float | None = None,
     turned: bool | None = None,
+    solid: bool = False,
 ) -> Laid:
     """One of a surface's tiles in a colour and a light.
 
@@ -233,8 +234,9 @@ def laid(
         per_cm: Pixels a centimetre at which it will be seen, at most: no more of the tile is worked
             on, and closer than :data:`LONGEST_STRETCH` its scale gives way. None is the tile's own.
         turned: Whether to turn it by a quarter, where it may be; None leaves it to chance.
+        solid: Whether it is one block, see :meth:`.materials.Surface.tiles_for`.
     """
-    tiles = surface.tiles_for(colour)
+    tiles = surface.tiles_for(colour, solid=solid)
     own = {tile: side_of(surface.folder / tile.file) / tile.cm for tile in tiles}
     near = 0.0 if per_cm is None else per_cm
     fitting = _widest(_fitting(tiles, own, near), own, near, cm)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -52,6 +52,7 @@ class Tile:
         close: It is only for products so near that every other piece would have to be shown this
             many times smaller than it is, to be sharp; None is for all.
         dyed: It is only for what is dyed: stone of a colour has other veins than white stone.
+        joints: It shows tiles with joints, which no solid piece has.
         source: Where it comes from.
         licence: Under which it may be shown.
     """
@@ -62,6 +63,7 @@ class Tile:
     turn: bool = True
     close: float | None = None
     dyed: bool = False
+    joints: bool = False
     source: str = ""
     licence: str = "CC0-1.0"
 
@@ -102,8 +104,18 @@ class Surface:
         away = np.hypot(colour[1] - self.lab[1], colour[2] - self.lab[2])
         return self.pale is not None and bool(away > _DYED)
 
-    def tiles_for(self, colour: Colour) -> tuple[Tile, ...]:
-        """Pieces that it may be laid from in a colour: where it is dyed, the one of nearest hue."""
+    def tiles_for(self, colour: Colour, *, solid: bool = False) -> tuple[Tile, ...]:
+        """Pieces that it may be laid from in a colour: where it is dyed, the one of nearest hue.
+
+        Args:
+            colour: Mean Lab asked for.
+            solid: Whether it is one block: without joints then, where there is such a piece, be
+                it for what is near.
+        """
+        if solid:
+            whole = tuple(replace(tile, close=None) for tile in self.tiles if not tile.joints)
+            if any(not tile.dyed for tile in whole) and len(whole) < len(self.tiles):
+                return replace(self, tiles=whole).tiles_for(colour)
         if not any(tile.dyed for tile in self.tiles) or not self.is_dyed(colour):
             return tuple(tile for tile in self.tiles if not tile.dyed)
 

@@ -187,6 +187,7 @@ class Plan:
             cm=seen / _AGAIN if self.flat else _RECEDES * seen,
             per_cm=per_cm,
             turned=turned,
+            solid=what == 0 and self.scene.table in ("podium", "shelf"),
         )
 
 

@@ -210,7 +210,7 @@ SEASONS: dict[str, Season] = {
     "autumn": Season((1.10, 0.99, 0.84), _foliage, 0.42, 0.011),
     "winter": Season((0.95, 0.99, 1.07), _bare, 0.32, 0.009),
     "festive": Season(
-        (1.10, 0.98, 0.84),
+        (1.09, 0.96, 0.89),  # redder than yellow: candles, not olives
         _fir,
         0.40,
         0.012,

@@ -35,6 +35,7 @@ _WIDE = 0.3  # radians: a light as wide as that dissolves shadows
 _FLAT = 1e-4  # of a ray's way: it stays at one depth
 _BLUNT = 3  # exponent of a body's outline from above: 2 is an ellipse, whose ends throw no shadow
 _AROUND = 0.30  # of the light around what touches that does not arrive, at most
+_GAP = 0.05  # of the short side: how softly a light's pattern begins beside the product
 _STANDS, _FREE = 0.25, 1.25  # of its depth as rows: lower than that it touches, higher it does not
 
 
@@ -307,6 +308,21 @@ def contact(alpha: NDArray[np.float32], camera: Camera, depth: float) -> NDArray
     broad = cv2.GaussianBlur(line, (0, 0), 0.045 * height, sigmaY=max(1.6, 0.020 * height))
     dark = 1.0 - (1.0 - dark) * (1.0 - _AROUND * np.minimum(2.5 * broad, 1))
     return np.asarray(1.0 - dark, dtype=np.float32)
+
+
+def clear_around(mask: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How clear of a light's pattern a product's surroundings are kept, float32 (h, w), 0..1.
+
+    No leaf's shadow falls on a photograph, and no window's bar: what stops at the product's outline
+    would look as if it lay behind, so the product is in a gap between them.
+
+    Args:
+        mask: The product, float32 (h, w) in 0..1.
+    """
+    soft = _GAP * min(mask.shape)
+    reach = np.ones((2 * round(soft) + 1, 2 * round(soft) + 1), np.uint8)
+    near = cv2.GaussianBlur(cv2.dilate(mask, reach), (0, 0), soft)
+    return np.asarray(np.clip(2.5 * near, 0, 1), dtype=np.float32)
 
 
 def _directions(

@@ -12,7 +12,7 @@ from persona_img.imaging.light import to_linear
 from persona_img.scenery.layer import Layer, paper
 from persona_img.scenery.lens import defocused, focused_at
 from persona_img.scenery.podium import Drum, Sweep
-from persona_img.scenery.shade import Blocker, contact, lit, touching
+from persona_img.scenery.shade import Blocker, clear_around, contact, lit, touching
 from persona_img.scenery.views import view_of
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ _BOUNCED = 0.5  # light from the paper on what looks down on it
 _PAPER_WALL = 0.90  # how bright upright paper is
 _PANE = 1.2, 1.0  # a window's pane, wide and tall, of the product's longest side
 _BARS = 0.07, 0.12  # of a pane: its upright bar, and its level one
+_IN_BARS, _IN_LIGHT = 0.76, 1.08  # light in the shade of a window's bars, and between them
 _IN_PANE = 0.35, 0.80  # where in its pane's light a product may stand
 _TURNED = -6.0, 14.0  # degrees by which the window's wall may be turned away from the camera
 _MIRRORED = 0.03, 0.25  # of the height: how far down a reflection fades, and more by gloss
@@ -439,7 +440,8 @@ class Stage:
         if what == "wall":
             light *= np.linspace(0.92, 1.02, size[0], dtype=np.float32)[:, None]
         if lamp.panes:
-            light *= _panes_on(self.plan, point)
+            panes = _panes_on(self.plan, point)
+            light *= panes + clear_around(blocker.alpha) * (_IN_LIGHT - panes)
         return light.astype(np.float32)
 
     def _falloff(self, camera: Camera) -> NDArray[np.float32]:
@@ -511,7 +513,7 @@ def _panes_on(plan: Plan, point: Point) -> NDArray[np.float32]:
     a, b = a + draw.uniform(*_IN_PANE), b + draw.uniform(*_IN_PANE)
     lit_here = (a % 1.0 > _BARS[0]) & (b % 1.0 > _BARS[1])
     soft = cv2.GaussianBlur(lit_here.astype(np.float32), (0, 0), 0.012 * min(x.shape))
-    return np.asarray(0.76 + 0.32 * soft, dtype=np.float32)
+    return np.asarray(_IN_BARS + (_IN_LIGHT - _IN_BARS) * soft, dtype=np.float32)
 
 
 def reflection(
