@@ -129,6 +129,15 @@ def test_the_product_is_in_a_gap_between_the_props_shadows(season: str) -> None:
         assert change.min() < 0.9
 
 
+def test_leaves_keep_clear_of_the_shadow_of_what_stands() -> None:
+    for seed in range(4):
+        made = built("tabletop", None, light="side", season="autumn", seed=seed)
+        shade = made._shaded > 0
+        assert shade.mean() > 0.01
+        assert made._props[shade].min() > 0.97
+        assert made._props.min() < 0.9
+
+
 def test_indoors_before_far_lights_no_fir_throws_stains_on_the_table() -> None:
     plain = built("tabletop", "concrete", season="festive")
     assert plain._props.min() < 0.9

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from persona_img.imaging.light import LIGHTS
 from persona_img.scenery.build import SceneSet
 from persona_img.scenery.scenes import SCENES, fits
-from persona_img.scenery.shade import touching
+from persona_img.scenery.shade import clear_around, touching
 from persona_img.scenery.standing import Stage, _mirrored_far, _panes_on, reflection
 from persona_img.scenery.subject import Taken
 from sets import BASE, SIZE, plan, silhouette
@@ -121,6 +121,42 @@ def test_where_a_shelfs_lid_meets_its_front_no_wall_shines_through() -> None:
         last = int(np.flatnonzero(layer.surface[:, 8] > 0.9)[-1])
         assert seen[last] < 0.5 * seen[20]
         assert seen[last : last + 3].max() <= seen[last] + 1e-3
+
+
+def test_on_a_shelfs_front_there_is_no_shade_of_what_touches_its_lid() -> None:
+    made = SceneSet(plan("shelf"))
+    factor = made.contact(ALPHA)
+    front = round(made._stage.camera.row_of(made._stage.front))  # type: ignore[union-attr]
+    assert factor[front + 2 :].min() > 0.99
+    assert factor[BASE - 1 : front, 60:68].min() < 0.8
+    assert SceneSet(plan("tabletop")).contact(ALPHA)[front + 2 :].min() < 0.97
+
+
+def test_of_the_windows_that_chance_draws_the_one_is_taken_that_keeps_clearest() -> None:
+    """What the gap around a product cuts off a bar would be seen to stop there."""
+    cut = {False: 0.0, True: 0.0}
+    for seed in range(5):
+        stage = Stage(plan("wall-floor", None, "window", seed=seed))
+        x, y = stage.camera.wall(stage.wall)
+        wall = x, y, 0 * x + np.float32(stage.wall)
+        near = clear_around(ALPHA.astype(np.float32) / np.float32(255))
+        for chosen in cut:
+            panes = _panes_on(stage.plan, wall, stage._window if chosen else 0)
+            cut[chosen] += float((near * (1.08 - panes)).sum())
+    assert cut[True] < 0.85 * cut[False]
+
+
+def test_a_wall_has_half_of_its_own_contrast_and_its_whole_colour() -> None:
+    made = plan("shelf", "concrete")
+    stage = Stage(made)
+    x, y = stage.camera.wall(stage.wall)
+    seen = stage._material(made, stage.camera, (x, y), False, even=False)
+    behind = made.behind()
+    assert behind is not None
+    step = np.full((*SIZE, 2), 1.0 / stage.camera.per_cm, np.float32)
+    whole = behind.read(x, y, step)
+    assert 0.3 * whole.std() < seen.std() < 0.7 * whole.std()
+    assert seen.mean() == pytest.approx(whole.mean(), rel=0.03)
 
 
 def test_there_is_shelf_before_and_behind_what_stands_on_it() -> None:

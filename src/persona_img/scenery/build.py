@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _LIGHT_SIDE = 400  # long side, pixels, at which light is worked out
 _NEAR = 0.06  # of the short side: this close to the product its shadow and colour reach
 _LEAST_AREA = 0.02
+_DRAWN = 6  # patterns of props' shadows, of which one is taken
+_SHADED = 0.25  # of the light: more that is taken away is a shadow one sees
 
 
 class SceneSet:
@@ -183,9 +185,24 @@ class SceneSet:
         season = self.plan.season
         if season is None:
             return np.ones(self._small_size, dtype=np.float32)
-        factor = props_shadow(season, self._small_size, self.plan.chance(8))
-        clear = clear_around(self._mask(*self._small_size))
+        clear = clear_around(np.maximum(self._mask(*self._small_size), self._shaded))
+        drawn = (
+            props_shadow(season, self._small_size, np.random.default_rng([seed, one]))
+            for seed in self.plan.chance(8).integers(2**31, size=1)
+            for one in range(_DRAWN)
+        )
+        # Of what the gap cuts off only scraps are left: taken is what loses the least to it.
+        factor = min(drawn, key=lambda f: float((clear * (1.0 - f)).sum() / (1.0 - f).sum()))
         return np.asarray(factor + clear * (1.0 - factor), dtype=np.float32)
+
+    @property
+    def _shaded(self) -> NDArray[np.float32]:
+        """Where what stands throws its own shadow, float32 (h, w) of the small size, 0 or 1."""
+        if self._stage is None:
+            return np.zeros(self._small_size, dtype=np.float32)
+        shade = self._stage.draw(*self._small_size, even=True).shade
+        assert shade is not None
+        return np.asarray(shade > _SHADED, dtype=np.float32)
 
 
 def _enlarged(small: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import cv2
@@ -40,6 +41,9 @@ _BOUNCED = 0.5  # light from the paper on what looks down on it
 _PAPER_WALL = 0.90  # how bright upright paper is
 _PANE = 1.2, 1.0  # a window's pane, wide and tall, of the product's longest side
 _BARS = 0.07, 0.12  # of a pane: its upright bar, and its level one
+_SKIRTING = 7.0  # cm: lower ones are not made
+_WALL = 0.5  # of a wall's own contrast: with all of it, limewash is stains behind what is small
+_WINDOWS = 8  # drawn, of which the one whose bars keep clearest of the product is taken
 _IN_BARS, _IN_LIGHT = 0.76, 1.08  # light in the shade of a window's bars, and between them
 _IN_PANE = 0.35, 0.80  # where in its pane's light a product may stand
 _TURNED = -6.0, 14.0  # degrees by which the window's wall may be turned away from the camera
@@ -98,6 +102,7 @@ class Stage:
             self.wall = 1.6 * self.end + 0.3 * self.tall
         elif self.table == "shelf":
             self.wall = self.depth + max(_SHELF[1] * self.tall, 0.9 * self.depth)
+            self.front = -max(_SHELF[0] * self.tall, 0.6 * self.depth)
         else:
             self.wall = min(self.end, self.depth + 0.45 * max(self.tall, self.wide))
         room = (self.camera.height - base) / per_cm
@@ -141,6 +146,11 @@ class Stage:
         small = cv2.resize(alpha, (size[1], size[0]), interpolation=cv2.INTER_AREA)
         taken = self.plan.subject.camera().scaled(*size)
         dark = contact(small.astype(np.float32) / 255, taken, self.depth)
+        if self.table == "shelf":
+            # What touches the lid darkens the lid: on the front below it that would be a stain.
+            below = np.arange(size[0], dtype=np.float32) - taken.row_of(self.front)
+            lid = np.clip(0.5 - below, 0, 1)[:, None]
+            dark = np.asarray(1.0 - (1.0 - dark) * lid, dtype=np.float32)
         return np.asarray(cv2.resize(dark, (width, height), interpolation=cv2.INTER_LINEAR))
 
     def in_focus(self, height: int, width: int) -> NDArray[np.bool_]:
@@ -269,7 +279,7 @@ class Stage:
         return np.asarray(light * self._falloff(camera), dtype=np.float32)
 
     def _shelf(self, camera: Camera, *, even: bool) -> list[_Piece]:
-        front = -max(_SHELF[0] * self.tall, 0.6 * self.depth)
+        front = self.front
         size = (camera.height, camera.width)
         rows = np.arange(camera.height, dtype=np.float32)[:, None].repeat(camera.width, axis=1)
         x, z, _ = camera.floor()
@@ -314,7 +324,7 @@ class Stage:
         soft = max(0.8, 0.5 * blur)
         lower = np.clip((rows - edge) / soft + 0.5, 0, 1).astype(np.float32)
         _, y = camera.wall(self.wall)
-        board = 0.07 * max(self.tall, self.wide) + 1.5
+        board = max(_SKIRTING, 0.07 * max(self.tall, self.wide) + 1.5)
         skirting = np.clip((board - y) * camera.per_cm / soft + 0.5, 0, 1)
         paint = np.full((camera.height, camera.width, 3), 0.80, dtype=np.float32)
         lip = np.exp(-(((board - y) / (0.12 * board)) ** 2))
@@ -363,7 +373,11 @@ class Stage:
         if seen is not None:
             step = _of_rows(step, seen, 1.0 / camera.per_cm)
         shift = plan.chance(2 if own else 9).uniform(0, laid.cm, 2).astype(np.float32)
-        return laid.read(at[0] + shift[0], at[1] + shift[1], np.maximum(step, 1e-4))
+        seen_so = laid.read(at[0] + shift[0], at[1] + shift[1], np.maximum(step, 1e-4))
+        if own:
+            return seen_so
+        flat = paper(*size, colour, None)
+        return flat + np.float32(_WALL) * (seen_so - flat)
 
     def _sheen(
         self,
@@ -440,9 +454,27 @@ class Stage:
         if what == "wall":
             light *= np.linspace(0.92, 1.02, size[0], dtype=np.float32)[:, None]
         if lamp.panes:
-            panes = _panes_on(self.plan, point)
+            panes = _panes_on(self.plan, point, self._window)
             light *= panes + clear_around(blocker.alpha) * (_IN_LIGHT - panes)
         return light.astype(np.float32)
+
+    @cached_property
+    def _window(self) -> int:
+        """Which of the windows that chance may draw keeps its bars clearest of the product."""
+        height, width = self.camera.height, self.camera.width
+        scale = min(1.0, _LIGHT_SIDE / max(height, width))
+        camera = self.camera.scaled(round(scale * height), round(scale * width))
+        small = cv2.resize(
+            self.plan.subject.alpha, (camera.width, camera.height), interpolation=cv2.INTER_AREA
+        )
+        near = clear_around(small.astype(np.float32) / np.float32(255))
+        x, y = camera.wall(self.wall)
+        wall = x, y, 0 * x + np.float32(self.wall)
+        dark = [
+            float((near * (_IN_LIGHT - _panes_on(self.plan, wall, one))).sum())
+            for one in range(_WINDOWS)
+        ]
+        return int(np.argmin(dark))
 
     def _falloff(self, camera: Camera) -> NDArray[np.float32]:
         """How much brighter the lamp's side is, float32 (1, w)."""
@@ -492,14 +524,19 @@ def _of_rows(
     return out
 
 
-def _panes_on(plan: Plan, point: Point) -> NDArray[np.float32]:
+def _panes_on(plan: Plan, point: Point, window: int = 0) -> NDArray[np.float32]:
     """A window's bright panes at points of any surface, float32 (h, w), 0.76..1.08.
 
     The window is in the wall to the lamp's side, its bars upright and level. Every point is
     followed along the light back into that wall, so floor, wall and podium show panes of one
     window; the product stands in the light of one.
+
+    Args:
+        plan: Says where the light comes from.
+        point: Right, up and away of each pixel's point, centimetres.
+        window: Which of those that chance may draw.
     """
-    draw = plan.chance(6)
+    draw = np.random.default_rng([*plan.chance(6).integers(2**31, size=2), window])
     right, up, away = plan.lamp.toward
     turn = np.radians(draw.uniform(*_TURNED))
     along, out = (np.sin(turn), np.cos(turn)), (np.cos(turn), -np.sin(turn))  # x and z
