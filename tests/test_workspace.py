@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
+from examples import KEY
 from persona_img.domain.decision import Arms, Candidate, DecisionTable, Ramp, Slate
 from persona_img.domain.leaning import Leaning, Personal
 from persona_img.domain.style import ORIGINAL, Style
@@ -242,6 +243,7 @@ def changing_nothing(workspace: Workspace) -> Decider:
         MemoryEventLog(),
         change_budget=0,
         servable=lambda digest, product: True,
+        key=KEY,
     )
 
 

@@ -5,6 +5,7 @@ import hashlib
 
 import pytest
 
+from examples import KEY
 from persona_img.domain.decision import Arms, Candidate, DecisionTable, Slate
 from persona_img.domain.style import ORIGINAL
 from persona_img.errors import InvalidInput, ServiceFailed
@@ -32,7 +33,9 @@ def driven(path, *, workers, tokens=(), **options):
     visits = shop.visits(1, START, 7)
     log = SqliteEventLog(path)
     arms = Arms("hero", {"control": 0.5, "personalized": 0.5})
-    app = create_app(Decider(a_table(), arms, log), a_catalog(16), lambda _: None, tokens=tokens)
+    app = create_app(
+        Decider(a_table(), arms, log, key=KEY), a_catalog(16), lambda _: None, tokens=tokens
+    )
     seen = []
     try:
         with BackgroundServer(app) as server:

@@ -30,7 +30,6 @@ propensity for pictures that were shown whatever it said.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from persona_img.domain.decision import Arms, DecisionTable, Ramp, Slate
     from persona_img.domain.leaning import Floats
     from persona_img.serving.base import EventLog
+    from persona_img.serving.key import DecisionKey
 
 CONTROL = "control"
 _DAY = 86400.0
@@ -86,6 +86,7 @@ class Decider:
         table: Slates in use; every variant in it passed the gate and was approved.
         arms: The A/B test.
         log: Holds every decision before it is answered.
+        key: Names the decisions; whoever has it not can name none, and so send no event.
         change_budget: How often the picture of one shopper and product may change, >= 0. A
             picture that may no longer be shown is changed beyond the budget too.
         keep_days: Beyond the budget a picture may still change when it was decided on so many days
@@ -110,6 +111,7 @@ class Decider:
         arms: Arms,
         log: EventLog,
         *,
+        key: DecisionKey,
         change_budget: int = 2,
         keep_days: float = math.inf,
         revoked: Collection[str] = (),
@@ -124,6 +126,7 @@ class Decider:
         log.open_test(arms)
         self.arms = arms
         self.log = log
+        self._key = key
         self._budget = change_budget
         self._keep = keep_days * _DAY
         self._servable = servable
@@ -278,7 +281,7 @@ class Decider:
         place = (self.arms.test, version, shopper, product)
         segment, _ = table.slate(shopper, product)
         return Decision(
-            decision_id=hashlib.sha256("\x1f".join(place).encode()).hexdigest()[:32],
+            decision_id=self._key.name(*place),
             test=self.arms.test,
             shopper=shopper,
             product=product,

@@ -119,6 +119,7 @@ class Pictures(Stores):
                 table,
                 wiring.arms(self.settings),
                 log,
+                key=wiring.decision_key(self.settings, self.workspace),
                 change_budget=self.settings.test.change_budget,
                 keep_days=self.settings.test.keep_days,
                 revoked=self.workspace.revoked(),
