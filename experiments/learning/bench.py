@@ -32,6 +32,7 @@ from persona_img.ranking.popularity import PopularityRanker
 from persona_img.ranking.promotion import compare
 from persona_img.ranking.slates import decision_table
 from persona_img.serving.decide import Decider
+from persona_img.serving.key import DecisionKey
 from persona_img.serving.memory_log import MemoryEventLog
 
 if TYPE_CHECKING:

@@ -56,6 +56,16 @@ def _feature_repo() -> Path:
     return packaged if packaged.exists() else ASSETS.parents[2] / "feature_repo"
 
 
+def _photo_url(value: str) -> str:
+    """An address with one place for the product."""
+    if not value.startswith(("https://", "http://", "/")) or value.count("{product}") != 1:
+        raise ValueError(
+            f"photo_url={value!r}: begin with https://, http:// or /, and say {{product}} once, "
+            "e.g. https://cdn.shop/{product}.jpg"
+        )
+    return value
+
+
 class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -278,6 +288,11 @@ class Serve(_Group):
         decision_key: Secret by which decisions are named, at least 32 characters, drawn at random;
             None for the one in the shop's folder, which is made when it is first needed. Services
             with homes of their own that share a log need the same.
+        decision_ms: How long a decision waits for its entry in the log, 10 to 10,000; later the
+            photo is shown, and not counted. A whole decision gets twice that.
+        photo_url: Address of the photo of a product that the catalogue does not know, with
+            ``{product}`` for its identifier, e.g. ``https://cdn.shop/{product}.jpg``; None where
+            that is an error.
         profile_ms: How long a decision waits for what the feature store knows of the shopper;
             later it is the segment's.
         profile_seconds: For how long it takes what the store said for true.
@@ -287,6 +302,8 @@ class Serve(_Group):
     port: int = Field(8080, ge=0, le=65535)
     tokens: tuple[str, ...] = ()
     decision_key: SecretStr | None = Field(None, min_length=32, max_length=1024)
+    decision_ms: float = Field(250.0, ge=10, le=10_000)
+    photo_url: Annotated[str, AfterValidator(_photo_url)] | None = Field(None, max_length=2000)
     profile_ms: float = Field(20.0, gt=0, le=10_000)
     profile_seconds: float = Field(60.0, ge=0)
 

@@ -1,13 +1,14 @@
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from persona_img.errors import InvalidInput, StoreFailed
-from persona_img.serving.sqlite_writer import GroupWriter, connect
+from persona_img.serving.sqlite_file import SqliteFile, connect
+from persona_img.serving.sqlite_writer import GroupWriter
 
 
 @pytest.fixture
@@ -18,9 +19,23 @@ def path(tmp_path):
     return path
 
 
+def looked_at(db):
+    db.execute("SELECT 1 FROM t").fetchone()
+
+
+@contextmanager
+def writing_to(path):
+    """A writer to a file, and the file."""
+    with (
+        closing(SqliteFile(path, looked_at)) as file,
+        closing(GroupWriter(file.writing, path)) as writer,
+    ):
+        yield writer, file
+
+
 @pytest.fixture
 def writer(path):
-    with closing(GroupWriter(connect(path), name="db")) as writer:
+    with writing_to(path) as (writer, _):
         yield writer
 
 
@@ -69,9 +84,10 @@ def test_a_refused_call_leaves_its_neighbours_alone(path, writer):
 
 
 def test_a_full_disk_is_told_to_everyone_and_survived(path):
-    db = connect(path)
-    db.execute(f"PRAGMA max_page_count = {db.execute('PRAGMA page_count').fetchone()[0] + 2}")
-    with closing(GroupWriter(db, name="db")) as writer:
+    with writing_to(path) as (writer, file):
+        with file.writing() as db:
+            pages = db.execute("PRAGMA page_count").fetchone()[0]
+            db.execute(f"PRAGMA max_page_count = {pages + 2}")
         with pytest.raises(StoreFailed, match="full"):
             writer.write(adding("x" * 100_000))
         assert rows(path) == set()
@@ -93,8 +109,7 @@ def test_an_unexpected_error_rolls_the_transaction_back(path, writer):
 
 
 def test_closing_commits_what_waits(path):
-    with closing(connect(path)) as other:
-        writer = GroupWriter(connect(path), name="db")
+    with closing(connect(path)) as other, writing_to(path) as (writer, _):
         with ThreadPoolExecutor(6) as pool:
             other.execute("BEGIN IMMEDIATE")
             calls = [pool.submit(writer.write, adding(n)) for n in range(5)]
@@ -104,9 +119,9 @@ def test_closing_commits_what_waits(path):
             other.execute("ROLLBACK")
             closed.result()
             done = {n for n, call in enumerate(calls) if call.exception() is None}
-    assert rows(path) == done
-    with pytest.raises(StoreFailed, match="closed"):
-        writer.write(adding(9))
+        assert rows(path) == done
+        with pytest.raises(StoreFailed, match="closed"):
+            writer.write(adding(9))
 
 
 def test_a_place_without_write_ahead_log_is_refused():

@@ -23,6 +23,19 @@ PARTIAL = "~partial"
 """Behind the policy version of what was drawn, by a shopper's own chances, from a slate of which a
 variant was withdrawn: what was offered is not what the table says."""
 
+HINDRANCES = {
+    "locked": "the log is locked by another program; wait until that is done, and try again",
+    "full": "the log's disk is full; free some of it, and try again",
+    "read-only": "the log is read-only; let it be written, and try again",
+    "corrupt": "the log is corrupt; put a backup in its place",
+    "missing": "the log is missing; put it back, or start the service again to begin a new one",
+    "disk": "the log's disk answers with errors; look at it, and try again",
+    "late": "the log's disk is too slow; try again",
+    "closed": "the log is closed; open it again",
+    "failed": "the log failed; try again",
+}
+"""What may hinder a log, by the ``reason`` of :class:`StoreFailed`, and what to do about it."""
+
 _YEAR_10000 = 253_402_300_800.0
 _LAST_POSITION = 2**31 - 1
 
@@ -145,6 +158,13 @@ class EventLog(Protocol):
         Returns:
             Columns and types of :data:`persona_img.domain.feedback.FEEDBACK_COLUMNS`, ordered by
             ``shown_at``, then by impression.
+        """
+
+    def probe(self) -> None:
+        """Write and read, and leave nothing behind.
+
+        Raises:
+            StoreFailed: one of them does not work; its ``reason`` says what hinders it.
         """
 
     def close(self) -> None:

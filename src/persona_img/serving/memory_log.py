@@ -99,5 +99,8 @@ class MemoryEventLog:
                 rows.append((*_known(decision), event.position, event.occurred_at, *outcome))
         return feedback_frame(rows)
 
+    def probe(self) -> None:
+        """See :meth:`EventLog.probe`."""
+
     def close(self) -> None:
         """See :meth:`EventLog.close`."""

@@ -113,7 +113,8 @@ class Pictures(Stores):
         from persona_img.serving.decide import Decider
         from persona_img.variants.showing import Showing
 
-        table, log = self.table, wiring.event_log(self.workspace)
+        seconds = self.settings.serve.decision_ms / 1000
+        table, log = self.table, wiring.event_log(self.workspace, decision_seconds=seconds)
         try:
             return Decider(
                 table,
@@ -189,4 +190,6 @@ class Pictures(Stores):
             self.variants.servable_path,
             known=self.known,
             tokens=self.settings.serve.tokens,
+            decision_seconds=self.settings.serve.decision_ms / 1000,
+            photo_url=self.settings.serve.photo_url,
         )
