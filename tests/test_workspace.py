@@ -376,6 +376,26 @@ def test_settings_come_from_arguments_environment_and_file(
         Settings.load()
 
 
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ({"decision_ms": 9}, "decision_ms=9: .* 10"),
+        ({"decision_ms": 10_001}, "decision_ms=10001: .* 10000"),
+        ({"decision_ms": float("nan")}, "decision_ms"),
+        ({"photo_url": "https://cdn.shop/photo.jpg"}, "photo_url=.*say {product} once"),
+        ({"photo_url": "{product}{product}"}, "photo_url=.*begin with https"),
+        ({"photo_url": "javascript:{product}"}, "photo_url=.*begin with https"),
+        ({"decision_key": "short"}, "decision_key=.*32"),
+    ],
+)
+def test_a_setting_of_the_service_that_cannot_work_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, object], rule: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidInput, match=rule):
+        Settings.load(serve=given)
+
+
 def test_a_shop_keeps_what_it_was_opened_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

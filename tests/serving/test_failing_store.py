@@ -293,6 +293,7 @@ def test_many_shoppers_do_not_wait_one_after_the_other(shop: Shop, tmp_path: Pat
         assert time.monotonic() - start < 3 * BOUND
         assert {answer.status_code for answer in asked} == {200}
         assert not any(answer.json()["counted"] for answer in asked)
+        assert photos(shop, "locked") > 250  # few gave up in a queue
         assert {call.result().status_code for call in sent} == {503}
 
 
@@ -315,13 +316,19 @@ def test_slow_pictures_stop_neither_decisions_nor_events(tmp_path: Path) -> None
     let_go = threading.Event()
 
     def slow(digest: str) -> bytes:
-        let_go.wait(30)
+        asking.release()
+        let_go.wait(60)
         return stored_variant(digest)
 
-    with running(tmp_path, variants=slow) as shop, ThreadPoolExecutor(60) as pool:
-        path = f"{shop.client.base_url}/v1/variants/{DIGEST}"
-        images = [pool.submit(httpx.get, path, timeout=60) for _ in range(60)]
-        time.sleep(0.5)
+    asking = threading.Semaphore(0)
+    with (
+        running(tmp_path, variants=slow) as shop,
+        httpx.Client(base_url=shop.client.base_url, timeout=60, limits=httpx.Limits()) as others,
+        ThreadPoolExecutor(60) as pool,
+    ):
+        images = [pool.submit(others.get, f"/v1/variants/{DIGEST}") for _ in range(60)]
+        for _ in range(40):  # as many threads as pictures have
+            assert asking.acquire(timeout=20)
         try:
             decision = in_time(lambda: ask(shop, "ann")).json()["decision_id"]
             assert counts(in_time(lambda: send(shop, an_event("e", decision)))) == (1, 0, 0)

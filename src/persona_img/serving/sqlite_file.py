@@ -1,9 +1,9 @@
 """The log's file through two connections, one that reads and one that writes.
 
 A connection does not see that its file was deleted, replaced or cut short: SQLite goes on with what
-it had opened, and what it acknowledges then is lost. So each use looks at the file first, and where
-it is another one, both connections are closed and opened anew. They are closed together, for a
-connection to the file before and one to the file after it would share the ``-shm`` beside them.
+it had opened, and what it acknowledges then is lost. So each write looks at the file first, and
+where it is another one, both connections are closed and opened anew. They are closed together, for
+a connection to the file before and one to the file after it would share the ``-shm`` beside them.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ BUSY_SECONDS = 30.0
 """For how long a write waits for other programs' writes; who asked for it may give up before."""
 
 _READ_SECONDS = 0.02  # a reader waits for nobody; it does where a log is mended after a crash
+_LOOK_SECONDS = 0.1  # a read of what was there a moment ago does no harm; a write would
 _RETRY_SECONDS = 0.1  # a file that cannot be opened is not tried at every request
 _PRIMARY = 0xFF  # SQLite's error codes hold a finer one above it
 _REASONS = {
@@ -67,7 +68,7 @@ class _Opened:
             self.writer = connect_to(path, _READ_SECONDS)
             try:
                 check(self.writer)  # also makes the -wal
-                self._size = 0
+                self._size, self._until = 0, 0.0
                 self._file, self._wal = self._look(), _identity(self._wal_path)
             except BaseException:
                 self.writer.close()
@@ -79,12 +80,16 @@ class _Opened:
         self.writer.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
 
     def reads(self) -> bool:
-        """Whether what is read is what lies there."""
-        return not self.suspect and self._look() == self._file
+        """Whether what is read is what lies there, or did a moment ago."""
+        if self.suspect or time.monotonic() < self._until:
+            return not self.suspect
+        self._until = time.monotonic() + _LOOK_SECONDS
+        return self._look() == self._file
 
     def writes(self) -> bool:
         """Whether what is written gets to where it is looked for later."""
-        return self.reads() and _identity(self._wal_path) == self._wal
+        same = self._look() == self._file and _identity(self._wal_path) == self._wal
+        return same and not self.suspect
 
     def close(self) -> None:
         for db in (self.reader, self.writer):
