@@ -140,3 +140,23 @@ def test_a_locked_database_is_no_lost_call(path, writer):
         other.execute("COMMIT")
         assert call.result() == 1
     assert rows(path) == {1, 2}
+
+
+def test_a_call_gives_up_in_time_and_those_behind_it_at_once(path, writer):
+    def seconds(call):
+        start = time.monotonic()
+        with pytest.raises(StoreFailed) as error:
+            call()
+        assert error.value.reason == "locked"
+        return time.monotonic() - start
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert 0.3 <= seconds(lambda: writer.write(adding(1), seconds=0.3)) < 2
+        assert seconds(lambda: writer.write(adding(2), seconds=0.3)) < 0.2
+        with ThreadPoolExecutor(1) as pool:
+            patient = pool.submit(writer.write, adding(3))
+            other.execute("ROLLBACK")
+            assert patient.result() == 1
+    assert writer.write(adding(4), seconds=5) == 1
+    assert rows(path) == {3, 4}  # what gave up is not done later
