@@ -160,3 +160,18 @@ def test_a_call_gives_up_in_time_and_those_behind_it_at_once(path, writer):
             assert patient.result() == 1
     assert writer.write(adding(4), seconds=5) == 1
     assert rows(path) == {3, 4}  # what gave up is not done later
+
+
+def test_a_file_that_goes_while_it_is_written_to_takes_nothing_with_it(path, writer):
+    def gone(db):
+        adding(1)(db)
+        path.rename(path.with_name("away"))
+
+    with pytest.raises(StoreFailed, match="missing"):
+        writer.write(gone)
+    with pytest.raises(StoreFailed, match="missing"):
+        writer.write(adding(2))
+    path.with_name("away").rename(path)
+    time.sleep(0.2)
+    assert writer.write(adding(3)) == 1
+    assert rows(path) == {1, 3}  # what is told to have failed may be there: it is sent again

@@ -52,8 +52,6 @@ _STATUS: dict[type[PersonaImgError], int] = {
     StoreFailed: 503,
 }
 _PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"model": Problem}}
-
-
 _THREADS = 40  # each for decisions and for events: what waits for a commit shares it
 _EVENT_SECONDS = 12.0  # the log itself gives up before
 _LOG = logging.getLogger(__name__)

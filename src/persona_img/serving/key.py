@@ -25,7 +25,8 @@ class DecisionKey:
     """Names decisions by HMAC-SHA256, 128 bits of it, under a secret that never leaves this.
 
     The same facts have the same name on every worker that has the key. Whoever knows the facts and
-    not the key can do nothing but guess.
+    not the key can do nothing but guess. A name that is sent back is looked up among those that
+    were decided, never compared with one made for it: the time that takes tells nothing of the key.
 
     Args:
         secret: At least :data:`MIN_KEY` bytes, drawn at random.

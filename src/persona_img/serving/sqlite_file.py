@@ -81,10 +81,10 @@ class _Opened:
 
     def reads(self) -> bool:
         """Whether what is read is what lies there, or did a moment ago."""
-        if self.suspect or time.monotonic() < self._until:
-            return not self.suspect
-        self._until = time.monotonic() + _LOOK_SECONDS
-        return self._look() == self._file
+        if not self.suspect and time.monotonic() >= self._until:
+            self._until = time.monotonic() + _LOOK_SECONDS
+            self.suspect = self._look() != self._file
+        return not self.suspect
 
     def writes(self) -> bool:
         """Whether what is written gets to where it is looked for later."""
@@ -158,8 +158,8 @@ class SqliteFile:
         """The connection that writes, for a transaction; one at a time.
 
         Raises:
-            StoreFailed: the file is not there, or is none; also instead of SQLite's own errors
-                in the ``with`` block.
+            StoreFailed: the file is not there, or is none, before the ``with`` block or after
+                it; also instead of SQLite's own errors in it.
         """
         with self._writing:
             opened = self._opened
@@ -170,6 +170,8 @@ class SqliteFile:
                 yield opened.writer
             except sqlite3.Error as error:
                 raise self._failed(error) from error
+            if not opened.writes():  # it went while it was written to: nobody finds that again
+                raise store_failed(self._path, "missing")
 
     def check(self) -> None:
         """Look at the file as somebody sees it who opens it now.
