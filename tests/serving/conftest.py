@@ -75,8 +75,8 @@ def a_decider(log: EventLog, key: DecisionKey = KEY) -> Decider:
 def start(folder: Path, **settings):
     """Yields a running shop."""
     # Unless told otherwise it is patient: a busy machine is no failure.
-    seconds = settings.setdefault("decision_seconds", 10.0)
-    with closing(SqliteEventLog(folder / "log.sqlite", decision_seconds=seconds)) as log:
+    settings.setdefault("decision_seconds", 10.0)
+    with closing(SqliteEventLog(folder / "log.sqlite")) as log:
         decider = a_decider(log)
         app = create_app(decider, a_catalog(), settings.pop("variants", stored_variant), **settings)
         with BackgroundServer(app) as server, httpx.Client(base_url=server.url) as client:

@@ -79,12 +79,12 @@ def test_a_picture_that_is_not_counted_is_asked_for_again(tmp_path, monkeypatch,
     monkeypatch.setattr(SimulatedShop, "respond", busy)
     visits, _, report, feedback = driven(tmp_path / "a", workers=4)
     held[0].close()
-    assert "reason=late" in caplog.text
+    assert "photos shown, not counted" in caplog.text
     assert report.decisions == len(feedback) == sum(len(v.products) for v in visits)
 
 
 def test_pictures_that_are_never_counted_end_the_drive(tmp_path, monkeypatch):
-    def fails(self, decision):
+    def fails(self, decision, **_):
         raise StoreFailed("no room", "full")
 
     monkeypatch.setattr(SqliteEventLog, "record_decision", fails)

@@ -116,11 +116,11 @@ def create_app(
 
 
 class _Threads:
-    """Threads for one kind of work, and how long it is waited for."""
+    """Threads for one kind of work, and for how many ``seconds`` it is waited for."""
 
     def __init__(self, name: str, seconds: float) -> None:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"persona-img-{name}")
-        self._seconds = seconds
+        self.seconds = seconds
 
     async def run(self, work: Callable[..., _T], *given: Any) -> _T:
         """What ``work`` returns.
@@ -132,7 +132,7 @@ class _Threads:
             TimeoutError: it took too long.
         """
         done = asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *given))
-        return await asyncio.wait_for(done, self._seconds)
+        return await asyncio.wait_for(done, self.seconds)
 
 
 def _add_decisions(
@@ -144,6 +144,8 @@ def _add_decisions(
     guard: list[Any],
     photo_url: str | None,
 ) -> None:
+    # The log gives up before the whole does: then it is known what hinders it.
+    decide = partial(decider.decide, seconds=deciding.seconds / 2)
     fallback = Fallback(lambda reason: metrics.photos.labels(reason).inc())
 
     async def variant(shopper: str, product: str) -> Response:
@@ -172,7 +174,7 @@ def _add_decisions(
         made = "kept"
         if decision is None:
             made = "new"
-            decision = await deciding.run(decider.decide, shopper, product, time.time())
+            decision = await deciding.run(decide, shopper, product, time.time())
         metrics.seconds.observe(time.perf_counter() - start)
         metrics.decisions.labels(decision.arm, made).inc()
         return decision
@@ -252,6 +254,8 @@ def _add_operations(
     metrics: ServingMetrics,
     guard: list[Any],
 ) -> None:
+    probe = partial(decider.log.probe, seconds=deciding.seconds / 2)
+
     def told(status: str) -> dict[str, str]:
         return {
             "status": status,
@@ -272,7 +276,7 @@ def _add_operations(
         If not, 503 says what hinders it. Photos are answered meanwhile.
         """
         try:
-            await deciding.run(decider.log.probe)
+            await deciding.run(probe)
         except Exception as error:
             reason = reason_of(error)
             if reason == "error":

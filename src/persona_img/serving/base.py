@@ -105,8 +105,12 @@ class EventLog(Protocol):
                 them moves shoppers.
         """
 
-    def record_decision(self, decision: Decision) -> Decision:
+    def record_decision(self, decision: Decision, *, seconds: float | None = None) -> Decision:
         """Store a decision and make it the latest of its shopper and product.
+
+        Args:
+            decision: What was decided.
+            seconds: After which to give up where it cannot be stored; None waits for long.
 
         Returns:
             The decision stored for this (test, shopper, product, policy_version): the first one
@@ -117,7 +121,7 @@ class EventLog(Protocol):
                 holds unprintable text.
             StoreConflict: its decision_id names a decision of another shopper, product, test or
                 policy.
-            StoreFailed: it is not stored; the call may be repeated.
+            StoreFailed: it is not stored, or not in time; the call may be repeated.
         """
 
     def latest_decision(self, test: str, shopper: str, product: str) -> Decision | None:
@@ -160,8 +164,11 @@ class EventLog(Protocol):
             ``shown_at``, then by impression.
         """
 
-    def probe(self) -> None:
+    def probe(self, *, seconds: float | None = None) -> None:
         """Write and read, and leave nothing behind.
+
+        Args:
+            seconds: As for :meth:`record_decision`.
 
         Raises:
             StoreFailed: one of them does not work; its ``reason`` says what hinders it.

@@ -156,7 +156,9 @@ class Decider:
             raise _version_reused(table.policy_version)
         self._serving = _Serving.of(table, revoked, ramp)
 
-    def decide(self, shopper: str, product: str, now: float) -> Decision:
+    def decide(
+        self, shopper: str, product: str, now: float, *, seconds: float | None = None
+    ) -> Decision:
         """The decision to show, recorded before it is returned.
 
         The same log, table and arms give the same picture on every machine. Where nothing was
@@ -166,6 +168,7 @@ class Decider:
             shopper: Unit of randomisation.
             product: What is looked at.
             now: Unix seconds, UTC.
+            seconds: After which to give up where the log does not take it; None waits for long.
 
         Raises:
             InvalidInput: a name that is empty or not printable.
@@ -181,12 +184,15 @@ class Decider:
         table = serving.table_of(self.arms, shopper)
         if self._lost(serving, table, shopper, product):
             # Another draw, with chances that moved meanwhile, could be another picture.
-            return self._withdrawn(table, shopper, product, now)
-        decision = self.log.record_decision(self._draw(serving, shopper, product, now))
+            withdrawn = self._withdrawn(table, shopper, product, now)
+            return self.log.record_decision(withdrawn, seconds=seconds)
+        drawn = self._draw(serving, shopper, product, now)
+        decision = self.log.record_decision(drawn, seconds=seconds)
         if self._shows(serving, decision):
             return decision
         # The log had an earlier decision of this policy, whose picture was withdrawn since.
-        return self._withdrawn(table, shopper, product, now)
+        withdrawn = self._withdrawn(table, shopper, product, now)
+        return self.log.record_decision(withdrawn, seconds=seconds)
 
     def settled(self, shopper: str, product: str, now: float) -> Decision | None:
         """The decision to show if it is in the log already; None where one has to be made."""
@@ -230,9 +236,7 @@ class Decider:
 
     def _withdrawn(self, table: DecisionTable, shopper: str, product: str, now: float) -> Decision:
         version = table.policy_version + WITHDRAWN
-        return self.log.record_decision(
-            self._decision(table, shopper, product, now, _NOTHING_ELSE, version)
-        )
+        return self._decision(table, shopper, product, now, _NOTHING_ELSE, version)
 
     def _own(
         self, table: DecisionTable, segment: str, slate: Slate, shopper: str, now: float

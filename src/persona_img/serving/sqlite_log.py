@@ -108,32 +108,30 @@ class SqliteEventLog:
     Args:
         path: The file; made if it is not there, in a folder that is. SQLite keeps ``-wal`` and
             ``-shm`` files beside it: move the three together, or close the log first.
-        decision_seconds: After which a decision gives up where it cannot be stored; events wait
-            longer, for nothing else tells of them.
 
     Raises:
         InvalidInput: the path cannot hold a log.
         StoreConflict: the file is a log of another version.
     """
 
-    def __init__(self, path: str | Path, *, decision_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         with closing(connect(self._path)) as db:
             _prepare(db, self._path)
             # While the first connection is open: closing the last one costs a checkpoint.
             self._file = SqliteFile(self._path, _check)
-        self._decision_seconds = decision_seconds
         self._writer = GroupWriter(self._file.writing, self._path)
 
     def open_test(self, arms: Arms) -> None:
         """See :meth:`EventLog.open_test`."""
         self._writer.write(lambda db: _open_test(db, arms))
 
-    def record_decision(self, decision: Decision) -> Decision:
+    def record_decision(self, decision: Decision, *, seconds: float | None = None) -> Decision:
         """See :meth:`EventLog.record_decision`."""
         check_decision(decision)
         return self._writer.write(
-            lambda db: _record_decision(db, decision), seconds=self._decision_seconds
+            lambda db: _record_decision(db, decision),
+            seconds=BUSY_SECONDS if seconds is None else seconds,
         )
 
     def latest_decision(self, test: str, shopper: str, product: str) -> Decision | None:
@@ -167,9 +165,9 @@ class SqliteEventLog:
         with closing(connect(self._path, new=False)) as db:
             return feedback_frame(db.execute(_FEEDBACK, {"test": test}).fetchall())
 
-    def probe(self) -> None:
+    def probe(self, *, seconds: float | None = None) -> None:
         """See :meth:`EventLog.probe`."""
-        self._writer.write(_write_and_read, seconds=self._decision_seconds)
+        self._writer.write(_write_and_read, seconds=BUSY_SECONDS if seconds is None else seconds)
         self._file.read_one("SELECT 1 FROM tests")
         self._file.check()
 

@@ -113,8 +113,7 @@ class Pictures(Stores):
         from persona_img.serving.decide import Decider
         from persona_img.variants.showing import Showing
 
-        seconds = self.settings.serve.decision_ms / 1000
-        table, log = self.table, wiring.event_log(self.workspace, decision_seconds=seconds)
+        table, log = self.table, wiring.event_log(self.workspace)
         try:
             return Decider(
                 table,

@@ -86,19 +86,11 @@ def variant_store(workspace: Workspace) -> VariantStore:
     return VariantStore(workspace.variants)
 
 
-def event_log(workspace: Workspace, *, decision_seconds: float | None = None) -> EventLog:
-    """The workspace's durable log.
-
-    Args:
-        workspace: Whose.
-        decision_seconds: After which a decision that cannot be stored gives up; None waits as
-            long as a write ever does.
-    """
+def event_log(workspace: Workspace) -> EventLog:
+    """The workspace's durable log."""
     from persona_img.serving.sqlite_log import SqliteEventLog
 
-    if decision_seconds is None:
-        return SqliteEventLog(workspace.events)
-    return SqliteEventLog(workspace.events, decision_seconds=decision_seconds)
+    return SqliteEventLog(workspace.events)
 
 
 def decision_key(settings: Settings, workspace: Workspace) -> DecisionKey:
