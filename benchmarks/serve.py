@@ -29,6 +29,7 @@ from persona_img.domain.decision import Arms, Candidate, DecisionTable, Slate
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.serving.app import create_app
 from persona_img.serving.decide import Decider
+from persona_img.serving.key import DecisionKey
 from persona_img.serving.memory_log import MemoryEventLog
 from persona_img.serving.run import BackgroundServer
 from persona_img.serving.sqlite_log import SqliteEventLog
@@ -45,6 +46,7 @@ SLATE = Slate(
 )
 TABLE = DecisionTable("v1", {("all", "mug"): SLATE}, {}, "all")
 ARMS = Arms("bench", {"control": 0.5, "personalized": 0.5})
+KEY = DecisionKey(b"nobody sends events to a benchmark")
 Latencies = list[float]
 
 
@@ -147,9 +149,9 @@ def timed(run: Callable[[], Latencies]) -> tuple[Latencies, float]:
 def measure_in_process(folder: Path) -> Table:
     """Decisions without HTTP, in memory and on disk; ratios to the first line."""
     table = table_of("In process")
-    memory = Decider(TABLE, ARMS, MemoryEventLog())
+    memory = Decider(TABLE, ARMS, MemoryEventLog(), key=KEY)
     with closing(SqliteEventLog(folder / "process.sqlite")) as log:
-        disk = Decider(TABLE, ARMS, log)
+        disk = Decider(TABLE, ARMS, log, key=KEY)
 
         def new(decider: Decider, prefix: str, number: int) -> None:
             decider.decide(f"{prefix}{number}", "mug", NOON)
@@ -172,7 +174,7 @@ def measure_http(folder: Path) -> Table:
     product = Product("mug", "kitchen", "Mug", folder / "mug.jpg", "CC0-1.0")
     table = table_of(f"Over HTTP, {CONNECTIONS} connections")
     with closing(SqliteEventLog(folder / "http.sqlite")) as log:
-        decider = Decider(TABLE, ARMS, log)
+        decider = Decider(TABLE, ARMS, log, key=KEY)
         app = create_app(decider, Catalog([product]), lambda digest: b"")
 
         async def noop() -> dict[str, str]:

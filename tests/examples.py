@@ -10,12 +10,14 @@ import numpy as np
 
 from persona_img.domain.style import Style
 from persona_img.imaging.photo import Photo
+from persona_img.serving.key import DecisionKey
 
 if TYPE_CHECKING:
     from persona_img.rendering.base import Variant
 
 DATA = Path(__file__).parent / "data"
 PHOTOS = DATA / "photos"
+KEY = DecisionKey(b"the key of the tests, which everybody knows")
 STYLE = Style.of({"surface": "linen", "palette": "sage", "light": "side", "framing": "centred"})
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
+from examples import KEY
 from persona_img.domain.decision import Arms, Candidate, DecisionTable, Ramp, Slate
 from persona_img.domain.leaning import Leaning, Personal
 from persona_img.domain.style import ORIGINAL, Style
@@ -242,6 +243,7 @@ def changing_nothing(workspace: Workspace) -> Decider:
         MemoryEventLog(),
         change_budget=0,
         servable=lambda digest, product: True,
+        key=KEY,
     )
 
 
@@ -372,6 +374,26 @@ def test_settings_come_from_arguments_environment_and_file(
     monkeypatch.setenv("PERSONA_IMG_TEST__NAME", "no spaces here")
     with pytest.raises(InvalidInput, match="no spaces here"):
         Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ({"decision_ms": 9}, "decision_ms=9: .* 10"),
+        ({"decision_ms": 10_001}, "decision_ms=10001: .* 10000"),
+        ({"decision_ms": float("nan")}, "decision_ms"),
+        ({"photo_url": "https://cdn.shop/photo.jpg"}, "photo_url=.*say {product} once"),
+        ({"photo_url": "{product}{product}"}, "photo_url=.*begin with https"),
+        ({"photo_url": "javascript:{product}"}, "photo_url=.*begin with https"),
+        ({"decision_key": "short"}, "decision_key=.*32"),
+    ],
+)
+def test_a_setting_of_the_service_that_cannot_work_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, object], rule: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidInput, match=rule):
+        Settings.load(serve=given)
 
 
 def test_a_shop_keeps_what_it_was_opened_with(

@@ -86,7 +86,17 @@ class StoreConflict(PersonaImgError):
 
 
 class StoreFailed(PersonaImgError):
-    """A write did not reach the disk: nothing of it is stored, and it may be repeated."""
+    """A store did not do what it was asked; that may be repeated, and loses nothing.
+
+    Attributes:
+        reason: One word for what hinders it: ``locked``, ``full``, ``read-only``, ``corrupt``,
+            ``missing``, ``closed``, ``late``, ``disk`` for one that answers with errors, or
+            ``failed``.
+    """
+
+    def __init__(self, message: str, reason: str = "failed") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class ServiceFailed(PersonaImgError):

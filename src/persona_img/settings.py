@@ -14,7 +14,15 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -29,11 +37,14 @@ from persona_img.errors import InvalidInput
 FILE = "persona-img.toml"
 _NOT_KEPT: Any = {
     "home": True,
-    "serve": {"host", "port", "tokens"},
+    "serve": {"host", "port", "tokens", "decision_key"},
     "render": {"workers"},
     "pretrained": {"memory"},
 }
 """A shop's file is about the shop, not about where it runs; and secrets are not written down."""
+
+_SECRET = {"tokens", "decision_key"}
+"""Settings whose values no error repeats."""
 
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 """A path whose ``~`` is the user's own folder."""
@@ -43,6 +54,16 @@ def _feature_repo() -> Path:
     """Definitions inside an installed package, else those of the checkout."""
     packaged = ASSETS / "feature_repo"
     return packaged if packaged.exists() else ASSETS.parents[2] / "feature_repo"
+
+
+def _photo_url(value: str) -> str:
+    """An address with one place for the product."""
+    if not value.startswith(("https://", "http://", "/")) or value.count("{product}") != 1:
+        raise ValueError(
+            f"photo_url={value!r}: begin with https://, http:// or /, and say {{product}} once, "
+            "e.g. https://cdn.shop/{product}.jpg"
+        )
+    return value
 
 
 class _Group(BaseModel):
@@ -264,6 +285,14 @@ class Serve(_Group):
         host: Address.
         port: TCP port; 0 takes a free one.
         tokens: Bearer tokens it accepts; required off loopback.
+        decision_key: Secret by which decisions are named, at least 32 characters, drawn at random;
+            None for the one in the shop's folder, which is made when it is first needed. Services
+            with homes of their own that share a log need the same.
+        decision_ms: How long a decision waits for its entry in the log, 10 to 10,000; later the
+            photo is shown, and not counted. A whole decision gets twice that.
+        photo_url: Address of the photo of a product that the catalogue does not know, with
+            ``{product}`` for its identifier, e.g. ``https://cdn.shop/{product}.jpg``; None where
+            that is an error.
         profile_ms: How long a decision waits for what the feature store knows of the shopper;
             later it is the segment's.
         profile_seconds: For how long it takes what the store said for true.
@@ -272,6 +301,9 @@ class Serve(_Group):
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     tokens: tuple[str, ...] = ()
+    decision_key: SecretStr | None = Field(None, min_length=32, max_length=1024)
+    decision_ms: float = Field(250.0, ge=10, le=10_000)
+    photo_url: Annotated[str, AfterValidator(_photo_url)] | None = Field(None, max_length=2000)
     profile_ms: float = Field(20.0, gt=0, le=10_000)
     profile_seconds: float = Field(60.0, ge=0)
 
@@ -406,10 +438,15 @@ def _told(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         groups = [g for g, f in _groups().items() if name in f.model_fields and [g] != where[:-1]]
         hint = f"; it belongs into [{groups[0]}]" if groups else "; there is no such setting"
-        return f"{'.'.join(where)}={error.get('input')!r}{hint}"
+        return f"{'.'.join(where)}={_given(error)}{hint}"
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
-    return f"{'.'.join(where)}={error.get('input')!r}: {error['msg']}"
+    return f"{'.'.join(where)}={_given(error)}: {error['msg']}"
+
+
+def _given(error: Any) -> str:
+    """The value as it was given, unless that is a secret."""
+    return "..." if _SECRET & set(map(str, error["loc"])) else repr(error.get("input"))
 
 
 def _groups() -> dict[str, type[_Group]]:

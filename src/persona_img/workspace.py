@@ -107,6 +107,11 @@ class Workspace:
         return self.root / "events.sqlite"
 
     @property
+    def decision_key(self) -> Path:
+        """The secret by which decisions are named."""
+        return self.root / "decision.key"
+
+    @property
     def variants(self) -> Path:
         """The variant store."""
         return self.root / "variants"

@@ -33,6 +33,9 @@ segments = 2
 least_shoppers = 20
 slate = 2
 variants_per_product = 2
+
+[serve]
+decision_ms = 10000
 """
 
 

@@ -393,6 +393,15 @@ class EventLogContract:
         assert len(stored) == 1
         assert log.change_count("hero", "ann", "mug") == 0
 
+    def test_a_probe_leaves_nothing_behind(self, log):
+        log.record_decision(a_decision())
+        log.record_events([an_impression()])
+        before = log.feedback()
+        for _ in range(3):
+            log.probe()
+        assert log.feedback().equals(before)
+        assert log.latest_decision("hero", "ann", "mug") == a_decision()
+
     def test_closing_twice_does_no_harm(self, log):
         log.close()
         log.close()

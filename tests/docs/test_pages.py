@@ -70,8 +70,11 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     shutil.copy(ASSETS / "materials" / "concrete_floor.jpg", here / "counter.jpg")
     for name in ("products.csv", "transactions.csv"):
         shutil.copy(DATA / "online_retail" / name, here / name)
-    # The pages show the defaults; real tiles need no weights and say as much of the commands.
-    (here / "persona-img.toml").write_text('[render]\nbackdrops = "library"\n')
+    # The pages show the defaults; real tiles need no weights and say as much of the commands, and a
+    # busy machine is no failure.
+    (here / "persona-img.toml").write_text(
+        '[render]\nbackdrops = "library"\n[serve]\ndecision_ms = 10000\n'
+    )
     os.chdir(here)
     someone = Reader()
     try:

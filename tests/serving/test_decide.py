@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
+from examples import KEY
 from persona_img.domain.decision import Arms, Candidate, Decision, DecisionTable, Ramp, Slate
 from persona_img.domain.leaning import Leaning, Personal
 from persona_img.domain.style import ORIGINAL, Style
@@ -63,7 +64,7 @@ def seer_of(decider: Decider, key: str) -> str:
 
 
 def test_control_sees_the_original_with_certainty():
-    decision = Decider(a_table(), HALVES, MemoryEventLog()).decide(
+    decision = Decider(a_table(), HALVES, MemoryEventLog(), key=KEY).decide(
         shopper_in("control"), "mug", NOON
     )
     assert (decision.arm, decision.style_key, decision.digest) == ("control", "original", None)
@@ -71,7 +72,7 @@ def test_control_sees_the_original_with_certainty():
 
 
 def test_the_others_see_a_candidate_with_its_probability():
-    decider = Decider(a_table(), HALVES, MemoryEventLog())
+    decider = Decider(a_table(), HALVES, MemoryEventLog(), key=KEY)
     decisions = [decider.decide(f"s{n}", "mug", NOON) for n in range(200)]
     candidates = {(c.style.key, c.digest, c.probability) for c in slate(0.2, 0.5, 0.3).candidates}
     shown = {(d.style_key, d.digest, d.propensity) for d in decisions if d.arm == "personalized"}
@@ -79,7 +80,7 @@ def test_the_others_see_a_candidate_with_its_probability():
 
 
 def test_with_nothing_prepared_it_is_the_original_with_certainty():
-    decider = Decider(a_table(), HALVES, MemoryEventLog())
+    decider = Decider(a_table(), HALVES, MemoryEventLog(), key=KEY)
     decision = decider.decide(shopper_in("personalized"), "shoe", NOON)
     assert (decision.arm, decision.digest, decision.propensity) == ("personalized", None, 1.0)
 
@@ -91,7 +92,7 @@ def test_a_shopper_gets_the_slate_of_the_segment():
         dict.fromkeys((f"s{n}" for n in range(0, 100, 2)), "cooks"),
         "all",
     )
-    decider = Decider(table, NEARLY_ALL, MemoryEventLog())
+    decider = Decider(table, NEARLY_ALL, MemoryEventLog(), key=KEY)
     for n in range(100):
         decision = decider.decide(f"s{n}", "mug", NOON)
         assert decision.segment == ("all" if n % 2 else "cooks")
@@ -100,7 +101,7 @@ def test_a_shopper_gets_the_slate_of_the_segment():
 
 def test_the_decision_is_in_the_log_before_it_is_answered():
     log = MemoryEventLog()
-    decision = Decider(a_table(), HALVES, log).decide("ann", "mug", NOON)
+    decision = Decider(a_table(), HALVES, log, key=KEY).decide("ann", "mug", NOON)
     assert log.latest_decision("hero", "ann", "mug") == decision
     assert (decision.decided_at, decision.policy_version, decision.test) == (NOON, "v1", "hero")
 
@@ -108,7 +109,7 @@ def test_the_decision_is_in_the_log_before_it_is_answered():
 @given(st.text(min_size=1).filter(str.isprintable), st.lists(slates(), min_size=1, max_size=5))
 def test_a_shopper_keeps_one_arm_and_propensities_are_positive(shopper, chosen):
     slots = {("all", f"p{n}"): one for n, one in enumerate(chosen)}
-    decider = Decider(DecisionTable("v1", slots, {}, "all"), HALVES, MemoryEventLog())
+    decider = Decider(DecisionTable("v1", slots, {}, "all"), HALVES, MemoryEventLog(), key=KEY)
     decisions = [decider.decide(shopper, f"p{n}", NOON) for n in range(len(chosen) + 1)]
     assert {d.arm for d in decisions} == {HALVES.assign(shopper)}
     assert all(0 < d.propensity <= 1 for d in decisions)
@@ -116,22 +117,23 @@ def test_a_shopper_keeps_one_arm_and_propensities_are_positive(shopper, chosen):
 
 @given(st.text(min_size=1).filter(str.isprintable), slates())
 def test_the_picture_stays_and_needs_no_memory_to_do_so(shopper, mug):
-    decider = Decider(a_table("v1", mug), HALVES, MemoryEventLog())
+    decider = Decider(a_table("v1", mug), HALVES, MemoryEventLog(), key=KEY)
     first = decider.decide(shopper, "mug", NOON)
     assert decider.decide(shopper, "mug", NOON + 9) == first
     assert decider.settled(shopper, "mug", NOON) == first
     assert (
-        Decider(a_table("v1", mug), HALVES, MemoryEventLog()).decide(shopper, "mug", NOON) == first
+        Decider(a_table("v1", mug), HALVES, MemoryEventLog(), key=KEY).decide(shopper, "mug", NOON)
+        == first
     )
 
 
 def test_what_is_not_decided_is_not_settled():
-    assert Decider(a_table(), HALVES, MemoryEventLog()).settled("ann", "mug", NOON) is None
+    assert Decider(a_table(), HALVES, MemoryEventLog(), key=KEY).settled("ann", "mug", NOON) is None
 
 
 def test_probabilities_of_the_slate_are_kept():
     shares = (0.05, 0.5, 0.3, 0.15)
-    decider = Decider(a_table("v1", slate(*shares)), NEARLY_ALL, MemoryEventLog())
+    decider = Decider(a_table("v1", slate(*shares)), NEARLY_ALL, MemoryEventLog(), key=KEY)
     decisions = [decider.decide(f"s{n}", "mug", NOON) for n in range(6000)]
     counts = Counter(d.style_key for d in decisions if d.arm == "personalized")
     names = ["original", *(style.key for style in STYLES[:3])]
@@ -143,8 +145,8 @@ def test_probabilities_of_the_slate_are_kept():
 def test_products_and_policies_are_drawn_independently():
     even = slate(0.5, 0.5)
     slots = {("all", "mug"): even, ("all", "shoe"): even}
-    first = Decider(DecisionTable("v1", slots, {}, "all"), NEARLY_ALL, MemoryEventLog())
-    second = Decider(DecisionTable("v2", slots, {}, "all"), NEARLY_ALL, MemoryEventLog())
+    first = Decider(DecisionTable("v1", slots, {}, "all"), NEARLY_ALL, MemoryEventLog(), key=KEY)
+    second = Decider(DecisionTable("v2", slots, {}, "all"), NEARLY_ALL, MemoryEventLog(), key=KEY)
     cells = Counter(
         (
             first.decide(f"s{n}", "mug", NOON).style_key,
@@ -166,6 +168,7 @@ def test_pictures_change_within_the_budget(chosen, budget, shopper):
         MemoryEventLog(),
         change_budget=budget,
         servable=lambda digest, product: True,
+        key=KEY,
     )
     shown = [decider.decide(shopper, "mug", NOON)]
     for number, mug in enumerate(chosen, start=1):
@@ -177,7 +180,7 @@ def test_pictures_change_within_the_budget(chosen, budget, shopper):
 
 
 def test_a_kept_picture_keeps_its_policy_and_propensity():
-    decider = Decider(a_table("v1"), NEARLY_ALL, MemoryEventLog(), change_budget=0)
+    decider = Decider(a_table("v1"), NEARLY_ALL, MemoryEventLog(), change_budget=0, key=KEY)
     before = {s: decider.decide(s, "mug", NOON) for s in map(str, range(50))}
     decider.replace(a_table("v2", slate(0.1, 0.1, 0.8)))
     for shopper, decision in before.items():
@@ -186,7 +189,9 @@ def test_a_kept_picture_keeps_its_policy_and_propensity():
 
 def decisions_over_tables(budget: int, shoppers: int, tables: list[Slate]) -> list[Decision]:
     """Every decision that was answered, of shoppers who come once under each table."""
-    decider = Decider(a_table("v0", tables[0]), NEARLY_ALL, MemoryEventLog(), change_budget=budget)
+    decider = Decider(
+        a_table("v0", tables[0]), NEARLY_ALL, MemoryEventLog(), change_budget=budget, key=KEY
+    )
     answered = []
     for number, mug in enumerate(tables):
         decider.replace(a_table(f"v{number}", mug))
@@ -228,7 +233,7 @@ def test_inverse_propensities_recover_the_slate():
 
 def test_a_withdrawn_picture_is_changed_beyond_the_budget():
     decider = Decider(
-        a_table("v1", slate(0.001, 0.999)), NEARLY_ALL, MemoryEventLog(), change_budget=0
+        a_table("v1", slate(0.001, 0.999)), NEARLY_ALL, MemoryEventLog(), change_budget=0, key=KEY
     )
     shopper = seer_of(decider, "light=l0")
     decider.replace(a_table("v2", slate(1.0)))
@@ -244,6 +249,7 @@ def test_a_picture_that_is_still_approved_may_stay():
         MemoryEventLog(),
         change_budget=0,
         servable=lambda digest, product: digest in approved,
+        key=KEY,
     )
     shopper = seer_of(decider, "light=l0")
     decider.replace(a_table("v2", slate(1.0)))
@@ -253,7 +259,7 @@ def test_a_picture_that_is_still_approved_may_stay():
 
 
 def test_back_at_an_earlier_table_its_decision_is_back():
-    decider = Decider(a_table("v1"), NEARLY_ALL, MemoryEventLog())
+    decider = Decider(a_table("v1"), NEARLY_ALL, MemoryEventLog(), key=KEY)
     first = [decider.decide(str(n), "mug", NOON) for n in range(50)]
     decider.replace(a_table("v2", slate(0.2, 0.3, 0.5)))
     second = [decider.decide(str(n), "mug", NOON) for n in range(50)]
@@ -278,6 +284,7 @@ def test_a_fourth_table_reaches_every_shopper_who_kept_a_picture_long_enough():
         MemoryEventLog(),
         keep_days=14,
         servable=lambda digest, product: True,
+        key=KEY,
     )
     answered(decider, 0)
     for day, mug in enumerate((slate(1e-9, 1 - 1e-9), slate(1e-9, 1e-9, 1 - 2e-9)), start=1):
@@ -291,7 +298,7 @@ def test_a_fourth_table_reaches_every_shopper_who_kept_a_picture_long_enough():
 
 
 def test_a_rollback_reaches_every_shopper_whatever_the_budget():
-    decider = Decider(a_table("v1"), NEARLY_ALL, MemoryEventLog(), change_budget=1)
+    decider = Decider(a_table("v1"), NEARLY_ALL, MemoryEventLog(), change_budget=1, key=KEY)
     first = answered(decider, 0)
     decider.replace(a_table("v2", slate(0.1, 0.2, 0.7)))
     second = answered(decider, 1)
@@ -303,7 +310,7 @@ def test_a_rollback_reaches_every_shopper_whatever_the_budget():
 
 
 def test_a_rollback_keeps_what_it_does_not_concern_and_draws_truly_for_the_rest():
-    decider = Decider(a_table("v1"), NEARLY_ALL, MemoryEventLog(), change_budget=0)
+    decider = Decider(a_table("v1"), NEARLY_ALL, MemoryEventLog(), change_budget=0, key=KEY)
     first = answered(decider, 0)
     decider.replace(a_table("v2", slate(0.1, 0.2, 0.7)))
     new = [decider.decide(f"new{n}", "mug", NOON) for n in range(4000)]
@@ -324,7 +331,7 @@ SHARES = st.lists(st.floats(0.05, 1.0), min_size=3, max_size=3)
 @given(st.lists(SHARES, min_size=1, max_size=4))
 def test_within_a_plan_a_picture_stays_and_who_comes_new_is_drawn_with_the_new_chances(revisions):
     table = a_table("v1", slate(0.4, 0.3, 0.3))
-    decider = Decider(table, NEARLY_ALL, MemoryEventLog(), keep_days=0)
+    decider = Decider(table, NEARLY_ALL, MemoryEventLog(), keep_days=0, key=KEY)
     first = answered(decider, 0)
     for number, weights in enumerate(revisions, start=1):
         chances = [weight / sum(weights) for weight in weights]
@@ -344,7 +351,7 @@ def test_over_revisions_the_logged_chances_weigh_back_to_the_truth():
     rng = np.random.default_rng(5)
     rate = {"original": 0.1, "light=l0": 0.3, "light=l1": 0.05}
     table = a_table("v1", slate(0.6, 0.2, 0.2))
-    decider = Decider(table, NEARLY_ALL, MemoryEventLog())
+    decider = Decider(table, NEARLY_ALL, MemoryEventLog(), key=KEY)
     parts = []
     for number, chances in enumerate([(0.6, 0.2, 0.2), (0.2, 0.7, 0.1), (0.05, 0.9, 0.05)]):
         if number:
@@ -361,7 +368,9 @@ def test_over_revisions_the_logged_chances_weigh_back_to_the_truth():
 
 def test_a_ramp_gives_its_table_to_its_share_of_the_arm_and_to_nobody_else():
     ramp = Ramp(a_table("v2", slate(0.1, 0.9)), 0.3)
-    decider = Decider(a_table("v1", slate(0.2, 0.1, 0.7)), HALVES, MemoryEventLog(), ramp=ramp)
+    decider = Decider(
+        a_table("v1", slate(0.2, 0.1, 0.7)), HALVES, MemoryEventLog(), ramp=ramp, key=KEY
+    )
     decisions = [decider.decide(str(n), "mug", NOON) for n in range(4000)]
     for one in decisions:
         member = one.arm != "control" and ramp.includes("hero", one.shopper)
@@ -376,7 +385,7 @@ def test_a_ramp_gives_its_table_to_its_share_of_the_arm_and_to_nobody_else():
 
 def test_a_wider_ramp_keeps_everybody_it_had_and_their_pictures():
     table, other = a_table("v1"), a_table("v2", slate(0.1, 0.2, 0.7))
-    decider = Decider(table, NEARLY_ALL, MemoryEventLog(), ramp=Ramp(other, 0.1))
+    decider = Decider(table, NEARLY_ALL, MemoryEventLog(), ramp=Ramp(other, 0.1), key=KEY)
     narrow = {d.shopper: d for d in answered(decider, 0, 300) if d.policy_version == "v2"}
     decider.replace(table, ramp=Ramp(other, 0.5))
     wide = {d.shopper: d for d in answered(decider, 1, 300) if d.policy_version == "v2"}
@@ -389,8 +398,7 @@ def test_a_wider_ramp_keeps_everybody_it_had_and_their_pictures():
 def test_who_saw_a_ramp_that_was_halted_gets_what_is_served():
     decider = Decider(
         a_table("v1"), NEARLY_ALL, MemoryEventLog(), change_budget=0,
-        ramp=Ramp(a_table("v2", slate(0.1, 0.2, 0.7)), 0.5),
-    )  # fmt: skip
+        ramp=Ramp(a_table("v2", slate(0.1, 0.2, 0.7)), 0.5), key=KEY)  # fmt: skip
     assert {d.policy_version for d in answered(decider, 0)} == {"v1", "v2"}
     decider.replace(a_table("v1"), revoked={"v2"})
     assert {d.policy_version for d in answered(decider, 1)} == {"v1"}
@@ -403,7 +411,7 @@ def test_a_ramp_is_of_a_part(share):
 
 
 def test_a_policy_version_names_one_table():
-    decider = Decider(a_table("v1"), HALVES, MemoryEventLog())
+    decider = Decider(a_table("v1"), HALVES, MemoryEventLog(), key=KEY)
     decider.replace(a_table("v1"))
     with pytest.raises(StoreConflict, match="'v1'"):
         decider.replace(a_table("v1", slate(1.0)))
@@ -418,6 +426,7 @@ def test_a_withdrawn_picture_gives_way_to_the_original_at_once():
         MemoryEventLog(),
         change_budget=9,
         servable=lambda digest, product: digest in approved,
+        key=KEY,
     )
     red, blue = seer_of(decider, "light=l0"), seer_of(decider, "light=l1")
     before = decider.decide(blue, "mug", NOON)
@@ -439,6 +448,7 @@ def test_the_original_takes_over_the_probability_of_what_was_withdrawn():
         NEARLY_ALL,
         MemoryEventLog(),
         servable=lambda digest, product: digest not in gone,
+        key=KEY,
     )
     decisions = [decider.decide(f"s{n}", "mug", NOON) for n in range(4000)]
     decisions = [d for d in decisions if d.arm == "personalized"]
@@ -458,6 +468,7 @@ def test_a_picture_that_is_restored_in_the_middle_of_a_draw_is_counted_once():
             NEARLY_ALL,
             MemoryEventLog(),
             servable=lambda digest, product, answers=answers: next(answers),
+            key=KEY,
         )
         decision = decider.decide(f"s{n}", "mug", NOON)
         assert (decision.digest, decision.propensity) == (None, 1.0)
@@ -465,14 +476,16 @@ def test_a_picture_that_is_restored_in_the_middle_of_a_draw_is_counted_once():
 
 def test_a_picture_of_an_earlier_run_that_is_gone_is_never_answered():
     log = MemoryEventLog()
-    shopper = seer_of(Decider(a_table("v1", slate(0.001, 0.999)), NEARLY_ALL, log), "light=l0")
-    later = Decider(a_table("v1", slate(1.0)), NEARLY_ALL, log)
+    shopper = seer_of(
+        Decider(a_table("v1", slate(0.001, 0.999)), NEARLY_ALL, log, key=KEY), "light=l0"
+    )
+    later = Decider(a_table("v1", slate(1.0)), NEARLY_ALL, log, key=KEY)
     assert later.decide(shopper, "mug", NOON).digest is None
 
 
 def test_propensities_stay_within_one_though_sums_have_a_tolerance():
     barely = Slate((Candidate(ORIGINAL, None, 1 + 5e-10),))
-    decision = Decider(a_table("v1", barely), NEARLY_ALL, MemoryEventLog()).decide(
+    decision = Decider(a_table("v1", barely), NEARLY_ALL, MemoryEventLog(), key=KEY).decide(
         "s1", "mug", NOON
     )
     assert decision.propensity == 1.0
@@ -480,20 +493,20 @@ def test_propensities_stay_within_one_though_sums_have_a_tolerance():
 
 def test_arms_cannot_change_under_a_running_test():
     log = MemoryEventLog()
-    Decider(a_table(), HALVES, log)
+    Decider(a_table(), HALVES, log, key=KEY)
     with pytest.raises(StoreConflict, match="hero"):
-        Decider(a_table(), NEARLY_ALL, log)
+        Decider(a_table(), NEARLY_ALL, log, key=KEY)
 
 
 def test_a_negative_budget_is_refused():
     with pytest.raises(InvalidInput, match="-1"):
-        Decider(a_table(), HALVES, MemoryEventLog(), change_budget=-1)
+        Decider(a_table(), HALVES, MemoryEventLog(), change_budget=-1, key=KEY)
 
 
 @pytest.mark.parametrize("place", [("", "mug"), ("a\x1fb", "mug"), ("ann", ""), ("ann", "\ud800")])
 def test_names_that_cannot_be_logged_are_refused(place):
     with pytest.raises(InvalidInput, match="printable"):
-        Decider(a_table(), HALVES, MemoryEventLog()).decide(*place, NOON)
+        Decider(a_table(), HALVES, MemoryEventLog(), key=KEY).decide(*place, NOON)
 
 
 def test_a_table_is_swapped_whole_under_traffic():
@@ -504,7 +517,7 @@ def test_a_table_is_swapped_whole_under_traffic():
         )
         for n, style in enumerate(STYLES[:4])
     }
-    decider = Decider(tables["v0"], NEARLY_ALL, MemoryEventLog())
+    decider = Decider(tables["v0"], NEARLY_ALL, MemoryEventLog(), key=KEY)
     with ThreadPoolExecutor(4) as pool:
         calls = []
         for n in range(2000):
@@ -519,7 +532,7 @@ def test_a_table_is_swapped_whole_under_traffic():
 
 
 def test_one_shopper_asking_many_times_at_once_gets_one_decision():
-    decider = Decider(a_table(), NEARLY_ALL, MemoryEventLog())
+    decider = Decider(a_table(), NEARLY_ALL, MemoryEventLog(), key=KEY)
     with ThreadPoolExecutor(8) as pool:
         decisions = set(pool.map(lambda n: decider.decide("ann", "mug", NOON + n), range(200)))
     assert len(decisions) == 1
@@ -535,7 +548,11 @@ def a_personal_table(version: str = "v1") -> DecisionTable:
 def test_a_shopper_is_drawn_for_with_the_own_chances_and_these_are_logged():
     known = {"keen": np.array([1.5])}
     decider = Decider(
-        a_personal_table(), NEARLY_ALL, MemoryEventLog(), traits=lambda s, _, now: known.get(s[:4])
+        a_personal_table(),
+        NEARLY_ALL,
+        MemoryEventLog(),
+        traits=lambda s, _, now: known.get(s[:4]),
+        key=KEY,
     )
     keen = [decider.decide(f"keen{n}", "mug", NOON) for n in range(400)]
     others = [decider.decide(f"some{n}", "mug", NOON) for n in range(400)]
@@ -557,6 +574,7 @@ def test_a_picture_stays_when_what_is_known_of_the_shopper_changes():
         NEARLY_ALL,
         MemoryEventLog(),
         traits=lambda *_: np.array([known["views"]]),
+        key=KEY,
     )
     before = [decider.decide(f"s{n}", "mug", NOON) for n in range(100)]
     known["views"] = 3.0
@@ -571,6 +589,7 @@ def test_own_chances_of_a_slate_that_lost_a_variant_are_noted_and_the_photo_is_k
         MemoryEventLog(),
         traits=lambda *_: np.array([0.5]),
         servable=lambda digest, _: digest not in gone,
+        key=KEY,
     )
     had = seer_of(decider, "light=l0")
     gone.add(DIGESTS["light=l0"])
@@ -596,6 +615,7 @@ def test_logged_own_chances_weigh_the_log_right():
         NEARLY_ALL,
         MemoryEventLog(),
         traits=lambda s, *_: np.array([views[s]]),
+        key=KEY,
     )
     made = [decider.decide(s, "mug", NOON) for s in views]
     made = [d for d in made if d.arm != "control"]
@@ -612,6 +632,7 @@ def test_who_kept_a_withdrawn_picture_sees_the_photo_for_certain_across_revision
         NEARLY_ALL,
         MemoryEventLog(),
         servable=lambda digest, _: digest not in gone,
+        key=KEY,
     )
     keepers = [
         s for s in map(str, range(200)) if decider.decide(s, "mug", NOON).style_key == "light=l0"

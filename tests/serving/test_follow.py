@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from examples import KEY
 from persona_img.domain.decision import Arms, Candidate, DecisionTable, Ramp, Slate
 from persona_img.domain.style import ORIGINAL
 from persona_img.serving.decide import Decider
@@ -30,7 +31,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def followed(workspace: Workspace) -> tuple[Decider, Follower]:
     arms = Arms("hero", {"control": 0.5, "personalized": 0.5})
-    decider = Decider(workspace.decision_table(), arms, MemoryEventLog())
+    decider = Decider(workspace.decision_table(), arms, MemoryEventLog(), key=KEY)
 
     def read() -> tuple[DecisionTable, frozenset[str], Ramp | None]:
         return workspace.decision_table(), workspace.revoked(), workspace.ramp()

@@ -1,13 +1,14 @@
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from persona_img.errors import InvalidInput, StoreFailed
-from persona_img.serving.sqlite_writer import GroupWriter, connect
+from persona_img.serving.sqlite_file import SqliteFile, connect
+from persona_img.serving.sqlite_writer import GroupWriter
 
 
 @pytest.fixture
@@ -18,9 +19,23 @@ def path(tmp_path):
     return path
 
 
+def looked_at(db):
+    db.execute("SELECT 1 FROM t").fetchone()
+
+
+@contextmanager
+def writing_to(path):
+    """A writer to a file, and the file."""
+    with (
+        closing(SqliteFile(path, looked_at)) as file,
+        closing(GroupWriter(file.writing, path)) as writer,
+    ):
+        yield writer, file
+
+
 @pytest.fixture
 def writer(path):
-    with closing(GroupWriter(connect(path), name="db")) as writer:
+    with writing_to(path) as (writer, _):
         yield writer
 
 
@@ -69,9 +84,10 @@ def test_a_refused_call_leaves_its_neighbours_alone(path, writer):
 
 
 def test_a_full_disk_is_told_to_everyone_and_survived(path):
-    db = connect(path)
-    db.execute(f"PRAGMA max_page_count = {db.execute('PRAGMA page_count').fetchone()[0] + 2}")
-    with closing(GroupWriter(db, name="db")) as writer:
+    with writing_to(path) as (writer, file):
+        with file.writing() as db:
+            pages = db.execute("PRAGMA page_count").fetchone()[0]
+            db.execute(f"PRAGMA max_page_count = {pages + 2}")
         with pytest.raises(StoreFailed, match="full"):
             writer.write(adding("x" * 100_000))
         assert rows(path) == set()
@@ -93,8 +109,7 @@ def test_an_unexpected_error_rolls_the_transaction_back(path, writer):
 
 
 def test_closing_commits_what_waits(path):
-    with closing(connect(path)) as other:
-        writer = GroupWriter(connect(path), name="db")
+    with closing(connect(path)) as other, writing_to(path) as (writer, _):
         with ThreadPoolExecutor(6) as pool:
             other.execute("BEGIN IMMEDIATE")
             calls = [pool.submit(writer.write, adding(n)) for n in range(5)]
@@ -104,9 +119,9 @@ def test_closing_commits_what_waits(path):
             other.execute("ROLLBACK")
             closed.result()
             done = {n for n, call in enumerate(calls) if call.exception() is None}
-    assert rows(path) == done
-    with pytest.raises(StoreFailed, match="closed"):
-        writer.write(adding(9))
+        assert rows(path) == done
+        with pytest.raises(StoreFailed, match="closed"):
+            writer.write(adding(9))
 
 
 def test_a_place_without_write_ahead_log_is_refused():
@@ -125,3 +140,38 @@ def test_a_locked_database_is_no_lost_call(path, writer):
         other.execute("COMMIT")
         assert call.result() == 1
     assert rows(path) == {1, 2}
+
+
+def test_a_call_gives_up_in_time_and_those_behind_it_at_once(path, writer):
+    def seconds(call):
+        start = time.monotonic()
+        with pytest.raises(StoreFailed) as error:
+            call()
+        assert error.value.reason == "locked"
+        return time.monotonic() - start
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert 0.3 <= seconds(lambda: writer.write(adding(1), seconds=0.3)) < 2
+        assert seconds(lambda: writer.write(adding(2), seconds=0.3)) < 0.2
+        with ThreadPoolExecutor(1) as pool:
+            patient = pool.submit(writer.write, adding(3))
+            other.execute("ROLLBACK")
+            assert patient.result() == 1
+    assert writer.write(adding(4), seconds=5) == 1
+    assert rows(path) == {3, 4}  # what gave up is not done later
+
+
+def test_a_file_that_goes_while_it_is_written_to_takes_nothing_with_it(path, writer):
+    def gone(db):
+        adding(1)(db)
+        path.rename(path.with_name("away"))
+
+    with pytest.raises(StoreFailed, match="missing"):
+        writer.write(gone)
+    with pytest.raises(StoreFailed, match="missing"):
+        writer.write(adding(2))
+    path.with_name("away").rename(path)
+    time.sleep(0.2)
+    assert writer.write(adding(3)) == 1
+    assert rows(path) == {1, 3}  # what is told to have failed may be there: it is sent again

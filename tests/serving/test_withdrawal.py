@@ -25,7 +25,8 @@ NAMES = [f"s{n}" for n in range(400)]
 @pytest.fixture
 def shop(tmp_path: Path, variant: Variant) -> Shop:
     """A shirt with one variant, shown to nearly everybody outside control."""
-    shop = Shop.open(tmp_path / "shop")
+    patient = {"decision_ms": 10_000}  # a busy machine is no failure
+    shop = Shop.open(tmp_path / "shop", serve=patient)
     shop.workspace.catalog.parent.mkdir()
     shirt = Product("shirt", "tops", "A shirt", PHOTOS / "shirt-01.jpg", "own")
     Catalog([shirt]).save(shop.workspace.catalog)

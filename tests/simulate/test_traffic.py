@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import sqlite3
+import threading
 
 import pytest
 
+from examples import KEY
 from persona_img.domain.decision import Arms, Candidate, DecisionTable, Slate
 from persona_img.domain.style import ORIGINAL
-from persona_img.errors import InvalidInput, ServiceFailed
+from persona_img.errors import InvalidInput, ServiceFailed, StoreFailed
 from persona_img.serving.app import create_app
 from persona_img.serving.decide import Decider
 from persona_img.serving.run import BackgroundServer
@@ -32,7 +35,9 @@ def driven(path, *, workers, tokens=(), **options):
     visits = shop.visits(1, START, 7)
     log = SqliteEventLog(path)
     arms = Arms("hero", {"control": 0.5, "personalized": 0.5})
-    app = create_app(Decider(a_table(), arms, log), a_catalog(16), lambda _: None, tokens=tokens)
+    app = create_app(
+        Decider(a_table(), arms, log, key=KEY), a_catalog(16), lambda _: None, tokens=tokens
+    )
     seen = []
     try:
         with BackgroundServer(app) as server:
@@ -58,6 +63,33 @@ def test_every_visit_reaches_the_log_and_workers_change_nothing(tmp_path):
     assert (alone.events, alone.clicks) == (report.events, report.clicks)
     one, two = (f[columns].sort_values(columns, ignore_index=True) for f in (feedback, again))
     assert one.equals(two)
+
+
+def test_a_picture_that_is_not_counted_is_asked_for_again(tmp_path, monkeypatch, caplog):
+    respond, held = SimulatedShop.respond, []
+
+    def busy(self, visit, shown):
+        if not held:  # somebody else writes for longer than a decision waits
+            other = sqlite3.connect(tmp_path / "a", isolation_level=None, check_same_thread=False)
+            held.append(other)
+            other.execute("BEGIN IMMEDIATE")
+            threading.Timer(1.0, other.rollback).start()
+        return respond(self, visit, shown)
+
+    monkeypatch.setattr(SimulatedShop, "respond", busy)
+    visits, _, report, feedback = driven(tmp_path / "a", workers=4)
+    held[0].close()
+    assert "photos shown, not counted" in caplog.text
+    assert report.decisions == len(feedback) == sum(len(v.products) for v in visits)
+
+
+def test_pictures_that_are_never_counted_end_the_drive(tmp_path, monkeypatch):
+    def fails(self, decision, **_):
+        raise StoreFailed("no room", "full")
+
+    monkeypatch.setattr(SqliteEventLog, "record_decision", fails)
+    with pytest.raises(ServiceFailed, match="readyz"):
+        driven(tmp_path / "a", workers=2, timeout=0.3)
 
 
 def test_a_refusal_ends_the_drive_with_the_answer(tmp_path):

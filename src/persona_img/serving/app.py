@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from persona_img.domain.catalog import Catalog, product_id
+from persona_img.domain.style import ORIGINAL
 from persona_img.errors import InvalidInput, NotFound, PersonaImgError, StoreConflict, StoreFailed
+from persona_img.serving.base import HINDRANCES
+from persona_img.serving.fallback import Fallback, LastCatalog, reason_of
 from persona_img.serving.metrics import ServingMetrics
 from persona_img.serving.pictures import add_pictures, photo_address
 from persona_img.serving.wire import (
@@ -21,6 +27,7 @@ from persona_img.serving.wire import (
     MAX_BODY,
     Counted,
     Problem,
+    Ready,
     Shown,
     bearer,
     check_name,
@@ -37,6 +44,7 @@ if TYPE_CHECKING:
     from persona_img.serving.decide import Decider
     from persona_img.serving.known import Known
 
+_T = TypeVar("_T")
 _STATUS: dict[type[PersonaImgError], int] = {
     InvalidInput: 422,
     NotFound: 404,
@@ -44,6 +52,9 @@ _STATUS: dict[type[PersonaImgError], int] = {
     StoreFailed: 503,
 }
 _PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"model": Problem}}
+_THREADS = 40  # each for decisions and for events: what waits for a commit shares it
+_EVENT_SECONDS = 12.0  # the log itself gives up before
+_LOG = logging.getLogger(__name__)
 
 
 def create_app(
@@ -54,8 +65,13 @@ def create_app(
     known: Known | None = None,
     tokens: Collection[str] = (),
     max_body: int = MAX_BODY,
+    decision_seconds: float = 0.25,
+    photo_url: str | None = None,
 ) -> FastAPI:
     """The service around a decider; whoever made the decider's log closes it.
+
+    A known product is always answered: where nothing can be decided or logged, whatever the
+    reason, by its photo, which is not counted.
 
     Args:
         decider: Decides and logs; its table may be replaced while the service runs.
@@ -68,6 +84,10 @@ def create_app(
             Without tokens everybody may, and :func:`~persona_img.serving.run.serve` stays on
             loopback. Pictures need none: a page shows them.
         max_body: Bytes that one request may send.
+        decision_seconds: For how long a decision's log entry is waited for; a whole decision gets
+            twice that.
+        photo_url: Address of the photo of a product that the catalogue does not know, with
+            ``{product}`` for its identifier; None where that is an error.
 
     Raises:
         InvalidInput: a token under 16 characters.
@@ -83,44 +103,106 @@ def create_app(
     metrics = ServingMetrics()
     if known is not None:
         known.on_outcome = lambda outcome: metrics.profiles.labels(outcome).inc()
-    products = (lambda: catalog) if isinstance(catalog, Catalog) else catalog
+    products = LastCatalog((lambda: catalog) if isinstance(catalog, Catalog) else catalog)
+    # Decisions, events and pictures each have threads of their own (pictures the framework's):
+    # what a slow disk or a held lock stops of one of them stops no other.
+    deciding = _Threads("decide", 2 * decision_seconds)
     _answer_errors(app, metrics)
-    _add_decisions(app, decider, products, metrics, guard)
+    _add_decisions(app, decider, products, deciding, metrics, guard, photo_url)
     _add_events(app, decider, metrics, guard, max_body)
     add_pictures(app, products, variants)
-    _add_operations(app, decider, metrics, guard)
+    _add_operations(app, decider, deciding, metrics, guard)
     return app
+
+
+class _Threads:
+    """Threads for one kind of work, and for how many ``seconds`` it is waited for."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"persona-img-{name}")
+        self.seconds = seconds
+
+    async def run(self, work: Callable[..., _T], *given: Any) -> _T:
+        """What ``work`` returns.
+
+        What waits for a thread when its time is over is not begun any more; what is under way
+        keeps its thread, so work that hangs costs these threads and no more.
+
+        Raises:
+            TimeoutError: it took too long.
+        """
+        done = asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *given))
+        return await asyncio.wait_for(done, self.seconds)
 
 
 def _add_decisions(
     app: FastAPI,
     decider: Decider,
     catalog: Callable[[], Catalog],
+    deciding: _Threads,
     metrics: ServingMetrics,
     guard: list[Any],
+    photo_url: str | None,
 ) -> None:
+    # The log gives up before the whole does: then it is known what hinders it.
+    decide = partial(decider.decide, seconds=deciding.seconds / 2)
+    fallback = Fallback(lambda reason: metrics.photos.labels(reason).inc())
+
     async def variant(shopper: str, product: str) -> Response:
-        """The picture that this shopper sees for this product; logged before it is answered."""
+        """The picture that this shopper sees for this product; logged before it is answered.
+
+        Where that cannot be, the original photo, which is not counted.
+        """
         check_name("shopper", shopper)
-        known = catalog()[product_id(product)]
+        name, products = product_id(product), catalog()
+        if photo_url is not None and name not in products:
+            fallback.note_unknown()
+            address = photo_url.replace("{product}", quote(name, safe=""))
+            return _answer(_not_counted(decider, address))
+        known = products[name]
+        try:
+            return _answer(_shown(await decided(shopper, known.product), known))
+        except Exception as error:
+            # Whatever it is: a shopper is to see the product.
+            fallback.note(error)
+            return _answer(_not_counted(decider, photo_address(known)))
+
+    async def decided(shopper: str, product: str) -> Decision:
         start = time.perf_counter()
         # What was decided before needs no write: a thread would cost more than the answer.
-        decision = decider.settled(shopper, known.product, time.time())
+        decision = decider.settled(shopper, product, time.time())
         made = "kept"
         if decision is None:
             made = "new"
-            decision = await run_in_threadpool(decider.decide, shopper, known.product, time.time())
+            decision = await deciding.run(decide, shopper, product, time.time())
         metrics.seconds.observe(time.perf_counter() - start)
         metrics.decisions.labels(decision.arm, made).inc()
-        return JSONResponse(_shown(decision, known), headers={"Cache-Control": "no-store"})
+        return decision
 
     app.get("/v1/variant", response_model=Shown, dependencies=guard)(variant)
+
+
+def _answer(shown: dict[str, Any]) -> Response:
+    return JSONResponse(shown, headers={"Cache-Control": "no-store"})
+
+
+def _not_counted(decider: Decider, image: str) -> dict[str, Any]:
+    """A photo that no decision stands behind."""
+    unknown = ("decision_id", "arm", "segment", "digest", "propensity", "policy_version")
+    return {
+        "counted": False,
+        **dict.fromkeys(unknown),
+        "test": decider.arms.test,
+        "style": ORIGINAL.key,
+        "image_url": image,
+    }
 
 
 def _shown(decision: Decision, product: Product) -> dict[str, Any]:
     digest = decision.digest
     image = f"/v1/variants/{digest}" if digest else photo_address(product)
     return {
+        "counted": True,
         "decision_id": decision.decision_id,
         "test": decision.test,
         "arm": decision.arm,
@@ -136,6 +218,8 @@ def _shown(decision: Decision, product: Product) -> dict[str, Any]:
 def _add_events(
     app: FastAPI, decider: Decider, metrics: ServingMetrics, guard: list[Any], max_body: int
 ) -> None:
+    storing = _Threads("events", _EVENT_SECONDS)
+
     async def events(request: Request) -> Response:
         """Store events, and say of each what became of it.
 
@@ -145,7 +229,10 @@ def _add_events(
         """
         batch = parse_events(await read_body(request, max_body))
         sound = list(batch.events.values())
-        answer = batch.answer(await run_in_threadpool(decider.log.record_events, sound))
+        try:
+            answer = batch.answer(await storing.run(decider.log.record_events, sound))
+        except TimeoutError as error:
+            raise StoreFailed(HINDRANCES["late"], "late") from error
         metrics.events.labels("new").inc(answer["accepted"])
         metrics.events.labels("duplicate").inc(answer["duplicates"])
         metrics.events.labels("rejected").inc(answer["rejected"])
@@ -161,16 +248,43 @@ def _add_events(
 
 
 def _add_operations(
-    app: FastAPI, decider: Decider, metrics: ServingMetrics, guard: list[Any]
+    app: FastAPI,
+    decider: Decider,
+    deciding: _Threads,
+    metrics: ServingMetrics,
+    guard: list[Any],
 ) -> None:
-    async def healthz() -> dict[str, str]:
-        """Whether decisions can be made, and by which table."""
-        decider.settled("healthz", "healthz", time.time())  # the log can be read
+    probe = partial(decider.log.probe, seconds=deciding.seconds / 2)
+
+    def told(status: str) -> dict[str, str]:
         return {
-            "status": "ok",
+            "status": status,
             "test": decider.arms.test,
             "policy_version": decider.table.policy_version,
         }
+
+    async def healthz() -> dict[str, str]:
+        """Whether the service is alive, and by which table it decides.
+
+        It is while no store is: pictures are answered then too.
+        """
+        return told("ok")
+
+    async def readyz() -> dict[str, str]:
+        """Whether decisions and events can be stored: writes to the log and reads it.
+
+        If not, 503 says what hinders it. Photos are answered meanwhile.
+        """
+        try:
+            await deciding.run(probe)
+        except Exception as error:
+            reason = reason_of(error)
+            if reason == "error":
+                _LOG.warning("whether the log works cannot be told: %s", error, exc_info=error)
+            # Without where the log lies: this is told to everybody.
+            detail = f"not ready: {HINDRANCES.get(reason, HINDRANCES['failed'])}"
+            raise HTTPException(503, f"{detail}; photos are shown meanwhile") from error
+        return told("ready")
 
     async def exposition() -> Response:
         """Metrics for Prometheus."""
@@ -179,6 +293,7 @@ def _add_operations(
     # Watchers ask by HEAD. /v1/variant does not answer one: it would log a decision nobody saw.
     for add in (app.get, partial(app.head, include_in_schema=False)):
         add("/healthz")(healthz)
+        add("/readyz", response_model=Ready)(readyz)
         add("/metrics", dependencies=guard, response_class=Response)(exposition)
 
 

@@ -23,6 +23,19 @@ PARTIAL = "~partial"
 """Behind the policy version of what was drawn, by a shopper's own chances, from a slate of which a
 variant was withdrawn: what was offered is not what the table says."""
 
+HINDRANCES = {
+    "locked": "the log is locked by another program; wait until that is done, and try again",
+    "full": "the log's disk is full; free some of it, and try again",
+    "read-only": "the log is read-only; let it be written, and try again",
+    "corrupt": "the log is corrupt; put a backup in its place",
+    "missing": "the log is missing; put it back, or start the service again to begin a new one",
+    "disk": "the log's disk answers with errors; look at it, and try again",
+    "late": "the log's disk is too slow; try again",
+    "closed": "the log is closed; open it again",
+    "failed": "the log failed; try again",
+}
+"""What may hinder a log, by the ``reason`` of :class:`StoreFailed`, and what to do about it."""
+
 _YEAR_10000 = 253_402_300_800.0
 _LAST_POSITION = 2**31 - 1
 
@@ -92,8 +105,12 @@ class EventLog(Protocol):
                 them moves shoppers.
         """
 
-    def record_decision(self, decision: Decision) -> Decision:
+    def record_decision(self, decision: Decision, *, seconds: float | None = None) -> Decision:
         """Store a decision and make it the latest of its shopper and product.
+
+        Args:
+            decision: What was decided.
+            seconds: After which to give up where it cannot be stored; None waits for long.
 
         Returns:
             The decision stored for this (test, shopper, product, policy_version): the first one
@@ -104,7 +121,7 @@ class EventLog(Protocol):
                 holds unprintable text.
             StoreConflict: its decision_id names a decision of another shopper, product, test or
                 policy.
-            StoreFailed: it is not stored; the call may be repeated.
+            StoreFailed: it is not stored, or not in time; the call may be repeated.
         """
 
     def latest_decision(self, test: str, shopper: str, product: str) -> Decision | None:
@@ -145,6 +162,16 @@ class EventLog(Protocol):
         Returns:
             Columns and types of :data:`persona_img.domain.feedback.FEEDBACK_COLUMNS`, ordered by
             ``shown_at``, then by impression.
+        """
+
+    def probe(self, *, seconds: float | None = None) -> None:
+        """Write and read, and leave nothing behind.
+
+        Args:
+            seconds: As for :meth:`record_decision`.
+
+        Raises:
+            StoreFailed: one of them does not work; its ``reason`` says what hinders it.
         """
 
     def close(self) -> None:

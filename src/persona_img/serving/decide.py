@@ -30,7 +30,6 @@ propensity for pictures that were shown whatever it said.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from persona_img.domain.decision import Arms, DecisionTable, Ramp, Slate
     from persona_img.domain.leaning import Floats
     from persona_img.serving.base import EventLog
+    from persona_img.serving.key import DecisionKey
 
 CONTROL = "control"
 _DAY = 86400.0
@@ -86,6 +86,7 @@ class Decider:
         table: Slates in use; every variant in it passed the gate and was approved.
         arms: The A/B test.
         log: Holds every decision before it is answered.
+        key: Names the decisions; whoever has it not can name none, and so send no event.
         change_budget: How often the picture of one shopper and product may change, >= 0. A
             picture that may no longer be shown is changed beyond the budget too.
         keep_days: Beyond the budget a picture may still change when it was decided on so many days
@@ -110,6 +111,7 @@ class Decider:
         arms: Arms,
         log: EventLog,
         *,
+        key: DecisionKey,
         change_budget: int = 2,
         keep_days: float = math.inf,
         revoked: Collection[str] = (),
@@ -124,6 +126,7 @@ class Decider:
         log.open_test(arms)
         self.arms = arms
         self.log = log
+        self._key = key
         self._budget = change_budget
         self._keep = keep_days * _DAY
         self._servable = servable
@@ -153,7 +156,9 @@ class Decider:
             raise _version_reused(table.policy_version)
         self._serving = _Serving.of(table, revoked, ramp)
 
-    def decide(self, shopper: str, product: str, now: float) -> Decision:
+    def decide(
+        self, shopper: str, product: str, now: float, *, seconds: float | None = None
+    ) -> Decision:
         """The decision to show, recorded before it is returned.
 
         The same log, table and arms give the same picture on every machine. Where nothing was
@@ -163,6 +168,7 @@ class Decider:
             shopper: Unit of randomisation.
             product: What is looked at.
             now: Unix seconds, UTC.
+            seconds: After which to give up where the log does not take it; None waits for long.
 
         Raises:
             InvalidInput: a name that is empty or not printable.
@@ -178,12 +184,15 @@ class Decider:
         table = serving.table_of(self.arms, shopper)
         if self._lost(serving, table, shopper, product):
             # Another draw, with chances that moved meanwhile, could be another picture.
-            return self._withdrawn(table, shopper, product, now)
-        decision = self.log.record_decision(self._draw(serving, shopper, product, now))
+            withdrawn = self._withdrawn(table, shopper, product, now)
+            return self.log.record_decision(withdrawn, seconds=seconds)
+        drawn = self._draw(serving, shopper, product, now)
+        decision = self.log.record_decision(drawn, seconds=seconds)
         if self._shows(serving, decision):
             return decision
         # The log had an earlier decision of this policy, whose picture was withdrawn since.
-        return self._withdrawn(table, shopper, product, now)
+        withdrawn = self._withdrawn(table, shopper, product, now)
+        return self.log.record_decision(withdrawn, seconds=seconds)
 
     def settled(self, shopper: str, product: str, now: float) -> Decision | None:
         """The decision to show if it is in the log already; None where one has to be made."""
@@ -227,9 +236,7 @@ class Decider:
 
     def _withdrawn(self, table: DecisionTable, shopper: str, product: str, now: float) -> Decision:
         version = table.policy_version + WITHDRAWN
-        return self.log.record_decision(
-            self._decision(table, shopper, product, now, _NOTHING_ELSE, version)
-        )
+        return self._decision(table, shopper, product, now, _NOTHING_ELSE, version)
 
     def _own(
         self, table: DecisionTable, segment: str, slate: Slate, shopper: str, now: float
@@ -278,7 +285,7 @@ class Decider:
         place = (self.arms.test, version, shopper, product)
         segment, _ = table.slate(shopper, product)
         return Decision(
-            decision_id=hashlib.sha256("\x1f".join(place).encode()).hexdigest()[:32],
+            decision_id=self._key.name(*place),
             test=self.arms.test,
             shopper=shopper,
             product=product,

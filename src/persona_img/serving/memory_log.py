@@ -48,7 +48,7 @@ class MemoryEventLog:
         if list(known.items()) != list(arms.shares.items()):
             raise other_shares(arms, known)
 
-    def record_decision(self, decision: Decision) -> Decision:
+    def record_decision(self, decision: Decision, *, seconds: float | None = None) -> Decision:
         """See :meth:`EventLog.record_decision`."""
         check_decision(decision)
         place = (decision.test, decision.shopper, decision.product)
@@ -98,6 +98,9 @@ class MemoryEventLog:
                 outcome = (("click", *same) in happened, ("conversion", *same) in happened)
                 rows.append((*_known(decision), event.position, event.occurred_at, *outcome))
         return feedback_frame(rows)
+
+    def probe(self, *, seconds: float | None = None) -> None:
+        """See :meth:`EventLog.probe`."""
 
     def close(self) -> None:
         """See :meth:`EventLog.close`."""

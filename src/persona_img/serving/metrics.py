@@ -22,6 +22,8 @@ class ServingMetrics:
         events: Events received, by ``outcome`` (``new``, ``duplicate`` or ``rejected``).
         profiles: Questions what is known of a shopper, by ``outcome`` of
             :data:`persona_img.serving.known.OUTCOMES`.
+        photos: Photos shown, and not counted, because nothing could be decided or logged, by
+            ``reason`` of :class:`persona_img.serving.fallback.Fallback`.
         errors: Answers from 400 on, by ``status``.
         content_type: Media type of :meth:`text`.
     """
@@ -49,6 +51,12 @@ class ServingMetrics:
             "persona_img_profiles",
             "Questions what is known of a shopper.",
             ["outcome"],
+            registry=self._registry,
+        )
+        self.photos = Counter(
+            "persona_img_photos",
+            "Photos shown, and not counted, because nothing could be decided or logged.",
+            ["reason"],
             registry=self._registry,
         )
         self.errors = Counter(

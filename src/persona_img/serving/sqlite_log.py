@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
+from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,8 @@ from persona_img.serving.base import (
     taken_id,
 )
 from persona_img.serving.feedback import feedback_frame
-from persona_img.serving.sqlite_writer import GroupWriter, connect
+from persona_img.serving.sqlite_file import BUSY_SECONDS, SqliteFile, connect
+from persona_img.serving.sqlite_writer import GroupWriter
 
 if TYPE_CHECKING:
     import sqlite3
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 _APPLICATION = 0x50494D47  # "PIMG": tells our files from other SQLite databases
 _VERSION = 1
+_EVENT_SECONDS = 10.0
+_PROBE = "~probe"  # no test is called so: names begin with a letter or digit
+_PROBE_BYTES = 4096
 
 _SCHEMA = """
 CREATE TABLE tests (
@@ -112,30 +116,27 @@ class SqliteEventLog:
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
-        writing = connect(self._path)
-        try:
-            _prepare(writing, self._path)
-            self._reader = connect(self._path)
-        except BaseException:
-            writing.close()
-            raise
-        self._reader.execute("PRAGMA query_only = ON")
-        self._reading = threading.Lock()
-        self._closed = False
-        self._writer = GroupWriter(writing, name=str(self._path))
+        with closing(connect(self._path)) as db:
+            _prepare(db, self._path)
+            # While the first connection is open: closing the last one costs a checkpoint.
+            self._file = SqliteFile(self._path, _check)
+        self._writer = GroupWriter(self._file.writing, self._path)
 
     def open_test(self, arms: Arms) -> None:
         """See :meth:`EventLog.open_test`."""
         self._writer.write(lambda db: _open_test(db, arms))
 
-    def record_decision(self, decision: Decision) -> Decision:
+    def record_decision(self, decision: Decision, *, seconds: float | None = None) -> Decision:
         """See :meth:`EventLog.record_decision`."""
         check_decision(decision)
-        return self._writer.write(lambda db: _record_decision(db, decision))
+        return self._writer.write(
+            lambda db: _record_decision(db, decision),
+            seconds=BUSY_SECONDS if seconds is None else seconds,
+        )
 
     def latest_decision(self, test: str, shopper: str, product: str) -> Decision | None:
         """See :meth:`EventLog.latest_decision`."""
-        row = self._read_one(
+        row = self._file.read_one(
             f"SELECT {_DECISION} FROM decisions WHERE decision_id = (SELECT decision_id "
             "FROM latest WHERE test = ? AND shopper = ? AND product = ?)",
             (test, shopper, product),
@@ -144,7 +145,7 @@ class SqliteEventLog:
 
     def change_count(self, test: str, shopper: str, product: str) -> int:
         """See :meth:`EventLog.change_count`."""
-        row = self._read_one(
+        row = self._file.read_one(
             "SELECT changes FROM latest WHERE test = ? AND shopper = ? AND product = ?",
             (test, shopper, product),
         )
@@ -155,30 +156,25 @@ class SqliteEventLog:
         sound, rejected = sound_events(events)
         if not sound:
             return recorded(rejected)
-        return recorded(rejected, self._writer.write(lambda db: _record_events(db, sound)))
+        stored = self._writer.write(lambda db: _record_events(db, sound), seconds=_EVENT_SECONDS)
+        return recorded(rejected, stored)
 
     def feedback(self, test: str | None = None) -> pd.DataFrame:
         """See :meth:`EventLog.feedback`."""
         # A connection of its own: a long scan holds up neither decisions nor commits.
-        db = connect(self._path)
-        try:
+        with closing(connect(self._path, new=False)) as db:
             return feedback_frame(db.execute(_FEEDBACK, {"test": test}).fetchall())
-        finally:
-            db.close()
+
+    def probe(self, *, seconds: float | None = None) -> None:
+        """See :meth:`EventLog.probe`."""
+        self._writer.write(_write_and_read, seconds=BUSY_SECONDS if seconds is None else seconds)
+        self._file.read_one("SELECT 1 FROM tests")
+        self._file.check()
 
     def close(self) -> None:
         """See :meth:`EventLog.close`."""
-        with self._reading:
-            self._closed = True
-            self._reader.close()
         self._writer.close()
-
-    def _read_one(self, query: str, values: tuple[str, ...]) -> tuple[Any, ...] | None:
-        with self._reading:
-            if self._closed:
-                raise StoreFailed(f"{self._path}: the log is closed; open it again")
-            row: tuple[Any, ...] | None = self._reader.execute(query, values).fetchone()
-        return row
+        self._file.close()
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
@@ -198,6 +194,24 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
             f"{path}: log version {version}, this program reads {_VERSION}; name another file"
         )
     db.execute("COMMIT")
+
+
+def _check(db: sqlite3.Connection) -> None:
+    """Refuse what is no log of this version; reads the newest decision, so the file's end."""
+    (owner,) = db.execute("PRAGMA application_id").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if (owner, version) != (_APPLICATION, _VERSION):
+        raise StoreFailed("another program's database, or another version's", "corrupt")
+    db.execute("SELECT * FROM decisions ORDER BY rowid DESC LIMIT 1").fetchone()
+
+
+def _write_and_read(db: sqlite3.Connection) -> None:
+    """Write a row of several pages, read it, take it away: there is room, and nobody sees it."""
+    db.execute("INSERT INTO tests VALUES (?, hex(zeroblob(?)))", (_PROBE, _PROBE_BYTES))
+    (found,) = db.execute("SELECT length(shares) FROM tests WHERE test = ?", (_PROBE,)).fetchone()
+    db.execute("DELETE FROM tests WHERE test = ?", (_PROBE,))
+    if found != 2 * _PROBE_BYTES:
+        raise StoreFailed("what was written is not what is read", "corrupt")
 
 
 def _open_test(db: sqlite3.Connection, arms: Arms) -> None:

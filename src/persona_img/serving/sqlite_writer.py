@@ -1,7 +1,7 @@
 """One thread that writes to SQLite, with many calls to a commit.
 
 Every call that waits goes into the same transaction, so many requests share one fsync; each is
-answered after the commit.
+answered after the commit. A call may give up before: what had not begun by then is not done.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ import contextlib
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from persona_img.errors import InvalidInput, PersonaImgError, StoreFailed
+from persona_img.errors import PersonaImgError, StoreFailed
+from persona_img.serving.sqlite_file import BUSY_SECONDS, store_failed
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
-_BUSY_SECONDS = 30.0
 _GROUP = 1024  # calls a transaction; bounds how long the first one waits
 
 _T = TypeVar("_T")
@@ -27,23 +29,28 @@ _Work = tuple[Callable[[sqlite3.Connection], Any], "Future[Any]"]
 
 
 class GroupWriter:
-    """Runs writes one after the other on a connection that it owns.
+    """Runs writes one after the other.
 
     Args:
-        db: Connection in autocommit mode, not bound to a thread; closed with the writer.
-        name: What errors call the database.
+        open: Holds a connection in autocommit mode, not bound to a thread, for a transaction;
+            raises :class:`StoreFailed` where there is none, and for SQLite's own errors.
+        path: What errors call the database.
 
     Attributes:
         commits: Transactions committed; with the number of calls it tells how well they share.
     """
 
-    def __init__(self, db: sqlite3.Connection, *, name: str) -> None:
+    def __init__(
+        self, open: Callable[[], AbstractContextManager[sqlite3.Connection]], path: Path
+    ) -> None:
         self.commits = 0
-        self._db = db
-        self._name = name
+        self._open = open
+        self._path = path
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._entering = threading.Lock()
         self._closed = False
+        self._since: float | None = None  # when the transaction under way began
+        self._locked = False  # whether it waits for other programs
         self._thread = threading.Thread(target=self._run, name="event-log", daemon=True)
         self._thread.start()
 
@@ -52,59 +59,86 @@ class GroupWriter:
         """Calls that no transaction has taken up yet."""
         return self._queue.qsize()
 
-    def write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    def write(
+        self, work: Callable[[sqlite3.Connection], _T], *, seconds: float = BUSY_SECONDS
+    ) -> _T:
         """Run ``work`` inside a transaction and return its result once that is committed.
 
         Args:
             work: May raise a :class:`PersonaImgError`, which is passed on, as long as it has
                 written nothing: the other calls of the transaction are committed.
+            seconds: After which the call gives up. What the transaction before it has waited
+                counts: behind one that waits so long already, it gives up at once, so that many
+                calls do not wait one after the other.
 
         Raises:
-            StoreFailed: not committed; may be repeated.
+            StoreFailed: not committed, or not in time; may be repeated.
         """
         done: Future[_T] = Future()
+        left = seconds - self._waited()
+        if left <= 0:
+            raise self._late()
         with self._entering:
             if self._closed:
-                raise StoreFailed(f"{self._name}: the log is closed; open it again")
+                raise store_failed(self._path, "closed")
             self._queue.put((work, done))
-        return done.result()
+        try:
+            return done.result(left)
+        except TimeoutError:
+            if done.cancel() or not done.done():
+                raise self._late() from None
+            return done.result()  # at the last moment
 
     def close(self) -> None:
-        """Commit what waits, then close the connection; closing twice does no harm."""
+        """Commit what waits; closing twice does no harm."""
         with self._entering:
             if not self._closed:
                 self._closed = True
                 self._queue.put(None)
         self._thread.join()
-        self._db.close()
+
+    def _waited(self) -> float:
+        since = self._since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def _late(self) -> StoreFailed:
+        return store_failed(self._path, "locked" if self._locked else "late")
 
     def _run(self) -> None:
         while (work := self._queue.get()) is not None:
             self._commit([work])
 
     def _commit(self, group: list[_Work]) -> None:
-        outcomes: list[Any] = []
+        self._since = time.monotonic()
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            # Gathered with the lock in hand: whoever came while we waited for it joins.
-            self._gather(group)
-            for work, _ in group:
-                try:
-                    outcomes.append(work(self._db))
-                except PersonaImgError as error:
-                    outcomes.append(error)
-            self._db.execute("COMMIT")
-            self.commits += 1
+            outcomes = self._transact(group)
+        except StoreFailed as error:
+            outcomes = [StoreFailed(str(error), error.reason) for _ in group]
         except Exception as error:  # whatever it is, the callers wait for an answer
-            with contextlib.suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
-            lost = f"{self._name}: not stored, {error}; free the disk if it is full, send it again"
+            lost = f"{self._path}: not stored, {error}; send it again"
             outcomes = [StoreFailed(lost) for _ in group]
+        finally:
+            self._since, self._locked = None, False
         for (_, done), outcome in zip(group, outcomes, strict=True):
-            if isinstance(outcome, PersonaImgError):
-                done.set_exception(outcome)
-            else:
-                done.set_result(outcome)
+            _answer(done, outcome)
+
+    def _transact(self, group: list[_Work]) -> list[Any]:
+        with self._open() as db:
+            try:
+                self._locked = True
+                db.execute("BEGIN IMMEDIATE")
+                self._locked = False
+                # Gathered with the lock in hand: whoever came while we waited for it joins.
+                self._gather(group)
+                group[:] = [one for one in group if one[1].set_running_or_notify_cancel()]
+                outcomes = [_outcome(work, db) for work, _ in group]
+                db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                raise
+        self.commits += 1
+        return outcomes
 
     def _gather(self, group: list[_Work]) -> None:
         while len(group) < _GROUP:
@@ -118,24 +152,17 @@ class GroupWriter:
             group.append(work)
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection whose commits are on the disk when they return: WAL, synchronous FULL.
-
-    Raises:
-        InvalidInput: no database can be here.
-    """
+def _outcome(work: Callable[[sqlite3.Connection], Any], db: sqlite3.Connection) -> Any:
     try:
-        db = sqlite3.connect(
-            path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA foreign_keys = ON")
-    except sqlite3.Error as error:
-        raise InvalidInput(
-            f"{path}: cannot be an event log ({error}); name a file in a folder you can write to"
-        ) from error
-    if mode != "wal":
-        db.close()
-        raise InvalidInput(f"{path}: no write-ahead log here ({mode}); name a file on a local disk")
-    return db
+        return work(db)
+    except PersonaImgError as error:
+        return error
+
+
+def _answer(done: Future[Any], outcome: Any) -> None:
+    if not (done.running() or done.set_running_or_notify_cancel()):
+        return  # the caller gave up
+    if isinstance(outcome, PersonaImgError):
+        done.set_exception(outcome)
+    else:
+        done.set_result(outcome)

@@ -36,15 +36,32 @@ _NAME = re.compile(NAME[1:-1])
 class Shown(BaseModel):
     """The answer of ``GET /v1/variant``."""
 
-    decision_id: str = Field(description="To be sent with every event about this picture.")
+    counted: bool = Field(
+        description="Whether this is a decision of the test. If not, show the picture and send no "
+        "events about it: nothing could be decided or logged, and this is the original photo."
+    )
+    decision_id: str | None = Field(
+        description="To be sent with every event about this picture; null where it is not counted."
+    )
     test: str
-    arm: str
-    segment: str
+    arm: str | None = Field(description="Null where it is not counted, like the segment.")
+    segment: str | None
     style: str = Field(description="`attribute=value` pairs, or `original`.")
     digest: str | None = Field(description="Names the variant; null is the original photo.")
-    propensity: float = Field(gt=0, le=1)
+    propensity: float | None = Field(gt=0, le=1, description="Null where it is not counted.")
+    policy_version: str | None = Field(description="Null where it is not counted.")
+    image_url: str = Field(
+        description="Path of the picture on this server, or by `[serve] photo_url` the address of "
+        "a photo that this server does not know; use it as it is."
+    )
+
+
+class Ready(BaseModel):
+    """The answer of ``GET /readyz``."""
+
+    status: Literal["ready"]
+    test: str
     policy_version: str
-    image_url: str = Field(description="Path of the picture on this server; use it as it is.")
 
 
 class EventIn(BaseModel):

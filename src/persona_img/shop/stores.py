@@ -70,6 +70,7 @@ class Stores:
             shutil.rmtree(root / name, ignore_errors=True)
         for path in (*root.glob("events.sqlite*"), *root.glob("*.json")):
             path.unlink()
+        shop.workspace.decision_key.unlink(missing_ok=True)
         settings.save()
         return shop
 

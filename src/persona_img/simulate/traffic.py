@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from persona_img.simulate.visits import Visit
 
 _MAX_EVENTS = 500
+_AGAIN_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def drive(
         on_visit: Called after each visit whose events were accepted, by one worker at a time.
         workers: Connections used together.
         visits_per_post: Visits whose events are sent together.
-        timeout: Seconds until a request counts as failed.
+        timeout: Seconds until a request counts as failed, or a picture that is not counted as one
+            that never will be: until then it is asked for again, as a disk may be busy.
         token: Sent as a bearer token.
 
     Raises:
@@ -93,7 +95,9 @@ def drive(
                 for some in _batches(queue, visits_per_post):
                     if stop.is_set():
                         break
-                    events = [event for visit in some for event in _make(client, shop, visit)]
+                    events = [
+                        event for visit in some for event in _make(client, shop, visit, timeout)
+                    ]
                     _post(client, events)
                     sent += len(events)
                     clicks += sum(event.kind == "click" for event in events)
@@ -113,15 +117,27 @@ def drive(
     return TrafficReport(made, decisions, sent, clicks, time.perf_counter() - started)
 
 
-def _make(client: httpx.Client, shop: SimulatedShop, visit: Visit) -> list[Event]:
+def _make(client: httpx.Client, shop: SimulatedShop, visit: Visit, timeout: float) -> list[Event]:
     """One visit: a picture for each product, and what the shopper does."""
     shown = []
     for product in visit.products:
-        answer = _call(
-            client, "GET", "/v1/variant", params={"shopper": visit.shopper, "product": product}
-        )
+        answer = _ask(client, visit.shopper, product, timeout)
         shown.append((product, Style(answer["style"]), answer["decision_id"]))
     return shop.respond(visit, shown)
+
+
+def _ask(client: httpx.Client, shopper: str, product: str, timeout: float) -> dict[str, Any]:
+    """A picture that is counted."""
+    end = time.monotonic() + timeout
+    asked = {"shopper": shopper, "product": product}
+    while not (answer := _call(client, "GET", "/v1/variant", params=asked))["counted"]:
+        if time.monotonic() > end:
+            raise ServiceFailed(
+                f"GET {client.base_url}/v1/variant counts no picture of {product!r}; "
+                "/readyz says what hinders it"
+            )
+        time.sleep(_AGAIN_SECONDS)
+    return answer
 
 
 def _post(client: httpx.Client, events: Sequence[Event]) -> None:

@@ -18,6 +18,7 @@ from persona_img.wiring.registry import named
 from persona_img.wiring.stores import (
     FEATURES,
     TRACKERS,
+    decision_key,
     event_log,
     feature_source,
     tracker,
@@ -35,6 +36,7 @@ __all__ = [
     "backdrops",
     "check",
     "cold_ranker",
+    "decision_key",
     "event_log",
     "feature_source",
     "load_ranker",

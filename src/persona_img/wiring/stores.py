@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from persona_img.profiles.base import FeatureSource
     from persona_img.serving.base import EventLog
+    from persona_img.serving.key import DecisionKey
     from persona_img.settings import Settings
     from persona_img.tracking.base import Tracker
     from persona_img.variants.store import VariantStore
@@ -90,3 +91,17 @@ def event_log(workspace: Workspace) -> EventLog:
     from persona_img.serving.sqlite_log import SqliteEventLog
 
     return SqliteEventLog(workspace.events)
+
+
+def decision_key(settings: Settings, workspace: Workspace) -> DecisionKey:
+    """What decisions are named by: the settings' key, else the workspace's own.
+
+    Raises:
+        InvalidInput: the workspace's file holds no key, or none can be put there.
+    """
+    from persona_img.serving.key import DecisionKey, kept_key
+
+    given = settings.serve.decision_key
+    if given is None:
+        return kept_key(workspace.decision_key)
+    return DecisionKey(given.get_secret_value().encode())
