@@ -56,8 +56,13 @@ def test_effects_of_a_picture_add_up_to_what_is_predicted(segment, product, cate
         table["whose"].isin(["", segment, product, text, f"{segment}, {text}"])
         & table["what"].isin(["", *values, *pairs])
     ]
+    # Of four products with three prices: p0 is the cheapest, p2 the dearest; spread 1 around 0.
+    price = {"p0": -1.0, "p2": 1.0}[product] * np.sqrt(1.5)
+    level = np.where(mine["kind"].str.contains("price"), price, 1.0)
     ranking = ranker.rank(Context(segment, product), [style])
-    assert 1 / (1 + np.exp(-mine["effect"].sum())) == pytest.approx(ranking.scores[0], abs=1e-9)
+    assert 1 / (1 + np.exp(-(level * mine["effect"]).sum())) == pytest.approx(
+        ranking.scores[0], abs=1e-9
+    )
 
 
 def test_within_a_kind_the_surest_come_first():
