@@ -324,14 +324,15 @@ class Block:
         row: int64 (m,), sorted.
         column: int64 (m,).
         value: float64 (m,).
-        missing: int64 (n,): columns that the row would have, if its names were known.
+        missing: (n,) columns that the row would have, if its names were known; by number the
+            squares of what they would hold.
     """
 
     effect: Effect
     row: Codes
     column: Codes
     value: Floats
-    missing: Codes
+    missing: Codes | Floats
 
 
 def blocks(names: Names, places: Places) -> Iterator[Block]:
@@ -350,7 +351,8 @@ def blocks(names: Names, places: Places) -> Iterator[Block]:
             owners.codes(effect), parts[effect.what], places.style
         )
         if effect.owner in _BY_NUMBER:
-            known = known * owners.times(effect)[row]
+            times = owners.times(effect)
+            known, missing = known * times[row], missing * times**2
         if effect.what == "value":
             missing = missing + stranger[places.style]
         yield Block(effect, row, column, known, missing)

@@ -39,8 +39,8 @@ _LOOSE = 1.0
 _LEAST = 1e-10
 """Least variance that is believed of a block."""
 
-_NOTHING = 1e-4
-"""Spread of a block that the data speak against: of effects that no one would notice."""
+_ODDS = 1.0
+"""Log-odds that doubted blocks are there, before any data."""
 
 _ROUNDS, _STILL = 10, 0.03
 """Most updates of the spreads, and the relative change that is none."""
@@ -133,8 +133,12 @@ def fit_posterior(
         if moved < _STILL:
             break
     found = problem.posterior(mean, spread, block)
-    if _spoken_for(found, np.flatnonzero(doubted[block]), block) < 0.0:
-        found = problem.posterior(found.mean, np.where(doubted, _NOTHING, spread), block)
+    if doubted.any():
+        # Of effects that are there with this chance, and else 0: what they vary by all in all.
+        speaks = _spoken_for(found, np.flatnonzero(doubted[block]), block)
+        chance = expit(_ODDS + speaks)
+        spread = np.where(doubted, spread * np.sqrt(chance), spread)
+        found = problem.posterior(found.mean, spread, block)
     return found
 
 
