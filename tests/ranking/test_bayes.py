@@ -137,7 +137,9 @@ class TestBayes(RankerContract):
         clicked = np.where(likes, rng.random(len(some)) < 0.3, some["clicked"])
         some = some.assign(clicked=clicked.astype("int64"))
         some = some[(some["product"] != "p1") | (some["style_key"] == ORIGINAL.key)]
-        ranker = BayesRanker().fit(some, FEATURES)
+        # The price, which goes with the category here, would tell the same.
+        features = RankingFeatures(FEATURES.segments, FEATURES.products[["category"]])
+        ranker = BayesRanker().fit(some, features)
         gain = {}
         for product in PRODUCTS:
             ranking = ranker.rank(Context("g0", product), STYLES)

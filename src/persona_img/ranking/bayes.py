@@ -75,8 +75,8 @@ small; that the photo differs from all variants together is less surprising.
 
 _FIXED = ("base", "place")
 _DOUBTED = ("number x value", "number x pair", "segment x number x value")
-"""Kinds that are left out where the data speak against them: they are many, and tastes may have
-nothing to do with the price."""
+"""Kinds that count the less, the less the data speak for them: they have many columns, and tastes
+may have nothing to do with the price."""
 
 _DOCUMENT, _COVARIANCE = "bayes.json", "bayes-covariance.txt"
 

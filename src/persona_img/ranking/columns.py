@@ -347,12 +347,13 @@ def blocks(names: Names, places: Places) -> Iterator[Block]:
             alone = np.zeros(n, dtype=np.int64)
             yield Block(effect, np.arange(n), alone, np.log(places.position), alone)
             continue
-        row, column, known, missing = _crossed(
+        row, column, known, lacking = _crossed(
             owners.codes(effect), parts[effect.what], places.style
         )
+        missing: Codes | Floats = lacking
         if effect.owner in _BY_NUMBER:
             times = owners.times(effect)
-            known, missing = known * times[row], missing * times**2
+            known, missing = known * times[row], lacking * times**2
         if effect.what == "value":
             missing = missing + stranger[places.style]
         yield Block(effect, row, column, known, missing)

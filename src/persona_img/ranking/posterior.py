@@ -98,8 +98,8 @@ def fit_posterior(
         clicks: (n,), >= 0; fractions where old impressions count less.
         misses: (n,), the same of impressions without a click.
         learned: (B,) whether the spread is learned; None learns none.
-        doubted: (B,) blocks that are there only where the data speak for them, all together; else
-            their spread is next to nothing, and so are their effects. None doubts none.
+        doubted: (B,) blocks that may not be there, all or none of them: their effects spread the
+            less, the less the data speak for them. None doubts none; only learned ones can be.
         joint: Columns with a joint covariance.
 
     References:
@@ -115,13 +115,15 @@ def fit_posterior(
     count = np.bincount(block, minlength=len(spread))
     mean = np.zeros(columns.shape[1])
     problem.bend(mean)
+    known: Posterior | None = None
     for number in range(_ROUNDS if learned.any() else 0):
         prior = _Prior.around_zero(spread[block])
         mean = problem.peak(mean, prior)
         # The curvature hardly moves with the spreads, and it is what takes long.
         if number < _BENT:
             problem.bend(mean)
-        _, variance = problem.uncertainty(prior)
+        covariance, variance = problem.uncertainty(prior)
+        known = Posterior(mean, covariance, variance[len(covariance) :], spread)
         told = count - np.bincount(block, variance / spread[block] ** 2, minlength=len(spread))
         told = np.maximum(told, 1e-9)
         squares = np.bincount(block, mean**2, minlength=len(spread))
@@ -132,14 +134,15 @@ def fit_posterior(
         spread = new
         if moved < _STILL:
             break
-    found = problem.posterior(mean, spread, block)
-    if doubted.any():
+    if known is not None and doubted.any():
         # Of effects that are there with this chance, and else 0: what they vary by all in all.
-        speaks = _spoken_for(found, np.flatnonzero(doubted[block]), block)
-        chance = expit(_ODDS + speaks)
-        spread = np.where(doubted, spread * np.sqrt(chance), spread)
-        found = problem.posterior(found.mean, spread, block)
-    return found
+        speaks = _spoken_for(known, np.flatnonzero(doubted[block]), block)
+        spread = np.where(doubted, spread * np.sqrt(expit(_ODDS + speaks)), spread)
+    prior = _Prior.around_zero(spread[block])
+    mean = problem.peak(mean, prior)
+    problem.bend(mean)
+    covariance, variance = problem.uncertainty(prior)
+    return Posterior(mean, covariance, variance[len(covariance) :], spread)
 
 
 def _spoken_for(known: Posterior, columns: NDArray[np.int64], block: NDArray[np.int64]) -> float:
@@ -301,14 +304,6 @@ class _Problem:
             if before - value <= max(enough, 1e-12 * abs(before)):
                 break
         return mean
-
-    def posterior(self, mean: Floats, spread: Floats, block: NDArray[np.int64]) -> Posterior:
-        """Under (B,) spreads of (D,) columns' blocks; the search begins at ``mean``."""
-        prior = _Prior.around_zero(spread[block])
-        mean = self.peak(mean, prior)
-        self.bend(mean)
-        covariance, variance = self.uncertainty(prior)
-        return Posterior(mean, covariance, variance[len(covariance) :], spread)
 
     def uncertainty(self, prior: _Prior) -> tuple[Floats, Floats]:
         """(J, J) covariance of the joint effects, and (D,) variances of all."""
