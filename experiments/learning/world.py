@@ -281,6 +281,9 @@ def told_spreads(world: World) -> dict[str, float]:
         "segment x photo": 0.03,
         "text x photo": 0.01,
         "product x photo": 1e-3,
+        "number x value": 1e-3,
+        "number x pair": 1e-3,
+        "segment x number x value": 1e-3,
         "segment x text x value": 1e-3,
         "product x value": 1e-3,
     }

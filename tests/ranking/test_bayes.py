@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from functools import cache
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import logit
+from scipy.special import expit, logit
 
 from contracts.ranker import (
     FEATURES,
@@ -28,6 +29,38 @@ from persona_img.ranking.counts import Counts
 from persona_img.ranking.effects import independent
 
 CONTEXT = Context("g0", "p0")
+TURNING = RankingFeatures(
+    FEATURES.segments,
+    pd.DataFrame(
+        {"category": "hat", "price": np.arange(12.0) + 5.0}, index=[f"p{n:02d}" for n in range(12)]
+    ),
+)
+
+
+@cache
+def turning() -> pd.DataFrame:
+    """Products in the order of their prices; cheap ones are liked in wood, dear ones not."""
+    rng = np.random.default_rng(6)
+    table = feedback(seed=6)
+    number = rng.integers(12, size=len(table))
+    wood = table["style_key"].str.contains("wood").to_numpy(dtype=float)
+    odds = logit(0.1) + 0.5 * wood * np.where(number < 6, 1.0, -1.0)
+    return table.assign(
+        product=TURNING.products.index[number],
+        clicked=(rng.random(len(table)) < expit(odds)).astype("int64"),
+        position=1,
+    )
+
+
+def likes_wood(ranker: BayesRanker, product: str) -> float:
+    """Log-odds of wood over those of stone."""
+    ranking = ranker.rank(Context("g0", product), STYLES)
+    scores = dict(zip(ranking.styles, logit(ranking.scores), strict=True))
+    wood, stone = (
+        np.mean([v for s, v in scores.items() if s.values.get("surface") == surface])
+        for surface in ("wood", "stone")
+    )
+    return float(wood - stone)
 
 
 class TestBayes(RankerContract):
@@ -104,7 +137,9 @@ class TestBayes(RankerContract):
         clicked = np.where(likes, rng.random(len(some)) < 0.3, some["clicked"])
         some = some.assign(clicked=clicked.astype("int64"))
         some = some[(some["product"] != "p1") | (some["style_key"] == ORIGINAL.key)]
-        ranker = BayesRanker().fit(some, FEATURES)
+        # The price, which goes with the category here, would tell the same.
+        features = RankingFeatures(FEATURES.segments, FEATURES.products[["category"]])
+        ranker = BayesRanker().fit(some, features)
         gain = {}
         for product in PRODUCTS:
             ranking = ranker.rank(Context("g0", product), STYLES)
@@ -116,6 +151,51 @@ class TestBayes(RankerContract):
             gain[product] = linen - wood
         assert gain["p1"] > gain["p2"] + 0.1
         assert gain["p1"] > gain["p3"] + 0.1
+
+    def test_tastes_that_turn_with_the_price_are_learned(self):
+        """Wood sells what is cheap and spoils what is dear: no sum over products tells."""
+        table, products = turning(), TURNING.products
+        ranker = BayesRanker().fit(table[table["product"] != "p11"], TURNING)
+        liked = {product: likes_wood(ranker, product) for product in products.index}
+        assert np.mean([liked[f"p{n:02d}"] for n in range(4)]) > 0.2
+        assert np.mean([liked[f"p{n:02d}"] for n in range(7, 11)]) < -0.2
+        # Of a product that was never met nobody knows how dear it is.
+        assert abs(liked["p11"]) < 0.1
+        told = ranker.effects().query("kind == 'price x value' and what == 'surface=wood'")
+        assert told["effect"].item() < -0.05
+
+    def test_a_price_counts_by_its_rank_and_where_it_is_unknown_not_at_all(self):
+        dearer = TURNING.products.assign(price=TURNING.products["price"] ** 3)
+        plain, other = (
+            BayesRanker(half_life=14.0).fit(turning(), RankingFeatures(FEATURES.segments, some))
+            for some in (TURNING.products, dearer)
+        )
+        assert other.rank(Context("g0", "p03"), STYLES) == plain.rank(Context("g0", "p03"), STYLES)
+        unknown = TURNING.products.assign(price=np.nan)
+        flat = BayesRanker(half_life=14.0).fit(
+            turning(), RankingFeatures(FEATURES.segments, unknown)
+        )
+        gone = BayesRanker(half_life=14.0).fit(
+            turning(), RankingFeatures(FEATURES.segments, unknown[["category"]])
+        )
+        for product in ("p03", "p08"):
+            scores, same = (one.rank(Context("g0", product), STYLES).scores for one in (flat, gone))
+            assert scores == pytest.approx(same, rel=1e-6)
+
+    def test_a_ranker_saved_before_prices_were_read_still_ranks(self, tmp_path):
+        features = RankingFeatures(FEATURES.segments, FEATURES.products[["category"]])
+        fitted = BayesRanker().fit(feedback(), features)
+        fitted.save(tmp_path)
+        path = tmp_path / "bayes.json"
+        document = json.loads(path.read_text())
+        del document["names"]["numbers"]
+        document["spreads"] = {k: v for k, v in document["spreads"].items() if "number" not in k}
+        path.write_text(json.dumps(document))
+        loaded = BayesRanker.load(tmp_path)
+        for context in (CONTEXT, Context("nobody", "nothing")):
+            assert loaded.rank(context, STYLES) == fitted.rank(context, STYLES)
+        later = loaded.updated(feedback(rows=500, seed=9))
+        assert later.rank(CONTEXT, STYLES) != loaded.rank(CONTEXT, STYLES)
 
     def test_text_columns_may_be_called_anything(self):
         products = FEATURES.products.rename(columns={"category": "segment x value"})

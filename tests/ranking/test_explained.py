@@ -56,8 +56,13 @@ def test_effects_of_a_picture_add_up_to_what_is_predicted(segment, product, cate
         table["whose"].isin(["", segment, product, text, f"{segment}, {text}"])
         & table["what"].isin(["", *values, *pairs])
     ]
+    # Of four products with three prices: p0 is the cheapest, p2 the dearest; spread 1 around 0.
+    price = {"p0": -1.0, "p2": 1.0}[product] * np.sqrt(1.5)
+    level = np.where(mine["kind"].str.contains("price"), price, 1.0)
     ranking = ranker.rank(Context(segment, product), [style])
-    assert 1 / (1 + np.exp(-mine["effect"].sum())) == pytest.approx(ranking.scores[0], abs=1e-9)
+    assert 1 / (1 + np.exp(-(level * mine["effect"]).sum())) == pytest.approx(
+        ranking.scores[0], abs=1e-9
+    )
 
 
 def test_within_a_kind_the_surest_come_first():
@@ -74,11 +79,11 @@ def test_within_a_kind_the_surest_come_first():
 
 
 def test_trees_tell_by_what_they_split():
-    """Wood sells cheap hats and spoils dear ones: surface and price are what trees are for."""
+    """Wood sells rare hats, spoils popular ones: surface and popularity are what trees are for."""
     table = turned().effects()
     trees = table[table["kind"] == TREES]
     assert trees["gain"].sum() == pytest.approx(1.0)
-    assert {"surface=wood", "product:price"} <= set(trees["what"].head(3))
+    assert {"surface=wood", "product:popularity"} <= set(trees["what"].head(3))
     assert table.loc[table["kind"] != TREES, "gain"].isna().all()
     plain = BoostedRanker(half_life=float("inf")).fit(log(False), PRICED)
     assert (plain.worth.rounds > 0) == (TREES in set(plain.effects()["kind"]))
@@ -90,7 +95,9 @@ def test_columns_of_trees_have_as_many_names():
     names, (made,) = encoding.names(), encoding.trees(rows.places())
     assert len(names) == len(set(names)) == len(made)
     told = dict(zip(names, made, strict=True))
-    assert told["product:price"] == pytest.approx(encoding.numbers["product:price"]["p07"])
+    assert told["product:popularity"] == pytest.approx(
+        encoding.numbers["product:popularity"]["p07"]
+    )
     assert told["segment:size"] == pytest.approx(encoding.numbers["segment:size"]["g0"])
     assert told["segment=g0"] == told["category=hat"] == 1.0 != told["segment=g1"]
     assert all(told[f"{a}={v}"] == 1.0 for a, v in STYLES[1].values.items())

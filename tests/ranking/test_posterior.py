@@ -101,6 +101,29 @@ def test_nothing_seen_of_a_block_leaves_it_as_guessed():
     assert np.diag(made.joint)[5:] == pytest.approx(np.full(3, GUESS[2] ** 2))
 
 
+@pytest.mark.parametrize("joint", [91, 41])
+def test_doubted_blocks_count_by_what_speaks_for_them(joint):
+    """Two blocks of forty; what none of them does is doubted away, what both do is not."""
+    rng = np.random.default_rng(4)
+    columns = rng.integers(0, 2, (3000, 81)).astype(np.float64)
+    columns[:, 0] = 1.0
+    block, guess = np.repeat([0, 1, 2], [1, 40, 40]), np.array([10.0, 0.05, 0.05])
+    doubted, shown = np.array([False, True, True]), np.full(3000, 60.0)
+    for truly in (0.0, 0.08):
+        effects = np.concatenate([[-2.5], rng.normal(0, truly, 80)])
+        clicks = rng.binomial(60, expit(columns @ effects)).astype(np.float64)
+        given = (sparse.csr_array(columns), block, guess, clicks, shown - clicks)
+        plain = fit_posterior(*given, learned=doubted, joint=joint)
+        made = fit_posterior(*given, learned=doubted, doubted=doubted, joint=joint)
+        assert made.spread[0] == plain.spread[0]
+        if truly:
+            assert made.spread[1:] == pytest.approx(plain.spread[1:], rel=0.1)
+            assert np.corrcoef(made.mean[1:], effects[1:])[0, 1] > 0.8
+        else:
+            assert np.all(made.spread[1:] < 0.6 * plain.spread[1:])
+            assert np.linalg.norm(made.mean[1:]) < 0.6 * np.linalg.norm(plain.mean[1:])
+
+
 @pytest.mark.parametrize("joint", [8, 5])
 def test_what_comes_later_is_learned_as_if_it_had_come_at_once(joint):
     """Laplace's approximation is of the first part's peak, which many clicks hold in place."""

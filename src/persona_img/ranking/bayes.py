@@ -2,7 +2,8 @@
 
 About six impressions per picture is all there is, so nothing is learned per picture. Attribute
 values are shared by all; segments, categories, both together, pairs of values and single products
-differ from that as far as the clicks insist, and how far each kind usually differs is learned too.
+differ from that as far as the clicks insist, values and pairs also with a product's price, and how
+far each kind usually differs is learned too.
 What is predicted is a posterior mean, so the best of many is not overrated for being lucky.
 """
 
@@ -59,16 +60,24 @@ SPREADS: Mapping[str, float] = {
     "text x value": 0.02,
     f"text x {PHOTO}": 0.03,
     f"product x {PHOTO}": 0.03,
+    "number x value": 0.05,
+    "number x pair": 0.02,
+    "segment x number x value": 0.03,
     "segment x text x value": 0.02,
     "product x value": 0.02,
 }
-"""Expected spreads of effects on the log-odds by kind; ``text`` stands for any text column.
+"""Expected spreads of effects on the log-odds by kind; ``text`` stands for any text column, and
+``number`` for any of :data:`~persona_img.ranking.columns.NUMBERS`.
 
 Lifts that large shops report for pictures are a few per cent, so effects of single values are
 small; that the photo differs from all variants together is less surprising.
 """
 
 _FIXED = ("base", "place")
+_DOUBTED = ("number x value", "number x pair", "segment x number x value")
+"""Kinds that count the less, the less the data speak for them: they have many columns, and tastes
+may have nothing to do with the price."""
+
 _DOCUMENT, _COVARIANCE = "bayes.json", "bayes-covariance.txt"
 
 
@@ -150,6 +159,7 @@ class BayesRanker:
             clicks,
             misses,
             learned=np.array([self.learned and k.name not in _FIXED for k in design.kinds]),
+            doubted=np.array([self.learned and k.name in _DOUBTED for k in design.kinds]),
             joint=self.joint,
         )
         # As it is kept on disk, so that a loaded ranker says the same.

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.stats import rankdata
 
 from persona_img.domain.style import Style
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from persona_img.ranking.base import Floats, RankingFeatures
 
@@ -27,6 +28,15 @@ Codes = NDArray[np.int64]
 
 PHOTO = "photo"
 """The column of the original photograph, which has no attribute values."""
+
+NUMBERS = ("price",)
+"""Numeric columns of products that tastes may turn with.
+
+What is counted of products (views, purchases) moves from fit to fit, and factors are named anew:
+neither is a fact that a taste could be about."""
+
+_BY_NUMBER = ("number", "segment x number")
+"""Owners whose columns count as many times as the product's level says."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +82,14 @@ class Names:
         products: Sorted.
         values: Pairs (attribute, value), sorted.
         texts: Text columns of products, each with product to value.
+        numbers: Columns of :data:`NUMBERS`, each with product to level.
     """
 
     segments: tuple[str, ...]
     products: tuple[str, ...]
     values: tuple[tuple[str, str], ...]
     texts: Mapping[str, Mapping[str, str]]
+    numbers: Mapping[str, Mapping[str, float]]
 
     @classmethod
     def of(cls, places: Places, features: RankingFeatures) -> Names:
@@ -94,7 +106,16 @@ class Names:
             # Sorted, as they are in the file from which a ranker comes back.
             for column in sorted(text.columns, key=str)
         }
-        return cls(tuple(sorted(places.segments)), tuple(sorted(met)), tuple(sorted(pairs)), texts)
+        number = features.products.select_dtypes("number")
+        levels = {
+            column: _levels(
+                {str(p): float(v) for p, v in number[column].dropna().items() if str(p) in met}
+            )
+            for column in NUMBERS
+            if column in number.columns
+        }
+        segments, products = (tuple(sorted(some)) for some in (places.segments, met))
+        return cls(segments, products, tuple(sorted(pairs)), texts, levels)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -103,6 +124,7 @@ class Names:
             "products": self.products,
             "values": self.values,
             "texts": {column: dict(table) for column, table in self.texts.items()},
+            "numbers": {column: dict(table) for column, table in self.numbers.items()},
         }
 
     @classmethod
@@ -113,6 +135,8 @@ class Names:
             tuple(values["products"]),
             tuple((attribute, value) for attribute, value in values["values"]),
             values["texts"],
+            # Rankers of before knew none.
+            values.get("numbers", {}),
         )
 
     @cached_property
@@ -165,9 +189,11 @@ class Effect:
     """One kind of effect: a column for every owner and every part of what it is about.
 
     Attributes:
-        kind: Name of the effect, which has one prior spread; ``text`` is any text column.
-        of: Name of the text column, where it is about one.
-        owner: Whose it is: ``all``, ``segment``, ``text``, ``segment x text`` or ``product``.
+        kind: Name of the effect, which has one prior spread; ``text`` is any text column and
+            ``number`` any number of products.
+        of: Name of the text column or the number, where it is about one.
+        owner: Whose it is: ``all``, ``segment``, ``text``, ``segment x text``, ``product``, or, as
+            many times as the product's level says, ``number`` or ``segment x number``.
         what: ``one`` constant, ``place`` (log position), ``value``, ``photo`` or ``pair``.
     """
 
@@ -177,18 +203,20 @@ class Effect:
     what: str
 
     @property
+    def named(self) -> str:
+        """The kind by the name of its column: ``category x value``."""
+        stands = "number" if self.owner in _BY_NUMBER else "text"
+        return self.kind.replace(stands, self.of) if self.of else self.kind
+
+    @property
     def style(self) -> bool:
         """Whether it tells styles of one segment and product apart."""
         return self.what not in ("one", "place")
 
 
-def effects(texts: Iterable[str]) -> Iterator[Effect]:
-    """Every kind of effect; what all share first, what few share last.
-
-    Args:
-        texts: Text columns of products.
-    """
-    texts = list(texts)
+def effects(names: Names) -> Iterator[Effect]:
+    """Every kind of effect; what all share first, what few share last."""
+    texts, numbers = list(names.texts), list(names.numbers)
     yield Effect("base", "", "all", "one")
     yield Effect("place", "", "all", "place")
     yield Effect("segment", "", "segment", "one")
@@ -203,6 +231,10 @@ def effects(texts: Iterable[str]) -> Iterator[Effect]:
     for column in texts:
         yield Effect("text x value", column, "text", "value")
         yield Effect(f"text x {PHOTO}", column, "text", PHOTO)
+    for column in numbers:
+        yield Effect("number x value", column, "number", "value")
+        yield Effect("number x pair", column, "number", "pair")
+        yield Effect("segment x number x value", column, "segment x number", "value")
     # Of thousands of products none may take the place of what styles share: the first columns are
     # those whose uncertainty is told jointly.
     yield Effect("product", "", "product", "one")
@@ -221,12 +253,14 @@ class Owners:
         product: Codes into the names' products.
         text: Text column to codes into its kinds.
         kinds: Text column to how many kinds it has.
+        level: Number to the products' float64 levels; NaN where unknown.
     """
 
     segment: Codes
     product: Codes
     text: Mapping[str, Codes]
     kinds: Mapping[str, int]
+    level: Mapping[str, Floats]
 
     @classmethod
     def of(cls, names: Names, segments: Sequence[str], products: Sequence[str]) -> Owners:
@@ -240,12 +274,17 @@ class Owners:
             _codes(products, names.products)[None, :],
             text,
             {column: len(known) for column, known in names.kinds.items()},
+            {
+                column: np.array([[table.get(p, np.nan) for p in products]])
+                for column, table in names.numbers.items()
+            },
         )
 
     def at(self, segment: Codes, product: Codes) -> Owners:
         """Codes of (n,) rows of these segments and products."""
         text = {column: codes[0, product] for column, codes in self.text.items()}
-        return Owners(self.segment[segment, 0], self.product[0, product], text, self.kinds)
+        level = {column: levels[0, product] for column, levels in self.level.items()}
+        return Owners(self.segment[segment, 0], self.product[0, product], text, self.kinds, level)
 
     def codes(self, effect: Effect) -> Codes:
         """Whose column of the effect it is, -1 where nobody has one."""
@@ -255,11 +294,25 @@ class Owners:
             return self.segment
         if effect.owner == "product":
             return self.product
+        if effect.owner in _BY_NUMBER:
+            own = self.segment if effect.owner == "segment x number" else np.zeros(1, np.int64)
+            return np.where(np.isnan(self.level[effect.of]), -1, own)
         code = self.text[effect.of]
         if effect.owner == "text":
             return code
         both = self.segment * self.kinds[effect.of] + code
         return np.where((self.segment < 0) | (code < 0), -1, both)
+
+    def times(self, effect: Effect) -> Floats:
+        """How many times a column of the effect counts: by number its level, else once.
+
+        Returns:
+            float64, of a shape that goes with that of :meth:`codes`; 1, a usual distance from the
+            middle, where the level is unknown.
+        """
+        if effect.owner in _BY_NUMBER:
+            return np.nan_to_num(self.level[effect.of], nan=1.0)
+        return np.ones(1)
 
 
 @dataclass(frozen=True)
@@ -271,14 +324,15 @@ class Block:
         row: int64 (m,), sorted.
         column: int64 (m,).
         value: float64 (m,).
-        missing: int64 (n,): columns that the row would have, if its names were known.
+        missing: (n,) columns that the row would have, if its names were known; by number the
+            squares of what they would hold.
     """
 
     effect: Effect
     row: Codes
     column: Codes
     value: Floats
-    missing: Codes
+    missing: Codes | Floats
 
 
 def blocks(names: Names, places: Places) -> Iterator[Block]:
@@ -288,17 +342,35 @@ def blocks(names: Names, places: Places) -> Iterator[Block]:
     one = sparse.csr_array(np.ones((len(places.styles), 1)))
     parts = {"one": one, "value": value, PHOTO: photo, "pair": pair}
     owners = Owners.of(names, places.segments, places.products).at(places.segment, places.product)
-    for effect in effects(names.texts):
+    for effect in effects(names):
         if effect.what == "place":
             alone = np.zeros(n, dtype=np.int64)
             yield Block(effect, np.arange(n), alone, np.log(places.position), alone)
             continue
-        row, column, known, missing = _crossed(
+        row, column, known, lacking = _crossed(
             owners.codes(effect), parts[effect.what], places.style
         )
+        missing: Codes | Floats = lacking
+        if effect.owner in _BY_NUMBER:
+            times = owners.times(effect)
+            known, missing = known * times[row], lacking * times**2
         if effect.what == "value":
             missing = missing + stranger[places.style]
         yield Block(effect, row, column, known, missing)
+
+
+def _levels(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Products' levels: evenly spread by rank, with mean 0 and spread 1, equal where numbers are.
+
+    By rank, for a few very dear products would else make all others alike.
+    """
+    if not numbers:
+        return {}
+    known = np.array(list(numbers.values()))
+    rank = rankdata(known) - (len(known) + 1) / 2.0
+    spread = float(rank.std())
+    level = rank / spread if spread else rank
+    return dict(zip(numbers, level.tolist(), strict=True))
 
 
 def _codes(names: Sequence[str], known: Sequence[str]) -> Codes:

@@ -224,18 +224,22 @@ class Effects:
             for what, count in width.items()
             if what != "pair"
         }
-        # Pairs are the same for everybody: kept apart, there are many of them.
-        pairs = np.zeros(width["pair"])
-        for kind, effect in zip(self.kinds, effects(self.names.texts), strict=True):
+        # Pairs are the same for every segment: kept apart, there are many of them.
+        pairs = np.zeros((1, 1, len(keys)))
+        for kind, effect in zip(self.kinds, effects(self.names), strict=True):
             if effect.what == "place":
                 continue
             mean, count = self.posterior.mean, width[effect.what]
+            times = owners.times(effect)
             if effect.what == "pair":
-                pairs += kind.of_owners(mean, np.zeros(1, np.int64), count)[0]
+                learned = pair @ kind.of_owners(mean, np.zeros(1, np.int64), count)[0]
+                known = owners.codes(effect)[:1] >= 0
+                pairs = pairs + np.where(known, times, 0.0)[..., None] * learned
             else:
-                added[effect.what] += kind.of_owners(mean, owners.codes(effect), count)
+                own = kind.of_owners(mean, owners.codes(effect), count)
+                added[effect.what] += times[..., None] * own
         found = added["value"] @ value.toarray().T
-        found += added["one"] + pair @ pairs
+        found += added["one"] + pairs
         found += added[PHOTO] * photo.toarray()[:, 0]
         return np.asarray(found, dtype=np.float64)
 
@@ -252,7 +256,8 @@ class Effects:
             row, column, value = kind.cells(block)
             score += np.bincount(row, value * self.posterior.mean[column], minlength=n)
             if block.effect.style:
-                unmet = np.bincount(block.row, minlength=n) - np.bincount(row, minlength=n)
+                unmet = np.bincount(block.row, block.value**2, minlength=n)
+                unmet -= np.bincount(row, value**2, minlength=n)
                 unknown += (block.missing + unmet) * self.posterior.spread[code] ** 2
                 rows.append(row)
                 columns.append(column)
@@ -281,12 +286,10 @@ class Effects:
         score, unknown = np.zeros((count, size)), np.zeros((count, size))
         shared: list[_Columns] = []
         single: list[_Columns] = []
-        for code, (kind, effect) in enumerate(
-            zip(self.kinds, effects(self.names.texts), strict=True)
-        ):
+        for code, (kind, effect) in enumerate(zip(self.kinds, effects(self.names), strict=True)):
             if effect.what == "place":  # the logarithm of the first is 0
                 continue
-            look = parts[effect.what]
+            look = parts[effect.what] * owners.times(effect).reshape(-1)[0]
             used = look.any(axis=0)
             by_segment = effect.owner.startswith("segment")
             owner = owners.codes(effect).reshape(-1) if by_segment else owners.codes(effect)[:1, 0]
@@ -294,7 +297,7 @@ class Effects:
             look, column, met = look[:, used], column[:, used], met[:, used]
             score += np.where(met, posterior.mean[np.where(met, column, 0)], 0.0) @ look.T
             if effect.style:
-                absent = (~met).astype(np.float64) @ look.T
+                absent = (~met).astype(np.float64) @ look.T**2
                 if effect.what == "value":
                     absent = absent + stranger
                 unknown += absent * posterior.spread[code] ** 2

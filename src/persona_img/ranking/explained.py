@@ -38,7 +38,8 @@ class Explained(Protocol):
               often its pictures are clicked at all; of trees also ``segment:`` and ``product:``
               before the name of a number.
             - ``effect``: On the log-odds of a click, beyond the kinds before it: what a segment
-              likes is its own effect *and* everybody's. NaN for trees.
+              likes is its own effect *and* everybody's. By a number (``price x value``) it is of a
+              product one spread above the middle; one as far below has the opposite. NaN for trees.
             - ``spread``: Its posterior standard deviation; NaN for trees.
             - ``gain``: Share, 0..1, of what trees gained by splitting here; NaN for effects.
 
@@ -52,13 +53,13 @@ def effects_table(known: Effects) -> pd.DataFrame:
     posterior = known.posterior
     variance = np.concatenate([np.diag(posterior.joint), posterior.rest])
     parts = []
-    for kind, effect in zip(known.kinds, effects(known.names.texts), strict=True):
+    for kind, effect in zip(known.kinds, effects(known.names), strict=True):
         own = slice(kind.start, kind.start + len(kind.ids))
         whose, what = _told(known.names, effect, kind.ids)
         spread = np.sqrt(variance[own])
         part = pd.DataFrame(
             {
-                "kind": effect.kind.replace("text", effect.of) if effect.of else effect.kind,
+                "kind": effect.named,
                 "whose": whose,
                 "what": what,
                 "effect": posterior.mean[own],
@@ -104,6 +105,8 @@ def _told(names: Names, effect: Effect, ids: NDArray[np.int64]) -> tuple[list[st
         "product": list(names.products),
         "text": texts,
         "segment x text": [f"{segment}, {text}" for segment in names.segments for text in texts],
+        "number": [""],
+        "segment x number": list(names.segments),
     }[effect.owner]
     owner, part = np.divmod(ids, max(1, len(parts)))
     return [owners[i] for i in owner], [parts[i] for i in part]

@@ -33,8 +33,14 @@ HELPING = 300
 _ANCHOR = 4.0
 """How many effects the prior guess of a block's spread is worth."""
 
+_LOOSE = 1.0
+"""The same of a doubted block: of what may not be there nobody knows how large it is."""
+
 _LEAST = 1e-10
 """Least variance that is believed of a block."""
+
+_ODDS = 1.0
+"""Log-odds that doubted blocks are there, before any data."""
 
 _ROUNDS, _STILL = 10, 0.03
 """Most updates of the spreads, and the relative change that is none."""
@@ -80,6 +86,7 @@ def fit_posterior(
     misses: Floats,
     *,
     learned: NDArray[np.bool_] | None = None,
+    doubted: NDArray[np.bool_] | None = None,
     joint: int = JOINT,
 ) -> Posterior:
     """Effects and their uncertainty.
@@ -91,40 +98,65 @@ def fit_posterior(
         clicks: (n,), >= 0; fractions where old impressions count less.
         misses: (n,), the same of impressions without a click.
         learned: (B,) whether the spread is learned; None learns none.
+        doubted: (B,) blocks that may not be there, all or none of them: their effects spread the
+            less, the less the data speak for them. None doubts none; only learned ones can be.
         joint: Columns with a joint covariance.
 
     References:
         MacKay 1992, "Bayesian Interpolation", Neural Computation: the spread by which a block's
-        effects are most likely, here held near the guess where few effects say anything.
+        effects are most likely, here held near the guess where few effects say anything. Dickey
+        1971, "The Weighted Likelihood Ratio", Ann. Math. Stat.: what speaks for doubted blocks.
     """
     problem = _Problem(columns, clicks, misses, min(joint, columns.shape[1]))
     spread = guess.astype(np.float64).copy()
     learned = np.zeros(len(spread), dtype=bool) if learned is None else learned
+    doubted = np.zeros(len(spread), dtype=bool) if doubted is None else doubted
+    anchor = np.where(doubted, _LOOSE, _ANCHOR)
     count = np.bincount(block, minlength=len(spread))
     mean = np.zeros(columns.shape[1])
     problem.bend(mean)
+    known: Posterior | None = None
     for number in range(_ROUNDS if learned.any() else 0):
         prior = _Prior.around_zero(spread[block])
         mean = problem.peak(mean, prior)
         # The curvature hardly moves with the spreads, and it is what takes long.
         if number < _BENT:
             problem.bend(mean)
-        _, variance = problem.uncertainty(prior)
+        covariance, variance = problem.uncertainty(prior)
+        known = Posterior(mean, covariance, variance[len(covariance) :], spread)
         told = count - np.bincount(block, variance / spread[block] ** 2, minlength=len(spread))
         told = np.maximum(told, 1e-9)
         squares = np.bincount(block, mean**2, minlength=len(spread))
         likely = np.log(np.maximum(squares / told, _LEAST))
-        new = np.exp(0.5 * (_ANCHOR * np.log(guess**2) + told * likely) / (_ANCHOR + told))
+        new = np.exp(0.5 * (anchor * np.log(guess**2) + told * likely) / (anchor + told))
         new = np.where(learned & (count > 0), new, spread)
         moved = np.abs(new / spread - 1.0).max()
         spread = new
         if moved < _STILL:
             break
+    if known is not None and doubted.any():
+        # Of effects that are there with this chance, and else 0: what they vary by all in all.
+        speaks = _spoken_for(known, np.flatnonzero(doubted[block]), block)
+        spread = np.where(doubted, spread * np.sqrt(expit(_ODDS + speaks)), spread)
     prior = _Prior.around_zero(spread[block])
     mean = problem.peak(mean, prior)
     problem.bend(mean)
     covariance, variance = problem.uncertainty(prior)
     return Posterior(mean, covariance, variance[len(covariance) :], spread)
+
+
+def _spoken_for(known: Posterior, columns: NDArray[np.int64], block: NDArray[np.int64]) -> float:
+    """Log of how much likelier the data are with K effects than if all of them were 0.
+
+    For nested models that is the ratio of the densities at 0, before the data and after them: no
+    fit without the effects is needed.
+    """
+    prior = known.spread[block[columns]]
+    mean = known.mean[columns] / prior
+    covariance = known.covariance(columns) / np.outer(prior, prior)
+    factor = np.linalg.cholesky(covariance)
+    away = linalg.solve_triangular(factor, mean, lower=True)
+    return float(np.log(np.diag(factor)).sum() + 0.5 * away @ away)
 
 
 def most_likely(
