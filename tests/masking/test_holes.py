@@ -47,6 +47,23 @@ def test_floor_in_deep_shade_is_a_hole_where_the_network_says_so(
     assert not (filled(photo, unsure, cut, shaded=False) == cut).all()  # colours alone cannot say
 
 
+@pytest.mark.parametrize(("light", "stays"), [(1.0, True), (1.05, True), (1.2, False)])
+def test_a_light_label_or_button_is_brighter_than_floor_in_a_products_shade(
+    light: float, stays: bool
+) -> None:
+    photo, cut = scene(tuple(round(light * c) for c in (200, 180, 150)))
+    assert bool((filled(photo, sure_of(cut), cut) == cut).all()) == stays
+
+
+def test_what_a_network_is_not_sure_of_is_no_hole_whoever_cut_it() -> None:
+    photo, cut = scene((200, 180, 150))
+    for chance, stays in ((0.3, True), (0.45, False)):
+        seen = np.where(cut > 0, 1.0, chance).astype(np.float32)
+        assert bool((filled(photo, seen, cut) == cut).all()) == stays
+        own = sure_of(cut)
+        assert bool((filled(photo, own, cut, shaded=False, seen=seen) == cut).all()) == stays
+
+
 def test_what_is_open_to_the_outside_is_no_hole() -> None:
     photo, cut = scene((230, 60, 60))
     cut[70:120, 55:65] = 0

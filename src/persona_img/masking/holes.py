@@ -18,6 +18,8 @@ _RARE = 0.1  # of the floor in sight: a hole of a colour that less of it has sho
 _SELDOM = 0.25  # the same, of a hole in which the network is nowhere sure
 _SURE = 0.15  # chance of product at which it is sure of floor
 _SHADED = 0.2  # mean chance of product below which the network takes all of a hole for floor
+_UNSURE = 0.38  # mean chance of product above which nobody takes a hole for floor
+_NEARLY_ALL, _BRIGHTER = 0.9, 10.0  # share of the floor, and L* by which light things are brighter
 _DEEPEST = 0.6  # of the floor's lightness: what is much darker is no floor in shade
 _KNOWN = 50  # pixels of floor: with fewer its colours are not known
 _SAMPLE = 4000  # pixels of floor that are compared
@@ -29,14 +31,19 @@ def filled(
     binary: NDArray[np.uint8],
     *,
     shaded: bool = True,
+    seen: NDArray[np.float32] | None = None,
 ) -> NDArray[np.uint8]:
     """The cut without holes that do not look like the floor around the product.
+
+    Nor is one kept in which a network is not sure of floor, or that is brighter than nearly all of
+    the floor: what is seen through a product lies in its shade, and is no label and no button.
 
     Args:
         small: uint8 sRGB (h, w, 3).
         chance: float32 (h, w) in 0..1, of being product.
         binary: uint8 (h, w), 1 is product.
         shaded: Whether ``chance`` can tell floor in deep shade; the colours' own cannot.
+        seen: A network's chances, float32 (h, w), where ``chance`` is not its own.
 
     Returns:
         uint8 (h, w); never less than ``binary``.
@@ -50,6 +57,8 @@ def filled(
     if len(floor) < _KNOWN:
         return binary
     floor = floor[:: max(1, len(floor) // _SAMPLE)]
+    brightest = float(np.quantile(floor[:, 0], _NEARLY_ALL)) + _BRIGHTER
+    seen = chance if seen is None else seen
     result = binary.copy()
     for i in range(1, count):
         piece = pieces == i
@@ -58,6 +67,9 @@ def filled(
         # The rim of a hole is mixed with the product: its inside says what it is.
         inner = cv2.erode(piece.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         colour = np.median(lab[inner if inner.any() else piece], axis=0)
+        if seen[piece].mean() > _UNSURE or colour[0] > brightest:
+            result[piece] = 1
+            continue
         alike = np.linalg.norm((floor - colour) * _SHADE, axis=1) < _ALIKE
         if (
             shaded and chance[piece].mean() < _SHADED

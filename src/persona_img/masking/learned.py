@@ -27,7 +27,7 @@ from persona_img.threads import one_thread
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_VERSION = "learned-7"
+_VERSION = "learned-8"
 _LEVELS = 64  # probabilities are rounded, so that no last bit of a sum moves a mask
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from persona_img.masking.base import ProductMask
 
-_VERSION = "onnx-4"
+_VERSION = "onnx-5"
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _LEAST_SPAN = 0.05  # of an output in 0..1: stretched from less, it would be noise
 

@@ -78,11 +78,12 @@ def opinions_of(
         mirrored: float32 (h, w), its probabilities in a mirror, mirrored back.
         coarse: The colours' cut, uint8 0 or 1, of any size; None asks the network alone.
     """
-    found = {NETWORK: _mended(small, ((straight + mirrored) / 2).astype(np.float32))}
+    seen = ((straight + mirrored) / 2).astype(np.float32)
+    found = {NETWORK: _mended(small, seen)}
     if coarse is not None:
         cut = cv2.resize(coarse.astype(np.float32), (small.shape[1], small.shape[0]))
         found[COLOURS] = _mended(
-            small, np.clip(cv2.GaussianBlur(cut, (0, 0), _SOFT), *_BOUNDS), shaded=False
+            small, np.clip(cv2.GaussianBlur(cut, (0, 0), _SOFT), *_BOUNDS), shaded=False, seen=seen
         )
     return found
 
@@ -134,7 +135,11 @@ def without_specks(product: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def _mended(
-    small: NDArray[np.uint8], chance: NDArray[np.float32], *, shaded: bool = True
+    small: NDArray[np.uint8],
+    chance: NDArray[np.float32],
+    *,
+    shaded: bool = True,
+    seen: NDArray[np.float32] | None = None,
 ) -> Opinion:
     """A cut without leftovers and specks, its outline judged by colours and its prints filled."""
     binary = without_specks(chance > 0.5)
@@ -144,4 +149,6 @@ def _mended(
     judged = judged_by_colours(small, chance, kept)
     binary = without_line_ends(small, without_specks(judged > 0.5), chance, _SURE)
     judged = np.where((judged > 0.5) & (binary == 0), 0.0, judged).astype(np.float32)
-    return Opinion(judged, binary).with_more(filled(small, chance, binary, shaded=shaded))
+    return Opinion(judged, binary).with_more(
+        filled(small, chance, binary, shaded=shaded, seen=seen)
+    )

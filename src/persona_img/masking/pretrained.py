@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from persona_img.masking.base import ProductMask
 
-_VERSION = "transformers-5"
+_VERSION = "transformers-6"
 _SIDE = 1024  # of networks that do not say: BiRefNet and RMBG are used at this size
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which they were taught
 _WEIGHTS = {".json", ".safetensors", ".bin", ".py"}
