@@ -438,7 +438,8 @@ def _told(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         groups = [g for g, f in _groups().items() if name in f.model_fields and [g] != where[:-1]]
         hint = f"; it belongs into [{groups[0]}]" if groups else "; there is no such setting"
-        return f"{'.'.join(where)}={_given(error)}{hint}"
+        # Without the value: it may be a secret whose name is misspelt.
+        return f"{'.'.join(where)}{hint}"
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
     return f"{'.'.join(where)}={_given(error)}: {error['msg']}"

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from persona_img.imaging.colour import mean_lab
 from persona_img.imaging.light import contact_on
-from persona_img.scenery.build import SceneSet
+from persona_img.scenery.build import SceneSet, _lost
 from persona_img.scenery.scenes import fits
 from persona_img.scenery.seasons import SEASONS
 from persona_img.scenery.subject import Taken
@@ -136,6 +138,17 @@ def test_leaves_keep_clear_of_the_shadow_of_what_stands() -> None:
         assert shade.mean() > 0.01
         assert made._props[shade].min() > 0.97
         assert made._props.min() < 0.9
+
+
+def test_a_pattern_that_leaves_nothing_on_the_picture_is_not_taken() -> None:
+    clear = np.zeros((4, 4), np.float32)
+    assert _lost(np.zeros((4, 4), np.float32), clear) == 1.0
+    assert _lost(np.ones((4, 4), np.float32), clear) == 0.0
+    thin = plan("shelf", None, "window")
+    alpha = np.zeros((1600, 3), np.uint8)
+    alpha[400:1200, 1] = 255
+    narrow = replace(thin, subject=replace(thin.subject, alpha=alpha))
+    assert np.isfinite(SceneSet(narrow).draw(800, 2, even=True).linear).all()
 
 
 def test_indoors_before_far_lights_no_fir_throws_stains_on_the_table() -> None:

@@ -149,6 +149,21 @@ def test_a_shop_has_its_own_key_or_the_settings(tmp_path: Path, monkeypatch: pyt
     assert shared == {DecisionKey(given.encode()).name(*FACTS)}
 
 
+def test_a_shops_file_may_be_given_to_others_as_their_setting(tmp_path: Path):
+    home = Workspace(tmp_path)
+    own = kept_key(home.decision_key)
+    given = home.decision_key.read_text().strip()
+    shared = Settings.load(serve={"decision_key": given})
+    assert wiring.decision_key(shared, home).name(*FACTS) == own.name(*FACTS)
+
+
+def test_a_secret_whose_name_is_misspelt_is_not_repeated(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PERSONA_IMG_SERVE__DECISON_KEY", "never to be seen, not even once")
+    with pytest.raises(InvalidInput, match="decison_key") as error:
+        Settings.load()
+    assert "never" not in str(error.value)
+
+
 def test_the_key_is_told_to_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     secret = "a-secret-that-nobody-is-to-see-anywhere"

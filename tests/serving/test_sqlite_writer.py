@@ -1,8 +1,10 @@
 import sqlite3
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -175,3 +177,44 @@ def test_a_file_that_goes_while_it_is_written_to_takes_nothing_with_it(path, wri
     time.sleep(0.2)
     assert writer.write(adding(3)) == 1
     assert rows(path) == {1, 3}  # what is told to have failed may be there: it is sent again
+
+
+def test_who_looks_late_takes_a_file_that_grew_for_no_shorter_one(path):
+    """Reader and writer look at the file's size; each is compared before the next one is seen."""
+    with closing(SqliteFile(path, looked_at)) as file:
+        pair = file._opened
+        seen, grown, late = threading.Event(), threading.Event(), []
+
+        class Slow:
+            def stat(self):
+                found = path.stat()
+                seen.set()
+                grown.wait(1.0)
+                return found
+
+        class Grown:
+            def stat(self):
+                found = path.stat()
+                return SimpleNamespace(
+                    st_size=found.st_size + 4096, st_dev=found.st_dev, st_ino=found.st_ino
+                )
+
+        def look():
+            late.append(pair._look())
+
+        def grow():
+            pair.path = Grown()
+            pair._look()
+            grown.set()
+
+        pair.path = Slow()
+        first = threading.Thread(target=look)
+        first.start()
+        assert seen.wait(5.0)
+        second = threading.Thread(target=grow)
+        second.start()
+        first.join()
+        second.join()
+        pair.path = path
+        pair._size = 0
+    assert late == [(path.stat().st_dev, path.stat().st_ino)]

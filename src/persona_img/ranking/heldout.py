@@ -82,7 +82,7 @@ def judged(
         raise NotEnoughData("no slate was shown whole; pass the tables that were served")
     # Sums of floats depend on the order; neither the order of the log nor the shop's key, by which
     # decisions are named, may have a part in it.
-    order = ["policy_version", "shopper", "product", "shown_at", "position", "clicked"]
+    order = ["test", "policy_version", "shopper", "product", "shown_at", "position", "clicked"]
     ordered = kept.sort_values(order, kind="stable")
     return ordered, known, len(kept) / len(chosen)
 

@@ -113,7 +113,7 @@ def fit_posterior(
     problem = _Problem(columns, clicks, misses, min(joint, columns.shape[1]))
     spread = guess.astype(np.float64).copy()
     learned = np.zeros(len(spread), dtype=bool) if learned is None else learned
-    doubted = np.zeros(len(spread), dtype=bool) if doubted is None else doubted
+    doubted = np.zeros(len(spread), dtype=bool) if doubted is None else doubted & learned
     anchor = np.where(doubted, _LOOSE, _ANCHOR)
     count = np.bincount(block, minlength=len(spread))
     mean = np.zeros(columns.shape[1])
@@ -152,7 +152,8 @@ def _spoken_for(known: Posterior, columns: NDArray[np.int64], block: NDArray[np.
     """Log of how much likelier the data are with K effects than if all of them were 0.
 
     For nested models that is the ratio of the densities at 0, before the data and after them: no
-    fit without the effects is needed.
+    fit without the effects is needed. Of effects beyond the joint ones the variances given all
+    others are taken for their own, which are larger: there it says too much.
     """
     prior = known.spread[block[columns]]
     mean = known.mean[columns] / prior

@@ -192,7 +192,7 @@ class SceneSet:
             for one in range(_DRAWN)
         )
         # Of what the gap cuts off only scraps are left: taken is what loses the least to it.
-        factor = min(drawn, key=lambda f: float((clear * (1.0 - f)).sum() / (1.0 - f).sum()))
+        factor = min(drawn, key=lambda f: _lost(1.0 - f, clear))
         return np.asarray(factor + clear * (1.0 - factor), dtype=np.float32)
 
     @property
@@ -203,6 +203,12 @@ class SceneSet:
         shade = self._stage.draw(*self._small_size, even=True).shade
         assert shade is not None
         return np.asarray(shade > _SHADED, dtype=np.float32)
+
+
+def _lost(dark: NDArray[np.float32], clear: NDArray[np.float32]) -> float:
+    """Which share of a pattern's darkness a gap takes away; all of it where there is none."""
+    whole = float(dark.sum())
+    return float((clear * dark).sum()) / whole if whole > 0 else 1.0
 
 
 def _enlarged(small: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:

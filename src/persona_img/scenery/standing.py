@@ -429,7 +429,10 @@ class Stage:
     def _light_on(self, what: str) -> NDArray[np.float32]:
         """Light at the small size; what of it is taken away is kept in ``_shades``."""
         scale = min(1.0, _LIGHT_SIDE / max(self.camera.height, self.camera.width))
-        size = round(scale * self.camera.height), round(scale * self.camera.width)
+        size = (
+            max(1, round(scale * self.camera.height)),
+            max(1, round(scale * self.camera.width)),
+        )
         camera, lamp = self.camera.scaled(*size), self.plan.lamp
         alpha = self.plan.subject.alpha
         small = cv2.resize(alpha, (size[1], size[0]), interpolation=cv2.INTER_AREA)
@@ -463,7 +466,7 @@ class Stage:
         """Which of the windows that chance may draw keeps its bars clearest of the product."""
         height, width = self.camera.height, self.camera.width
         scale = min(1.0, _LIGHT_SIDE / max(height, width))
-        camera = self.camera.scaled(round(scale * height), round(scale * width))
+        camera = self.camera.scaled(max(1, round(scale * height)), max(1, round(scale * width)))
         small = cv2.resize(
             self.plan.subject.alpha, (camera.width, camera.height), interpolation=cv2.INTER_AREA
         )

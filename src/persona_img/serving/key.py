@@ -82,7 +82,16 @@ def kept_key(path: Path) -> DecisionKey:
             f"{path}: holds no key of 64 hexadecimal digits; restore it, or remove it for a new "
             "one: what was decided stays valid"
         )
-    return DecisionKey(bytes.fromhex(held.decode().strip()))
+    return key_of(held)
+
+
+def key_of(text: bytes) -> DecisionKey:
+    """The key that a text stands for: 64 hexadecimal digits, as in a shop's file, or any secret.
+
+    Raises:
+        InvalidInput: it is too short.
+    """
+    return DecisionKey(bytes.fromhex(text.decode().strip()) if _HEX.fullmatch(text) else text)
 
 
 def _draw(path: Path) -> None:

@@ -69,6 +69,7 @@ class _Opened:
             try:
                 check(self.writer)  # also makes the -wal
                 self._size, self._until = 0, 0.0
+                self._looking = threading.Lock()
                 self._file, self._wal = self._look(), _identity(self._wal_path)
             except BaseException:
                 self.writer.close()
@@ -97,14 +98,17 @@ class _Opened:
                 db.close()
 
     def _look(self) -> tuple[int, int] | None:
-        try:
-            found = self.path.stat()
-        except OSError:
-            return None
-        if found.st_size < self._size:
-            return None  # cut short
-        self._size = found.st_size
-        return found.st_dev, found.st_ino
+        # Reader and writer look: a size seen before a checkpoint, and compared after the other saw
+        # it grown, would be taken for a file that was cut short.
+        with self._looking:
+            try:
+                found = self.path.stat()
+            except OSError:
+                return None
+            if found.st_size < self._size:
+                return None  # cut short
+            self._size = found.st_size
+            return found.st_dev, found.st_ino
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -99,9 +99,9 @@ def decision_key(settings: Settings, workspace: Workspace) -> DecisionKey:
     Raises:
         InvalidInput: the workspace's file holds no key, or none can be put there.
     """
-    from persona_img.serving.key import DecisionKey, kept_key
+    from persona_img.serving.key import kept_key, key_of
 
     given = settings.serve.decision_key
     if given is None:
         return kept_key(workspace.decision_key)
-    return DecisionKey(given.get_secret_value().encode())
+    return key_of(given.get_secret_value().encode())
