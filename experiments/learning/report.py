@@ -25,11 +25,12 @@ over the photo's for everybody. Every picture can be shown at once: no change bu
 Seeds are counted from 0; none is chosen. The oracles know the truth and are bound by no slate.
 Priors of `bayes` were set on seeds 100 to 105, but its makers had seen seeds 0 to 4 with earlier
 versions, and made the world `worse` milder after a look at it: those seeds are a little kind to it.
-Its memory is chosen by the data. The lines of `bayes` and `boosted` in `usual` and `interacting`, and
-of `bayes` in `worse` and `flip`, are of since it learns what turns with the price; all others are of
-before. In `flip` the code before gives -7.8% and -2.0% in the last two rounds on the same machine
-(seeds 0 to 4; now less before -0.6% ± 1.2% and +3.6% ± 3.0%). `boosted` adds trees where later days say so. In the world
-`interacting` tastes turn with the price and with the rest of the style, so no sum describes them.
+Its memory is chosen by the data. The lines of `bayes` and `boosted` in `usual` and `interacting`,
+and of `bayes` in `worse` and `flip`, are of since it learns what turns with the price; all others
+are of before. In `flip` the code before gives -7.8% and -2.0% in the last two rounds on the same
+machine (seeds 0 to 4; now less before: -0.6% ± 1.2% and +3.6% ± 3.0%). `boosted` adds trees where
+later days say so. In the world `interacting` tastes turn with the price and with the rest of the
+style, so no sum describes them.
 
 **Served** is the same of what was shown: true clicks of the personalised arm's impressions over
 true clicks of the photo in their place, weariness and all. With `+learn` the shop also calls
