@@ -424,3 +424,17 @@ def test_wide_is_no_reason_to_be_soft(tmp_path: Path) -> None:
         for seed in range(4):
             rng = np.random.default_rng(seed)
             assert laid(both, both.lab, FROM_ABOVE, rng, cm=90.0, per_cm=per_cm).cm == taken
+
+
+@pytest.mark.parametrize("woven", [False, True])
+def test_one_level_of_a_tile_turns_into_the_next_without_a_seam(woven: bool) -> None:
+    """Each level is of another shade: in perspective, no row differs much from the next."""
+    sides = (64, 32, 16, 8)
+    levels = tuple(np.full((n, n, 3), 0.2 * k, np.float32) for k, n in enumerate(sides))
+    one = Laid(levels, 8.0, np.zeros((64, 64), np.float32), woven, None)
+    rows = np.linspace(0, 2.5, 200, dtype=np.float32)[:, None].repeat(4, axis=1)
+    step = np.repeat((2.0**rows / one.per_cm)[..., None], 2, axis=2).astype(np.float32)
+    seen = one.read(0 * rows, 0 * rows, step)[:, 0, 0]
+    assert (np.diff(seen) >= -1e-6).all()
+    assert np.diff(seen).max() < 0.02
+    assert seen[-1] > 0.4

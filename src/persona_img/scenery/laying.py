@@ -36,6 +36,7 @@ _MOST_PIECES = 4  # tiles that a quilt is wide
 _MOST_HALVINGS = 4
 _QUILTS = 2  # of one tile that are kept apart: more would only cost time
 _TAPS = 6  # readings along a receding plane for each pixel, at most
+_TURNING = 0.6  # of an octave: over so much of it one level of a tile turns into the next
 _THREAD = 0.4  # sigma, pixels of what is shown: beyond it threads are not seen as such
 _BEGINNINGS = 24  # of a plane, of which one is taken
 _PLACES = 64  # a tile is wide, when features are looked for
@@ -182,24 +183,32 @@ class Laid:
         Returns:
             Linear light, float32 (h, w, 3).
         """
-        out = np.empty((*u.shape, 3), dtype=np.float32)
+        out = np.zeros((*u.shape, 3), dtype=np.float32)
         middle = np.median(step, axis=1) * self.per_cm  # tile pixels a canvas pixel
+        halvings = np.log2(np.maximum(middle[:, 0], 0.25))
         # Of cloth the smaller level of two: what is finer than a pixel makes rings.
-        halvings = np.log2(np.maximum(middle[:, 0], 1))
-        halvings = np.ceil(halvings) if self.woven else np.round(halvings)
-        level = np.clip(halvings, 0, len(self.levels) - 1)
-        taps = np.clip(np.ceil(middle[:, 1] / 2.0**level), 1, _TAPS)
-        for wanted, count in sorted({(int(a), int(b)) for a, b in zip(level, taps, strict=True)}):
-            rows = np.flatnonzero((level == wanted) & (taps == count))
-            tile = self.levels[wanted]
-            scale = np.float32(self.per_cm / 2**wanted)
-            for part in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
-                place = slice(part[0], part[-1] + 1)
-                total = np.zeros((len(part), u.shape[1], 3), dtype=np.float32)
-                for tap in range(count):
-                    along = v[place] + step[place, :, 1] * np.float32((tap + 0.5) / count - 0.5)
-                    total += _remap(tile, u[place] * scale, along * scale)
-                out[place] = total / np.float32(count)
+        halvings = halvings + (0.5 + _TURNING / 2 if self.woven else 0.0)
+        halvings = np.clip(halvings, 0, len(self.levels) - 1)
+        # Between two levels one turns into the other: a weave that changed at one row is a seam.
+        least = np.floor(halvings)
+        share = np.clip((halvings - least - 0.5) / _TURNING + 0.5, 0, 1)
+        for level, part in ((least, 1.0 - share), (least + 1, share)):
+            taps = np.clip(np.ceil(middle[:, 1] / 2.0**level), 1, _TAPS)
+            used = part > 0
+            for wanted, count in sorted(
+                {(int(a), int(b)) for a, b in zip(level[used], taps[used], strict=True)}
+            ):
+                rows = np.flatnonzero(used & (level == wanted) & (taps == count))
+                tile = self.levels[wanted]
+                scale = np.float32(self.per_cm / 2**wanted)
+                for some in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
+                    place = slice(some[0], some[-1] + 1)
+                    total = np.zeros((len(some), u.shape[1], 3), dtype=np.float32)
+                    for tap in range(count):
+                        along = v[place] + step[place, :, 1] * np.float32((tap + 0.5) / count - 0.5)
+                        total += _remap(tile, u[place] * scale, along * scale)
+                    weight = (part[place] / count).astype(np.float32)[:, None, None]
+                    out[place] += total * weight
         near = middle[:, 0] < 0.999
         if near.any():
             place = slice(int(np.flatnonzero(near)[0]), int(np.flatnonzero(near)[-1]) + 1)

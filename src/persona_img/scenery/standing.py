@@ -49,9 +49,9 @@ _IN_PANE = 0.35, 0.80  # where in its pane's light a product may stand
 _TURNED = -6.0, 14.0  # degrees by which the window's wall may be turned away from the camera
 _MIRRORED = 0.03, 0.25  # of the height: how far down a reflection fades, and more by gloss
 _SKY = 0.75  # linear: an even light that a polished surface mirrors
-_ROUGH = 0.12  # gloss that any table has before a bright view
-_BRIGHTER = 1.7  # times its picture a view is, whose lights were rolled off
-_SPREAD = 0.10, 0.03  # of the height: how far a table blurs what it mirrors, up and across
+_ROUGH = 0.09  # gloss that any table has before a bright view
+_BRIGHTER = 1.5  # times its picture a view is, whose lights were rolled off
+_SPREAD = 0.12, 0.08  # of the height: how far a table blurs what it mirrors, up and across
 _FRESNEL = 0.85  # of what a polished stone mirrors at a grazing look, beside its gloss
 
 
