@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import logit
 
 from persona_img.domain.decision import Context
 from persona_img.domain.feedback import FEEDBACK_COLUMNS
@@ -95,6 +96,17 @@ def check_many(ranker: Predicting) -> None:
             assert found.spreads[number] == pytest.approx(wanted, abs=1e-12)
     nothing = ranker.predicted([], [])
     assert len(nothing.scores) == 0
+
+
+def likes_wood(ranker: Ranker, product: str) -> float:
+    """Log-odds of wood over those of stone."""
+    ranking = ranker.rank(Context("g0", product), STYLES)
+    scores = dict(zip(ranking.styles, logit(ranking.scores), strict=True))
+    wood, stone = (
+        np.mean([v for s, v in scores.items() if s.values.get("surface") == surface])
+        for surface in ("wood", "stone")
+    )
+    return float(wood - stone)
 
 
 class RankerContract:

@@ -17,6 +17,7 @@ from contracts.ranker import (
     STYLES,
     RankerContract,
     feedback,
+    likes_wood,
     no_feedback,
 )
 from persona_img.domain.decision import Context
@@ -50,17 +51,6 @@ def turning() -> pd.DataFrame:
         clicked=(rng.random(len(table)) < expit(odds)).astype("int64"),
         position=1,
     )
-
-
-def likes_wood(ranker: BayesRanker, product: str) -> float:
-    """Log-odds of wood over those of stone."""
-    ranking = ranker.rank(Context("g0", product), STYLES)
-    scores = dict(zip(ranking.styles, logit(ranking.scores), strict=True))
-    wood, stone = (
-        np.mean([v for s, v in scores.items() if s.values.get("surface") == surface])
-        for surface in ("wood", "stone")
-    )
-    return float(wood - stone)
 
 
 class TestBayes(RankerContract):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit
 
-from contracts.ranker import FEATURES, SEGMENTS, STYLES, RankerContract
+from contracts.ranker import FEATURES, SEGMENTS, STYLES, RankerContract, likes_wood
 from persona_img.domain.decision import Context
 from persona_img.errors import InvalidInput, NotFound
 from persona_img.ranking.base import RankingFeatures
@@ -57,16 +57,6 @@ def log(turning: bool, *, rows: int = 40_000, seed: int = 1) -> pd.DataFrame:
 @cache
 def turned() -> BoostedRanker:
     return BoostedRanker(half_life=float("inf")).fit(log(True), PRICED)
-
-
-def likes_wood(ranker, product) -> float:
-    ranking = ranker.rank(Context("g0", product), STYLES)
-    scores = dict(zip(ranking.styles, logit(ranking.scores), strict=True))
-    wood, stone = (
-        np.mean([v for s, v in scores.items() if s.values.get("surface") == surface])
-        for surface in ("wood", "stone")
-    )
-    return float(wood - stone)
 
 
 class TestBoosted(RankerContract):
