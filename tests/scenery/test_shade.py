@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -78,7 +80,8 @@ def test_a_shadow_is_whole_from_where_it_meets_the_product(name: str, height: in
     alpha = np.zeros((120, 120), np.float32)
     alpha[80 - height : 80, COLUMNS] = 1.0
     beside = floor_light(LAMPS[name], alpha)[75, 77 : 77 + height // 2]
-    assert beside.max() < 0.7
+    # A lamp as wide as a window dissolves the shadow of what is low before half its height.
+    assert beside[: height // 4].max() < 0.7
     assert np.diff(beside).min() > -0.05  # nowhere darker further away
 
 
@@ -114,7 +117,9 @@ def test_a_wall_behind_is_in_the_shadow_too_and_a_far_one_is_not() -> None:
 
 
 def test_a_body_is_round_and_its_shadow_has_no_corners() -> None:
-    light = floor_light(LAMPS["sun"])
+    # Low and from the side: a slab's corners would be seen.
+    low = replace(LAMPS["sun"], toward=(-0.7224, 0.6422, -0.2569), spread=0.022)
+    light = floor_light(low)
     dark = light < 0.7
     widths = dark[64:84].sum(axis=1)
     widths = widths[widths > 0]

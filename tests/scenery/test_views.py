@@ -7,10 +7,11 @@ from PIL import Image
 
 from persona_img.assets import ASSETS
 from persona_img.errors import UnknownStyle
-from persona_img.imaging.light import to_linear
+from persona_img.imaging.colour import mean_lab
+from persona_img.imaging.light import to_linear, to_srgb
 from persona_img.scenery.scenes import SCENES
 from persona_img.scenery.seasons import SEASONS
-from persona_img.scenery.views import kinds, view_of
+from persona_img.scenery.views import graded, kinds, view_of
 
 SIZE = (96, 72)
 
@@ -108,3 +109,24 @@ def test_where_text_is_to_stand_a_view_has_less_contrast_and_is_as_light() -> No
     for channel in range(3):
         assert calm[seen][..., channel].std() < 0.45 * usual[seen][..., channel].std()
     assert calm[seen].mean() == pytest.approx(usual[seen].mean(), abs=0.02)
+
+
+def test_a_view_takes_on_the_hue_of_the_table_before_it_and_keeps_its_light() -> None:
+    view = view_of("room", SIZE, 40.0, 2.5, rng(3))
+    sage = graded(view, (72.0, -9.0, 12.0), 0.4, 0.0)
+    luminance = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
+    assert abs(float((sage @ luminance).mean()) / float((view @ luminance).mean()) - 1) < 0.03
+    before, after = (mean_lab(to_srgb(v), np.ones(SIZE, np.float32)) for v in (view, sage))
+    assert after[1] < before[1] - 1
+    assert after[2] > before[2] + 1
+    np.testing.assert_allclose(graded(view, (72.0, -9.0, 12.0), 0.0, 0.0), view, atol=1e-5)
+
+
+def test_a_views_own_cast_is_taken_out_as_far_as_is_asked() -> None:
+    view = view_of("room", SIZE, 40.0, 2.5, rng(3)) * np.array([1.1, 1.0, 0.7], np.float32)
+    spread = [
+        float(np.ptp(graded(view, (70.0, 0.0, 0.0), 0.0, share).mean(axis=(0, 1))))
+        for share in (0.0, 0.5, 1.0)
+    ]
+    assert spread[0] > spread[1] > spread[2]
+    assert spread[2] < 0.01

@@ -72,9 +72,9 @@ def _unit(right: float, up: float, away: float) -> tuple[float, float, float]:
 
 LAMPS: dict[str, Lamp] = {
     "soft": Lamp(_unit(-0.35, 1.0, -0.15), 0.50, 0.58, 0.06, 0.20),
-    "side": Lamp(_unit(-1.0, 0.75, -0.12), 0.13, 0.39, 0.36, 0.55),
-    "sun": Lamp(_unit(-0.90, 0.80, -0.32), 0.022, 0.36, 0.06, 0.45),
-    "window": Lamp(_unit(-0.95, 0.80, -0.22), 0.07, 0.42, 0.14, 0.45, panes=True),
+    "side": Lamp(_unit(-1.0, 0.75, -0.12), 0.16, 0.39, 0.36, 0.55),
+    "sun": Lamp(_unit(-0.90, 1.0, -0.50), 0.034, 0.36, 0.06, 0.45),
+    "window": Lamp(_unit(-0.95, 0.80, -0.22), 0.13, 0.42, 0.14, 0.45, panes=True),
 }
 """By the attribute ``light``; all come from the left and the camera's side, as in the photographs
 they have to fit. See :meth:`Lamp.mirrored`."""

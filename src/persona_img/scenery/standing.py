@@ -14,7 +14,7 @@ from persona_img.scenery.layer import Layer, paper
 from persona_img.scenery.lens import defocused, focused_at
 from persona_img.scenery.podium import Drum, Sweep
 from persona_img.scenery.shade import Blocker, clear_around, contact, lit, touching
-from persona_img.scenery.views import view_of
+from persona_img.scenery.views import graded, view_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,6 +52,9 @@ _SKY = 0.75  # linear: an even light that a polished surface mirrors
 _ROUGH = 0.09  # gloss that any table has before a bright view
 _BRIGHTER = 1.5  # times its picture a view is, whose lights were rolled off
 _SPREAD = 0.12, 0.08  # of the height: how far a table blurs what it mirrors, up and across
+_GRADES = {"room": (0.30, 0.4), "outdoor": (0.10, 0.0)}
+"""By scene: how much of a surface's hue its view takes on, and of its own cast loses. Walls may be
+of any colour; grass may not."""
 _FRESNEL = 0.85  # of what a polished stone mirrors at a grazing look, beside its gloss
 
 
@@ -171,7 +174,8 @@ class Stage:
             radius = plan.scene.blur * min(size)
             ends = camera.row_of(self.end)
             view = view_of(plan.view, size, camera.horizon, radius, plan.chance(5), ends, plan.calm)
-            return _Piece(view, whole, far=True)
+            grade = _GRADES.get(plan.scene.name, _GRADES["room"])
+            return _Piece(graded(view, plan.colour, *grade), whole, far=True)
         x, y = camera.wall(self.wall)
         wall = (
             self._material(plan, camera, (x, y), False, even=even)

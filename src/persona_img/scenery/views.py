@@ -26,6 +26,8 @@ _CALM_BLUR = 2.0  # wider discs where all contrast is taken out, by as many time
 _MEAN = 0.34  # linear, of a view as it stands behind a product
 _MOST_GAIN = 3.0
 _SHOULDER = 0.70  # linear: brighter light rolls off, as on film, so that skies are not holes
+_WHITEST = 0.97
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)  # ITU-R BT.709
 
 
 def kinds() -> tuple[str, ...]:
@@ -89,12 +91,34 @@ def view_of(
     gain = min(_MOST_GAIN, _MEAN / max(0.02, float(np.minimum(soft, 1.0).mean())))
     light = np.maximum(soft, 0) * np.float32(gain)
     over = np.maximum(light - _SHOULDER, 0)
-    room = 0.97 - _SHOULDER
+    room = _WHITEST - _SHOULDER
     rolled = np.minimum(light, _SHOULDER) + room * (1.0 - np.exp(-over / (1.4 * room)))
     if calm > 0.0:
         mean = rolled[: max(1, int(shown))].mean(axis=(0, 1))
         rolled += np.float32(calm) * (mean - rolled)
     return np.asarray(rolled, dtype=np.float32)
+
+
+def graded(
+    view: NDArray[np.float32], colour: tuple[float, float, float], share: float, balance: float
+) -> NDArray[np.float32]:
+    """A view in the hue of what stands before it, as a photographer grades a picture.
+
+    Args:
+        view: Linear light, float32 (h, w, 3).
+        colour: Mean Lab of the surface before it.
+        share: Of that surface's a and b, 0..1, that white becomes.
+        balance: Share of the view's own cast that is taken out first, 0..1.
+
+    Returns:
+        As bright as before, linear light, float32 (h, w, 3).
+    """
+    lab = np.array([[[70.0, share * colour[1], share * colour[2]]]], dtype=np.float32)
+    gain = np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2LRGB), dtype=np.float32)[0, 0]
+    mean = np.maximum(view.mean(axis=(0, 1)), np.float32(0.02))
+    gain *= (float(mean.mean()) / mean) ** np.float32(balance)
+    gain /= float(gain @ _LUMINANCE)
+    return np.minimum(view * gain, np.float32(_WHITEST))
 
 
 @lru_cache(maxsize=8)
