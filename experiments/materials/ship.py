@@ -267,15 +267,15 @@ FLAT = ("concrete/concrete_floor",)  # so smooth that it may be turned
 VIEWS = {
     # What reads as a room, or a garden, wherever it is cut and out of focus: no sea, no bare wall.
     "room": [
-        "interior/cayley_interior_270",
         "interior/lythwood_lounge_000",
         "interior/lythwood_lounge_045",
         "interior/lythwood_lounge_090",
-        "interior/lythwood_lounge_225",
-        "interior/photo_studio_loft_hall_315",
         "interior/relax_inn_seaview_suite_045",
         "interior/relax_inn_seaview_suite_090",
+        "interior_soft/lebombo_045",
+        "studio_soft/brown_photostudio_01_025",
         "studio_soft/brown_photostudio_02_250",
+        "studio_soft/brown_photostudio_06_020",
         "studio_soft/christmas_photo_studio_07_250",
         "studio_soft/christmas_photo_studio_07_325",
     ],
@@ -318,7 +318,6 @@ VIEWS = {
     "festive": [
         "studio_soft/christmas_photo_studio_07_250",
         "studio_soft/christmas_photo_studio_07_325",
-        "studio_soft/brown_photostudio_02_250",
     ],
     "valentine": ["interior_soft/vestibule_000", "studio_soft/brown_photostudio_01_100"],
 }

@@ -41,11 +41,11 @@ KINDS = (
     (CATALOG / "knitwear-02.jpg", "lying", 66.0),
 )
 STANDS = (
-    "scene=tabletop,surface=oak,palette=neutral,light=soft",
+    "scene=tabletop,surface=concrete,palette=neutral,light=side",
     "scene=podium,surface=travertine,palette=neutral,light=sun",
     "scene=shelf,surface=walnut,palette=neutral,light=side",
     "scene=wall-floor,surface=light-wood,palette=neutral,light=window",
-    "scene=room,surface=marble,palette=neutral,light=soft",
+    "scene=room,surface=oak,palette=neutral,light=soft",
     "scene=outdoor,surface=planks,palette=neutral,light=sun",
     "scene=tabletop,surface=linen,palette=warm,light=side,season=autumn",
     "scene=room,surface=dark-wood,palette=neutral,light=soft,season=festive",
@@ -55,7 +55,7 @@ LIES = (
     "scene=flat-lay,surface=travertine,palette=neutral,light=sun",
     "scene=flat-lay,surface=walnut,palette=neutral,light=side",
     "scene=flat-lay,surface=light-wood,palette=neutral,light=window",
-    "scene=flat-lay,surface=marble,palette=neutral,light=soft",
+    "scene=flat-lay,surface=plaster,palette=warm,light=soft",
     "scene=flat-lay,surface=concrete,palette=neutral,light=sun",
     "scene=flat-lay,surface=linen,palette=sage,light=sun,season=autumn",
     "scene=flat-lay,surface=plaster,palette=blush,light=sun,season=summer",

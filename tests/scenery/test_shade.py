@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from persona_img.imaging.light import LIGHTS
 from persona_img.scenery.camera import Camera
-from persona_img.scenery.shade import LAMPS, Blocker, Lamp, contact, lit, touching
+from persona_img.scenery.shade import (
+    LAMPS,
+    Blocker,
+    Lamp,
+    clear_around,
+    contact,
+    far_from,
+    lit,
+    touching,
+)
 
 CAMERA = Camera(120, 120, x=60.0, y=80.0, per_cm=3.0, pitch=14.0)
 DEPTH = 8.0
@@ -172,3 +181,14 @@ def test_what_is_held_above_the_floor_does_not_touch_it() -> None:
 def test_nothing_touches_nothing() -> None:
     empty = np.zeros((40, 40), np.float32)
     assert (contact(empty, Camera(40, 40, 20, 30, 2.0, 12.0), 3.0) == 1).all()
+
+
+def test_leaves_fade_so_slowly_toward_a_product_that_they_do_not_draw_its_outline() -> None:
+    mask = np.zeros((200, 200), np.float32)
+    mask[80:120, 90:110] = 1.0
+    clear = far_from(mask)
+    assert clear[mask > 0].min() > 0.97
+    assert clear[:8, :8].max() < 0.05
+    step = np.hypot(*np.gradient(clear)).max()
+    assert step < 0.5 * np.hypot(*np.gradient(clear_around(mask))).max()
+    assert far_from(0 * mask).max() == 0

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -9,9 +11,10 @@ from persona_img.assets import ASSETS
 from persona_img.errors import UnknownStyle
 from persona_img.imaging.colour import mean_lab
 from persona_img.imaging.light import to_linear, to_srgb
+from persona_img.scenery import views
 from persona_img.scenery.scenes import SCENES
 from persona_img.scenery.seasons import SEASONS
-from persona_img.scenery.views import graded, kinds, view_of
+from persona_img.scenery.views import calmest, graded, kinds, view_of
 
 SIZE = (96, 72)
 
@@ -130,3 +133,40 @@ def test_a_views_own_cast_is_taken_out_as_far_as_is_asked() -> None:
     ]
     assert spread[0] > spread[1] > spread[2]
     assert spread[2] < 0.01
+
+
+def test_of_some_draws_of_a_view_the_one_is_taken_that_is_calm_behind_the_product(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "poles").mkdir()
+    for name, rows in (("calm", None), ("pole", slice(0, 200))):
+        wall = np.full((400, 720, 3), 150, np.uint8)
+        if rows is not None:
+            wall[rows, ::48] = wall[rows, 1::48] = wall[rows, 2::48] = 20
+        Image.fromarray(wall).save(tmp_path / "poles" / f"{name}.jpg", quality=95)
+    monkeypatch.setattr(views, "_folder", lambda: tmp_path)
+    product = np.zeros(SIZE, np.float32)
+    product[40:70, 28:44] = 1.0
+    drawn = [views._drawn("poles", rng(seed))[0].stem for seed in range(8)]
+    assert set(drawn) == {"calm", "pole"}
+    taken = calmest("poles", product, 40.0, [rng(seed) for seed in range(8)], ends=60.0)
+    assert drawn[taken] == "calm"
+    alone = [seed for seed in range(8) if drawn[seed] == "pole"]
+    assert calmest("poles", product, 40.0, [rng(alone[0])]) == 0
+    assert calmest("poles", 0 * product, 40.0, [rng(0)]) == 0
+    with pytest.raises(UnknownStyle, match="moon"):
+        calmest("moon", product, 40.0, [rng()])
+
+
+def test_glare_and_black_corners_are_not_taken_where_there_is_something_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rooms").mkdir()
+    for name, grey in (("black", 4), ("glare", 255), ("room", 150)):
+        Image.new("RGB", (720, 400), (grey,) * 3).save(tmp_path / "rooms" / f"{name}.jpg")
+    monkeypatch.setattr(views, "_folder", lambda: tmp_path)
+    product = np.zeros(SIZE, np.float32)
+    product[40:70, 28:44] = 1.0
+    drawn = [views._drawn("rooms", rng(seed))[0].stem for seed in range(20)]
+    assert set(drawn) == {"black", "glare", "room"}
+    assert drawn[calmest("rooms", product, 40.0, [rng(seed) for seed in range(20)])] == "room"

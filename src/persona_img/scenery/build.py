@@ -17,7 +17,7 @@ from persona_img.imaging.colour import mean_lab
 from persona_img.imaging.light import contact_on, illumination
 from persona_img.scenery.layer import Layer, paper
 from persona_img.scenery.seasons import far_lights, props_shadow
-from persona_img.scenery.shade import clear_around
+from persona_img.scenery.shade import far_from
 from persona_img.scenery.standing import Stage, reflection
 from persona_img.scenery.views import view_of
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _LIGHT_SIDE = 400  # long side, pixels, at which light is worked out
 _NEAR = 0.06  # of the short side: this close to the product its shadow and colour reach
 _LEAST_AREA = 0.02
+_EYE = 0.42  # of the height: where the horizon is behind what is worn
 _DRAWN = 6  # patterns of props' shadows, of which one is taken
 _SHADED = 0.25  # of the light: more that is taken away is a shadow one sees
 
@@ -141,8 +142,8 @@ class SceneSet:
         plan = self.plan
         if plan.view is not None:
             radius = plan.scene.blur * min(height, width)
-            rng, calm = plan.chance(5), plan.calm
-            far = view_of(plan.view, (height, width), 0.42 * height, radius, rng, calm=calm)
+            rng = plan.view_chance(self._view)
+            far = view_of(plan.view, (height, width), _EYE * height, radius, rng, calm=plan.calm)
             whole = np.ones((height, width), dtype=np.float32)
             return Layer(far, 0 * whole, whole)
         scale = height / plan.subject.alpha.shape[0]
@@ -158,6 +159,11 @@ class SceneSet:
         albedo *= _enlarged(self._illumination, height, width)
         ones = np.ones((height, width), dtype=np.float32)
         return Layer(albedo, ones, 0 * ones)
+
+    @cached_property
+    def _view(self) -> int:
+        """Which of the views that chance may draw is calmest behind the product."""
+        return self.plan.calmest_view(_EYE * self.plan.subject.alpha.shape[0])
 
     def _mask(self, height: int, width: int) -> NDArray[np.float32]:
         alpha = self.plan.subject.alpha
@@ -185,7 +191,7 @@ class SceneSet:
         season = self.plan.season
         if season is None:
             return np.ones(self._small_size, dtype=np.float32)
-        clear = clear_around(np.maximum(self._mask(*self._small_size), self._shaded))
+        clear = far_from(np.maximum(self._mask(*self._small_size), self._shaded))
         drawn = (
             props_shadow(season, self._small_size, np.random.default_rng([seed, one]))
             for seed in self.plan.chance(8).integers(2**31, size=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from persona_img.errors import UnknownStyle
@@ -21,7 +22,7 @@ from persona_img.scenery.scenes import (
 )
 from persona_img.scenery.seasons import Season, season_of
 from persona_img.scenery.shade import LAMPS, Lamp
-from persona_img.scenery.views import kinds
+from persona_img.scenery.views import calmest, kinds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +36,8 @@ _RECEDES = 1.3  # more of a plane is seen where it recedes
 _AGAIN = 1.2
 """So many times a tile may be seen on a flat lay before it is sewn: what comes again can be chosen
 there, see :meth:`.laying.Laid.begin`, and a whole tile shows less twice than a quilt of it."""
+_VIEWS = 6  # drawn, of which the calmest behind the product is taken
+_VIEW_SIDE = 160  # of the canvas on which that is told
 _PALEST, _APART = 91.0, 9.0  # L*: a wall is pale, and never as light as the table
 
 
@@ -146,6 +149,27 @@ class Plan:
     def chance(self, what: int) -> np.random.Generator:
         """Chance of one part of the set, the same at every size."""
         return np.random.default_rng([self.seed, 3, what])
+
+    def view_chance(self, draw: int) -> np.random.Generator:
+        """Chance of one of the views that may be seen far behind, the same at every size."""
+        return np.random.default_rng([self.seed, 3, 5, draw])
+
+    def calmest_view(self, horizon: float, ends: float | None = None) -> int:
+        """Which of those draws leaves the product freest.
+
+        Args:
+            horizon: Of its canvas, rows.
+            ends: Row of its canvas below which something nearer is seen.
+        """
+        assert self.view is not None
+        height, width = self.subject.alpha.shape
+        scale = min(1.0, _VIEW_SIDE / max(height, width))
+        size = max(1, round(scale * width)), max(1, round(scale * height))
+        small = cv2.resize(self.subject.alpha, size, interpolation=cv2.INTER_AREA)
+        draws = [self.view_chance(one) for one in range(_VIEWS)]
+        below = None if ends is None else scale * ends
+        product = small.astype(np.float32) / np.float32(255)
+        return calmest(self.view, product, scale * horizon, draws, below)
 
     def ground(self) -> Laid | None:
         """The surface, ready to be laid at any size up to the canvas's; None for even paper."""

@@ -36,6 +36,7 @@ _FLAT = 1e-4  # of a ray's way: it stays at one depth
 _BLUNT = 3  # exponent of a body's outline from above: 2 is an ellipse, whose ends throw no shadow
 _AROUND = 0.30  # of the light around what touches that does not arrive, at most
 _GAP = 0.05  # of the short side: how softly a light's pattern begins beside the product
+_NEAREST, _FURTHEST = 0.04, 0.34  # of the short side: where a pattern begins, and where it is whole
 _STANDS, _FREE = 0.25, 1.25  # of its depth as rows: lower than that it touches, higher it does not
 
 
@@ -323,6 +324,20 @@ def clear_around(mask: NDArray[np.float32]) -> NDArray[np.float32]:
     reach = np.ones((2 * round(soft) + 1, 2 * round(soft) + 1), np.uint8)
     near = cv2.GaussianBlur(cv2.dilate(mask, reach), (0, 0), soft)
     return np.asarray(np.clip(2.5 * near, 0, 1), dtype=np.float32)
+
+
+def far_from(mask: NDArray[np.float32]) -> NDArray[np.float32]:
+    """As :func:`clear_around`, for leaves: they fade over so long a way that no edge is seen.
+
+    What ended close to the product would draw its outline once more, as a pale arch around it.
+    """
+    free = (mask < 0.5).astype(np.uint8)
+    if free.all():
+        return np.zeros_like(mask)
+    away = cv2.distanceTransform(free, cv2.DIST_L2, 5) / np.float32(min(mask.shape))
+    share = np.clip((away - _NEAREST) / (_FURTHEST - _NEAREST), 0, 1)
+    fade = share * share * (3 - 2 * share)  # smoothstep
+    return np.asarray(1.0 - cv2.GaussianBlur(fade, (0, 0), _GAP * min(mask.shape)), np.float32)
 
 
 def _directions(

@@ -32,7 +32,7 @@ _SHARP_BEFORE, _SHARP_BEHIND = 0.35, 1.5  # of a lens's own blur: shops stop the
 _PODIUM_PITCH = 12.5  # degrees: looked at from higher, a podium is a plate
 _PITCHES = 8  # tried from there to the photograph's own, where a base would hang over the edge
 _PODIUM = 0.66, 0.34  # of the product's width, and of its height: its radius
-_SHELF = 0.12, 0.25  # of the product's height: how far a shelf reaches before it and behind
+_SHELF = 0.16, 0.25  # of the product's height: how far a shelf reaches before it and behind
 _MARGIN = 1.03  # times what stands on it
 _FOOT = 0.90  # of the room below the product: its foot is above that, or out of the picture
 _LEAST_SIDE = 0.28  # of its radius: less of its side with its foot would be a slab
@@ -42,7 +42,9 @@ _PAPER_WALL = 0.90  # how bright upright paper is
 _PANE = 1.2, 1.0  # a window's pane, wide and tall, of the product's longest side
 _BARS = 0.07, 0.12  # of a pane: its upright bar, and its level one
 _SKIRTING = 7.0  # cm: lower ones are not made
-_WALL = 0.5  # of a wall's own contrast: with all of it, limewash is stains behind what is small
+_STANDS_ON_FLOORS = 35.0  # cm of a product's longest side: what is smaller stands on a counter
+_WALL = 0.35  # of a wall's own contrast: with all of it, limewash is stains behind what is small
+_BLOCK = 0.75  # of its material's contrast a podium has: with all of it the eye goes to the block
 _WINDOWS = 8  # drawn, of which the one whose bars keep clearest of the product is taken
 _IN_BARS, _IN_LIGHT = 0.76, 1.08  # light in the shade of a window's bars, and between them
 _IN_PANE = 0.35, 0.80  # where in its pane's light a product may stand
@@ -105,7 +107,7 @@ class Stage:
             self.wall = 1.6 * self.end + 0.3 * self.tall
         elif self.table == "shelf":
             self.wall = self.depth + max(_SHELF[1] * self.tall, 0.9 * self.depth)
-            self.front = -max(_SHELF[0] * self.tall, 0.6 * self.depth)
+            self.front = -max(_SHELF[0] * self.tall, 0.9 * self.depth)
         else:
             self.wall = min(self.end, self.depth + 0.45 * max(self.tall, self.wide))
         room = (self.camera.height - base) / per_cm
@@ -173,7 +175,8 @@ class Stage:
         if plan.view is not None:
             radius = plan.scene.blur * min(size)
             ends = camera.row_of(self.end)
-            view = view_of(plan.view, size, camera.horizon, radius, plan.chance(5), ends, plan.calm)
+            chance = plan.view_chance(self._view)
+            view = view_of(plan.view, size, camera.horizon, radius, chance, ends, plan.calm)
             grade = _GRADES.get(plan.scene.name, _GRADES["room"])
             return _Piece(graded(view, plan.colour, *grade), whole, far=True)
         x, y = camera.wall(self.wall)
@@ -339,14 +342,15 @@ class Stage:
         floor *= (1.0 - 0.35 * np.exp(-np.clip(rows - edge, 0, None) / (0.02 * camera.height)))[
             ..., None
         ]
-        return [
-            _Piece(
-                defocused(paint, 0.7 * blur),
-                skirting.astype(np.float32),
-                shade=self._shade(camera, "wall"),
-            ),
-            _Piece(floor, lower, own=True, shade=self._shade(camera, "floor")),
-        ]
+        plane = _Piece(floor, lower, own=True, shade=self._shade(camera, "floor"))
+        if max(self.tall, self.wide) < _STANDS_ON_FLOORS:
+            return [plane]
+        board_before = _Piece(
+            defocused(paint, 0.7 * blur),
+            skirting.astype(np.float32),
+            shade=self._shade(camera, "wall"),
+        )
+        return [board_before, plane]
 
     # Material and light.
 
@@ -378,10 +382,10 @@ class Stage:
             step = _of_rows(step, seen, 1.0 / camera.per_cm)
         shift = plan.chance(2 if own else 9).uniform(0, laid.cm, 2).astype(np.float32)
         seen_so = laid.read(at[0] + shift[0], at[1] + shift[1], np.maximum(step, 1e-4))
-        if own:
+        if own and self.table != "podium":
             return seen_so
         flat = paper(*size, colour, None)
-        return flat + np.float32(_WALL) * (seen_so - flat)
+        return flat + np.float32(_BLOCK if own else _WALL) * (seen_so - flat)
 
     def _sheen(
         self,
@@ -464,6 +468,11 @@ class Stage:
             panes = _panes_on(self.plan, point, self._window)
             light *= panes + clear_around(blocker.alpha) * (_IN_LIGHT - panes)
         return light.astype(np.float32)
+
+    @cached_property
+    def _view(self) -> int:
+        """Which of the views that chance may draw is calmest behind the product."""
+        return self.plan.calmest_view(self.camera.horizon, self.camera.row_of(self.end))
 
     @cached_property
     def _window(self) -> int:
