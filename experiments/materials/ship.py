@@ -274,7 +274,6 @@ VIEWS = {
         "interior/relax_inn_seaview_suite_090",
         "interior_soft/lebombo_045",
         "studio_soft/brown_photostudio_01_025",
-        "studio_soft/brown_photostudio_02_250",
         "studio_soft/brown_photostudio_06_020",
         "studio_soft/christmas_photo_studio_07_250",
         "studio_soft/christmas_photo_studio_07_325",

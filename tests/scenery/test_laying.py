@@ -11,11 +11,18 @@ from PIL import Image
 from persona_img.imaging.colour import to_lab
 from persona_img.imaging.light import to_srgb
 from persona_img.scenery.layer import paper
-from persona_img.scenery.laying import LONGEST_STRETCH, Laid, laid
+from persona_img.scenery.laying import LONGEST_STRETCH, Grain, Laid, laid
 from persona_img.scenery.materials import Surface, Tile, materials_of, palettes
 from sets import grain
 
 FROM_ABOVE = (0.0, 0.0)
+
+
+def known(detail: np.ndarray) -> Grain:
+    """Grain whose detail is this, whatever its tile."""
+    made = Grain(np.zeros((*detail.shape, 3), np.float32), woven=False)
+    made.__dict__["detail"] = detail
+    return made
 
 
 def bare(tile: np.ndarray, cm: float) -> Laid:
@@ -23,7 +30,7 @@ def bare(tile: np.ndarray, cm: float) -> Laid:
     while levels[-1].shape[0] > 8:
         half = levels[-1].shape[0] // 2
         levels.append(cv2.resize(levels[-1], (half, half), interpolation=cv2.INTER_AREA))
-    return Laid(tuple(levels), cm, np.zeros(tile.shape[:2], np.float32))
+    return Laid(tuple(levels), cm, known(np.zeros(tile.shape[:2], np.float32)))
 
 
 # Colour and light
@@ -252,7 +259,7 @@ def test_where_a_tile_is_stretched_its_finest_detail_goes_on() -> None:
     tile = grain(128, sigma=0.7).astype(np.float32)
     plain = bare(tile, cm=32.0)
     fine = np.log(tile[..., 0]) - np.log(cv2.GaussianBlur(tile[..., 0], (0, 0), 3.0))
-    rich = replace(plain, detail=(fine - fine.mean()).astype(np.float32))
+    rich = replace(plain, grain=known((fine - fine.mean()).astype(np.float32)))
     v, u = np.mgrid[0:80, 0:90].astype(np.float32) / np.float32(12.0)
     step = np.full((80, 90, 2), 1 / 12.0, np.float32)
 
@@ -277,7 +284,9 @@ def test_threads_finer_than_a_pixel_make_no_rings() -> None:
     while levels[-1].shape[0] > 8:
         half = levels[-1].shape[0] // 2
         levels.append(cv2.resize(levels[-1], (half, half), interpolation=cv2.INTER_AREA))
-    laid_out = Laid(tuple(levels), float(side), np.zeros((side, side), np.float32), woven=True)
+    laid_out = Laid(
+        tuple(levels), float(side), known(np.zeros((side, side), np.float32)), woven=True
+    )
     for step in (1.15, 1.4, 1.9):  # centimetres, here as many pixels of the tile, a pixel
         v, u = (np.mgrid[:60, :80] * step).astype(np.float32)
         seen = laid_out.read(u, v, np.full((60, 80, 2), step, np.float32))
@@ -431,7 +440,7 @@ def test_one_level_of_a_tile_turns_into_the_next_without_a_seam(woven: bool) -> 
     """Each level is of another shade: in perspective, no row differs much from the next."""
     sides = (64, 32, 16, 8)
     levels = tuple(np.full((n, n, 3), 0.2 * k, np.float32) for k, n in enumerate(sides))
-    one = Laid(levels, 8.0, np.zeros((64, 64), np.float32), woven, None)
+    one = Laid(levels, 8.0, known(np.zeros((64, 64), np.float32)), woven, None)
     rows = np.linspace(0, 2.5, 200, dtype=np.float32)[:, None].repeat(4, axis=1)
     step = np.repeat((2.0**rows / one.per_cm)[..., None], 2, axis=2).astype(np.float32)
     seen = one.read(0 * rows, 0 * rows, step)[:, 0, 0]

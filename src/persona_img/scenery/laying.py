@@ -9,7 +9,7 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -77,20 +77,38 @@ class Features:
 
 
 @dataclass(frozen=True, eq=False)
+class Grain:
+    """The finest octave of a tile, worked out when it is first asked for.
+
+    Attributes:
+        linear: The tile's linear light, float32 (t, t, 3).
+        woven: Whether it is cloth.
+    """
+
+    linear: NDArray[np.float32]
+    woven: bool
+
+    @cached_property
+    def detail(self) -> NDArray[np.float32]:
+        """Relative relief, float32 (t, t); mean 0."""
+        return _detail(self.linear, self.woven)
+
+
+@dataclass(frozen=True, eq=False)
 class Laid:
     """A material ready to be laid on planes.
 
     Attributes:
         levels: Linear light, float32 (t, t, 3), each half the size of the one before.
         cm: How wide the first is.
-        detail: Relative relief of its finest octave, float32 (t, t); mean 0.
+        grain: What is shown where it is stretched.
         woven: Whether it is cloth; see :data:`.materials.REPEATS`.
         features: What would be known again; None where every place is as the next one.
     """
 
     levels: tuple[NDArray[np.float32], ...]
     cm: float
-    detail: NDArray[np.float32]
+    grain: Grain
     woven: bool = False
     features: Features | None = None
 
@@ -165,7 +183,7 @@ class Laid:
         out = np.maximum(np.asarray(out, dtype=np.float32), 0)
         if scale > 1.0 and level == 0:
             # One pixel of detail a pixel of the canvas: the spectrum goes on where the tile ends.
-            fine = _wrapped(self.detail, top, left, size[0], size[1])
+            fine = _wrapped(self.grain.detail, top, left, size[0], size[1])
             out *= (1.0 + np.float32(_DETAIL * min(1.0, scale - 1.0)) * fine)[..., None]
         return out
 
@@ -213,7 +231,7 @@ class Laid:
         if near.any():
             place = slice(int(np.flatnonzero(near)[0]), int(np.flatnonzero(near)[-1]) + 1)
             scale = np.float32(1.0 / max(1e-9, float(np.median(step[place][..., 0]))))
-            fine = _remap(self.detail, u[place] * scale, v[place] * scale)
+            fine = _remap(self.grain.detail, u[place] * scale, v[place] * scale)
             share = np.clip(1.0 / np.maximum(middle[place, 0], 1e-6) - 1.0, 0, 1)[:, None]
             out[place] *= (1.0 + np.float32(_DETAIL) * share * fine)[..., None].astype(np.float32)
         return out
@@ -265,10 +283,12 @@ def laid(
     key = tuple(round(v, 2) for v in colour)
     sides = tuple(round(v, 2) for v in toward)
     any_way = surface.repeat == "scattered"
-    levels, detail, features = _baked(
-        surface.folder, tile, key, sides, quarter, halvings, pieces, seed, any_way, woven
+    # A tile that is not sewn is the same with every seed.
+    sewn = seed % _QUILTS if pieces > 1 else 0
+    levels, grain, features = _baked(
+        surface.folder, tile, key, sides, quarter, halvings, pieces, sewn, any_way, woven
     )
-    return Laid(levels, wide * pieces, detail, woven, features)
+    return Laid(levels, wide * pieces, grain, woven, features)
 
 
 def _fitting(tiles: tuple[Tile, ...], own: dict[Tile, float], near: float) -> list[Tile]:
@@ -293,7 +313,7 @@ def _widest(tiles: list[Tile], own: dict[Tile, float], near: float, cm: float) -
     return [tile for tile in clear if tile.cm >= enough]
 
 
-@lru_cache(maxsize=6)
+@lru_cache(maxsize=12)
 def _baked(
     folder: Path,
     tile: Tile,
@@ -305,7 +325,7 @@ def _baked(
     seed: int,
     any_way: bool,
     woven: bool,
-) -> tuple[tuple[NDArray[np.float32], ...], NDArray[np.float32], Features | None]:
+) -> tuple[tuple[NDArray[np.float32], ...], Grain, Features | None]:
     lab = _lab(folder / tile.file, halvings, woven)
     spread = lab * np.array((1.0, _OWN_HUE, _OWN_HUE), dtype=np.float32)
     wanted = spread + np.array(colour, dtype=np.float32)
@@ -318,13 +338,13 @@ def _baked(
     linear = np.clip(linear, 0.0, 1.0).astype(np.float32)
     if quarter:
         linear = np.ascontiguousarray(np.rot90(linear))
-    detail = _detail(linear, woven)
+    grain = Grain(linear, woven)
     side = linear.shape[0]
     places = np.arange(side * side, dtype=np.int32).reshape(side, side)
     if pieces > 1:
         # Of a relief that is lit, a piece that is turned would be lit from elsewhere.
         turned = any_way and tile.normal is None
-        places = _sewn(folder / tile.file, quarter, halvings, pieces, seed % _QUILTS, turned)
+        places = _sewn(folder / tile.file, quarter, halvings, pieces, seed, turned)
         linear = linear.reshape(-1, 3)[places]
     features = None if woven else _features(folder / tile.file, places, side, quarter)
     levels = [linear]
@@ -332,7 +352,7 @@ def _baked(
         half = levels[-1].shape[0] // 2
         fine = _without_threads(levels[-1], 2.0) if woven else levels[-1]
         levels.append(cv2.resize(fine, (half, half), interpolation=cv2.INTER_AREA))
-    return tuple(levels), detail, features
+    return tuple(levels), grain, features
 
 
 def _features(path: Path, places: NDArray[np.int32], side: int, quarter: bool) -> Features:

@@ -26,6 +26,7 @@ _BURNT = 0.85  # linear: what a photograph clipped was brighter than it can say
 _BRIGHTER = 1.8
 _CALM_BLUR = 2.0  # wider discs where all contrast is taken out, by as many times
 _MEAN = 0.34  # linear, of a view as it stands behind a product
+_MEANS = {"room": 0.42}  # white walls that are no brighter than a lawn look grey
 _MOST_GAIN = 3.0
 _SHOULDER = 0.70  # linear: brighter light rolls off, as on film, so that skies are not holes
 _WHITEST = 0.97
@@ -70,7 +71,7 @@ def view_of(
     burnt = seen.min(axis=2, keepdims=True) > _BURNT
     radius *= 1.0 + _CALM_BLUR * calm
     soft = defocused(np.where(burnt, seen * np.float32(_BRIGHTER), seen), radius)
-    gain = min(_MOST_GAIN, _MEAN / max(0.02, float(np.minimum(soft, 1.0).mean())))
+    gain = min(_MOST_GAIN, _MEANS.get(kind, _MEAN) / max(0.02, float(np.minimum(soft, 1.0).mean())))
     light = np.maximum(soft, 0) * np.float32(gain)
     over = np.maximum(light - _SHOULDER, 0)
     room = _WHITEST - _SHOULDER
