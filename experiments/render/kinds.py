@@ -55,7 +55,7 @@ LIES = (
     "scene=flat-lay,surface=travertine,palette=neutral,light=sun",
     "scene=flat-lay,surface=walnut,palette=neutral,light=side",
     "scene=flat-lay,surface=light-wood,palette=neutral,light=window",
-    "scene=flat-lay,surface=plaster,palette=warm,light=soft",
+    "scene=flat-lay,surface=linen,palette=neutral,light=soft",
     "scene=flat-lay,surface=concrete,palette=neutral,light=sun",
     "scene=flat-lay,surface=linen,palette=sage,light=sun,season=autumn",
     "scene=flat-lay,surface=plaster,palette=blush,light=sun,season=summer",

@@ -25,7 +25,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         home=tmp_path_factory.mktemp("home") / "shop",
         stores={"features": "frame", "tracker": "folder"},
         render={"backdrops": "plain"},
-        learn={"segments": 3, "least_shoppers": 20, "slate": 2, "variants_per_product": 3},
+        learn={"segments": 3, "least_shoppers": 20, "slate": 2, "variants_per_product": 6},
     )
 
 

@@ -53,7 +53,7 @@ class Light:
         """The same light on what is so thick, in shares of the short side.
 
         The shadow of what rises twice as high is twice as long, and as much softer, until it is
-        so long that it would leave the picture.
+        so long that the product would hover.
 
         Args:
             thick: How high the product rises from the plane, above 0.
@@ -71,10 +71,11 @@ class Light:
 
 CLOTH = 0.020
 """How thick a garment is in the middle of a picture, share of the short side."""
-_LEAST_TIMES, _MOST_TIMES = 0.6, 3.0  # thinner does not show; thicker is not laid flat
-_LONGEST = 0.10  # of the short side; a longer shadow leaves the picture
+_LEAST_TIMES, _MOST_TIMES = 0.6, 2.4  # thinner does not show; thicker is not laid flat
+_LONGEST = 0.066  # of the short side; with a longer shadow a garment hovers
 _BAR, _PANE = 0.71, 1.08  # light in the shade of a window's bars, and between them
-_BESIDE = 0.12  # of the short side: so far from the product bars are as dark as anywhere
+_WIDE, _APART = 0.09, 0.045  # of the short side: a bar, and how far from the product it stays
+_SLANT = 8.0, 16.0  # degrees
 _SHARPEST = 0.0022  # sigma: the sun is half a degree wide, and lenses are no sharper
 
 _ROUNDED = 0.5  # of the shade's length: so far inside its outline a product is as high as anywhere
@@ -84,7 +85,7 @@ _HEIGHTS = (0.2, 0.4, 0.6, 0.75, 0.9, 1.0)  # shares of the full one
 LIGHTS: dict[str, Light] = {
     "soft": Light((0.0, 0.008), 0.022, 0.30, 0.060, 0.22, 0.05),
     "side": Light((0.032, 0.007), 0.0070, 0.60, 0.050, 0.15, 0.50, across=(0.98, 0.2)),
-    "sun": Light((0.028, 0.031), 0.0022, 0.62, 0.040, 0.09, 0.06),  # 26 degrees high: seen as sun
+    "sun": Light((0.019, 0.021), 0.0022, 0.62, 0.040, 0.09, 0.06),  # 35 degrees high
     "window": Light((0.018, 0.013), 0.0075, 0.44, 0.050, 0.15, 0.10, panes=True),
 }
 
@@ -122,11 +123,10 @@ def illumination(
     across = light.across[0] * (xx / width - 0.5) + light.across[1] * (yy / height - 0.5)
     field = 1.0 - light.gradient * jitter(0.3) * across
     if light.panes:
-        thrown = _panes(height, width, panes or rng)
-        thrown = thrown if light.across[0] > 0 else thrown[:, ::-1]
-        # The product's pixels are as photographed, without bars: bars that ran up to it would stop
-        # there. It lies in one patch of light, and they begin beside it.
-        field = field * (_PANE + _beside(mask) * (thrown - _PANE))
+        if light.across[0] > 0:
+            field = field * _panes(mask, panes or rng)
+        else:
+            field = field * _panes(np.ascontiguousarray(mask[:, ::-1]), panes or rng)[:, ::-1]
     # Shade is a little bluer than light, as under a sky: shadows that are pure grey look painted.
     shade = (factor * field)[..., None]
     tint = np.array([0.985, 1.0, 1.03], dtype=np.float32)
@@ -173,17 +173,34 @@ def to_srgb(linear: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(x <= 0.0031308, x * np.float32(12.92), high).astype(np.float32)
 
 
-def _panes(height: int, width: int, rng: np.random.Generator | None) -> NDArray[np.float32]:
-    """Slanted panes of a window, float32 (H, W): light in the bars' shade and between them."""
+def _panes(mask: NDArray[np.float32], rng: np.random.Generator | None) -> NDArray[np.float32]:
+    """Slanted panes of a window, float32 (H, W): light in the bars' shade and between them.
+
+    The product lies in one pane, however large that has to be: its pixels are as photographed,
+    without bars, and bars that ended at it, or faded before it, would be stains.
+    """
     draw = rng if rng is not None else np.random.default_rng(0)
+    height, width = mask.shape
     short = min(height, width)
-    yy, xx = np.mgrid[0:height, 0:width].astype(np.float32) / short
-    angle = np.radians(draw.uniform(18, 30))
-    u = xx * np.cos(angle) + yy * np.sin(angle) + draw.uniform(0, 1)
-    v = -xx * np.sin(angle) + yy * np.cos(angle) + draw.uniform(0, 1)
-    pitch_u, pitch_v = draw.uniform(0.42, 0.55), draw.uniform(0.55, 0.75)
-    bar = 0.09
-    lit = ((u / pitch_u) % 1.0 > bar / pitch_u) & ((v / pitch_v) % 1.0 > bar / pitch_v)
+    yy, xx = np.mgrid[0:height, 0:width].astype(np.float32) / np.float32(short)
+    angle = np.radians(draw.uniform(*_SLANT))
+    places = (
+        xx * np.cos(angle) + yy * np.sin(angle),
+        -xx * np.sin(angle) + yy * np.cos(angle),
+    )
+    solid = mask > 0.5
+    lit = np.ones(mask.shape, dtype=bool)
+    for place, pitch, chance in zip(
+        places,
+        (draw.uniform(0.42, 0.55), draw.uniform(0.55, 0.75)),
+        draw.uniform(0, 1, 2),
+        strict=True,
+    ):
+        least = float(place[solid].min()) if solid.any() else 0.0
+        wide = float(place[solid].max()) - least + 2 * _APART if solid.any() else 0.0
+        every = max(pitch, wide + _WIDE)
+        begins = least - _APART - _WIDE - chance * (every - wide - _WIDE)
+        lit &= ((place - begins) / every) % 1.0 > _WIDE / every
     soft = _blur(lit.astype(np.float32), 0.012 * short)
     return np.asarray(_BAR + (_PANE - _BAR) * soft, dtype=np.float32)
 
@@ -209,13 +226,6 @@ def _cast(mask: NDArray[np.float32], right: float, down: float) -> NDArray[np.fl
         part = cv2.erode(mask, kernel, borderType=cv2.BORDER_REPLICATE)
         made = np.maximum(made, _shifted(part.astype(np.float32), right * height, down * height))
     return made
-
-
-def _beside(mask: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far from the product, float32 (H, W): 0 at it, softly to 1."""
-    apart = cv2.distanceTransform((mask < 0.5).astype(np.uint8), cv2.DIST_L2, 5)
-    share = np.clip(apart / np.float32(_BESIDE * min(mask.shape)), 0.0, 1.0)
-    return np.asarray(share * share * (3.0 - 2.0 * share), dtype=np.float32)
 
 
 def _unit(x: float) -> float:
