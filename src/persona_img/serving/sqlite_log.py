@@ -3,99 +3,84 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import closing
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from persona_img.domain.decision import Decision
-from persona_img.domain.feedback import FEEDBACK_COLUMNS, Event
-from persona_img.errors import InvalidInput, StoreConflict, StoreFailed
+from persona_img.domain.feedback import ATTRIBUTION_SECONDS, KINDS
+from persona_img.errors import StoreFailed
 from persona_img.serving.base import (
+    ACCEPTED,
     Outcome,
     Recorded,
-    check_decision,
+    Seen,
+    again,
     other_shares,
     recorded,
-    sorted_out,
+    seen_of,
     sound_events,
-    taken_id,
 )
 from persona_img.serving.feedback import feedback_frame
 from persona_img.serving.sqlite_file import BUSY_SECONDS, SqliteFile, connect
+from persona_img.serving.sqlite_schema import check, prepare
 from persona_img.serving.sqlite_writer import GroupWriter
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import pandas as pd
 
     from persona_img.domain.decision import Arms
+    from persona_img.domain.feedback import Event
 
-_APPLICATION = 0x50494D47  # "PIMG": tells our files from other SQLite databases
-_VERSION = 1
 _EVENT_SECONDS = 10.0
 _PROBE = "~probe"  # no test is called so: names begin with a letter or digit
 _PROBE_BYTES = 4096
+_CODES = {kind: code for code, kind in enumerate(KINDS, start=1)}
+_TOKENS = re.compile("[0-9a-f]{24}")
 
-_SCHEMA = """
-CREATE TABLE tests (
-    test TEXT PRIMARY KEY,
-    shares TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE decisions (
-    decision_id TEXT PRIMARY KEY,
-    test TEXT NOT NULL,
-    shopper TEXT NOT NULL,
-    product TEXT NOT NULL,
-    segment TEXT NOT NULL,
-    arm TEXT NOT NULL,
-    style_key TEXT NOT NULL,
-    digest TEXT,
-    propensity REAL NOT NULL CHECK (propensity > 0 AND propensity <= 1),
-    policy_version TEXT NOT NULL,
-    decided_at REAL NOT NULL,
-    UNIQUE (test, shopper, product, policy_version)
-) STRICT;
-CREATE TABLE latest (
-    test TEXT NOT NULL,
-    shopper TEXT NOT NULL,
-    product TEXT NOT NULL,
-    decision_id TEXT NOT NULL REFERENCES decisions,
-    digest TEXT,
-    changes INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (test, shopper, product)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE events (
-    event_id TEXT PRIMARY KEY,
-    kind TEXT NOT NULL CHECK (kind IN ('impression', 'click', 'conversion')),
-    decision_id TEXT NOT NULL REFERENCES decisions,
-    impression_id TEXT NOT NULL,
-    occurred_at REAL NOT NULL,
-    position INTEGER NOT NULL CHECK (position >= 1)
-) STRICT, WITHOUT ROWID;
+_DECISION = """
+    o.test, s.shopper, o.product, c.segment, c.arm, c.style_key, c.digest, d.propensity,
+    c.policy_version, d.decided_at
+"""
+_PARTS = """
+    JOIN shoppers s USING (shopper_id) JOIN choices c USING (choice_id)
+    JOIN offers o ON o.offer_id = c.offer_id
+"""
+_SEEN = f"""
+SELECT {_DECISION} FROM decisions d {_PARTS}
+WHERE d.shopper_id = (SELECT shopper_id FROM shoppers WHERE shopper = ?) AND d.offer_id IN (
+    SELECT offer_id FROM offers WHERE test = ? AND product IN (SELECT value FROM json_each(?))
+)
+"""
+_EARLIER = f"""
+SELECT d.decision_id, {_DECISION} FROM earlier d {_PARTS}
+WHERE d.decision_id IN (SELECT value FROM json_each(?))
 """
 
-_DECISION_FIELDS = tuple(field.name for field in fields(Decision))
-_EVENT_FIELDS = tuple(field.name for field in fields(Event))
-_DECISION = ", ".join(_DECISION_FIELDS)
-_EVENT = ", ".join(_EVENT_FIELDS)
-_KNOWN = ", ".join(f"d.{name}" for name in FEEDBACK_COLUMNS[:10])
 
+def _outcome(kind: int) -> str:
+    """Whether an event of this kind counts for impression i, as ``domain.feedback.counts``."""
+    return f"""EXISTS (
+        SELECT 1 FROM events e WHERE e.showing = i.showing AND e.kind = {kind}
+        AND e.occurred_at - i.occurred_at <= :within
+        AND max(e.occurred_at - i.occurred_at, e.occurred_at - i.occurred_at + e.skew - i.skew) >= 0
+    )"""
+
+
+# The name of a showing of before is that of its decision, up to the impression's behind it.
 _FEEDBACK = f"""
-SELECT {_KNOWN}, i.position, i.occurred_at, ifnull(o.clicked, 0), ifnull(o.converted, 0)
-FROM events i
-JOIN decisions d ON d.decision_id = i.decision_id
-LEFT JOIN (
-    SELECT impression_id, decision_id,
-        max(kind = 'click') AS clicked, max(kind = 'conversion') AS converted
-    FROM events WHERE kind <> 'impression' GROUP BY impression_id, decision_id
-) o ON o.impression_id = i.event_id AND o.decision_id = i.decision_id
-WHERE i.kind = 'impression' AND (:test IS NULL OR d.test = :test)
-ORDER BY i.occurred_at, i.event_id
+SELECT
+    iif(typeof(i.showing) = 'blob', lower(hex(i.showing)),
+        substr(i.showing, 1, instr(i.showing || char(31), char(31)) - 1)),
+    o.test, s.shopper, o.product, c.segment, c.arm, c.style_key, c.digest, i.propensity,
+    c.policy_version, i.position, i.occurred_at, {_outcome(2)}, {_outcome(3)}
+FROM events i {_PARTS}
+WHERE i.kind = 1 AND (:test IS NULL OR o.test = :test)
+ORDER BY i.occurred_at, i.showing
 """
 
 
@@ -106,8 +91,9 @@ class SqliteEventLog:
     of them write at a time.
 
     Args:
-        path: The file; made if it is not there, in a folder that is. SQLite keeps ``-wal`` and
-            ``-shm`` files beside it: move the three together, or close the log first.
+        path: The file; made if it is not there, in a folder that is, and brought up to date if it is
+            of version 1. SQLite keeps ``-wal`` and ``-shm`` files beside it: move the three
+            together, or close the log first.
 
     Raises:
         InvalidInput: the path cannot hold a log.
@@ -117,92 +103,56 @@ class SqliteEventLog:
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         with closing(connect(self._path)) as db:
-            _prepare(db, self._path)
+            prepare(db, self._path)
             # While the first connection is open: closing the last one costs a checkpoint.
-            self._file = SqliteFile(self._path, _check)
+            self._file = SqliteFile(self._path, check)
         self._writer = GroupWriter(self._file.writing, self._path)
 
     def open_test(self, arms: Arms) -> None:
         """See :meth:`EventLog.open_test`."""
         self._writer.write(lambda db: _open_test(db, arms))
 
-    def record_decision(self, decision: Decision, *, seconds: float | None = None) -> Decision:
-        """See :meth:`EventLog.record_decision`."""
-        check_decision(decision)
-        return self._writer.write(
-            lambda db: _record_decision(db, decision),
-            seconds=BUSY_SECONDS if seconds is None else seconds,
-        )
-
-    def latest_decision(self, test: str, shopper: str, product: str) -> Decision | None:
-        """See :meth:`EventLog.latest_decision`."""
-        row = self._file.read_one(
-            f"SELECT {_DECISION} FROM decisions WHERE decision_id = (SELECT decision_id "
-            "FROM latest WHERE test = ? AND shopper = ? AND product = ?)",
-            (test, shopper, product),
-        )
-        return Decision(*row) if row else None
-
-    def change_count(self, test: str, shopper: str, product: str) -> int:
-        """See :meth:`EventLog.change_count`."""
-        row = self._file.read_one(
-            "SELECT changes FROM latest WHERE test = ? AND shopper = ? AND product = ?",
-            (test, shopper, product),
-        )
-        return int(row[0]) if row else 0
+    def seen(self, test: str, shopper: str, products: Collection[str]) -> Mapping[str, Seen]:
+        """See :meth:`EventLog.seen`."""
+        rows = self._file.read(_SEEN, (shopper, test, json.dumps([*products])))
+        by_product: dict[str, list[Decision]] = {}
+        for row in rows:
+            by_product.setdefault(row[2], []).append(Decision(*row))
+        found = {product: seen_of(some) for product, some in by_product.items()}
+        return {product: seen for product, seen in found.items() if seen is not None}
 
     def record_events(self, events: Sequence[Event]) -> Recorded:
         """See :meth:`EventLog.record_events`."""
         sound, rejected = sound_events(events)
         if not sound:
             return recorded(rejected)
-        stored = self._writer.write(lambda db: _record_events(db, sound), seconds=_EVENT_SECONDS)
+        stored = self._writer.write(lambda db: _record(db, sound), seconds=_EVENT_SECONDS)
         return recorded(rejected, stored)
 
-    def feedback(self, test: str | None = None) -> pd.DataFrame:
+    def earlier(self, names: Collection[str]) -> Mapping[str, Decision]:
+        """See :meth:`EventLog.earlier`."""
+        rows = self._file.read(_EARLIER, (json.dumps([*names]),))
+        return {row[0]: Decision(*row[1:]) for row in rows}
+
+    def feedback(
+        self, test: str | None = None, *, within: float = ATTRIBUTION_SECONDS
+    ) -> pd.DataFrame:
         """See :meth:`EventLog.feedback`."""
         # A connection of its own: a long scan holds up neither decisions nor commits.
         with closing(connect(self._path, new=False)) as db:
-            return feedback_frame(db.execute(_FEEDBACK, {"test": test}).fetchall())
+            asked = {"test": test, "within": within}
+            return feedback_frame(db.execute(_FEEDBACK, asked).fetchall())
 
     def probe(self, *, seconds: float | None = None) -> None:
         """See :meth:`EventLog.probe`."""
         self._writer.write(_write_and_read, seconds=BUSY_SECONDS if seconds is None else seconds)
-        self._file.read_one("SELECT 1 FROM tests")
+        self._file.read("SELECT 1 FROM tests")
         self._file.check()
 
     def close(self) -> None:
         """See :meth:`EventLog.close`."""
         self._writer.close()
         self._file.close()
-
-
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    db.execute("BEGIN IMMEDIATE")
-    (owner,) = db.execute("PRAGMA application_id").fetchone()
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    empty = db.execute("SELECT 1 FROM sqlite_master").fetchone() is None
-    if empty:
-        for statement in filter(str.strip, _SCHEMA.split(";")):
-            db.execute(statement)
-        db.execute(f"PRAGMA application_id = {_APPLICATION}")
-        db.execute(f"PRAGMA user_version = {_VERSION}")
-    elif owner != _APPLICATION:
-        raise InvalidInput(f"{path}: a database of another program; name another file")
-    elif version != _VERSION:
-        raise StoreConflict(
-            f"{path}: log version {version}, this program reads {_VERSION}; name another file"
-        )
-    db.execute("COMMIT")
-
-
-def _check(db: sqlite3.Connection) -> None:
-    """Refuse what is no log of this version; reads the newest decision, so the file's end."""
-    (owner,) = db.execute("PRAGMA application_id").fetchone()
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if (owner, version) != (_APPLICATION, _VERSION):
-        raise StoreFailed("another program's database, or another version's", "corrupt")
-    db.execute("SELECT * FROM decisions ORDER BY rowid DESC LIMIT 1").fetchone()
 
 
 def _write_and_read(db: sqlite3.Connection) -> None:
@@ -224,61 +174,95 @@ def _open_test(db: sqlite3.Connection, arms: Arms) -> None:
         raise other_shares(arms, known)
 
 
-def _record_decision(db: sqlite3.Connection, decision: Decision) -> Decision:
-    row = db.execute(
-        f"SELECT {_DECISION} FROM decisions "
-        "WHERE test = ? AND shopper = ? AND product = ? AND policy_version = ?",
-        (decision.test, decision.shopper, decision.product, decision.policy_version),
+def _record(db: sqlite3.Connection, events: Mapping[int, Event]) -> dict[int, Outcome]:
+    """What became of each event."""
+    names = _Numbers(db)
+    return {place: _record_one(db, names, event) for place, event in events.items()}
+
+
+def _record_one(db: sqlite3.Connection, names: _Numbers, event: Event) -> Outcome:
+    decision, code = event.showing.decision, _CODES[event.kind]
+    showing = _showing(event.showing.showing_id)
+    stored = db.execute(
+        "SELECT event_id FROM events WHERE showing = ? AND kind = ?", (showing, code)
     ).fetchone()
-    if row is not None:
-        decision = Decision(*row)
-    else:
-        taken = "SELECT 1 FROM decisions WHERE decision_id = ?"
-        if db.execute(taken, (decision.decision_id,)).fetchone():
-            raise taken_id(decision)
-        values = _row(decision, _DECISION_FIELDS)
-        db.execute(f"INSERT INTO decisions ({_DECISION}) VALUES ({_marks(values)})", values)
+    if stored is not None:
+        return again(event, stored[0])
+    shopper = names.shopper(decision.shopper)
+    offer = names.offer(decision.test, decision.product)
+    choice = names.choice(offer, decision)
+    decided_at, propensity = float(decision.decided_at), float(decision.propensity)
     db.execute(
-        "INSERT INTO latest (test, shopper, product, decision_id, digest) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET changes = changes + (digest IS NOT excluded.digest), "
-        "decision_id = excluded.decision_id, digest = excluded.digest",
+        "INSERT INTO events (showing, kind, event_id, shopper_id, choice_id, propensity, "
+        "decided_at, occurred_at, received_at, skew, position, value, rating) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            decision.test,
-            decision.shopper,
-            decision.product,
-            decision.decision_id,
-            decision.digest,
+            showing,
+            code,
+            event.event_id,
+            shopper,
+            choice,
+            propensity,
+            decided_at,
+            float(event.occurred_at),
+            _number(event.received_at),
+            float(event.skew),
+            int(event.position),
+            _number(event.value),
+            _number(event.rating),
         ),
     )
-    return decision
+    if event.kind == "impression":
+        db.execute(
+            "INSERT OR IGNORE INTO decisions VALUES (?, ?, ?, ?, ?)",
+            (shopper, offer, decided_at, choice, propensity),
+        )
+    return ACCEPTED
 
 
-def _record_events(db: sqlite3.Connection, events: dict[int, Event]) -> dict[int, Outcome]:
-    """What became of each; rejects before it writes."""
-    asked = {event.decision_id for event in events.values()}
-    known = _found(db, "SELECT decision_id FROM decisions WHERE decision_id IN", asked)
-    names = {event.event_id for event in events.values()}
-    rows = _found(db, f"SELECT {_EVENT} FROM events WHERE event_id IN", names)
-    stored = {row[0]: Event(*row) for row in rows}
-    outcomes, new = sorted_out(events, {row[0] for row in known}, stored)
-    if new:
-        values = [_row(event, _EVENT_FIELDS) for event in new]
-        db.executemany(f"INSERT INTO events ({_EVENT}) VALUES ({_marks(values[0])})", values)
-    return outcomes
+class _Numbers:
+    """Numbers of names, for one call: what another transaction knows may be rolled back."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._known: dict[tuple[Any, ...], int] = {}
+
+    def shopper(self, shopper: str) -> int:
+        return self._of("shoppers", "shopper_id", ("shopper",), (shopper,))
+
+    def offer(self, test: str, product: str) -> int:
+        return self._of("offers", "offer_id", ("test", "product"), (test, product))
+
+    def choice(self, offer: int, decision: Decision) -> int:
+        facts = (offer, decision.policy_version, decision.style_key, decision.segment)
+        columns = ("offer_id", "policy_version", "style_key", "segment", "arm", "digest")
+        return self._of("choices", "choice_id", columns, (*facts, decision.arm, decision.digest))
+
+    def _of(
+        self, table: str, number: str, columns: tuple[str, ...], values: tuple[Any, ...]
+    ) -> int:
+        found = self._known.get(values)
+        if found is None:
+            # As the index says it, so that the index is used.
+            same = " AND ".join(
+                f"ifnull({column}, '') = ifnull(?, '')" if column == "digest" else f"{column} = ?"
+                for column in columns
+            )
+            row = self._db.execute(f"SELECT {number} FROM {table} WHERE {same}", values).fetchone()
+            if row is None:
+                marks = ", ".join("?" * len(values))
+                made = self._db.execute(
+                    f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", values
+                )
+                row = (made.lastrowid,)
+            found = self._known[values] = int(row[0])
+        return found
 
 
-def _found(db: sqlite3.Connection, query: str, names: Iterable[str]) -> list[tuple[Any, ...]]:
-    # One parameter for any number of names: the statement stays the same, and is compiled once.
-    return db.execute(
-        f"{query} (SELECT value FROM json_each(?))", (json.dumps([*names]),)
-    ).fetchall()
+def _showing(showing_id: str) -> bytes | str:
+    return bytes.fromhex(showing_id) if _TOKENS.fullmatch(showing_id) else showing_id
 
 
-def _row(value: Decision | Event, names: tuple[str, ...]) -> tuple[Any, ...]:
+def _number(value: float | None) -> float | None:
     # NumPy's numbers are numbers to us, but not to SQLite.
-    values = [getattr(value, name) for name in names]
-    return tuple(x.item() if isinstance(x, np.generic) else x for x in values)
-
-
-def _marks(values: tuple[Any, ...]) -> str:
-    return ", ".join("?" * len(values))
+    return None if value is None else float(value)
