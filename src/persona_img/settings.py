@@ -37,13 +37,13 @@ from persona_img.errors import InvalidInput
 FILE = "persona-img.toml"
 _NOT_KEPT: Any = {
     "home": True,
-    "serve": {"host", "port", "tokens", "decision_key"},
+    "serve": {"host", "port", "tokens", "decision_key", "earlier_keys"},
     "render": {"workers"},
     "pretrained": {"memory"},
 }
 """A shop's file is about the shop, not about where it runs; and secrets are not written down."""
 
-_SECRET = {"tokens", "decision_key"}
+_SECRET = {"tokens", "decision_key", "earlier_keys"}
 """Settings whose values no error repeats."""
 
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
@@ -258,8 +258,9 @@ class Test(_Group):
     Attributes:
         name: Of the test; it is the salt of the assignment.
         personalized_share: Share of shoppers in the personalized arm.
-        change_budget: How often a shopper's picture of a product may change.
-        keep_days: Beyond that it still changes with a new table when it was kept for so many days.
+        change_budget: By how many other plans a shopper may be drawn for, of one product.
+        keep_days: Beyond that it still changes with a new table when it was drawn so many days ago.
+        attribution_days: For how long after an impression a click or conversion counts for it.
         planned_shoppers: Exposed shoppers at which the test is to be read, of
             ``persona-img test plan``; None where nobody planned.
         always_valid: Take verdicts from the interval that holds however often one looks.
@@ -273,6 +274,7 @@ class Test(_Group):
     personalized_share: float = Field(0.5, gt=0, lt=1)
     change_budget: int = Field(2, ge=0)
     keep_days: float = Field(14.0, ge=0)
+    attribution_days: float = Field(7.0, gt=0, le=366)
     planned_shoppers: int | None = Field(None, ge=1)
     always_valid: bool = False
     ramp_impressions: int = Field(30_000, ge=100)
@@ -285,11 +287,13 @@ class Serve(_Group):
         host: Address.
         port: TCP port; 0 takes a free one.
         tokens: Bearer tokens it accepts; required off loopback.
-        decision_key: Secret by which decisions are named, at least 32 characters, drawn at random;
+        decision_key: Secret by which answers are signed, at least 32 characters, drawn at random;
             None for the one in the shop's folder, which is made when it is first needed. Services
             with homes of their own that share a log need the same.
-        decision_ms: How long a decision waits for its entry in the log, 10 to 10,000; later the
-            photo is shown, and not counted. A whole decision gets twice that.
+        earlier_keys: Secrets that signed before it: what they signed is still taken.
+        token_days: For how long events of an answer are taken, up to 366.
+        decision_ms: How long a decision may take, 10 to 10,000; later the photo is shown, and not
+            counted.
         photo_url: Address of the photo of a product that the catalogue does not know, with
             ``{product}`` for its identifier, e.g. ``https://cdn.shop/{product}.jpg``; None where
             that is an error.
@@ -302,6 +306,8 @@ class Serve(_Group):
     port: int = Field(8080, ge=0, le=65535)
     tokens: tuple[str, ...] = ()
     decision_key: SecretStr | None = Field(None, min_length=32, max_length=1024)
+    earlier_keys: tuple[Annotated[SecretStr, Field(min_length=32, max_length=1024)], ...] = ()
+    token_days: float = Field(30.0, gt=0, le=366)
     decision_ms: float = Field(250.0, ge=10, le=10_000)
     photo_url: Annotated[str, AfterValidator(_photo_url)] | None = Field(None, max_length=2000)
     profile_ms: float = Field(20.0, gt=0, le=10_000)

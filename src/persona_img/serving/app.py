@@ -16,12 +16,14 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from persona_img.domain.catalog import Catalog, product_id
-from persona_img.domain.style import ORIGINAL
 from persona_img.errors import InvalidInput, NotFound, PersonaImgError, StoreConflict, StoreFailed
+from persona_img.serving.answers import Answers, picture_of
 from persona_img.serving.base import HINDRANCES
+from persona_img.serving.deciding import Deciding
 from persona_img.serving.fallback import Fallback, LastCatalog, reason_of
 from persona_img.serving.metrics import ServingMetrics
-from persona_img.serving.pictures import add_pictures, photo_address
+from persona_img.serving.pictures import add_pictures
+from persona_img.serving.receive import Receiver
 from persona_img.serving.wire import (
     EVENTS_SCHEMA,
     MAX_BODY,
@@ -39,10 +41,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
-    from persona_img.domain.catalog import Product
     from persona_img.domain.decision import Decision
     from persona_img.serving.decide import Decider
     from persona_img.serving.known import Known
+    from persona_img.serving.token import Signer
 
 _T = TypeVar("_T")
 _STATUS: dict[type[PersonaImgError], int] = {
@@ -62,32 +64,35 @@ def create_app(
     catalog: Catalog | Callable[[], Catalog],
     variants: Callable[[str], Path | bytes],
     *,
+    signer: Signer,
     known: Known | None = None,
     tokens: Collection[str] = (),
     max_body: int = MAX_BODY,
     decision_seconds: float = 0.25,
     photo_url: str | None = None,
+    trusting: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
     """The service around a decider; whoever made the decider's log closes it.
 
-    A known product is always answered: where nothing can be decided or logged, whatever the
-    reason, by its photo, which is not counted.
+    A known product is always answered: where nothing can be decided, whatever the reason, by its
+    photo, which is not counted. Decisions write nothing; events do.
 
     Args:
-        decider: Decides and logs; its table may be replaced while the service runs.
+        decider: Decides; its table may be replaced while the service runs.
         catalog: Products whose pictures may be asked for, with their photographs; or what tells
             them at every request. A retired product is still answered, by its original photo.
         variants: The file or the bytes of the variant with this digest; raises
             :class:`NotFound` for one that may not be shown.
+        signer: Signs what is answered, and proves what is sent back.
         known: What the decider asks of shoppers; what comes of it is counted.
         tokens: Any of them lets a client ask for decisions, send events and read metrics.
             Without tokens everybody may, and :func:`~persona_img.serving.run.serve` stays on
             loopback. Pictures need none: a page shows them.
         max_body: Bytes that one request may send.
-        decision_seconds: For how long a decision's log entry is waited for; a whole decision gets
-            twice that.
+        decision_seconds: For how long a decision is waited for.
         photo_url: Address of the photo of a product that the catalogue does not know, with
             ``{product}`` for its identifier; None where that is an error.
+        trusting: Whether clocks of events' senders are believed whatever they say.
 
     Raises:
         InvalidInput: a token under 16 characters.
@@ -106,20 +111,22 @@ def create_app(
     products = LastCatalog((lambda: catalog) if isinstance(catalog, Catalog) else catalog)
     # Decisions, events and pictures each have threads of their own (pictures the framework's):
     # what a slow disk or a held lock stops of one of them stops no other.
-    deciding = _Threads("decide", 2 * decision_seconds)
+    deciding = Deciding(decider, decision_seconds)
+    probing = _Threads("probe", decision_seconds, threads=2)
+    receiver = Receiver(decider.log, signer, decider.arms.test, trusting=trusting)
     _answer_errors(app, metrics)
-    _add_decisions(app, decider, products, deciding, metrics, guard, photo_url)
-    _add_events(app, decider, metrics, guard, max_body)
+    _add_decisions(app, decider, products, deciding, signer, metrics, guard, photo_url)
+    _add_events(app, receiver, metrics, guard, max_body)
     add_pictures(app, products, variants)
-    _add_operations(app, decider, deciding, metrics, guard)
+    _add_operations(app, decider, probing, metrics, guard)
     return app
 
 
 class _Threads:
     """Threads for one kind of work, and for how many ``seconds`` it is waited for."""
 
-    def __init__(self, name: str, seconds: float) -> None:
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"persona-img-{name}")
+    def __init__(self, name: str, seconds: float, threads: int = _THREADS) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"persona-img-{name}")
         self.seconds = seconds
 
     async def run(self, work: Callable[..., _T], *given: Any) -> _T:
@@ -139,43 +146,41 @@ def _add_decisions(
     app: FastAPI,
     decider: Decider,
     catalog: Callable[[], Catalog],
-    deciding: _Threads,
+    deciding: Deciding,
+    signer: Signer,
     metrics: ServingMetrics,
     guard: list[Any],
     photo_url: str | None,
 ) -> None:
-    # The log gives up before the whole does: then it is known what hinders it.
-    decide = partial(decider.decide, seconds=deciding.seconds / 2)
     fallback = Fallback(lambda reason: metrics.photos.labels(reason).inc())
+    answers = Answers(decider.arms.test, signer)
 
     async def variant(shopper: str, product: str) -> Response:
-        """The picture that this shopper sees for this product; logged before it is answered.
+        """The picture that this shopper sees for this product, and the token that proves it.
 
-        Where that cannot be, the original photo, which is not counted.
+        Where none can be decided, the original photo, which is not counted.
         """
         check_name("shopper", shopper)
         name, products = product_id(product), catalog()
         if photo_url is not None and name not in products:
             fallback.note_unknown()
             address = photo_url.replace("{product}", quote(name, safe=""))
-            return _answer(_not_counted(decider, address))
-        known = products[name]
+            return _answer(answers.photo({"image_url": address}))
+        known, now = products[name], time.time()
         try:
-            return _answer(_shown(await decided(shopper, known.product), known))
+            decision = await decided(shopper, known.product, now)
+            picture = picture_of(known, decision.digest)
+            return _answer(answers.shown(decision, picture, now))
         except Exception as error:
             # Whatever it is: a shopper is to see the product.
             fallback.note(error)
-            return _answer(_not_counted(decider, photo_address(known)))
+            return _answer(answers.photo(picture_of(known, None)))
 
-    async def decided(shopper: str, product: str) -> Decision:
+    async def decided(shopper: str, product: str, now: float) -> Decision:
         start = time.perf_counter()
-        # What was decided before needs no write: a thread would cost more than the answer.
-        decision = decider.settled(shopper, product, time.time())
-        made = "kept"
-        if decision is None:
-            made = "new"
-            decision = await deciding.run(decide, shopper, product, time.time())
+        (decision,) = await deciding.page(shopper, (product,), now)
         metrics.seconds.observe(time.perf_counter() - start)
+        made = "new" if decision.decided_at == now else "kept"
         metrics.decisions.labels(decision.arm, made).inc()
         return decision
 
@@ -186,37 +191,8 @@ def _answer(shown: dict[str, Any]) -> Response:
     return JSONResponse(shown, headers={"Cache-Control": "no-store"})
 
 
-def _not_counted(decider: Decider, image: str) -> dict[str, Any]:
-    """A photo that no decision stands behind."""
-    unknown = ("decision_id", "arm", "segment", "digest", "propensity", "policy_version")
-    return {
-        "counted": False,
-        **dict.fromkeys(unknown),
-        "test": decider.arms.test,
-        "style": ORIGINAL.key,
-        "image_url": image,
-    }
-
-
-def _shown(decision: Decision, product: Product) -> dict[str, Any]:
-    digest = decision.digest
-    image = f"/v1/variants/{digest}" if digest else photo_address(product)
-    return {
-        "counted": True,
-        "decision_id": decision.decision_id,
-        "test": decision.test,
-        "arm": decision.arm,
-        "segment": decision.segment,
-        "style": decision.style_key,
-        "digest": digest,
-        "propensity": decision.propensity,
-        "policy_version": decision.policy_version,
-        "image_url": image,
-    }
-
-
 def _add_events(
-    app: FastAPI, decider: Decider, metrics: ServingMetrics, guard: list[Any], max_body: int
+    app: FastAPI, receiver: Receiver, metrics: ServingMetrics, guard: list[Any], max_body: int
 ) -> None:
     storing = _Threads("events", _EVENT_SECONDS)
 
@@ -224,18 +200,15 @@ def _add_events(
         """Store events, and say of each what became of it.
 
         What is accepted or duplicate is on the disk, and sending it again is harmless. What is
-        rejected is not stored and holds up no other event. No answer, or an error, means that
+        rejected is not stored and holds up no other event. A token counts once for each kind. No answer, or an error, means that
         nothing was acknowledged: send the whole batch again.
         """
         batch = parse_events(await read_body(request, max_body))
-        sound = list(batch.events.values())
         try:
-            answer = batch.answer(await storing.run(decider.log.record_events, sound))
+            answer = batch.answer(await storing.run(receiver.record, batch.events, time.time()))
         except TimeoutError as error:
             raise StoreFailed(HINDRANCES["late"], "late") from error
-        metrics.events.labels("new").inc(answer["accepted"])
-        metrics.events.labels("duplicate").inc(answer["duplicates"])
-        metrics.events.labels("rejected").inc(answer["rejected"])
+        metrics.received(answer)
         return JSONResponse(answer)
 
     body = {"required": True, "content": {"application/json": {"schema": EVENTS_SCHEMA}}}
@@ -250,11 +223,12 @@ def _add_events(
 def _add_operations(
     app: FastAPI,
     decider: Decider,
-    deciding: _Threads,
+    probing: _Threads,
     metrics: ServingMetrics,
     guard: list[Any],
 ) -> None:
-    probe = partial(decider.log.probe, seconds=deciding.seconds / 2)
+    # The log gives up before the whole does: then it is known what hinders it.
+    probe = partial(decider.log.probe, seconds=probing.seconds / 2)
 
     def told(status: str) -> dict[str, str]:
         return {
@@ -271,26 +245,26 @@ def _add_operations(
         return told("ok")
 
     async def readyz() -> dict[str, str]:
-        """Whether decisions and events can be stored: writes to the log and reads it.
+        """Whether events can be stored and decisions made: writes to the log and reads it.
 
-        If not, 503 says what hinders it. Photos are answered meanwhile.
+        If not, 503 says what hinders it. Pictures are answered meanwhile, or photos.
         """
         try:
-            await deciding.run(probe)
+            await probing.run(probe)
         except Exception as error:
             reason = reason_of(error)
             if reason == "error":
                 _LOG.warning("whether the log works cannot be told: %s", error, exc_info=error)
             # Without where the log lies: this is told to everybody.
             detail = f"not ready: {HINDRANCES.get(reason, HINDRANCES['failed'])}"
-            raise HTTPException(503, f"{detail}; photos are shown meanwhile") from error
+            raise HTTPException(503, f"{detail}; pictures are shown meanwhile") from error
         return told("ready")
 
     async def exposition() -> Response:
         """Metrics for Prometheus."""
         return Response(metrics.text(), media_type=metrics.content_type)
 
-    # Watchers ask by HEAD. /v1/variant does not answer one: it would log a decision nobody saw.
+    # Watchers ask by HEAD.
     for add in (app.get, partial(app.head, include_in_schema=False)):
         add("/healthz")(healthz)
         add("/readyz", response_model=Ready)(readyz)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -10,6 +12,9 @@ from prometheus_client import (
     generate_latest,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 
 
@@ -17,9 +22,10 @@ class ServingMetrics:
     """Counters of one app, in a registry of its own: two apps in a process do not mix.
 
     Attributes:
-        decisions: Pictures answered, by ``arm`` and ``made`` (``new`` or ``kept``).
-        seconds: Time to a decision, its log entry included.
+        decisions: Pictures answered, by ``arm`` and ``made`` (``new``, or ``kept`` of one seen).
+        seconds: Time to a decision, or to a page of them.
         events: Events received, by ``outcome`` (``new``, ``duplicate`` or ``rejected``).
+        refusals: Events rejected, by the ``rule`` of :data:`persona_img.serving.base.Rule`.
         profiles: Questions what is known of a shopper, by ``outcome`` of
             :data:`persona_img.serving.known.OUTCOMES`.
         photos: Photos shown, and not counted, because nothing could be decided or logged, by
@@ -47,6 +53,12 @@ class ServingMetrics:
         self.events = Counter(
             "persona_img_events", "Events received.", ["outcome"], registry=self._registry
         )
+        self.refusals = Counter(
+            "persona_img_events_rejected",
+            "Events rejected.",
+            ["rule"],
+            registry=self._registry,
+        )
         self.profiles = Counter(
             "persona_img_profiles",
             "Questions what is known of a shopper.",
@@ -62,6 +74,16 @@ class ServingMetrics:
         self.errors = Counter(
             "persona_img_errors", "Answers from 400 on.", ["status"], registry=self._registry
         )
+
+    def received(self, answer: Mapping[str, Any]) -> None:
+        """Count what became of a batch of events, as it is answered."""
+        self.events.labels("new").inc(answer["accepted"])
+        self.events.labels("duplicate").inc(answer["duplicates"])
+        self.events.labels("rejected").inc(answer["rejected"])
+        if answer["rejected"]:
+            for event in answer["events"]:
+                if event["rule"]:
+                    self.refusals.labels(event["rule"]).inc()
 
     def text(self) -> bytes:
         """All of them, in the exposition format."""

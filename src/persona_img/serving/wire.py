@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import HTTPException, Request
 from fastapi.security import HTTPBearer
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from persona_img.domain.feedback import Event
+from persona_img.domain.feedback import check_extras
 from persona_img.errors import InvalidInput
-from persona_img.serving.base import Outcome
+from persona_img.serving.base import Outcome, Rule
+from persona_img.serving.receive import Sent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -29,8 +30,12 @@ _SHOWN_ERRORS = 3
 NAME = r"^[A-Za-z0-9._:@+/=~|-]{1,128}$"
 """Names that clients give: shoppers, events. Fits UUIDs, e-mail hashes and base64."""
 
+TOKEN = r"^[A-Za-z0-9_-]{1,4096}$"
+"""Tokens as answers carry them."""
+
 Name = Annotated[str, Field(pattern=NAME, max_length=128)]
 _NAME = re.compile(NAME[1:-1])
+_KINDS = Literal["impression", "click", "conversion", "dismiss", "survey"]
 
 
 class Shown(BaseModel):
@@ -40,8 +45,12 @@ class Shown(BaseModel):
         description="Whether this is a decision of the test. If not, show the picture and send no "
         "events about it: nothing could be decided or logged, and this is the original photo."
     )
-    decision_id: str | None = Field(
-        description="To be sent with every event about this picture; null where it is not counted."
+    token: str | None = Field(
+        description="To be sent with every event about this picture, as it is; null where it is not "
+        "counted."
+    )
+    expires_at: float | None = Field(
+        description="Unix seconds from which on no event with this token is taken."
     )
     test: str
     arm: str | None = Field(description="Null where it is not counted, like the segment.")
@@ -69,14 +78,41 @@ class EventIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    event_id: Name = Field(description="Yours; the same one sent again is counted once.")
-    kind: Literal["impression", "click", "conversion"]
-    decision_id: Name
-    impression_id: Name = Field(
-        description="The impression's event_id; an impression names itself."
+    kind: _KINDS
+    token: Annotated[str, Field(pattern=TOKEN)] | None = Field(
+        default=None, description="Of the answer whose picture it happened to."
     )
-    occurred_at: float = Field(ge=0, lt=253_402_300_800, description="Unix seconds, UTC.")
+    event_id: Name | None = Field(
+        default=None,
+        description="Yours: the same one sent again is the same event. Left out, it is named after "
+        "token and kind.",
+    )
+    occurred_at: float | None = Field(
+        default=None,
+        ge=0,
+        lt=253_402_300_800,
+        description="Unix seconds, UTC, by your clock; left out, when it was received. Kept between "
+        "when the picture was answered and when the event was received.",
+    )
     position: int = Field(default=1, ge=1, le=100_000, description="Place in the list, from 1.")
+    value: float | None = Field(
+        default=None, ge=0, allow_inf_nan=False, description="What a conversion was worth."
+    )
+    rating: int | None = Field(default=None, ge=1, le=5, description="Of a survey.")
+    decision_id: Name | None = Field(
+        default=None, description="Instead of a token, of a decision of before there were tokens."
+    )
+    impression_id: Name | None = Field(
+        default=None,
+        description="With a decision_id: the impression's event_id; an impression names itself.",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> EventIn:
+        if (self.token is None) == (self.decision_id is None):
+            raise ValueError("token: send the one that the answer carried, and no decision_id")
+        check_extras(self.event_id or "", self.kind, self.value, self.rating)
+        return self
 
 
 class EventBatch(BaseModel):
@@ -94,6 +130,7 @@ class EventOut(BaseModel):
     outcome: Literal["accepted", "duplicate", "rejected"] = Field(
         description="Accepted and duplicate are on the disk; rejected is not stored."
     )
+    rule: Rule | None = Field(description="Which rule a rejected one breaks, in a word.")
     reason: str | None = Field(
         description="Why it was rejected and what to do; mend it before it is sent again."
     )
@@ -113,14 +150,14 @@ class Batch:
     """Events as they came.
 
     Attributes:
-        names: The event_id of each, in order; None where it is no name.
+        names: The event_id of each, in order; None where it is none.
         events: Those that can be read, by place.
         unreadable: Why the others cannot, by place.
     """
 
     names: tuple[str | None, ...]
-    events: dict[int, Event]
-    unreadable: dict[int, str]
+    events: dict[int, Sent]
+    unreadable: dict[int, Outcome]
 
     def answer(self, recorded: Recorded) -> dict[str, Any]:
         """The body of the answer.
@@ -128,8 +165,7 @@ class Batch:
         Args:
             recorded: What became of ``events``, in the order of their places.
         """
-        outcomes = dict(zip(self.events, recorded.outcomes, strict=True))
-        outcomes |= {place: Outcome("rejected", why) for place, why in self.unreadable.items()}
+        outcomes = dict(zip(self.events, recorded.outcomes, strict=True)) | self.unreadable
         return {
             "accepted": recorded.new,
             "duplicates": recorded.duplicate,
@@ -138,6 +174,7 @@ class Batch:
                 {
                     "event_id": name,
                     "outcome": outcomes[place].fate,
+                    "rule": outcomes[place].rule or None,
                     "reason": outcomes[place].reason or None,
                 }
                 for place, name in enumerate(self.names)
@@ -193,11 +230,9 @@ def parse_events(body: bytes) -> Batch:
     events, unreadable = {}, {}
     for place, one in enumerate(batch.events):
         try:
-            events[place] = Event(**vars(EventIn.model_validate(one)))
+            events[place] = Sent(**vars(EventIn.model_validate(one)))
         except ValidationError as error:
-            unreadable[place] = _explain(error, "event")
-        except InvalidInput as error:
-            unreadable[place] = str(error)
+            unreadable[place] = Outcome("rejected", _explain(error, "event"), "unreadable")
     return Batch(tuple(map(_event_id, batch.events)), events, unreadable)
 
 

@@ -119,7 +119,6 @@ class Pictures(Stores):
                 table,
                 wiring.arms(self.settings),
                 log,
-                key=wiring.decision_key(self.settings, self.workspace),
                 change_budget=self.settings.test.change_budget,
                 keep_days=self.settings.test.keep_days,
                 revoked=self.workspace.revoked(),
@@ -187,8 +186,10 @@ class Pictures(Stores):
             decider,
             self.live_catalog,
             self.variants.servable_path,
+            signer=wiring.signer(self.settings, self.workspace),
             known=self.known,
             tokens=self.settings.serve.tokens,
             decision_seconds=self.settings.serve.decision_ms / 1000,
             photo_url=self.settings.serve.photo_url,
+            trusting=lambda: self.simulated,
         )
