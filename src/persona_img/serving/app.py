@@ -200,8 +200,8 @@ def _add_events(
         """Store events, and say of each what became of it.
 
         What is accepted or duplicate is on the disk, and sending it again is harmless. What is
-        rejected is not stored and holds up no other event. A token counts once for each kind. No answer, or an error, means that
-        nothing was acknowledged: send the whole batch again.
+        rejected is not stored and holds up no other event. A token counts once for each kind. No
+        answer, or an error, means that nothing was acknowledged: send the whole batch again.
         """
         batch = parse_events(await read_body(request, max_body))
         try:

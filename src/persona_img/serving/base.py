@@ -155,9 +155,9 @@ class EventLog(Protocol):
         """Store events; those stored before are left alone, and a bad one holds up no other.
 
         Of a showing one event of each kind is stored. Another one of the kind is a duplicate if it
-        has the same event_id, else rejected as replayed. An event is rejected too if its time is not
-        a date, its position is out of range, its decision is one that nobody makes, or it holds
-        unprintable text. Those that are not rejected are stored together, in one commit; an
+        has the same event_id, else rejected as replayed. An event is rejected too if its time is
+        not a date, its position is out of range, its decision is one that nobody makes, or it
+        holds unprintable text. Those that are not rejected are stored together, in one commit; an
         impression makes its decision one that was seen. An event may come before the impression
         that it belongs to: they are joined on reading.
 
@@ -181,8 +181,8 @@ class EventLog(Protocol):
         """One row per impression, with its decision and whether it was clicked and converted.
 
         A click or conversion counts for the impression of its showing, as
-        :func:`persona_img.domain.feedback.counts` says; without an impression it does not count. The
-        result depends on the events alone, not on the order in which they arrived.
+        :func:`persona_img.domain.feedback.counts` says; without an impression it does not count.
+        The result depends on the events alone, not on the order in which they arrived.
 
         Args:
             test: Only this A/B test; None takes all.

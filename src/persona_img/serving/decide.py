@@ -14,8 +14,8 @@ the decision one that was *seen*. What is kept is the picture that was seen.
 - Another plan is drawn by while ``change_budget`` lasts, or once the picture was drawn
   ``keep_days`` ago; else the seen decision is answered again, with its policy version, propensity
   and time: its picture was chosen by that policy, with that probability.
-- What was rolled back is not kept, whatever the budget: its shoppers are drawn for again. Back at an
-  earlier table, its draw is back: the same one, counted as a change.
+- What was rolled back is not kept, whatever the budget: its shoppers are drawn for again. Back at
+  an earlier table, its draw is back: the same one, counted as a change.
 - Where a table turns chances to single shoppers, they are drawn for with their own, which are
   logged. What is known of a shopper may change between two decisions; the picture that was seen
   stays. Nothing known, or not in time, is the segment's chances.
@@ -46,10 +46,11 @@ draw depends on plans, on times and on which showings had an impression, and on 
 
 So at every moment, among the impressions of a draw's plan, each picture has its logged chance, for
 single impressions as for first ones, in every arm alike (control keeps its plan as the others do).
-Rows with ``~withdrawn`` are no draws: they are certain, and whoever weighs propensities leaves them
-out, as they stand for shoppers of one picture. Which of two seen decisions is the latest goes by
-when they were drawn, never by when their impressions arrived: reordered events change nothing, and
-lost ones leave the shopper as if that page had not been opened.
+Rows with ``~withdrawn`` stand for draws of the picture that is gone: in a mean of weights they
+count as rows, with no weight for the photo that they show for certain; of a picture that was
+restored only later draws tell. Which of two seen decisions is the latest goes by when they were
+drawn, never by when their impressions arrived: reordered events change nothing, and lost ones leave
+the shopper as if that page had not been opened.
 """
 
 from __future__ import annotations

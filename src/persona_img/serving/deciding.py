@@ -1,8 +1,8 @@
 """Decisions beside the event loop: whatever hangs where they look, the loop goes on.
 
 What was seen is read from a disk, and a disk may hang; nothing on the loop's own thread could end
-that. So decisions are made on threads of their own. What is asked in one turn of the loop shares one
-hop to a thread and back, which costs less the more is asked at once.
+that. So decisions are made on threads of their own. What is asked in one turn of the loop shares
+one hop to a thread and back, which costs less the more is asked at once.
 """
 
 from __future__ import annotations

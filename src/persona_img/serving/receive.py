@@ -49,9 +49,10 @@ class Sent:
 class Receiver:
     """Takes events in: proves their tokens, bounds their clocks, stores them.
 
-    A sender's clock is believed within what the server's allows: nothing happens to a picture before
-    it was answered, nor after the event was received. What lies outside is moved to the nearer end,
-    not refused, for a wrong clock does not make a click untrue; how far it was moved is kept.
+    A sender's clock is believed within what the server's allows: nothing happens to a picture
+    before it was answered, nor after the event was received. What lies outside is moved to the
+    nearer end, not refused, for a wrong clock does not make a click untrue; how far it was moved
+    is kept.
 
     Args:
         log: Where to.

@@ -91,8 +91,8 @@ class SqliteEventLog:
     of them write at a time.
 
     Args:
-        path: The file; made if it is not there, in a folder that is, and brought up to date if it is
-            of version 1. SQLite keeps ``-wal`` and ``-shm`` files beside it: move the three
+        path: The file; made if it is not there, in a folder that is, and brought up to date if it
+            is of version 1. SQLite keeps ``-wal`` and ``-shm`` files beside it: move the three
             together, or close the log first.
 
     Raises:

@@ -168,7 +168,7 @@ def prepare(db: sqlite3.Connection, path: Path) -> None:
         (owner,) = db.execute("PRAGMA application_id").fetchone()
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if db.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
-            statements = (_TESTS, *_SCHEMA)
+            statements: tuple[str, ...] = (_TESTS, *_SCHEMA)
         elif owner != APPLICATION:
             raise InvalidInput(f"{path}: a database of another program; name another file")
         elif version == 1:

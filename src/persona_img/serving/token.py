@@ -135,8 +135,20 @@ class Signer:
                 f"token of {days:.1f} days ago; they are taken for {self._seconds / _DAY:g}",
                 "expired",
             )
-        *names, digest, version = body[_HEAD.size :].decode().split(_BETWEEN)
-        decision = Decision(*names, digest or None, propensity, version, decided_at)
+        text = body[_HEAD.size :].decode().split(_BETWEEN)
+        test, shopper, product, segment, arm, style_key, digest, version = text
+        decision = Decision(
+            test=test,
+            shopper=shopper,
+            product=product,
+            segment=segment,
+            arm=arm,
+            style_key=style_key,
+            digest=digest or None,
+            propensity=propensity,
+            policy_version=version,
+            decided_at=decided_at,
+        )
         return Showing(name.hex(), decision, answered_at)
 
     def __repr__(self) -> str:

@@ -46,8 +46,8 @@ class Shown(BaseModel):
         "events about it: nothing could be decided or logged, and this is the original photo."
     )
     token: str | None = Field(
-        description="To be sent with every event about this picture, as it is; null where it is not "
-        "counted."
+        description="To be sent with every event about this picture, as it is; null where it is "
+        "not counted."
     )
     expires_at: float | None = Field(
         description="Unix seconds from which on no event with this token is taken."
@@ -91,8 +91,8 @@ class EventIn(BaseModel):
         default=None,
         ge=0,
         lt=253_402_300_800,
-        description="Unix seconds, UTC, by your clock; left out, when it was received. Kept between "
-        "when the picture was answered and when the event was received.",
+        description="Unix seconds, UTC, by your clock; left out, when it was received. Taken as "
+        "lying between when the picture was answered and when the event was received.",
     )
     position: int = Field(default=1, ge=1, le=100_000, description="Place in the list, from 1.")
     value: float | None = Field(

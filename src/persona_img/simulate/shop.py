@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
     from persona_img.domain.catalog import Catalog
     from persona_img.domain.decision import DecisionTable
-    from persona_img.simulate.responses import Reaction
     from persona_img.domain.style import Style, StyleSpace
+    from persona_img.simulate.responses import Reaction
     from persona_img.simulate.visits import Visit
 
 PRODUCTS_PER_VISIT = 4
