@@ -426,6 +426,7 @@ def test_metrics_count_what_became_of_asking_about_shoppers(tmp_path):
 def test_without_a_token_nobody_gets_in(guarded, header):
     paths = [
         ("GET", "/v1/variant?shopper=ann&product=shirt"),
+        ("POST", "/v1/decisions"),
         ("POST", "/v1/events"),
         ("GET", "/metrics"),
     ]
@@ -467,6 +468,7 @@ def test_the_api_describes_itself(guarded):
     document = guarded.client.get("/openapi.json").json()
     assert set(document["paths"]) == {
         "/v1/variant",
+        "/v1/decisions",
         "/v1/events",
         "/v1/variants/{digest}",
         "/v1/photos/{product}",
@@ -492,6 +494,11 @@ def test_the_api_describes_itself(guarded):
         headers={"Authorization": f"Bearer {TOKEN}"},
     )
     assert set(shown) == set(answer.json())
+    page = {"shopper": "doc", "products": ["shirt"]}
+    answer = guarded.client.post("/v1/decisions", json=page, headers=headers)
+    assert set(schemas["OnPage"]["properties"]) == set(answer.json()["decisions"][0])
+    asked = document["paths"]["/v1/decisions"]["post"]["requestBody"]["content"]
+    assert asked["application/json"]["schema"]["$ref"].endswith("/PageIn")
     assert guarded.client.get("/docs").status_code == 200
 
 

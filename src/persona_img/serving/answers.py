@@ -56,7 +56,14 @@ class Answers:
         }
 
 
-def picture_of(product: Product, digest: str | None) -> dict[str, Any]:
-    """What is told of a picture: the variant with a digest, or the photograph."""
-    image = f"/v1/variants/{digest}" if digest else photo_address(product)
-    return {"image_url": image}
+class PlainAddresses:
+    """Pictures as they are, on this server."""
+
+    def of(self, product: Product, digest: str | None) -> dict[str, Any]:
+        """What is told of a picture: the variant with a digest, or the photograph."""
+        image = f"/v1/variants/{digest}" if digest else photo_address(product)
+        return {"image_url": image}
+
+    def photo(self, product: Product) -> dict[str, Any]:
+        """What is told of the photograph."""
+        return self.of(product, None)

@@ -8,19 +8,20 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from persona_img.domain.catalog import Catalog, product_id
+from persona_img.domain.catalog import Catalog
 from persona_img.errors import InvalidInput, NotFound, PersonaImgError, StoreConflict, StoreFailed
-from persona_img.serving.answers import Answers, picture_of
+from persona_img.serving.answers import PlainAddresses
 from persona_img.serving.base import HINDRANCES
 from persona_img.serving.deciding import Deciding
-from persona_img.serving.fallback import Fallback, LastCatalog, reason_of
+from persona_img.serving.decisions import Decisions
+from persona_img.serving.fallback import LastCatalog, reason_of
+from persona_img.serving.hot import Answer, Handler, Hot, answer, read_body
 from persona_img.serving.metrics import ServingMetrics
 from persona_img.serving.pictures import add_pictures
 from persona_img.serving.receive import Receiver
@@ -28,21 +29,23 @@ from persona_img.serving.wire import (
     EVENTS_SCHEMA,
     MAX_BODY,
     Counted,
+    Page,
+    PageIn,
     Problem,
     Ready,
     Shown,
     bearer,
-    check_name,
     parse_events,
-    read_body,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
-    from persona_img.domain.decision import Decision
+    from starlette.types import Receive, Scope
+
     from persona_img.serving.decide import Decider
+    from persona_img.serving.hot import Guard
     from persona_img.serving.known import Known
     from persona_img.serving.token import Signer
 
@@ -104,7 +107,8 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.guarded = bool(tokens)
-    guard = [Depends(bearer(tokens))] if tokens else []
+    let_in = bearer(tokens) if tokens else None
+    guard = [Depends(let_in)] if let_in else []
     metrics = ServingMetrics()
     if known is not None:
         known.on_outcome = lambda outcome: metrics.profiles.labels(outcome).inc()
@@ -115,8 +119,11 @@ def create_app(
     probing = _Threads("probe", decision_seconds, threads=2)
     receiver = Receiver(decider.log, signer, decider.arms.test, trusting=trusting)
     _answer_errors(app, metrics)
-    _add_decisions(app, decider, products, deciding, signer, metrics, guard, photo_url)
-    _add_events(app, receiver, metrics, guard, max_body)
+    decisions = Decisions(
+        decider.arms.test, deciding, products, signer, PlainAddresses(), metrics, photo_url
+    )
+    _describe(app, guard)
+    _add_hot(app, decisions, receiver, metrics, let_in, max_body)
     add_pictures(app, products, variants)
     _add_operations(app, decider, probing, metrics, guard)
     return app
@@ -142,76 +149,70 @@ class _Threads:
         return await asyncio.wait_for(done, self.seconds)
 
 
-def _add_decisions(
+def _add_hot(
     app: FastAPI,
-    decider: Decider,
-    catalog: Callable[[], Catalog],
-    deciding: Deciding,
-    signer: Signer,
+    decisions: Decisions,
+    receiver: Receiver,
     metrics: ServingMetrics,
-    guard: list[Any],
-    photo_url: str | None,
+    guard: Guard | None,
+    max_body: int,
 ) -> None:
-    fallback = Fallback(lambda reason: metrics.photos.labels(reason).inc())
-    answers = Answers(decider.arms.test, signer)
+    """Decisions and events: answered before the framework, which describes them."""
+    storing = _Threads("events", _EVENT_SECONDS)
 
-    async def variant(shopper: str, product: str) -> Response:
+    def store(body: bytes) -> Answer:
+        batch = parse_events(body)
+        outcome = batch.answer(receiver.record(batch.events, time.time()))
+        metrics.received(outcome)
+        return answer(outcome)
+
+    async def take(_: Scope, receive: Receive) -> Answer:
+        try:
+            return await storing.run(store, await read_body(receive, max_body))
+        except TimeoutError as error:
+            raise StoreFailed(HINDRANCES["late"], "late") from error
+
+    routes: dict[tuple[str, str], Handler] = {
+        ("GET", "/v1/variant"): decisions.one,
+        ("POST", "/v1/decisions"): decisions.page,
+        ("POST", "/v1/events"): take,
+    }
+
+    def problem(error: Exception) -> Answer:
+        status, detail, headers = told(error)
+        metrics.errors.labels(str(status)).inc()
+        pairs = tuple((k.lower().encode(), v.encode()) for k, v in (headers or {}).items())
+        return answer({"detail": detail}, status, pairs)
+
+    app.add_middleware(Hot, routes=routes, problem=problem, guard=guard)
+
+
+def _describe(app: FastAPI, guard: list[Any]) -> None:
+    """What the hot routes are, for ``/docs``; they are answered before anything gets here."""
+
+    async def variant(shopper: str, product: str) -> None:
         """The picture that this shopper sees for this product, and the token that proves it.
 
         Where none can be decided, the original photo, which is not counted.
         """
-        check_name("shopper", shopper)
-        name, products = product_id(product), catalog()
-        if photo_url is not None and name not in products:
-            fallback.note_unknown()
-            address = photo_url.replace("{product}", quote(name, safe=""))
-            return _answer(answers.photo({"image_url": address}))
-        known, now = products[name], time.time()
-        try:
-            decision = await decided(shopper, known.product, now)
-            picture = picture_of(known, decision.digest)
-            return _answer(answers.shown(decision, picture, now))
-        except Exception as error:
-            # Whatever it is: a shopper is to see the product.
-            fallback.note(error)
-            return _answer(answers.photo(picture_of(known, None)))
 
-    async def decided(shopper: str, product: str, now: float) -> Decision:
-        start = time.perf_counter()
-        (decision,) = await deciding.page(shopper, (product,), now)
-        metrics.seconds.observe(time.perf_counter() - start)
-        made = "new" if decision.decided_at == now else "kept"
-        metrics.decisions.labels(decision.arm, made).inc()
-        return decision
+    async def page(page: PageIn) -> None:
+        """The pictures that a shopper sees for all products of a page, after one look.
 
-    app.get("/v1/variant", response_model=Shown, dependencies=guard)(variant)
+        Each is what `/v1/variant` answers for its product alone.
+        """
 
-
-def _answer(shown: dict[str, Any]) -> Response:
-    return JSONResponse(shown, headers={"Cache-Control": "no-store"})
-
-
-def _add_events(
-    app: FastAPI, receiver: Receiver, metrics: ServingMetrics, guard: list[Any], max_body: int
-) -> None:
-    storing = _Threads("events", _EVENT_SECONDS)
-
-    async def events(request: Request) -> Response:
+    async def events() -> None:
         """Store events, and say of each what became of it.
 
         What is accepted or duplicate is on the disk, and sending it again is harmless. What is
         rejected is not stored and holds up no other event. A token counts once for each kind. No
         answer, or an error, means that nothing was acknowledged: send the whole batch again.
         """
-        batch = parse_events(await read_body(request, max_body))
-        try:
-            answer = batch.answer(await storing.run(receiver.record, batch.events, time.time()))
-        except TimeoutError as error:
-            raise StoreFailed(HINDRANCES["late"], "late") from error
-        metrics.received(answer)
-        return JSONResponse(answer)
 
     body = {"required": True, "content": {"application/json": {"schema": EVENTS_SCHEMA}}}
+    app.get("/v1/variant", response_model=Shown, dependencies=guard)(variant)
+    app.post("/v1/decisions", response_model=Page, dependencies=guard)(page)
     app.post(
         "/v1/events",
         response_model=Counted,
@@ -230,7 +231,7 @@ def _add_operations(
     # The log gives up before the whole does: then it is known what hinders it.
     probe = partial(decider.log.probe, seconds=probing.seconds / 2)
 
-    def told(status: str) -> dict[str, str]:
+    def state(status: str) -> dict[str, str]:
         return {
             "status": status,
             "test": decider.arms.test,
@@ -242,7 +243,7 @@ def _add_operations(
 
         It is while no store is: pictures are answered then too.
         """
-        return told("ok")
+        return state("ok")
 
     async def readyz() -> dict[str, str]:
         """Whether events can be stored and decisions made: writes to the log and reads it.
@@ -258,7 +259,7 @@ def _add_operations(
             # Without where the log lies: this is told to everybody.
             detail = f"not ready: {HINDRANCES.get(reason, HINDRANCES['failed'])}"
             raise HTTPException(503, f"{detail}; pictures are shown meanwhile") from error
-        return told("ready")
+        return state("ready")
 
     async def exposition() -> Response:
         """Metrics for Prometheus."""
@@ -271,25 +272,21 @@ def _add_operations(
         add("/metrics", dependencies=guard, response_class=Response)(exposition)
 
 
+def told(error: Exception) -> tuple[int, str, Mapping[str, str] | None]:
+    """Status, text and headers of the answer to an error."""
+    if isinstance(error, HTTPException):
+        return error.status_code, error.detail, error.headers
+    if isinstance(error, RequestValidationError):
+        fields = ", ".join(str(e["loc"][-1]) for e in error.errors())
+        return 422, f"{fields}: missing; see /docs for what to send", None
+    return next(s for kind, s in _STATUS.items() if isinstance(error, kind)), str(error), None
+
+
 def _answer_errors(app: FastAPI, metrics: ServingMetrics) -> None:
-    def answer(status: int, detail: str, headers: Any = None) -> Response:
+    async def tell(_: Request, error: Exception) -> Response:
+        status, detail, headers = told(error)
         metrics.errors.labels(str(status)).inc()
         return JSONResponse({"detail": detail}, status_code=status, headers=headers)
 
-    async def own(_: Request, error: Exception) -> Response:
-        status = next(s for kind, s in _STATUS.items() if isinstance(error, kind))
-        return answer(status, str(error))
-
-    async def malformed(_: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        fields = ", ".join(str(e["loc"][-1]) for e in error.errors())
-        return answer(422, f"{fields}: missing; see /docs for what to send")
-
-    async def http(_: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        return answer(error.status_code, error.detail, error.headers)
-
-    for kind in _STATUS:
-        app.add_exception_handler(kind, own)
-    app.add_exception_handler(RequestValidationError, malformed)
-    app.add_exception_handler(HTTPException, http)
+    for kind in (*_STATUS, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, tell)

@@ -13,7 +13,9 @@ from prometheus_client import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from persona_img.domain.decision import Decision
 
 _SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 
@@ -38,6 +40,7 @@ class ServingMetrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self._decided: dict[tuple[str, str], Counter] = {}
         self.decisions = Counter(
             "persona_img_decisions",
             "Pictures answered.",
@@ -74,6 +77,17 @@ class ServingMetrics:
         self.errors = Counter(
             "persona_img_errors", "Answers from 400 on.", ["status"], registry=self._registry
         )
+
+    def decided(self, decisions: Sequence[Decision], now: float, seconds: float) -> None:
+        """Count decisions that took so long together; those that were drawn now are new."""
+        self.seconds.observe(seconds)
+        for one in decisions:
+            made = "new" if one.decided_at == now else "kept"
+            key = (one.arm, made)
+            counter = self._decided.get(key)
+            if counter is None:
+                counter = self._decided[key] = self.decisions.labels(*key)
+            counter.inc()
 
     def received(self, answer: Mapping[str, Any]) -> None:
         """Count what became of a batch of events, as it is answered."""

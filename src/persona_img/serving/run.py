@@ -175,7 +175,12 @@ class BackgroundServer:
 def _config(app: FastAPI, **settings: Any) -> uvicorn.Config:
     # No access log: its lines would hold shoppers' names.
     return uvicorn.Config(
-        app, access_log=False, timeout_graceful_shutdown=_STOP_SECONDS, **settings
+        app,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+        **settings,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import json
 import re
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from persona_img.serving.base import Recorded
 
 MAX_EVENTS = 1000
+MAX_PAGE = 100
 MAX_BODY = 2**20
 _MIN_TOKEN = 16
 _SHOWN_ERRORS = 3
@@ -62,6 +64,33 @@ class Shown(BaseModel):
     image_url: str = Field(
         description="Path of the picture on this server, or by `[serve] photo_url` the address of "
         "a photo that this server does not know; use it as it is."
+    )
+
+
+class OnPage(Shown):
+    """One picture of the answer of ``POST /v1/decisions``."""
+
+    product: str
+    image_url: str | None = Field(  # type: ignore[assignment]
+        description="As for one picture; null for a product that this server does not know, and "
+        "not where its photo lies: show what the page has."
+    )
+
+
+class Page(BaseModel):
+    """The answer of ``POST /v1/decisions``."""
+
+    decisions: list[OnPage] = Field(description="In the order asked.")
+
+
+class PageIn(BaseModel):
+    """The body of ``POST /v1/decisions``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    shopper: Name
+    products: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
+        min_length=1, max_length=MAX_PAGE, description="What is on the page."
     )
 
 
@@ -121,6 +150,14 @@ class EventBatch(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     events: list[Any] = Field(max_length=MAX_EVENTS)
+
+
+class _Sound(BaseModel):
+    """A batch without fault, as nearly all are: read in one go."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    events: list[EventIn] = Field(max_length=MAX_EVENTS)
 
 
 class EventOut(BaseModel):
@@ -211,12 +248,31 @@ def check_name(field: str, value: str) -> None:
         )
 
 
+def parse_page(body: bytes) -> PageIn:
+    """A page of a JSON body.
+
+    Raises:
+        InvalidInput: it is not JSON, or breaks a rule.
+    """
+    try:
+        return PageIn.model_validate_json(body)
+    except ValidationError as error:
+        raise InvalidInput(_explain(error, "body")) from error
+
+
 def parse_events(body: bytes) -> Batch:
     """Events of a JSON body; one that cannot be read holds up no other.
 
     Raises:
         InvalidInput: the body is not JSON, not a batch, or a batch of too many events.
     """
+    with contextlib.suppress(ValidationError):
+        whole = _Sound.model_validate_json(body).events
+        return Batch(
+            tuple(one.event_id for one in whole),
+            {place: Sent(**vars(one)) for place, one in enumerate(whole)},
+            {},
+        )
     try:
         # Unlike pydantic's own reader this one takes half a surrogate pair, in one event's text,
         # for that event's fault.
@@ -239,22 +295,6 @@ def parse_events(body: bytes) -> Batch:
 def _event_id(event: Any) -> str | None:
     name = event.get("event_id") if isinstance(event, dict) else None
     return name if isinstance(name, str) and _NAME.fullmatch(name) else None
-
-
-async def read_body(request: Request, limit: int) -> bytes:
-    """The request's body, of which no more than ``limit`` bytes are ever held.
-
-    Raises:
-        HTTPException: 413 if it is longer.
-    """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise HTTPException(
-                413, f"body over {limit} bytes; send fewer than {MAX_EVENTS} events at once"
-            )
-    return bytes(body)
 
 
 def bearer(tokens: Collection[str]) -> Callable[[Request], Awaitable[None]]:
