@@ -54,7 +54,7 @@ eval-render: $(VENV)/dev  ## masks, styles, proof, defects, speed of every sourc
 		--photos 16 --each 8 -o eval-render
 
 bench: $(VENV)/dev        ## side-by-side benchmarks, ratios printed
-	$(BIN)/python benchmarks/serve.py
+	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/render.py
 	$(BIN)/python benchmarks/interactions.py
 	$(BIN)/python benchmarks/rankers.py
