@@ -22,6 +22,8 @@ ATTRIBUTION_SECONDS = 7 * 86400.0
 BEFORE_TOKENS = "\x1f"
 """Between decision_id and impression_id in the id of a showing of before there were tokens."""
 
+_RATINGS = (None, 1, 2, 3, 4, 5)
+
 FEEDBACK_COLUMNS = (
     "decision_id",
     "test",
@@ -101,19 +103,14 @@ class Event:
             raise InvalidInput(f"event {self.event_id!r}: give it and its showing a name")
         if self.position < 1:
             raise InvalidInput(f"event {self.event_id}: position {self.position}; the first is 1")
-        check_extras(self.event_id, self.kind, self.value, self.rating)
-
-
-def check_extras(name: str, kind: str, value: float | None, rating: int | None) -> None:
-    """Refuse what an event of this kind does not have.
-
-    Raises:
-        InvalidInput: a value that is none, or of another kind; a rating likewise, or missing.
-    """
-    if value is not None and (kind != "conversion" or not 0 <= value < math.inf):
-        raise InvalidInput(f"event {name!r}: value {value}; a conversion has one, 0 or more")
-    if (rating is not None) != (kind == "survey") or rating not in (None, 1, 2, 3, 4, 5):
-        raise InvalidInput(f"event {name!r}: rating {rating}; a survey has one, 1 to 5")
+        if self.value is not None and (self.kind != "conversion" or not 0 <= self.value < math.inf):
+            raise InvalidInput(
+                f"event {self.event_id!r}: value {self.value}; a conversion has one, 0 or more"
+            )
+        if (self.rating is not None) != (self.kind == "survey") or self.rating not in _RATINGS:
+            raise InvalidInput(
+                f"event {self.event_id!r}: rating {self.rating}; a survey has one, 1 to 5"
+            )
 
 
 def counts(event: tuple[float, float], impression: tuple[float, float], within: float) -> bool:

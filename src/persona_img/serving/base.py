@@ -269,7 +269,9 @@ def _check_time(name: str, field: str, seconds: float) -> None:
         raise InvalidInput(f"{name}: {field} {seconds}; give Unix seconds, not milliseconds")
 
 
-def _check_text(name: str, texts: Iterable[str]) -> None:
+def _check_text(name: str, texts: Sequence[str]) -> None:
+    if "".join(texts).isprintable():
+        return
     for text in texts:
         if not text.isprintable():
             raise InvalidInput(

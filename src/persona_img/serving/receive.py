@@ -106,6 +106,10 @@ class Receiver:
         self, sent: Sent, earlier: Mapping[str, Decision], now: float, trusting: bool
     ) -> Event:
         if sent.token is not None:
+            if sent.decision_id is not None:
+                raise InvalidInput(
+                    "token: send the one that the answer carried, and no decision_id"
+                )
             showing = self._signer.read(sent.token, now)
         else:
             showing = _before_tokens(sent, earlier)
@@ -132,7 +136,7 @@ class Receiver:
 def _before_tokens(sent: Sent, earlier: Mapping[str, Decision]) -> Showing:
     name, impression = sent.decision_id, sent.impression_id
     if name is None or impression is None or sent.event_id is None:
-        raise InvalidInput("no token; send the one that the answer carried")
+        raise InvalidInput("token: missing; send the one that the answer carried")
     if sent.kind == "impression" and impression != sent.event_id:
         raise InvalidInput(f"impression {sent.event_id!r}: impression_id must be its own event_id")
     if name not in earlier:

@@ -40,7 +40,10 @@ _EVENT_SECONDS = 10.0
 _PROBE = "~probe"  # no test is called so: names begin with a letter or digit
 _PROBE_BYTES = 4096
 _CODES = {kind: code for code, kind in enumerate(KINDS, start=1)}
+_IMPRESSION = _CODES["impression"]
 _TOKENS = re.compile("[0-9a-f]{24}")
+_ASKED = 64
+_Key = tuple["bytes | str", int]
 
 _DECISION = """
     o.test, s.shopper, o.product, c.segment, c.arm, c.style_key, c.digest, d.propensity,
@@ -81,6 +84,17 @@ SELECT
 FROM events i {_PARTS}
 WHERE i.kind = 1 AND (:test IS NULL OR o.test = :test)
 ORDER BY i.occurred_at, i.showing
+"""
+
+
+# As the index has it, so that it is used.
+_CHOICE = """
+SELECT choice_id FROM choices WHERE offer_id = ? AND policy_version = ? AND style_key = ?
+AND segment = ? AND arm = ? AND ifnull(digest, '') = ifnull(?, '')
+"""
+_NEW = """
+INSERT INTO choices (offer_id, policy_version, style_key, segment, arm, digest)
+VALUES (?, ?, ?, ?, ?, ?)
 """
 
 
@@ -175,49 +189,76 @@ def _open_test(db: sqlite3.Connection, arms: Arms) -> None:
 
 
 def _record(db: sqlite3.Connection, events: Mapping[int, Event]) -> dict[int, Outcome]:
-    """What became of each event."""
-    names = _Numbers(db)
-    return {place: _record_one(db, names, event) for place, event in events.items()}
+    """What became of each event. Statements are of all of them: each costs more than its row."""
+    keys = {
+        place: (_showing(event.showing.showing_id), _CODES[event.kind])
+        for place, event in events.items()
+    }
+    stored = _stored(db, {showing for showing, _ in keys.values()})
+    outcomes: dict[int, Outcome] = {}
+    new: dict[_Key, Event] = {}
+    for place, event in events.items():
+        known = stored.get(keys[place])
+        if known is None:
+            stored[keys[place]], outcomes[place] = event.event_id, ACCEPTED
+            new[keys[place]] = event
+        else:
+            outcomes[place] = again(event, known)
+    if new:
+        _insert(db, new)
+    return outcomes
 
 
-def _record_one(db: sqlite3.Connection, names: _Numbers, event: Event) -> Outcome:
-    decision, code = event.showing.decision, _CODES[event.kind]
-    showing = _showing(event.showing.showing_id)
-    stored = db.execute(
-        "SELECT event_id FROM events WHERE showing = ? AND kind = ?", (showing, code)
-    ).fetchone()
-    if stored is not None:
-        return again(event, stored[0])
-    shopper = names.shopper(decision.shopper)
-    offer = names.offer(decision.test, decision.product)
-    choice = names.choice(offer, decision)
-    decided_at, propensity = float(decision.decided_at), float(decision.propensity)
-    db.execute(
+def _stored(db: sqlite3.Connection, showings: set[bytes | str]) -> dict[_Key, str]:
+    """The event_id by showing and kind, of those that are there."""
+    found: dict[_Key, str] = {}
+    asked = list(showings)
+    for start in range(0, len(asked), _ASKED):
+        some = asked[start : start + _ASKED]
+        # Filled up, so that there is one statement, compiled once.
+        some += [some[0]] * (_ASKED - len(some)) if len(asked) > 1 else []
+        marks = ", ".join("?" * len(some))
+        query = f"SELECT showing, kind, event_id FROM events WHERE showing IN ({marks})"
+        found |= {(showing, kind): name for showing, kind, name in db.execute(query, some)}
+    return found
+
+
+def _insert(db: sqlite3.Connection, events: Mapping[_Key, Event]) -> None:
+    numbers = _Numbers(db)
+    numbers.learn({event.showing.decision.shopper for event in events.values()})
+    rows, seen = [], []
+    for (showing, code), event in events.items():
+        decision = event.showing.decision
+        shopper = numbers.shoppers[decision.shopper]
+        offer, choice = numbers.choice(decision)
+        # NumPy's numbers are numbers to us, but not to SQLite.
+        decided_at, propensity = float(decision.decided_at), float(decision.propensity)
+        if code == _IMPRESSION:
+            seen.append((shopper, offer, decided_at, choice, propensity))
+        rows.append(
+            (
+                showing,
+                code,
+                event.event_id,
+                shopper,
+                choice,
+                propensity,
+                decided_at,
+                float(event.occurred_at),
+                _number(event.received_at),
+                float(event.skew),
+                int(event.position),
+                _number(event.value),
+                _number(event.rating),
+            )
+        )
+    db.executemany(
         "INSERT INTO events (showing, kind, event_id, shopper_id, choice_id, propensity, "
         "decided_at, occurred_at, received_at, skew, position, value, rating) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            showing,
-            code,
-            event.event_id,
-            shopper,
-            choice,
-            propensity,
-            decided_at,
-            float(event.occurred_at),
-            _number(event.received_at),
-            float(event.skew),
-            int(event.position),
-            _number(event.value),
-            _number(event.rating),
-        ),
+        rows,
     )
-    if event.kind == "impression":
-        db.execute(
-            "INSERT OR IGNORE INTO decisions VALUES (?, ?, ?, ?, ?)",
-            (shopper, offer, decided_at, choice, propensity),
-        )
-    return ACCEPTED
+    db.executemany("INSERT OR IGNORE INTO decisions VALUES (?, ?, ?, ?, ?)", seen)
 
 
 class _Numbers:
@@ -225,38 +266,52 @@ class _Numbers:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
-        self._known: dict[tuple[Any, ...], int] = {}
+        self.shoppers: dict[str, int] = {}
+        self._offers: dict[tuple[str, str], int] = {}
+        self._choices: dict[tuple[str | None, ...], tuple[int, int]] = {}
 
-    def shopper(self, shopper: str) -> int:
-        return self._of("shoppers", "shopper_id", ("shopper",), (shopper,))
+    def learn(self, shoppers: set[str]) -> None:
+        """Give each shopper a number."""
+        names = [(name,) for name in sorted(shoppers)]
+        self._db.executemany("INSERT OR IGNORE INTO shoppers (shopper) VALUES (?)", names)
+        rows = self._db.execute(
+            "SELECT shopper, shopper_id FROM shoppers "
+            "WHERE shopper IN (SELECT value FROM json_each(?))",
+            (json.dumps([*shoppers]),),
+        )
+        self.shoppers = dict(rows.fetchall())
 
-    def offer(self, test: str, product: str) -> int:
-        return self._of("offers", "offer_id", ("test", "product"), (test, product))
-
-    def choice(self, offer: int, decision: Decision) -> int:
-        facts = (offer, decision.policy_version, decision.style_key, decision.segment)
-        columns = ("offer_id", "policy_version", "style_key", "segment", "arm", "digest")
-        return self._of("choices", "choice_id", columns, (*facts, decision.arm, decision.digest))
-
-    def _of(
-        self, table: str, number: str, columns: tuple[str, ...], values: tuple[Any, ...]
-    ) -> int:
-        found = self._known.get(values)
+    def choice(self, decision: Decision) -> tuple[int, int]:
+        """The numbers of an offer and a choice."""
+        facts = (
+            decision.test,
+            decision.product,
+            decision.policy_version,
+            decision.style_key,
+            decision.segment,
+            decision.arm,
+            decision.digest,
+        )
+        found = self._choices.get(facts)
         if found is None:
-            # As the index says it, so that the index is used.
-            same = " AND ".join(
-                f"ifnull({column}, '') = ifnull(?, '')" if column == "digest" else f"{column} = ?"
-                for column in columns
-            )
-            row = self._db.execute(f"SELECT {number} FROM {table} WHERE {same}", values).fetchone()
-            if row is None:
-                marks = ", ".join("?" * len(values))
-                made = self._db.execute(
-                    f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", values
+            place = facts[:2]
+            if place not in self._offers:
+                self._offers[place] = self._number(
+                    "SELECT offer_id FROM offers WHERE test = ? AND product = ?",
+                    "INSERT INTO offers (test, product) VALUES (?, ?)",
+                    place,
                 )
-                row = (made.lastrowid,)
-            found = self._known[values] = int(row[0])
+            offer = self._offers[place]
+            found = self._choices[facts] = (offer, self._number(_CHOICE, _NEW, (offer, *facts[2:])))
         return found
+
+    def _number(self, query: str, insert: str, values: tuple[Any, ...]) -> int:
+        row = self._db.execute(query, values).fetchone()
+        if row is not None:
+            return int(row[0])
+        number = self._db.execute(insert, values).lastrowid
+        assert number is not None
+        return number
 
 
 def _showing(showing_id: str) -> bytes | str:
@@ -264,5 +319,4 @@ def _showing(showing_id: str) -> bytes | str:
 
 
 def _number(value: float | None) -> float | None:
-    # NumPy's numbers are numbers to us, but not to SQLite.
     return None if value is None else float(value)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import HTTPException, Request
 from fastapi.security import HTTPBearer
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from persona_img.domain.feedback import check_extras
 from persona_img.errors import InvalidInput
 from persona_img.serving.base import Outcome, Rule
 from persona_img.serving.receive import Sent
@@ -135,13 +134,6 @@ class EventIn(BaseModel):
         default=None,
         description="With a decision_id: the impression's event_id; an impression names itself.",
     )
-
-    @model_validator(mode="after")
-    def _fits(self) -> EventIn:
-        if (self.token is None) == (self.decision_id is None):
-            raise ValueError("token: send the one that the answer carried, and no decision_id")
-        check_extras(self.event_id or "", self.kind, self.value, self.rating)
-        return self
 
 
 class EventBatch(BaseModel):
