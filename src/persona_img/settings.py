@@ -37,7 +37,7 @@ from persona_img.errors import InvalidInput
 FILE = "persona-img.toml"
 _NOT_KEPT: Any = {
     "home": True,
-    "serve": {"host", "port", "tokens", "decision_key", "earlier_keys"},
+    "serve": {"host", "port", "workers", "tokens", "decision_key", "earlier_keys"},
     "render": {"workers"},
     "pretrained": {"memory"},
 }
@@ -286,6 +286,7 @@ class Serve(_Group):
     Attributes:
         host: Address.
         port: TCP port; 0 takes a free one.
+        workers: Processes that serve, 1 to 256.
         tokens: Bearer tokens it accepts; required off loopback.
         decision_key: Secret by which answers are signed, at least 32 characters, drawn at random;
             None for the one in the shop's folder, which is made when it is first needed. Services
@@ -304,6 +305,7 @@ class Serve(_Group):
 
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
+    workers: int = Field(1, ge=1, le=256)
     tokens: tuple[str, ...] = ()
     decision_key: SecretStr | None = Field(None, min_length=32, max_length=1024)
     earlier_keys: tuple[Annotated[SecretStr, Field(min_length=32, max_length=1024)], ...] = ()

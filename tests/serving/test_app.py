@@ -428,6 +428,8 @@ def test_without_a_token_nobody_gets_in(guarded, header):
         ("GET", "/v1/variant?shopper=ann&product=shirt"),
         ("POST", "/v1/decisions"),
         ("POST", "/v1/events"),
+        ("POST", "/ofrep/v1/evaluate/flags"),
+        ("POST", "/ofrep/v1/evaluate/flags/shirt"),
         ("GET", "/metrics"),
     ]
     for method, path in paths:
@@ -470,6 +472,8 @@ def test_the_api_describes_itself(guarded):
         "/v1/variant",
         "/v1/decisions",
         "/v1/events",
+        "/ofrep/v1/evaluate/flags",
+        "/ofrep/v1/evaluate/flags/{key}",
         "/v1/variants/{digest}",
         "/v1/photos/{product}",
         "/healthz",

@@ -23,6 +23,7 @@ from persona_img.serving.decisions import Decisions
 from persona_img.serving.fallback import LastCatalog, reason_of
 from persona_img.serving.hot import Answer, Handler, Hot, answer, read_body
 from persona_img.serving.metrics import ServingMetrics
+from persona_img.serving.ofrep import add_ofrep
 from persona_img.serving.pictures import add_pictures
 from persona_img.serving.receive import Receiver
 from persona_img.serving.wire import (
@@ -123,6 +124,7 @@ def create_app(
         decider.arms.test, deciding, products, signer, PlainAddresses(), metrics, photo_url
     )
     _describe(app, guard)
+    add_ofrep(app, decisions, products, guard)
     _add_hot(app, decisions, receiver, metrics, let_in, max_body)
     add_pictures(app, products, variants)
     _add_operations(app, decider, probing, metrics, guard)

@@ -25,7 +25,28 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 _START_SECONDS = 30.0
-_STOP_SECONDS = 5
+_STOP_SECONDS = 4
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections.
+
+    Raises:
+        InvalidInput: the port is taken, or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise InvalidInput(
+            f"{host}:{port}: cannot listen there ({error.strerror}); name another port, or 0"
+        ) from error
+
+
+def address_of(listening: socket.socket) -> str:
+    """URL of a socket."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def serve(
@@ -34,6 +55,7 @@ def serve(
     port: int = 8000,
     *,
     on_listening: Callable[[str], None] = lambda _: None,
+    listening: socket.socket | None = None,
 ) -> None:
     """Serve until interrupted.
 
@@ -42,6 +64,7 @@ def serve(
         host: Address to listen on; one that others can reach asks for an app with tokens.
         port: TCP port; 0 takes a free one.
         on_listening: Told the URL once connections are taken.
+        listening: Of :func:`listen` at that address, where several processes share it.
 
     Raises:
         InvalidInput: others could reach an app without tokens, or the port is taken.
@@ -51,17 +74,10 @@ def serve(
             f"host {host!r} can be reached from outside and the app has no tokens; "
             "give it tokens, or listen on 127.0.0.1"
         )
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listening = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise InvalidInput(
-            f"{host}:{port}: cannot listen there ({error.strerror}); name another port, or 0"
-        ) from error
-    with listening, contextlib.suppress(KeyboardInterrupt):  # passed on once uvicorn has stopped
-        shown = f"[{host}]" if family == socket.AF_INET6 else host
-        on_listening(f"http://{shown}:{listening.getsockname()[1]}")
-        uvicorn.Server(_config(app, log_level="warning")).run(sockets=[listening])
+    # Signals are passed on once uvicorn has stopped.
+    with listening or listen(host, port) as ours, contextlib.suppress(KeyboardInterrupt):
+        on_listening(address_of(ours))
+        uvicorn.Server(_config(app, log_level="warning")).run(sockets=[ours])
 
 
 class ServiceProcess:

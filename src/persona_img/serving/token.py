@@ -118,8 +118,8 @@ class Signer:
             Refused: nobody with one of the keys signed it, or it is too old.
         """
         try:
-            text = token.encode("ascii").translate(_STANDARD) + b"=" * (-len(token) % 4)
-            sent = binascii.a2b_base64(text, strict_mode=True)
+            encoded = token.encode("ascii").translate(_STANDARD) + b"=" * (-len(token) % 4)
+            sent = binascii.a2b_base64(encoded, strict_mode=True)
         except ValueError:
             raise _forged() from None
         start = _KEY_ID + _MAC

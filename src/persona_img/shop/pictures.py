@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from persona_img import wiring
-from persona_img.errors import NotFound
+from persona_img.errors import InvalidInput, NotFound
 from persona_img.shop.stores import Stores
 
 if TYPE_CHECKING:
@@ -177,6 +177,28 @@ class Pictures(Stores):
             lambda: (self.table, self.workspace.revoked(), self.workspace.ramp()),
             seconds=seconds,
         )
+
+    def rotate_key(self, keep: int = 1) -> int:
+        """Put a new key before those that sign answers; services take it when they start.
+
+        Args:
+            keep: How many of those before still prove what they signed.
+
+        Returns:
+            How many keys there are now.
+
+        Raises:
+            InvalidInput: the settings give the key: change it there, and name the one before among
+                ``earlier_keys``.
+        """
+        from persona_img.serving.key import rotate
+
+        if self.settings.serve.decision_key is not None:
+            raise InvalidInput(
+                "[serve] decision_key is given: change it where it is, and put the one before it "
+                "into earlier_keys"
+            )
+        return rotate(self.workspace.decision_key, keep)
 
     def app(self, decider: Decider) -> FastAPI:
         """The HTTP service around a decider."""
