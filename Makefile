@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 HOME_DIR ?= demo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-quick test test-unit test-long check lint types imports docs eval-render bench bench-learning bench-gpu serve dashboard mlflow clean help
+.PHONY: demo demo-quick test test-unit test-long check lint types imports docs eval-render bench bench-serving bench-learning bench-gpu serve dashboard mlflow clean help
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -58,6 +58,10 @@ bench: $(VENV)/dev        ## side-by-side benchmarks, ratios printed
 	$(BIN)/python benchmarks/render.py
 	$(BIN)/python benchmarks/interactions.py
 	$(BIN)/python benchmarks/rankers.py
+
+bench-serving: $(VENV)/dev ## decisions and events beside a no-op route and a naive service
+	@command -v wrk >/dev/null || echo "wrk is not there (apt-get install wrk): a client of ours drives the reads"
+	$(BIN)/python benchmarks/serving.py
 
 # What is in results.jsonl is not run again; SEEDS=0-19 are the twenty of the full table (hours).
 SEEDS  := 0-2
