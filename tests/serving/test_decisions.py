@@ -11,12 +11,14 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.datastructures import QueryParams
 
 from examples import SIGNER
 from persona_img.domain.catalog import Catalog, Product
 from persona_img.domain.decision import DecisionTable
 from persona_img.serving.app import create_app
 from persona_img.serving.decide import Decider
+from persona_img.serving.decisions import query
 from persona_img.serving.memory_log import MemoryEventLog
 from persona_img.serving.sqlite_log import SqliteEventLog
 
@@ -165,6 +167,12 @@ def test_any_query_is_answered_with_a_reason(client, query):
     answer = client.get(f"/v1/variant?{query}&shopper=a%2")
     assert answer.status_code in (200, 404, 422)
     assert answer.status_code == 200 or answer.json()["detail"]
+
+
+@given(st.text("ab=&+%2 é;", max_size=30))
+def test_queries_are_read_as_the_framework_reads_them(text):
+    raw = text.encode("latin-1")
+    assert query(raw) == dict(QueryParams(raw))
 
 
 def test_the_last_of_a_parameter_is_taken_as_the_framework_takes_it(client):

@@ -53,9 +53,13 @@ _PARTS = """
     JOIN shoppers s USING (shopper_id) JOIN choices c USING (choice_id)
     JOIN offers o ON o.offer_id = c.offer_id
 """
-_SEEN = f"""
+_SEEN_HERE = f"""
 SELECT {_DECISION} FROM decisions d {_PARTS}
-WHERE d.shopper_id = (SELECT shopper_id FROM shoppers WHERE shopper = ?) AND d.offer_id IN (
+WHERE d.shopper_id = (SELECT shopper_id FROM shoppers WHERE shopper = ?) AND d.offer_id
+"""
+_SEEN_ONE = f"{_SEEN_HERE} = (SELECT offer_id FROM offers WHERE test = ? AND product = ?)"
+_SEEN = f"""
+{_SEEN_HERE} IN (
     SELECT offer_id FROM offers WHERE test = ? AND product IN (SELECT value FROM json_each(?))
 )
 """
@@ -128,7 +132,10 @@ class SqliteEventLog:
 
     def seen(self, test: str, shopper: str, products: Collection[str]) -> Mapping[str, Seen]:
         """See :meth:`EventLog.seen`."""
-        rows = self._file.read(_SEEN, (shopper, test, json.dumps([*products])))
+        if len(products) == 1:
+            rows = self._file.read(_SEEN_ONE, (shopper, test, *products))
+        else:
+            rows = self._file.read(_SEEN, (shopper, test, json.dumps([*products])))
         by_product: dict[str, list[Decision]] = {}
         for row in rows:
             by_product.setdefault(row[2], []).append(Decision(*row))
