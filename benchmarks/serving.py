@@ -1,9 +1,9 @@
 """How fast pictures are decided and events are taken, over HTTP, side by side in one run.
 
-Run ``make bench-serving`` or ``python benchmarks/serving.py``; it takes about two minutes. Figures
-of a run are to be compared with each other only: the machine's load is in all of them. CPU is the
-server process' own, so load moves it least. Reads are driven by wrk where Debian's package is
-there, else by a client of ours; events, each of which counts once, by ours. Beside the service
+Run ``make bench-serving`` or ``python benchmarks/serving.py``; it takes about three minutes.
+Figures of a run are to be compared with each other only: the machine's load is in all of them. CPU
+is the server process' own, so load moves it least. Reads are driven by wrk where Debian's package
+is there, else by a client of ours; events, each of which counts once, by ours. Beside the service
 stand a FastAPI route that does nothing, and the service one would write (``naive.py``).
 """
 
@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +58,7 @@ SLATE = Slate(
 TABLE = DecisionTable("version-7~r3", {("all", p): SLATE for p in PRODUCTS}, {}, "all")
 ARMS = Arms("bench", {"control": 0.5, "personalized": 0.5})
 SIGNER = Signer(ShopKey(b"nobody sends events to a benchmark"))
+SERVERS = ("noop", "naive", "ours")
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -144,7 +145,7 @@ def seen(folder: Path) -> None:
 
 
 def lines() -> list[Line]:
-    """What is measured; the first is what the others stand beside."""
+    """What is measured; the first two are what the others stand beside."""
     known = [f"/v1/variant?shopper=s{n % SHOPPERS}&product=p{n % 44}" for n in range(20_000)]
     new = [f"/v1/variant?shopper=n{n}&product=p{n % 44}" for n in range(150_000)]
     page = {who: json.dumps({"shopper": who, "products": PRODUCTS}) for who in _pages()}
@@ -167,10 +168,10 @@ def _posts(page: dict[str, str], kind: str) -> list[Request]:
     return [Request("POST", "/v1/decisions", body) for who, body in page.items() if who[0] == kind]
 
 
-def event_lines(seconds: float) -> list[Line]:
+def event_lines(seconds: int) -> list[Line]:
     """Events of pictures that were answered just now, by shoppers who come once or twice."""
     now = time.time()
-    singles, batches = int(2500 * seconds), int(250 * seconds)
+    singles, batches = 1500 * seconds, 100 * seconds
     return [
         Line("single event", "ours", _events(singles, 1, "one", now), once=True),
         Line(
@@ -239,14 +240,14 @@ def serving(server: str, folder: Path) -> Iterator[tuple[str, int]]:
         process.join(20)
 
 
-def by_wrk(url: str, line: Line, seconds: float, connections: int) -> Figures:
+def by_wrk(url: str, line: Line, seconds: int, connections: int) -> Figures:
     """Driven by wrk: a script reads what is to be asked from a file."""
     with tempfile.TemporaryDirectory() as folder:
         asked = Path(folder) / "requests"
         asked.write_text("".join(f"{r.method}\t{r.path}\t{r.body}\n" for r in line.requests))
         script = Path(folder) / "ask.lua"
         script.write_text(_LUA % str(asked))
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s"]
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s"]
         said = subprocess.run(
             [*command, str(script), url], check=True, capture_output=True, text=True
         ).stdout
@@ -275,7 +276,7 @@ def _wrk(said: str, share: str) -> float:
     return float(found[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1.0}[found[2]]
 
 
-async def by_us(url: str, line: Line, seconds: float, connections: int) -> Figures:
+async def by_us(url: str, line: Line, seconds: int, connections: int) -> Figures:
     """Driven over connections that stay open, by a client as small as can be."""
     place = urlsplit(url)
     raw = [request.raw() for request in line.requests]
@@ -302,11 +303,11 @@ async def by_us(url: str, line: Line, seconds: float, connections: int) -> Figur
     return Figures(len(taken), time.perf_counter() - begun, float(p50), float(p99), 0.0)
 
 
-def _by_us(url: str, line: Line, seconds: float, connections: int) -> Figures:
+def _by_us(url: str, line: Line, seconds: int, connections: int) -> Figures:
     return asyncio.run(by_us(url, line, seconds, connections))
 
 
-def measure(url: str, process: int, line: Line, seconds: float, connections: int) -> Figures:
+def measure(url: str, process: int, line: Line, seconds: int, connections: int) -> Figures:
     """A line's figures, with the CPU that the server spent a request."""
     if not line.once:  # until it is warm
         _by_us(url, line, 0.3, 4)
@@ -336,46 +337,58 @@ def memory(process: int) -> float:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each line (%(default)s)")
+    parser.add_argument("--seconds", type=int, default=2, help="of a line (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="of all lines (%(default)s)")
     parser.add_argument("--connections", type=int, default=32, help="(%(default)s)")
     given = parser.parse_args()
-    console = Console(width=110)
-    table = Table(title=f"Over HTTP, {given.connections} connections, one worker")
-    table.add_column("what", no_wrap=True)
-    heads = ("requests/s", "each/s", "p50 ms", "p99 ms", "CPU µs a request", "× no-op", "naive ÷")
-    for head in heads:
-        table.add_column(head, justify="right")
-    beside: dict[str, float] = {}
-
-    def add(line: Line, found: Figures) -> None:
-        beside.setdefault(line.server, found.cpu)
-        rate = found.asked / found.seconds
-        naive = beside.get("naive")
-        times = "" if naive is None else f"{naive * line.each / found.cpu:,.1f}"
-        cells = (f"{rate:,.0f}", f"{rate * line.each:,.0f}", f"{found.p50 * 1e3:.2f}")
-        cells += (f"{found.p99 * 1e3:.2f}", f"{found.cpu * 1e6:,.0f}")
-        table.add_row(line.name, *cells, f"{found.cpu / beside['noop']:.2f}", times)
-
-    with tempfile.TemporaryDirectory() as name:
+    found: dict[str, list[Figures]] = {}
+    with tempfile.TemporaryDirectory() as name, ExitStack() as running:
         folder = Path(name)
         seen(folder)
         wanted = lines()
-        for server in ("noop", "naive", "ours"):
-            with serving(server, folder) as (url, process):
-                for line in (one for one in wanted if one.server == server):
-                    add(line, measure(url, process, line, given.seconds, given.connections))
-                if server == "ours":
-                    rows, size = _size(folder)
-                    for line in event_lines(given.seconds):
-                        add(line, measure(url, process, line, given.seconds, given.connections))
-                    resident = memory(process)
+        servers = {one: running.enter_context(serving(one, folder)) for one in SERVERS}
+        rows, size = _size(folder)
+        for _ in range(given.rounds):
+            for line in [*wanted, *event_lines(given.seconds)]:
+                url, process = servers[line.server]
+                figures = measure(url, process, line, given.seconds, given.connections)
+                found.setdefault(line.name, []).append(figures)
+        resident = memory(servers["ours"][1])
         more, grown = _size(folder)
-    console.print(table)
+    console = Console(width=110)
+    console.print(_table([*wanted, *event_lines(0)], found, given.connections))
     each = (grown - size) / (more - rows)
     console.print(
         f"Each counted impression takes {each:.0f} bytes on disk ({each:,.0f} MB a million), with "
         f"an event_id of 32 letters; the process holds {resident:.0f} MiB."
     )
+
+
+def _table(wanted: list[Line], found: dict[str, list[Figures]], connections: int) -> Table:
+    """Of each line the round with the median CPU: load comes and goes."""
+    rounds = {name: sorted(some, key=lambda one: one.cpu) for name, some in found.items()}
+    middle = {name: some[len(some) // 2] for name, some in rounds.items()}
+    noop, naive = (middle[line.name].cpu for line in wanted[:2])
+    table = Table(title=f"Over HTTP, {connections} connections, one worker")
+    table.add_column("what", no_wrap=True)
+    for head in (
+        "a second",
+        "each/s",
+        "p50 ms",
+        "p99 ms",
+        "CPU µs",
+        "each µs",
+        "× no-op",
+        "naive ÷",
+    ):
+        table.add_column(head, justify="right")
+    for line in wanted:
+        one = middle[line.name]
+        rate, each = one.asked / one.seconds, one.cpu / line.each
+        cells = (f"{rate:,.0f}", f"{rate * line.each:,.0f}", f"{one.p50 * 1e3:.2f}")
+        cells += (f"{one.p99 * 1e3:.2f}", f"{one.cpu * 1e6:,.0f}", f"{each * 1e6:,.0f}")
+        table.add_row(line.name, *cells, f"{one.cpu / noop:.2f}", f"{naive / each:,.1f}")
+    return table
 
 
 def _size(folder: Path) -> tuple[int, int]:

@@ -222,6 +222,19 @@ def test_a_draw_that_was_not_seen_costs_no_change():
     assert decider.decide("ann", "mug", NOON + 10).policy_version == "v5"
 
 
+def test_what_is_kept_holds_each_picture_as_often_as_its_chance_says():
+    """It fails where pictures that differ spend the budget.
+
+    Those whose draw was another one keep the second plan, and of the photo, which most had before,
+    there are half as many.
+    """
+    tables = [slate(0.8, 0.1, 0.1), slate(0.34, 0.33, 0.33), slate(0.1, 0.1, 0.8)]
+    last = [d for d in decisions_over_tables(1, 3000, tables) if d.policy_version != "v0"][-2900:]
+    for key in ("original", "light=l0", "light=l1"):
+        weights = np.array([(d.style_key == key) / d.propensity for d in last])
+        assert abs(weights.mean() - 1) < 4 * weights.std() / len(weights) ** 0.5, key
+
+
 def test_whether_a_shopper_is_drawn_for_is_the_same_in_every_arm_and_for_every_picture():
     """By plans and times alone: else what is kept would hold too few of some pictures."""
     decider = Decider(a_table("first"), HALVES, MemoryEventLog(), change_budget=2, keep_days=14)
