@@ -71,6 +71,18 @@ def test_the_first_preparation_leaves_a_champion_to_go_back_to(shop: pi.Shop) ->
     assert shop.champion()[0].name == "popularity"
 
 
+def test_what_is_shown_is_prepared_for_pages(shop: pi.Shop) -> None:
+    shown = {c.digest for slate in shop.table.slates.values() for c in slate.candidates if c.digest}
+    photos = {product.photo_digest for product in shop.catalog}
+    assert shown
+    for master in shown | photos:
+        assert shop.renditions.is_current(master)
+    made = shop.renditions.get(next(iter(shown)))
+    assert made is not None
+    assert made.of == "variant"
+    assert made.size == shop.variants.get(made.master).certificate.size
+
+
 def test_prepared_again_without_a_change_nothing_changes(shop: pi.Shop) -> None:
     before, served = shop.policies, shop.prepare().table
     assert shop.prepare().table == served

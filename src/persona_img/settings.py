@@ -66,6 +66,15 @@ def _photo_url(value: str) -> str:
     return value
 
 
+def _cdn_url(value: str) -> str:
+    """An address that paths can follow."""
+    if not value.startswith(("https://", "http://")) or any(c in value for c in "?#{} "):
+        raise ValueError(
+            f"cdn_url={value!r}: begin with https:// or http://, no ? or #, e.g. https://cdn.shop"
+        )
+    return value.rstrip("/")
+
+
 class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -301,6 +310,10 @@ class Serve(_Group):
         profile_ms: How long a decision waits for what the feature store knows of the shopper;
             later it is the segment's.
         profile_seconds: For how long it takes what the store said for true.
+        widths: Pixels in which pictures are prepared for pages, besides their own width; never
+            larger than they are.
+        cdn_url: Put before the pictures' paths in every answer, e.g. ``https://cdn.shop``: where
+            something before this service keeps what it answered. None for paths alone.
     """
 
     host: str = "127.0.0.1"
@@ -314,6 +327,10 @@ class Serve(_Group):
     photo_url: Annotated[str, AfterValidator(_photo_url)] | None = Field(None, max_length=2000)
     profile_ms: float = Field(20.0, gt=0, le=10_000)
     profile_seconds: float = Field(60.0, ge=0)
+    widths: tuple[Annotated[int, Field(ge=16, le=8192)], ...] = Field(
+        (320, 640, 960, 1280), max_length=12
+    )
+    cdn_url: Annotated[str, AfterValidator(_cdn_url)] | None = Field(None, max_length=500)
 
 
 class Stores(_Group):

@@ -85,6 +85,8 @@ def test_a_personalized_shopper_gets_a_variant_and_its_image(shop):
         "propensity": 0.999,
         "policy_version": "v1",
         "image_url": f"/v1/variants/{DIGEST}",
+        "pictures": [],
+        "alt": "A shirt",
     }
     decision = shop.decider.decide(shopper, "shirt", showing.answered_at)
     assert showing.decision == decision
@@ -476,6 +478,7 @@ def test_the_api_describes_itself(guarded):
         "/ofrep/v1/evaluate/flags/{key}",
         "/v1/variants/{digest}",
         "/v1/photos/{product}",
+        "/v1/renditions/{master}/{file}",
         "/healthz",
         "/readyz",
         "/metrics",

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from persona_img.domain.style import ORIGINAL
-from persona_img.serving.pictures import photo_address
 
 if TYPE_CHECKING:
-    from persona_img.domain.catalog import Product
     from persona_img.domain.decision import Decision
     from persona_img.serving.token import Signer
 
@@ -54,16 +52,3 @@ class Answers:
             "style": ORIGINAL.key,
             **picture,
         }
-
-
-class PlainAddresses:
-    """Pictures as they are, on this server."""
-
-    def of(self, product: Product, digest: str | None) -> dict[str, Any]:
-        """What is told of a picture: the variant with a digest, or the photograph."""
-        image = f"/v1/variants/{digest}" if digest else photo_address(product)
-        return {"image_url": image}
-
-    def photo(self, product: Product) -> dict[str, Any]:
-        """What is told of the photograph."""
-        return self.of(product, None)

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from persona_img.domain.catalog import Catalog
 from persona_img.errors import InvalidInput, NotFound, PersonaImgError, StoreConflict, StoreFailed
-from persona_img.serving.answers import PlainAddresses
+from persona_img.serving.addresses import Addresses
 from persona_img.serving.base import HINDRANCES
 from persona_img.serving.deciding import Deciding
 from persona_img.serving.decisions import Decisions
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope
 
+    from persona_img.serving.addresses import RenditionSource
     from persona_img.serving.decide import Decider
     from persona_img.serving.hot import Guard
     from persona_img.serving.known import Known
@@ -75,6 +76,8 @@ def create_app(
     decision_seconds: float = 0.25,
     photo_url: str | None = None,
     trusting: Callable[[], bool] = lambda: False,
+    renditions: RenditionSource | None = None,
+    cdn_url: str = "",
 ) -> FastAPI:
     """The service around a decider; whoever made the decider's log closes it.
 
@@ -97,6 +100,9 @@ def create_app(
         photo_url: Address of the photo of a product that the catalogue does not know, with
             ``{product}`` for its identifier; None where that is an error.
         trusting: Whether clocks of events' senders are believed whatever they say.
+        renditions: What pages load of variants and photos, in several widths and formats; None
+            where pictures are shown as they are.
+        cdn_url: Put before the pictures' paths in every answer, e.g. ``https://cdn.shop``.
 
     Raises:
         InvalidInput: a token under 16 characters.
@@ -120,13 +126,14 @@ def create_app(
     probing = _Threads("probe", decision_seconds, threads=2)
     receiver = Receiver(decider.log, signer, decider.arms.test, trusting=trusting)
     _answer_errors(app, metrics)
+    addresses = Addresses(renditions, variants, cdn_url, seconds=decision_seconds)
     decisions = Decisions(
-        decider.arms.test, deciding, products, signer, PlainAddresses(), metrics, photo_url
+        decider.arms.test, deciding, products, signer, addresses, metrics, photo_url
     )
     _describe(app, guard)
     add_ofrep(app, decisions, products, guard)
     _add_hot(app, decisions, receiver, metrics, let_in, max_body)
-    add_pictures(app, products, variants)
+    add_pictures(app, products, variants, renditions)
     _add_operations(app, decider, probing, metrics, guard)
     return app
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote
 
 from fastapi import HTTPException
@@ -21,22 +21,13 @@ if TYPE_CHECKING:
 
     from persona_img.domain.catalog import Catalog, Product
     from persona_img.domain.decision import Decision
+    from persona_img.serving.addresses import Addresses
     from persona_img.serving.deciding import Deciding
     from persona_img.serving.metrics import ServingMetrics
     from persona_img.serving.token import Signer
 
 _PAGE_BODY = 2**16
 _FRESH = ((b"cache-control", b"no-store"),)
-
-
-class Addresses(Protocol):
-    """What a page is told of a picture."""
-
-    def of(self, product: Product, digest: str | None) -> dict[str, Any]:
-        """Its fields of an answer."""
-
-    def photo(self, product: Product) -> dict[str, Any]:
-        """Those of the photograph; whatever fails, this does not."""
 
 
 class Decisions:
@@ -107,9 +98,11 @@ class Decisions:
         now = time.time()
         try:
             decisions = await self._decide(shopper, [one.product for one in products], now)
+            wanted = [(one, made.digest) for one, made in zip(products, decisions, strict=True)]
+            pictures = await self._addresses.all(wanted)
             told = [
-                self._answers.shown(decision, self._addresses.of(one, decision.digest), now)
-                for one, decision in zip(products, decisions, strict=True)
+                self._answers.shown(decision, picture, now)
+                for picture, decision in zip(pictures, decisions, strict=True)
             ]
         except Exception as error:
             # Whatever it is: a shopper is to see the products.
@@ -126,11 +119,8 @@ class Decisions:
 
     def _unknown(self, name: str) -> dict[str, Any]:
         self._fallback.note_unknown()
-        if self._photo_url is None:
-            return self._answers.photo({"image_url": None})
-        return self._answers.photo(
-            {"image_url": self._photo_url.replace("{product}", quote(name, safe=""))}
-        )
+        address = self._photo_url and self._photo_url.replace("{product}", quote(name, safe=""))
+        return self._answers.photo({"image_url": address, "pictures": [], "alt": name})
 
 
 def query(raw: bytes) -> dict[str, str]:

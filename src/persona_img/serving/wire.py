@@ -39,6 +39,14 @@ _NAME = re.compile(NAME[1:-1])
 _KINDS = Literal["impression", "click", "conversion", "dismiss", "survey"]
 
 
+class Picture(BaseModel):
+    """One file of a picture, for ``srcset``."""
+
+    url: str
+    width: int = Field(ge=1, description="Pixels.")
+    type: Literal["image/avif", "image/webp", "image/jpeg"]
+
+
 class Shown(BaseModel):
     """The answer of ``GET /v1/variant``."""
 
@@ -64,6 +72,11 @@ class Shown(BaseModel):
         description="Path of the picture on this server, or by `[serve] photo_url` the address of "
         "a photo that this server does not know; use it as it is."
     )
+    pictures: list[Picture] = Field(
+        description="The same picture smaller, by format and width, for `<source srcset>`; empty "
+        "while it is being made. Their bytes never change: let a CDN keep them."
+    )
+    alt: str = Field(description="What the picture shows: the product's title.")
 
 
 class OnPage(Shown):

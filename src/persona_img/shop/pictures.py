@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from persona_img import wiring
 from persona_img.errors import InvalidInput, NotFound
-from persona_img.shop.stores import Stores
+from persona_img.shop.pages import Pages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from persona_img.serving.known import Known
 
 
-class Pictures(Stores):
+class Pictures(Pages):
     """Variants, approved and withdrawn by a ledger; whoever serves them."""
 
     def approve(self, *digests: str, by: str, reason: str = "") -> list[VariantRecord]:
@@ -37,6 +37,7 @@ class Pictures(Stores):
         """
         found = [self.variants.resolve(digest) for digest in digests]
         self.variants.ledger.approve(found, by=by, reason=reason)
+        self.make_renditions(found)
         return [self.variants.get(digest) for digest in found]
 
     def withdraw(self, *digests: str, by: str, reason: str) -> list[VariantRecord]:
@@ -203,6 +204,7 @@ class Pictures(Stores):
     def app(self, decider: Decider) -> FastAPI:
         """The HTTP service around a decider."""
         from persona_img.serving.app import create_app
+        from persona_img.variants.renditions import LazyRenditions
 
         return create_app(
             decider,
@@ -214,4 +216,6 @@ class Pictures(Stores):
             decision_seconds=self.settings.serve.decision_ms / 1000,
             photo_url=self.settings.serve.photo_url,
             trusting=lambda: self.simulated,
+            renditions=LazyRenditions(self.renditions),
+            cdn_url=self.settings.serve.cdn_url or "",
         )
