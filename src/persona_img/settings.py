@@ -37,7 +37,18 @@ from persona_img.errors import InvalidInput
 FILE = "persona-img.toml"
 _NOT_KEPT: Any = {
     "home": True,
-    "serve": {"host", "port", "workers", "tokens", "decision_key", "earlier_keys"},
+    "serve": {
+        "host",
+        "port",
+        "workers",
+        "tokens",
+        "decision_key",
+        "earlier_keys",
+        "hosts",
+        "proxies",
+        "log",
+        "log_requests",
+    },
     "render": {"workers"},
     "pretrained": {"memory"},
 }
@@ -45,6 +56,9 @@ _NOT_KEPT: Any = {
 
 _SECRET = {"tokens", "decision_key", "earlier_keys"}
 """Settings whose values no error repeats."""
+
+_HOST = r"^(\*\.)?[A-Za-z0-9.-]{1,253}$|^\[[0-9A-Fa-f:.]{2,45}\]$"
+_ORIGIN = r"^https?://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?$"
 
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 """A path whose ``~`` is the user's own folder."""
@@ -296,7 +310,19 @@ class Serve(_Group):
         host: Address.
         port: TCP port; 0 takes a free one.
         workers: Processes that serve, 1 to 256.
-        tokens: Bearer tokens it accepts; required off loopback.
+        tokens: Bearer tokens that may do everything; off loopback they, or keys of
+            ``persona-img keys add``, are required.
+        hosts: Names by which it may be called, ``*.shop.example`` for all below; none for
+            ``localhost``, ``127.0.0.1`` and ``[::1]`` on loopback, and for any elsewhere.
+        origins: Of pages elsewhere that may ask, e.g. ``https://shop.example`` (CORS).
+        proxies: Addresses that are believed when they say for whom they ask (X-Forwarded-For).
+        address_rate: Requests a second of one address that presents no key of a server's, ten
+            seconds of them at once; 0 for no limit. This machine has none.
+        key_rate: Requests a second by one key, in the same way.
+        connections: At once; the one that keeps waiting longest makes room.
+        request_seconds: For a request to come in.
+        log: ``text`` or ``json``, a line for each thing that happened.
+        log_requests: Whether each request is a line of it; shoppers are not named there.
         decision_key: Secret by which answers are signed, at least 32 characters, drawn at random;
             None for the one in the shop's folder, which is made when it is first needed. Services
             with homes of their own that share a log need the same.
@@ -320,6 +346,15 @@ class Serve(_Group):
     port: int = Field(8080, ge=0, le=65535)
     workers: int = Field(1, ge=1, le=256)
     tokens: tuple[str, ...] = ()
+    hosts: tuple[Annotated[str, Field(pattern=_HOST)], ...] = ()
+    origins: tuple[Annotated[str, Field(pattern=_ORIGIN)], ...] = ()
+    proxies: tuple[str, ...] = ("127.0.0.1",)
+    address_rate: float = Field(100.0, ge=0, le=1_000_000)
+    key_rate: float = Field(2000.0, ge=0, le=1_000_000)
+    connections: int = Field(4000, ge=10, le=60_000)
+    request_seconds: float = Field(10.0, ge=0.1, le=600)
+    log: Literal["text", "json"] = "text"
+    log_requests: bool = False
     decision_key: SecretStr | None = Field(None, min_length=32, max_length=1024)
     earlier_keys: tuple[Annotated[SecretStr, Field(min_length=32, max_length=1024)], ...] = ()
     token_days: float = Field(30.0, gt=0, le=366)

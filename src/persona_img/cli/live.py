@@ -7,7 +7,7 @@ import re
 import sqlite3
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -48,9 +48,18 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     host: Annotated[
-        str | None, typer.Option(help="Address; tokens are required off loopback.")
+        str | None, typer.Option(help="Address; keys are required off loopback.")
     ] = None,
-    port: Annotated[int | None, typer.Option(help="TCP port; 0 takes a free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="TCP port; 0 takes a free one.", min=0, max=65535)
+    ] = None,
+    log: Annotated[
+        Literal["text", "json"] | None, typer.Option(help="How its own log is written.")
+    ] = None,
+    log_requests: Annotated[
+        bool | None,
+        typer.Option("--log-requests", help="A line for each request, naming no shopper."),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes that serve, one for each core.", min=1, max=256)
     ] = None,
@@ -62,7 +71,8 @@ def serve(
     """
     from persona_img.settings import Settings
 
-    asked = {"host": host, "port": port, "workers": workers}
+    asked = {"host": host, "port": port, "workers": workers, "log": log}
+    asked["log_requests"] = log_requests
     given = Settings.load(home=home, serve=asked).serve
     if given.workers == 1:
         _serve(home, asked, None)
@@ -77,10 +87,12 @@ def serve(
 
 def _serve(home: Path | None, asked: dict[str, Any], listening: socket | None) -> None:
     """Serve in this process, on a socket of its own or one that it shares."""
+    from persona_img.serving.logs import log_to
     from persona_img.serving.run import serve as run
     from persona_img.shop import Shop
 
     shop = Shop.open(home, serve=asked)
+    log_to(as_json=shop.settings.serve.log == "json")
     decider = shop.decider()
     version = decider.table.policy_version
     if decider.table.personal is not None:
@@ -98,6 +110,7 @@ def _serve(home: Path | None, asked: dict[str, Any], listening: socket | None) -
                 shop.settings.serve.port,
                 on_listening=tell,
                 listening=listening,
+                proxies=shop.settings.serve.proxies,
             )
     finally:
         shop.known.close()

@@ -9,23 +9,30 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from persona_img.domain.catalog import Catalog
 from persona_img.errors import InvalidInput, NotFound, PersonaImgError, StoreConflict, StoreFailed
 from persona_img.serving.addresses import Addresses
+from persona_img.serving.approvals import add_approvals
 from persona_img.serving.base import HINDRANCES
+from persona_img.serving.connections import ConnectionLimits, Connections
 from persona_img.serving.deciding import Deciding
 from persona_img.serving.decisions import Decisions
+from persona_img.serving.docs_page import add_docs
 from persona_img.serving.fallback import LastCatalog, reason_of
+from persona_img.serving.gate import Gate, GateRules
 from persona_img.serving.hot import Answer, Handler, Hot, answer, read_body
+from persona_img.serving.keys import Keys
 from persona_img.serving.metrics import ServingMetrics
 from persona_img.serving.ofrep import add_ofrep
 from persona_img.serving.pictures import add_pictures
 from persona_img.serving.receive import Receiver
+from persona_img.serving.recent import Recent
 from persona_img.serving.wire import (
     EVENTS_SCHEMA,
     MAX_BODY,
@@ -35,7 +42,6 @@ from persona_img.serving.wire import (
     Problem,
     Ready,
     Shown,
-    bearer,
     parse_events,
 )
 
@@ -46,8 +52,10 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope
 
     from persona_img.serving.addresses import RenditionSource
+    from persona_img.serving.approvals import Approvals
     from persona_img.serving.decide import Decider
-    from persona_img.serving.hot import Guard
+    from persona_img.serving.gate import Gate, GateRules
+from persona_img.serving.hot import Guard
     from persona_img.serving.known import Known
     from persona_img.serving.token import Signer
 
@@ -60,6 +68,7 @@ _STATUS: dict[type[PersonaImgError], int] = {
 }
 _PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"model": Problem}}
 _THREADS = 40  # each for decisions and for events: what waits for a commit shares it
+_PROBED_SECONDS = 1.0
 _EVENT_SECONDS = 12.0  # the log itself gives up before
 _LOG = logging.getLogger(__name__)
 
@@ -72,6 +81,11 @@ def create_app(
     signer: Signer,
     known: Known | None = None,
     tokens: Collection[str] = (),
+    keys: Keys | None = None,
+    rules: GateRules | None = None,
+    origins: Collection[str] = (),
+    limits: ConnectionLimits | None = None,
+    approvals: Approvals | None = None,
     max_body: int = MAX_BODY,
     decision_seconds: float = 0.25,
     photo_url: str | None = None,
@@ -92,9 +106,15 @@ def create_app(
             :class:`NotFound` for one that may not be shown.
         signer: Signs what is answered, and proves what is sent back.
         known: What the decider asks of shoppers; what comes of it is counted.
-        tokens: Any of them lets a client ask for decisions, send events and read metrics.
-            Without tokens everybody may, and :func:`~persona_img.serving.run.serve` stays on
-            loopback. Pictures need none: a page shows them.
+        tokens: Any of them lets a client do everything that needs a key.
+        keys: Keys with roles, which may change while the service runs; None for the tokens alone.
+            Without any key everybody is let in, and :func:`~persona_img.serving.run.serve` stays
+            on loopback. Pictures need none: a page shows them.
+        rules: By which host it may be called, how often, and what is noted; None for no rules.
+        origins: Of pages elsewhere that may ask, e.g. ``https://shop.example``. Pictures are for
+            every page.
+        limits: Of connections, heeded where :func:`~persona_img.serving.run.serve` serves it.
+        approvals: What withdraws and restores pictures; None where that is not done over HTTP.
         max_body: Bytes that one request may send.
         decision_seconds: For how long a decision is waited for.
         photo_url: Address of the photo of a product that the catalogue does not know, with
@@ -112,11 +132,13 @@ def create_app(
         summary="Which product picture a shopper sees, and what came of it.",
         responses=_PROBLEMS,
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
     )
-    app.state.guarded = bool(tokens)
-    let_in = bearer(tokens) if tokens else None
-    guard = [Depends(let_in)] if let_in else []
+    keys = keys or Keys(tokens=tokens)
     metrics = ServingMetrics()
+    app.state.guarded = keys.any
+    app.state.connections = Connections(limits, lambda why: metrics.closed.labels(why).inc())
     if known is not None:
         known.on_outcome = lambda outcome: metrics.profiles.labels(outcome).inc()
     products = LastCatalog((lambda: catalog) if isinstance(catalog, Catalog) else catalog)
@@ -130,11 +152,27 @@ def create_app(
     decisions = Decisions(
         decider.arms.test, deciding, products, signer, addresses, metrics, photo_url
     )
-    _describe(app, guard)
-    add_ofrep(app, decisions, products, guard)
-    _add_hot(app, decisions, receiver, metrics, let_in, max_body)
+    _describe(app)
+    add_ofrep(app, decisions, products)
+    _add_hot(app, decisions, receiver, metrics, max_body)
     add_pictures(app, products, variants, renditions)
-    _add_operations(app, decider, probing, metrics, guard)
+    _add_operations(app, decider, probing, metrics)
+    if approvals is not None:
+        add_approvals(app, approvals)
+    add_docs(app)
+    # The last one added stands first.
+    refused = lambda status: metrics.errors.labels(str(status)).inc()  # noqa: E731
+    app.add_middleware(Gate, keys=keys, rules=rules, on_refused=refused)
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=["authorization", "content-type", "x-request-id"],
+            expose_headers=["x-request-id", "retry-after"],
+            allow_credentials=True,  # sendBeacon always says that it would send some
+            max_age=3600,
+        )
     return app
 
 
@@ -163,7 +201,6 @@ def _add_hot(
     decisions: Decisions,
     receiver: Receiver,
     metrics: ServingMetrics,
-    guard: Guard | None,
     max_body: int,
 ) -> None:
     """Decisions and events: answered before the framework, which describes them."""
@@ -193,10 +230,10 @@ def _add_hot(
         pairs = tuple((k.lower().encode(), v.encode()) for k, v in (headers or {}).items())
         return answer({"detail": detail}, status, pairs)
 
-    app.add_middleware(Hot, routes=routes, problem=problem, guard=guard)
+    app.add_middleware(Hot, routes=routes, problem=problem)
 
 
-def _describe(app: FastAPI, guard: list[Any]) -> None:
+def _describe(app: FastAPI) -> None:
     """What the hot routes are, for ``/docs``; they are answered before anything gets here."""
 
     async def variant(shopper: str, product: str) -> None:
@@ -220,12 +257,11 @@ def _describe(app: FastAPI, guard: list[Any]) -> None:
         """
 
     body = {"required": True, "content": {"application/json": {"schema": EVENTS_SCHEMA}}}
-    app.get("/v1/variant", response_model=Shown, dependencies=guard)(variant)
-    app.post("/v1/decisions", response_model=Page, dependencies=guard)(page)
+    app.get("/v1/variant", response_model=Shown)(variant)
+    app.post("/v1/decisions", response_model=Page)(page)
     app.post(
         "/v1/events",
         response_model=Counted,
-        dependencies=guard,
         openapi_extra={"requestBody": body},
     )(events)
 
@@ -235,10 +271,10 @@ def _add_operations(
     decider: Decider,
     probing: _Threads,
     metrics: ServingMetrics,
-    guard: list[Any],
 ) -> None:
     # The log gives up before the whole does: then it is known what hinders it.
     probe = partial(decider.log.probe, seconds=probing.seconds / 2)
+    ready = Recent(lambda: probing.run(probe), _PROBED_SECONDS)
 
     def state(status: str) -> dict[str, str]:
         return {
@@ -257,10 +293,11 @@ def _add_operations(
     async def readyz() -> dict[str, str]:
         """Whether events can be stored and decisions made: writes to the log and reads it.
 
-        If not, 503 says what hinders it. Pictures are answered meanwhile, or photos.
+        If not, 503 says what hinders it. Pictures are answered meanwhile, or photos. Who asks
+        within a second is told the same again: nobody makes the log be written to at will.
         """
         try:
-            await probing.run(probe)
+            await ready.ask()
         except Exception as error:
             reason = reason_of(error)
             if reason == "error":
@@ -278,7 +315,7 @@ def _add_operations(
     for add in (app.get, partial(app.head, include_in_schema=False)):
         add("/healthz")(healthz)
         add("/readyz", response_model=Ready)(readyz)
-        add("/metrics", dependencies=guard, response_class=Response)(exposition)
+        add("/metrics", response_class=Response)(exposition)
 
 
 def told(error: Exception) -> tuple[int, str, Mapping[str, str] | None]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from fastapi import HTTPException, Request
+from fastapi import HTTPException
 from starlette.requests import ClientDisconnect
 
 from persona_img.errors import PersonaImgError
@@ -37,7 +37,6 @@ class Answer:
 
 
 Handler = Callable[["Scope", "Receive"], Awaitable[Answer]]
-Guard = Callable[[Request], Awaitable[None]]
 
 
 class Hot:
@@ -48,7 +47,6 @@ class Hot:
         routes: (method, path) to who answers it.
         problem: What an error is answered with; others than ``PersonaImgError`` and
             ``HTTPException`` are left to the app.
-        guard: Raises for whoever may not come in; None lets everybody in.
     """
 
     def __init__(
@@ -56,9 +54,8 @@ class Hot:
         app: ASGIApp,
         routes: Mapping[tuple[str, str], Handler],
         problem: Callable[[Exception], Answer],
-        guard: Guard | None = None,
     ) -> None:
-        self._app, self._routes, self._problem, self._guard = app, routes, problem, guard
+        self._app, self._routes, self._problem = app, routes, problem
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -69,8 +66,6 @@ class Hot:
             await self._app(scope, receive, send)
             return
         try:
-            if self._guard is not None:
-                await self._guard(Request(scope))
             answer = await handler(scope, receive)
         except (PersonaImgError, HTTPException) as error:
             answer = self._problem(error)

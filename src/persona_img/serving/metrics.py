@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import (
@@ -11,6 +12,10 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
+from prometheus_client.multiprocess import MultiProcessCollector
+
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
+"""Names the folder in which workers keep their counters."""
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,6 +38,8 @@ class ServingMetrics:
         photos: Photos shown, and not counted, because nothing could be decided or logged, by
             ``reason`` of :class:`persona_img.serving.fallback.Fallback`.
         errors: Answers from 400 on, by ``status``.
+        closed: Connections that were closed, by ``reason`` of
+            :class:`persona_img.serving.connections.Connections`.
         content_type: Media type of :meth:`text`.
     """
 
@@ -77,6 +84,12 @@ class ServingMetrics:
         self.errors = Counter(
             "persona_img_errors", "Answers from 400 on.", ["status"], registry=self._registry
         )
+        self.closed = Counter(
+            "persona_img_connections_closed",
+            "Connections that were closed for being slow, too many or too talkative.",
+            ["reason"],
+            registry=self._registry,
+        )
 
     def decided(self, decisions: Sequence[Decision], now: float, seconds: float) -> None:
         """Count decisions that took so long together; those that were drawn now are new."""
@@ -100,5 +113,14 @@ class ServingMetrics:
                     self.refusals.labels(event["rule"]).inc()
 
     def text(self) -> bytes:
-        """All of them, in the exposition format."""
-        return generate_latest(self._registry)
+        """All of them, in the exposition format; of every worker where there are several.
+
+        Workers share the folder that ``PROMETHEUS_MULTIPROC_DIR`` names from before they import
+        this: each has a file there, and whichever is asked adds them up.
+        """
+        folder = os.environ.get(SHARED)
+        if not folder:
+            return generate_latest(self._registry)
+        every = CollectorRegistry()
+        MultiProcessCollector(every, folder)  # type: ignore[no-untyped-call]
+        return generate_latest(every)

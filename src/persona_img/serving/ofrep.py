@@ -85,16 +85,13 @@ class _Failed(Exception):
         self.status, self.code, self.details = status, code, details
 
 
-def add_ofrep(
-    app: FastAPI, decisions: Decisions, catalog: Callable[[], Catalog], guard: Any
-) -> None:
+def add_ofrep(app: FastAPI, decisions: Decisions, catalog: Callable[[], Catalog]) -> None:
     """Add ``POST /ofrep/v1/evaluate/flags`` and the same for one flag.
 
     Args:
         app: Where to.
         decisions: Answers.
         catalog: Tells the products.
-        guard: Dependencies of the routes.
     """
 
     async def one(request: Request, key: str) -> Response:
@@ -151,7 +148,6 @@ def add_ofrep(
             path,
             response_model=answers,
             responses=failures,
-            dependencies=guard,
             openapi_extra={"requestBody": asked},
         )(route)
 

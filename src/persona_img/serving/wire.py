@@ -1,16 +1,13 @@
-"""What goes over the wire: its shape, its limits, and who may send it."""
+"""What goes over the wire: its shape and its limits."""
 
 from __future__ import annotations
 
 import contextlib
-import hmac
 import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import HTTPException, Request
-from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from persona_img.errors import InvalidInput
@@ -18,14 +15,11 @@ from persona_img.serving.base import Outcome, Rule
 from persona_img.serving.receive import Sent
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
-
     from persona_img.serving.base import Recorded
 
 MAX_EVENTS = 1000
 MAX_PAGE = 100
 MAX_BODY = 2**20
-_MIN_TOKEN = 16
 _SHOWN_ERRORS = 3
 
 NAME = r"^[A-Za-z0-9._:@+/=~|-]{1,128}$"
@@ -300,33 +294,6 @@ def parse_events(body: bytes) -> Batch:
 def _event_id(event: Any) -> str | None:
     name = event.get("event_id") if isinstance(event, dict) else None
     return name if isinstance(name, str) and _NAME.fullmatch(name) else None
-
-
-def bearer(tokens: Collection[str]) -> Callable[[Request], Awaitable[None]]:
-    """A FastAPI dependency that lets in whoever presents one of the tokens.
-
-    Raises:
-        InvalidInput: a token under 16 characters.
-    """
-    for token in tokens:
-        if len(token) < _MIN_TOKEN:
-            raise InvalidInput(
-                f"a token of {len(token)} characters; use at least {_MIN_TOKEN}, drawn at random"
-            )
-    expected = [token.encode() for token in tokens]
-    scheme = HTTPBearer(auto_error=False)
-
-    async def authorize(request: Request) -> None:
-        given = await scheme(request)
-        sent = given.credentials.encode() if given else b""
-        if not any(hmac.compare_digest(sent, token) for token in expected):
-            raise HTTPException(
-                401,
-                "no valid token; send `Authorization: Bearer <token>`",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
-
-    return authorize
 
 
 def _explain(error: ValidationError, whole: str) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from persona_img.rendering.proof.certificate import VerifyReport
     from persona_img.serving.decide import Decider
     from persona_img.serving.follow import Follower
+    from persona_img.serving.keys import KeyFile
     from persona_img.serving.known import Known
 
 
@@ -132,6 +133,13 @@ class Pictures(Pages):
             raise
 
     @cached_property
+    def keys(self) -> KeyFile:
+        """Keys by which programs and pages are let in."""
+        from persona_img.serving.keys import KeyFile
+
+        return KeyFile(self.workspace.keys)
+
+    @cached_property
     def known(self) -> Known:
         """What is known of a shopper where a decision is made, out of the feature store."""
         from persona_img.serving.known import Known
@@ -204,18 +212,36 @@ class Pictures(Pages):
     def app(self, decider: Decider) -> FastAPI:
         """The HTTP service around a decider."""
         from persona_img.serving.app import create_app
+        from persona_img.serving.connections import ConnectionLimits
+        from persona_img.serving.gate import LOOPBACK, GateRules
+        from persona_img.serving.keys import Keys
+        from persona_img.serving.run import is_loopback
         from persona_img.variants.renditions import LazyRenditions
 
+        serve = self.settings.serve
         return create_app(
             decider,
             self.live_catalog,
             self.variants.servable_path,
             signer=wiring.signer(self.settings, self.workspace),
             known=self.known,
-            tokens=self.settings.serve.tokens,
-            decision_seconds=self.settings.serve.decision_ms / 1000,
-            photo_url=self.settings.serve.photo_url,
+            keys=Keys(self.keys, serve.tokens),
+            rules=GateRules(
+                hosts=serve.hosts or (LOOPBACK if is_loopback(serve.host) else ()),
+                address_rate=serve.address_rate,
+                key_rate=serve.key_rate,
+                log_requests=serve.log_requests,
+            ),
+            origins=serve.origins,
+            limits=ConnectionLimits(
+                most=serve.connections,
+                request_seconds=serve.request_seconds,
+                free=frozenset(serve.proxies),
+            ),
+            approvals=self,
+            decision_seconds=serve.decision_ms / 1000,
+            photo_url=serve.photo_url,
             trusting=lambda: self.simulated,
             renditions=LazyRenditions(self.renditions),
-            cdn_url=self.settings.serve.cdn_url or "",
+            cdn_url=serve.cdn_url or "",
         )
