@@ -54,8 +54,6 @@ if TYPE_CHECKING:
     from persona_img.serving.addresses import RenditionSource
     from persona_img.serving.approvals import Approvals
     from persona_img.serving.decide import Decider
-    from persona_img.serving.gate import Gate, GateRules
-from persona_img.serving.hot import Guard
     from persona_img.serving.known import Known
     from persona_img.serving.token import Signer
 

@@ -112,6 +112,10 @@ class Connections:
         """A whole request came."""
         self._waiting.pop(one, None)
 
+    def is_waiting(self, one: GuardedProtocol) -> bool:
+        """Whether a whole request has still to come."""
+        return one in self._waiting
+
     def stick(self, one: GuardedProtocol) -> None:
         """A client does not take what is sent."""
         self._stuck.setdefault(one, (one.loop.time(), one.transport.get_write_buffer_size()))
@@ -210,9 +214,16 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """The next request is waited for."""
-        if self in self.registry._open:
+        if not self.transport.is_closing():
             self.registry.wait(self)
         super().on_response_complete()
+
+    def shutdown(self) -> None:
+        """The server stops: who has not said all that was to be said is not waited for."""
+        if self.registry.is_waiting(self):
+            self.transport.abort()
+        else:
+            super().shutdown()
 
     def pause_writing(self) -> None:
         """The client is slower than we are."""
