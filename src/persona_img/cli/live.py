@@ -63,6 +63,10 @@ def serve(
     workers: Annotated[
         int | None, typer.Option(help="Processes that serve, one for each core.", min=1, max=256)
     ] = None,
+    demo_shop: Annotated[
+        bool,
+        typer.Option("--demo-shop", help="With a sample shop, where shoppers are simulated."),
+    ] = False,
     home: Home = None,
 ) -> None:
     """Serve variants over HTTP: GET /v1/variant, POST /v1/events; stop with Ctrl-C.
@@ -75,17 +79,20 @@ def serve(
     asked["log_requests"] = log_requests
     given = Settings.load(home=home, serve=asked).serve
     if given.workers == 1:
-        _serve(home, asked, None)
+        _serve(home, asked, None, demo_shop)
         return
     from persona_img.serving.run import address_of, listen
     from persona_img.serving.workers import run_workers
 
     with listen(given.host, given.port) as listening:
-        print(f"{given.workers} workers on {address_of(listening)}/docs", flush=True)
-        run_workers(given.workers, lambda: _serve(home, asked, listening))
+        start = "demo-shop" if demo_shop else "docs"
+        print(f"{given.workers} workers on {address_of(listening)}/{start}", flush=True)
+        run_workers(given.workers, lambda: _serve(home, asked, listening, demo_shop))
 
 
-def _serve(home: Path | None, asked: dict[str, Any], listening: socket | None) -> None:
+def _serve(
+    home: Path | None, asked: dict[str, Any], listening: socket | None, demo_shop: bool
+) -> None:
     """Serve in this process, on a socket of its own or one that it shares."""
     from persona_img.serving.logs import log_to
     from persona_img.serving.run import serve as run
@@ -94,18 +101,18 @@ def _serve(home: Path | None, asked: dict[str, Any], listening: socket | None) -
     shop = Shop.open(home, serve=asked)
     log_to(as_json=shop.settings.serve.log == "json")
     decider = shop.decider()
-    version = decider.table.policy_version
+    version, start = decider.table.policy_version, "demo-shop" if demo_shop else "docs"
     if decider.table.personal is not None:
         _ = shop.features  # opened before anybody waits for it
 
     def tell(url: str) -> None:
         if listening is None:
-            print(f"policy {version} on {url}/docs", flush=True)
+            print(f"policy {version} on {url}/{start}", flush=True)
 
     try:
         with shop.following(decider):
             run(
-                shop.app(decider),
+                shop.app(decider, demo_shop=demo_shop),
                 shop.settings.serve.host,
                 shop.settings.serve.port,
                 on_listening=tell,

@@ -23,6 +23,7 @@ from persona_img.serving.base import HINDRANCES
 from persona_img.serving.connections import ConnectionLimits, Connections
 from persona_img.serving.deciding import Deciding
 from persona_img.serving.decisions import Decisions
+from persona_img.serving.demo_shop import add_demo_shop
 from persona_img.serving.docs_page import add_docs
 from persona_img.serving.fallback import LastCatalog, reason_of
 from persona_img.serving.gate import Gate, GateRules
@@ -33,6 +34,7 @@ from persona_img.serving.ofrep import add_ofrep
 from persona_img.serving.pictures import add_pictures
 from persona_img.serving.receive import Receiver
 from persona_img.serving.recent import Recent
+from persona_img.serving.snippet import add_snippet
 from persona_img.serving.wire import (
     EVENTS_SCHEMA,
     MAX_BODY,
@@ -90,6 +92,7 @@ def create_app(
     trusting: Callable[[], bool] = lambda: False,
     renditions: RenditionSource | None = None,
     cdn_url: str = "",
+    demo_shop: bool = False,
 ) -> FastAPI:
     """The service around a decider; whoever made the decider's log closes it.
 
@@ -121,6 +124,7 @@ def create_app(
         renditions: What pages load of variants and photos, in several widths and formats; None
             where pictures are shown as they are.
         cdn_url: Put before the pictures' paths in every answer, e.g. ``https://cdn.shop``.
+        demo_shop: Whether there is a sample shop, whose visitors are shoppers of the table.
 
     Raises:
         InvalidInput: a token under 16 characters.
@@ -155,6 +159,10 @@ def create_app(
     _add_hot(app, decisions, receiver, metrics, max_body)
     add_pictures(app, products, variants, renditions)
     _add_operations(app, decider, probing, metrics)
+    add_snippet(app)
+    if demo_shop:
+        arms, counts = decider.arms, metrics.kept_by_kind
+        add_demo_shop(app, products, lambda: decider.table, arms, counts, cdn_url)
     if approvals is not None:
         add_approvals(app, approvals)
     add_docs(app)
@@ -207,7 +215,7 @@ def _add_hot(
     def store(body: bytes) -> Answer:
         batch = parse_events(body)
         outcome = batch.answer(receiver.record(batch.events, time.time()))
-        metrics.received(outcome)
+        metrics.received(outcome, {place: one.kind for place, one in batch.events.items()})
         return answer(outcome)
 
     async def take(_: Scope, receive: Receive) -> Answer:

@@ -32,6 +32,7 @@ class ServingMetrics:
         decisions: Pictures answered, by ``arm`` and ``made`` (``new``, or ``kept`` of one seen).
         seconds: Time to a decision, or to a page of them.
         events: Events received, by ``outcome`` (``new``, ``duplicate`` or ``rejected``).
+        kept: Events that were new, by ``kind``.
         refusals: Events rejected, by the ``rule`` of :data:`persona_img.serving.base.Rule`.
         profiles: Questions what is known of a shopper, by ``outcome`` of
             :data:`persona_img.serving.known.OUTCOMES`.
@@ -62,6 +63,9 @@ class ServingMetrics:
         )
         self.events = Counter(
             "persona_img_events", "Events received.", ["outcome"], registry=self._registry
+        )
+        self.kept = Counter(
+            "persona_img_events_kept", "Events that were new.", ["kind"], registry=self._registry
         )
         self.refusals = Counter(
             "persona_img_events_rejected",
@@ -102,8 +106,16 @@ class ServingMetrics:
                 counter = self._decided[key] = self.decisions.labels(*key)
             counter.inc()
 
-    def received(self, answer: Mapping[str, Any]) -> None:
-        """Count what became of a batch of events, as it is answered."""
+    def received(self, answer: Mapping[str, Any], kinds: Mapping[int, str]) -> None:
+        """Count what became of a batch of events, as it is answered, and of which kind they are.
+
+        Args:
+            answer: What the batch is answered.
+            kinds: Of those that could be read, by place.
+        """
+        for place, kind in kinds.items():
+            if answer["events"][place]["outcome"] == "accepted":
+                self.kept.labels(kind).inc()
         self.events.labels("new").inc(answer["accepted"])
         self.events.labels("duplicate").inc(answer["duplicates"])
         self.events.labels("rejected").inc(answer["rejected"])
@@ -111,6 +123,15 @@ class ServingMetrics:
             for event in answer["events"]:
                 if event["rule"]:
                     self.refusals.labels(event["rule"]).inc()
+
+    def kept_by_kind(self) -> dict[str, int]:
+        """New events by kind, of this process."""
+        (counter,) = self.kept.collect()
+        return {
+            sample.labels["kind"]: int(sample.value)
+            for sample in counter.samples
+            if sample.name.endswith("_total")
+        }
 
     def text(self) -> bytes:
         """All of them, in the exposition format; of every worker where there are several.

@@ -209,8 +209,21 @@ class Pictures(Pages):
             )
         return rotate(self.workspace.decision_key, keep)
 
-    def app(self, decider: Decider) -> FastAPI:
-        """The HTTP service around a decider."""
+    def app(self, decider: Decider, *, demo_shop: bool = False) -> FastAPI:
+        """The HTTP service around a decider.
+
+        Args:
+            decider: Of :meth:`decider`.
+            demo_shop: Whether it has a sample shop, for shops whose shoppers are simulated.
+
+        Raises:
+            InvalidInput: a sample shop for real shoppers, whose figures it would spoil.
+        """
+        if demo_shop and not self.simulated:
+            raise InvalidInput(
+                "the sample shop's clicks count, and this shop's shoppers are real; see it with "
+                "`persona-img demo --quick --home demo` and that home"
+            )
         from persona_img.serving.app import create_app
         from persona_img.serving.connections import ConnectionLimits
         from persona_img.serving.gate import LOOPBACK, GateRules
@@ -244,4 +257,5 @@ class Pictures(Pages):
             trusting=lambda: self.simulated,
             renditions=LazyRenditions(self.renditions),
             cdn_url=serve.cdn_url or "",
+            demo_shop=demo_shop,
         )
