@@ -479,6 +479,7 @@ def test_the_api_describes_itself(guarded):
         "/v1/variants/{digest}",
         "/v1/photos/{product}",
         "/v1/renditions/{master}/{file}",
+        "/v1/persona-img.js",
         "/healthz",
         "/readyz",
         "/metrics",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Request  # noqa: TC002 FastAPI reads the annotations
 from fastapi.responses import Response
@@ -34,6 +34,9 @@ def add_snippet(app: FastAPI) -> None:
             return Response(status_code=304, headers=headers)
         return Response(script, media_type="text/javascript; charset=utf-8", headers=headers)
 
-    answers = {200: {"content": {"text/javascript": {}}}, 304: {"description": "It is the same."}}
+    answers: dict[int | str, dict[str, Any]] = {
+        200: {"content": {"text/javascript": {}}},
+        304: {"description": "It is the one that the client has."},
+    }
     app.get("/v1/persona-img.js", response_class=Response, responses=answers)(snippet)
     app.head("/v1/persona-img.js", include_in_schema=False)(snippet)

@@ -3,21 +3,21 @@
 //   <script async src="https://pictures.shop/v1/persona-img.js" data-key="pik_…" data-consent="yes"></script>
 ((doc, win) => {
   // The one place that knows how answers and events name what proves a picture.
-  const TOKEN = "token", ATTRIBUTE = "data-persona-img", STORE = "persona-img:";
-  const script = doc.currentScript, base = new URL(".", script.src).href, given = script.dataset;
-  const queue = [], seen = new WeakSet(), on = (what, name, act) => what.addEventListener(name, act);
-  const at = url => new URL(url, base).href;
+  const TOKEN = "token", STORE = "persona-img:";
+  const script = doc.currentScript, given = script.dataset, key = given.key || "";
+  const queue = [], on = (what, name, act) => what.addEventListener(name, act);
+  const at = url => new URL(url, script.src).href;
   let agreed = given.consent == "yes";
 
   const allowed = () => agreed && !navigator.globalPrivacyControl;
-  const box = () => win.localStorage;
+  const box = () => localStorage;
   const shopper = () => given.shopper || box()[STORE] ||
     (box()[STORE] = crypto.getRandomValues(new Uint32Array(4)).join("-"));
 
+  const json = value => new Blob([JSON.stringify(value)], { type: "application/json" });
+
   const flush = () => {
-    if (!queue.length || !allowed()) return;
-    const body = new Blob([JSON.stringify({ events: queue.splice(0, 99) })], { type: "application/json" });
-    navigator.sendBeacon(at("events?key=" + (given.key || "")), body);
+    if (queue.length && allowed()) navigator.sendBeacon(at("events?key=" + key), json({ events: queue.splice(0, 99) }));
   };
 
   const tell = (kind, token, more) => {
@@ -40,7 +40,7 @@
     on(img.closest("a") || img, "click", () => {
       impression(); // who clicks it has seen it
       tell("click", token, more);
-      box()[STORE + img.getAttribute(ATTRIBUTE)] = token;
+      box()[STORE + img.dataset.personaImg] = token;
       flush();
     });
   };
@@ -55,7 +55,7 @@
     }
     (img.closest("picture") || img).replaceWith(frame);
     frame.append(img);
-    img.removeAttribute("srcset");
+    img.srcset = "";
     img.src = at(answer.image_url);
     img.alt ||= answer.alt;
     answer[TOKEN] && watch(img, answer[TOKEN], more);
@@ -63,17 +63,26 @@
     img.dispatchEvent(new CustomEvent("personaimg", { detail: answer, bubbles: true }));
   };
 
-  const scan = () => allowed() && doc.querySelectorAll(`[${ATTRIBUTE}]`).forEach((img, index) => {
-    const more = { position: index + 1 };
-    const product = img.getAttribute(ATTRIBUTE), token = img.dataset.personaToken;
-    if (seen.has(img)) return;
-    seen.add(img);
-    if (token) return watch(img, token, more); // the shop's server asked already
-    fetch(at("variant?" + new URLSearchParams({ shopper: shopper(), product })), {
-      headers: given.key ? { Authorization: "Bearer " + given.key } : {},
-      signal: AbortSignal.timeout(2000) // then the photo stays
-    }).then(answer => answer.ok && answer.json().then(found => show(img, found, more))).catch(() => 0);
-  });
+  const scan = () => {
+    if (!allowed()) return;
+    const asked = [];
+    doc.querySelectorAll("[data-persona-img]").forEach((img, index) => {
+      if (img[STORE]) return; // looked at before
+      img[STORE] = 1;
+      const token = img.dataset.personaToken, more = { position: index + 1 };
+      token ? watch(img, token, more) : asked.push([img, more]); // or the shop's server asked already
+    });
+    while (asked.length) {
+      const some = asked.splice(0, 99);
+      fetch(at("decisions?key=" + key), {
+        method: "POST",
+        body: json({ shopper: shopper(), products: some.map(([img]) => img.dataset.personaImg) }),
+        signal: AbortSignal.timeout(2000) // then the photos stay
+      }).then(answer => answer.json()).then(({ decisions }) => decisions.forEach((one, i) =>
+        one.image_url && show(some[i][0], one, some[i][1])
+      )).catch(() => 0);
+    }
+  };
 
   win.personaImg = {
     scan,
