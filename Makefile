@@ -72,8 +72,8 @@ bench-gpu: $(VENV)/dev    ## what a GPU adds, beside large models' shapes; needs
 	$(BIN)/python benchmarks/render_gpu.py
 	$(BIN)/python benchmarks/large_models.py
 
-serve: $(VENV)/core       ## serve the demo's variants on 127.0.0.1:8080
-	$(BIN)/persona-img serve --home $(HOME_DIR)
+serve: $(VENV)/core       ## serve the demo's variants on 127.0.0.1:8080, with a sample shop
+	$(BIN)/persona-img serve --home $(HOME_DIR) --demo-shop
 
 dashboard: $(VENV)/dev    ## the analysts' pages on 127.0.0.1:8501
 	PERSONA_IMG_HOME=$(HOME_DIR) $(BIN)/streamlit run dashboards/results.py \

@@ -25,6 +25,7 @@ DONE = {
     "scenes.md": "photos",
     "your-shop.md": "shop",
     "serve.md": "shop",
+    "pages.md": "shop",
     "results.md": "shop",
     "retrain.md": "shop",
 }
@@ -114,6 +115,10 @@ def test_serve(reader: Reader) -> None:
     assert '"image_url"' in said
     feedback = pi.Shop.open().feedback()
     assert len(feedback) == feedback["clicked"].sum() >= 1
+
+
+def test_pages_of_a_shop(reader: Reader) -> None:
+    reader.read("pages.md")
 
 
 def visits(reader: Reader, count: int) -> None:

@@ -13,7 +13,6 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 
 from persona_img.domain.catalog import Catalog
 from persona_img.errors import InvalidInput, NotFound, PersonaImgError, StoreConflict, StoreFailed
@@ -26,7 +25,7 @@ from persona_img.serving.decisions import Decisions
 from persona_img.serving.demo_shop import add_demo_shop
 from persona_img.serving.docs_page import add_docs
 from persona_img.serving.fallback import LastCatalog, reason_of
-from persona_img.serving.gate import Gate, GateRules
+from persona_img.serving.gate import FromElsewhere, Gate, GateRules
 from persona_img.serving.hot import Answer, Handler, Hot, answer, read_body
 from persona_img.serving.keys import Keys
 from persona_img.serving.metrics import ServingMetrics
@@ -171,7 +170,7 @@ def create_app(
     app.add_middleware(Gate, keys=keys, rules=rules, on_refused=refused)
     if origins:
         app.add_middleware(
-            CORSMiddleware,
+            FromElsewhere,
             allow_origins=list(origins),
             allow_methods=["GET", "HEAD", "POST"],
             allow_headers=["authorization", "content-type", "x-request-id"],

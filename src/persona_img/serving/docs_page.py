@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from persona_img.domain.roles import PERMISSIONS
-from persona_img.serving.gate import NEEDS
+from persona_img.serving.gate import needed
 from persona_img.serving.pages import page
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _say_who(document: dict[str, Any]) -> None:
     document.setdefault("components", {})["securitySchemes"] = {"key": _SCHEME}
     for path, methods in document["paths"].items():
         for operation in methods.values():
-            wanted = _wanted(path)
+            wanted = needed(path)
             told = dict(_LIMITED)
             if wanted is None:
                 del told["401"], told["403"]
@@ -66,13 +66,6 @@ def _say_who(document: dict[str, Any]) -> None:
                 operation["responses"].setdefault(status, answer)
 
 
-def _wanted(path: str) -> str | None:
-    return next(
-        (w for place, w in NEEDS if path == place or (place[-1] == "/" and path.startswith(place))),
-        None,
-    )
-
-
 def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
     for path, methods in document["paths"].items():
@@ -80,7 +73,7 @@ def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:
             operation = methods.get(method)
             if operation is None:
                 continue
-            wanted = _wanted(path)
+            wanted = needed(path)
             found.append(
                 {
                     "method": method.upper(),

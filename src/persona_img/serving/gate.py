@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from persona_img.serving.limits import Rates, caller_of
@@ -46,7 +47,11 @@ LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _JSON = re.compile(rb"application/json\s*(;\s*charset\s*=\s*\"?utf-8\"?\s*)?", re.IGNORECASE)
 _FAILED_COST = 20.0  # requests that a wrong key counts for
-_POLICY = b"default-src 'none'; frame-ancestors 'none'"
+_ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+)
 _LOG = logging.getLogger("persona_img.access")
 
 
@@ -160,7 +165,7 @@ class Gate:
             raise Refusal(400, f"host {host[:80]!r}: not one of [serve] hosts; add it there")
 
     def _key(self, scope: Scope, headers: dict[bytes, bytes], caller: str | None) -> Key | None:
-        wanted = _needed(scope["path"])
+        wanted = needed(scope["path"])
         if wanted is None or not self._keys.any:
             return None
         text = headers.get(b"authorization", b"").decode("latin-1")
@@ -206,6 +211,25 @@ class Gate:
             raise Refusal(413, f"body over {self._rules.max_body} bytes; send less at once")
 
 
+class FromElsewhere:
+    """Starlette's answers to pages of other origins, where a request comes from one.
+
+    Args:
+        app: What answers.
+        **settings: Of :class:`starlette.middleware.cors.CORSMiddleware`.
+    """
+
+    def __init__(self, app: ASGIApp, **settings: Any) -> None:
+        self._app, self._elsewhere = app, CORSMiddleware(app, **settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if any(name == b"origin" for name, _ in scope.get("headers", ())):
+            await self._elsewhere(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
 _DOES: Mapping[Permission, str] = {
     "decide": "ask for decisions",
     "events": "send events",
@@ -223,22 +247,22 @@ class _Told:
 
     def note(self, message: Message) -> None:
         self.status = message["status"]
-        headers = list(message["headers"])
-        names = {name.lower() for name, _ in headers}
-        headers.append((b"x-request-id", self.name.encode()))
-        if b"x-content-type-options" not in names:
-            headers.append((b"x-content-type-options", b"nosniff"))
-        if b"content-security-policy" not in names:
-            headers.append((b"content-security-policy", _POLICY))
-        headers.append((b"referrer-policy", b"no-referrer"))
+        headers = [*message["headers"], (b"x-request-id", self.name.encode())]
+        said = {name for name, _ in headers}
+        headers.extend(one for one in _ALWAYS if one[0] not in said)
         message["headers"] = headers
 
 
-def _needed(path: str) -> Permission | None:
-    for place, wanted in NEEDS:
-        if path == place or (place.endswith("/") and path.startswith(place)):
-            return wanted
-    return None
+def needed(path: str) -> Permission | None:
+    """What a path asks for; None where everybody may."""
+    exact = _EXACT.get(path)
+    if exact is not None:
+        return exact
+    return next((wanted for start, wanted in _BELOW if path.startswith(start)), None)
+
+
+_EXACT = {place: wanted for place, wanted in NEEDS if not place.endswith("/")}
+_BELOW = [(place, wanted) for place, wanted in NEEDS if place.endswith("/")]
 
 
 async def _refuse(no: Refusal, scope: Scope, send: Send) -> None:

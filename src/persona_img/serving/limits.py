@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import OrderedDict
+from functools import lru_cache
 
 
 class Rates:
@@ -43,6 +44,7 @@ class Rates:
         return len(self._full)
 
 
+@lru_cache(maxsize=4096)
 def caller_of(address: str) -> str | None:
     """Whom an address stands for: itself, of IPv6 its network; None for this machine.
 

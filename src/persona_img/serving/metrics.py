@@ -125,12 +125,12 @@ class ServingMetrics:
                     self.refusals.labels(event["rule"]).inc()
 
     def kept_by_kind(self) -> dict[str, int]:
-        """New events by kind, of this process."""
-        (counter,) = self.kept.collect()
+        """New events by kind; of every worker where there are several."""
         return {
             sample.labels["kind"]: int(sample.value)
-            for sample in counter.samples
-            if sample.name.endswith("_total")
+            for metric in self._every().collect()
+            for sample in metric.samples
+            if sample.name == "persona_img_events_kept_total"
         }
 
     def text(self) -> bytes:
@@ -139,9 +139,12 @@ class ServingMetrics:
         Workers share the folder that ``PROMETHEUS_MULTIPROC_DIR`` names from before they import
         this: each has a file there, and whichever is asked adds them up.
         """
+        return generate_latest(self._every())
+
+    def _every(self) -> CollectorRegistry:
         folder = os.environ.get(SHARED)
         if not folder:
-            return generate_latest(self._registry)
+            return self._registry
         every = CollectorRegistry()
         MultiProcessCollector(every, folder)  # type: ignore[no-untyped-call]
-        return generate_latest(every)
+        return every
