@@ -75,6 +75,7 @@ def start(folder: Path, **settings):
     """Yields a running shop."""
     # Unless told otherwise it is patient: a busy machine is no failure.
     settings.setdefault("decision_seconds", 10.0)
+    settings.setdefault("probe_seconds", 0.0)  # stores fail and come back within a second
     with closing(SqliteEventLog(folder / "log.sqlite")) as log:
         decider, signer = a_decider(log), settings.pop("signer", SIGNER)
         variants = settings.pop("variants", stored_variant)

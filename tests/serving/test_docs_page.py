@@ -35,3 +35,32 @@ def test_programs_are_told_who_may_and_what_else_can_be_answered(shop: Shop) -> 
     assert "429" in picture["responses"]
     assert "401" not in picture["responses"]
     assert "key" in document["components"]["securitySchemes"]
+
+
+def test_every_reference_leads_somewhere_and_every_name_has_its_pattern(shop: Shop) -> None:
+    document = shop.client.get("/openapi.json").json()
+
+    def walk(value: object) -> None:
+        if isinstance(value, dict):
+            if isinstance(to := value.get("$ref"), str):
+                place: object = document
+                for part in to.removeprefix("#/").split("/"):
+                    assert isinstance(place, dict), to
+                    place = place[part]
+            for one in value.values():
+                walk(one)
+        elif isinstance(value, list):
+            for one in value:
+                walk(one)
+
+    walk(document)
+    patterns = {
+        (path, given["name"]): given["schema"].get("pattern")
+        for path, methods in document["paths"].items()
+        for operation in methods.values()
+        for given in operation.get("parameters", [])
+    }
+    assert patterns["/v1/variant", "shopper"].startswith("^[A-Za-z0-9")
+    assert patterns["/v1/variants/{digest}", "digest"] == "^[0-9a-f]{64}$"
+    assert patterns["/v1/renditions/{master}/{file}", "master"] == "^[0-9a-f]{64}$"
+    assert patterns["/v1/renditions/{master}/{file}", "file"].startswith("^[1-9]")

@@ -152,7 +152,7 @@ def test_a_photo_that_is_not_counted_is_the_default(tmp_path: Path) -> None:
         "original",
         "/v1/photos/shirt",
     )
-    assert told["metadata"] == {"counted": False, "test": "hero"}
+    assert told["metadata"] == {"counted": False, "test": "hero", "alt": "A shirt"}
 
 
 def test_a_key_is_asked_for(guarded: Shop) -> None:

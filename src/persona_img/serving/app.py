@@ -7,14 +7,14 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from persona_img.domain.catalog import Catalog
+from persona_img.domain.catalog import MAX_ID, Catalog
 from persona_img.errors import InvalidInput, NotFound, PersonaImgError, StoreConflict, StoreFailed
 from persona_img.serving.addresses import Addresses
 from persona_img.serving.approvals import add_approvals
@@ -37,6 +37,7 @@ from persona_img.serving.snippet import add_snippet
 from persona_img.serving.wire import (
     EVENTS_SCHEMA,
     MAX_BODY,
+    NAME,
     Counted,
     Page,
     PageIn,
@@ -66,8 +67,13 @@ _STATUS: dict[type[PersonaImgError], int] = {
     StoreFailed: 503,
 }
 _PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"model": Problem}}
+Shopper = Annotated[
+    str, Query(pattern=NAME, max_length=128, description="Your name for them, a pseudonym.")
+]
+ProductName = Annotated[
+    str, Query(min_length=1, max_length=MAX_ID, description="The shop's own identifier.")
+]
 _THREADS = 40  # each for decisions and for events: what waits for a commit shares it
-_PROBED_SECONDS = 1.0
 _EVENT_SECONDS = 12.0  # the log itself gives up before
 _LOG = logging.getLogger(__name__)
 
@@ -87,6 +93,7 @@ def create_app(
     approvals: Approvals | None = None,
     max_body: int = MAX_BODY,
     decision_seconds: float = 0.25,
+    probe_seconds: float = 1.0,
     photo_url: str | None = None,
     trusting: Callable[[], bool] = lambda: False,
     renditions: RenditionSource | None = None,
@@ -117,6 +124,7 @@ def create_app(
         approvals: What withdraws and restores pictures; None where that is not done over HTTP.
         max_body: Bytes that one request may send.
         decision_seconds: For how long a decision is waited for.
+        probe_seconds: For how long what ``/readyz`` found is told again.
         photo_url: Address of the photo of a product that the catalogue does not know, with
             ``{product}`` for its identifier; None where that is an error.
         trusting: Whether clocks of events' senders are believed whatever they say.
@@ -157,7 +165,7 @@ def create_app(
     add_ofrep(app, decisions, products)
     _add_hot(app, decisions, receiver, metrics, max_body)
     add_pictures(app, products, variants, renditions)
-    _add_operations(app, decider, probing, metrics)
+    _add_operations(app, decider, probing, probe_seconds, metrics)
     add_snippet(app)
     if demo_shop:
         arms, counts = decider.arms, metrics.kept_by_kind
@@ -169,15 +177,7 @@ def create_app(
     refused = lambda status: metrics.errors.labels(str(status)).inc()  # noqa: E731
     app.add_middleware(Gate, keys=keys, rules=rules, on_refused=refused)
     if origins:
-        app.add_middleware(
-            FromElsewhere,
-            allow_origins=list(origins),
-            allow_methods=["GET", "HEAD", "POST"],
-            allow_headers=["authorization", "content-type", "x-request-id"],
-            expose_headers=["x-request-id", "retry-after"],
-            allow_credentials=True,  # sendBeacon always says that it would send some
-            max_age=3600,
-        )
+        app.add_middleware(FromElsewhere, origins=origins)
     return app
 
 
@@ -241,7 +241,7 @@ def _add_hot(
 def _describe(app: FastAPI) -> None:
     """What the hot routes are, for ``/docs``; they are answered before anything gets here."""
 
-    async def variant(shopper: str, product: str) -> None:
+    async def variant(shopper: Shopper, product: ProductName) -> None:
         """The picture that this shopper sees for this product, and the token that proves it.
 
         Where none can be decided, the original photo, which is not counted.
@@ -275,11 +275,12 @@ def _add_operations(
     app: FastAPI,
     decider: Decider,
     probing: _Threads,
+    probe_seconds: float,
     metrics: ServingMetrics,
 ) -> None:
     # The log gives up before the whole does: then it is known what hinders it.
     probe = partial(decider.log.probe, seconds=probing.seconds / 2)
-    ready = Recent(lambda: probing.run(probe), _PROBED_SECONDS)
+    ready = Recent(lambda: probing.run(probe), probe_seconds)
 
     def state(status: str) -> dict[str, str]:
         return {

@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect
 from persona_img.serving.limits import Rates, caller_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -216,11 +216,20 @@ class FromElsewhere:
 
     Args:
         app: What answers.
-        **settings: Of :class:`starlette.middleware.cors.CORSMiddleware`.
+        origins: Of pages that may ask.
     """
 
-    def __init__(self, app: ASGIApp, **settings: Any) -> None:
-        self._app, self._elsewhere = app, CORSMiddleware(app, **settings)
+    def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:
+        self._app = app
+        self._elsewhere = CORSMiddleware(
+            app,
+            allow_origins=list(origins),
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=["authorization", "content-type", "if-none-match", "x-request-id"],
+            expose_headers=["etag", "x-request-id", "retry-after"],
+            allow_credentials=True,  # sendBeacon always says that it would send some
+            max_age=3600,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

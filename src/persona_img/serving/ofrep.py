@@ -135,9 +135,11 @@ def add_ofrep(app: FastAPI, decisions: Decisions, catalog: Callable[[], Catalog]
             return Response(status_code=304, headers={"ETag": etag})
         return _json({"flags": flags}, headers={"ETag": etag})
 
+    # Of the model itself it would refer to a place that the whole document has not.
+    schema = {"type": "object", "properties": {"context": _Context.model_json_schema()}}
     asked = {
         "required": True,
-        "content": {"application/json": {"schema": _Asked.model_json_schema()}},
+        "content": {"application/json": {"schema": schema}},
     }
     failures: dict[int | str, dict[str, Any]] = {400: {"model": Failure}, 404: {"model": Failure}}
     for path, answers, route in (

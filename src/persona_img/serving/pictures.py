@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from fastapi import Path as InPath
 from fastapi import Query, Request
 from fastapi.responses import FileResponse, Response
 
@@ -46,6 +47,11 @@ _ANYBODY = {
     "X-Content-Type-Options": "nosniff",
 }
 
+# Told, not asked by the framework: our own errors say the rule, and 404 is no matter of letters.
+Digest = Annotated[str, InPath(json_schema_extra={"pattern": "^[0-9a-f]{64}$"})]
+File = Annotated[
+    str, InPath(json_schema_extra={"pattern": "^[1-9][0-9]{0,5}-[0-9a-f]{16}\\.(avif|webp|jpg)$"})
+]
 Width = Annotated[
     int | None,
     Query(
@@ -73,7 +79,7 @@ def add_pictures(
         renditions: What pages load of variants and photos; None where there are none.
     """
 
-    def variant_image(request: Request, digest: str, width: Width = None) -> Response:
+    def variant_image(request: Request, digest: Digest, width: Width = None) -> Response:
         """A variant: its own bytes, which never change, or what a page needs of it."""
         if not _DIGEST.fullmatch(digest):
             raise InvalidInput(f"digest {digest[:80]!r}: use 64 hexadecimal digits, small letters")
@@ -95,7 +101,7 @@ def add_pictures(
         headers = {"Cache-Control": _AN_HOUR if width is None else _SOON} | _by_accept(width)
         return _picture(request, found.photo, f"photo of {product}", headers)
 
-    def rendition(request: Request, master: str, file: str) -> Response:
+    def rendition(request: Request, master: Digest, file: File) -> Response:
         """A file that `pictures` names, made of a variant or a photo; its bytes never change."""
         made = None if renditions is None else renditions.known(master)
         if renditions is None or made is None:
