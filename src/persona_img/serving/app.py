@@ -46,6 +46,7 @@ from persona_img.serving.wire import (
     Shown,
     parse_events,
 )
+from persona_img.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -138,6 +139,7 @@ def create_app(
     """
     app = FastAPI(
         title="persona-img",
+        version=__version__,
         summary="Which product picture a shopper sees, and what came of it.",
         responses=_PROBLEMS,
         redirect_slashes=False,
