@@ -105,6 +105,8 @@ _FROM_VERSION_1 = (
     "DROP TABLE latest",
     "ALTER TABLE events RENAME TO events_1",
     "ALTER TABLE decisions RENAME TO decisions_1",
+    # Both are gone in the end; without this every decision would be looked for in all events.
+    "CREATE INDEX events_1_by_decision ON events_1 (decision_id, kind)",
     *_SCHEMA,
     "INSERT INTO shoppers (shopper) SELECT DISTINCT shopper FROM decisions_1 ORDER BY shopper",
     "INSERT INTO offers (test, product) SELECT DISTINCT test, product FROM decisions_1",
