@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 HOME_DIR ?= demo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-quick test test-unit test-long check lint types imports docs eval-render bench bench-learning bench-gpu serve dashboard mlflow clean help
+.PHONY: demo demo-quick test test-unit test-long check lint types imports docs eval-render bench bench-serving bench-learning bench-gpu serve dashboard mlflow clean help
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -54,10 +54,14 @@ eval-render: $(VENV)/dev  ## masks, styles, proof, defects, speed of every sourc
 		--photos 16 --each 8 -o eval-render
 
 bench: $(VENV)/dev        ## side-by-side benchmarks, ratios printed
-	$(BIN)/python benchmarks/serve.py
+	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/render.py
 	$(BIN)/python benchmarks/interactions.py
 	$(BIN)/python benchmarks/rankers.py
+
+bench-serving: $(VENV)/dev ## decisions and events beside a no-op route and a naive service
+	@command -v wrk >/dev/null || echo "wrk is not there (apt-get install wrk): a client of ours drives the reads"
+	$(BIN)/python benchmarks/serving.py
 
 # What is in results.jsonl is not run again; SEEDS=0-19 are the twenty of the full table (hours).
 SEEDS  := 0-2
@@ -68,8 +72,8 @@ bench-gpu: $(VENV)/dev    ## what a GPU adds, beside large models' shapes; needs
 	$(BIN)/python benchmarks/render_gpu.py
 	$(BIN)/python benchmarks/large_models.py
 
-serve: $(VENV)/core       ## serve the demo's variants on 127.0.0.1:8080
-	$(BIN)/persona-img serve --home $(HOME_DIR)
+serve: $(VENV)/core       ## serve the demo's variants on 127.0.0.1:8080, with a sample shop
+	$(BIN)/persona-img serve --home $(HOME_DIR) --demo-shop
 
 dashboard: $(VENV)/dev    ## the analysts' pages on 127.0.0.1:8501
 	PERSONA_IMG_HOME=$(HOME_DIR) $(BIN)/streamlit run dashboards/results.py \

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from persona_img.domain.feedback import Event, EventKind, Showing
 from persona_img.domain.style import Style
 from persona_img.imaging.photo import Photo
-from persona_img.serving.key import DecisionKey
+from persona_img.serving.key import ShopKey
+from persona_img.serving.token import Signer
 
 if TYPE_CHECKING:
+    from persona_img.domain.decision import Decision
     from persona_img.rendering.base import Variant
+    from persona_img.serving.decide import Decider
 
 DATA = Path(__file__).parent / "data"
 PHOTOS = DATA / "photos"
-KEY = DecisionKey(b"the key of the tests, which everybody knows")
+KEY = ShopKey(b"the key of the tests, which everybody knows")
+SIGNER = Signer(KEY)
 STYLE = Style.of({"surface": "linen", "palette": "sage", "light": "side", "framing": "centred"})
 
 
@@ -34,3 +40,21 @@ def a_twin(variant: Variant, digest: str = "ab" * 32) -> Variant:
     """The same recipe's variant with another digest, as another machine may paint it."""
     certificate = dataclasses.replace(variant.certificate, variant=digest)
     return dataclasses.replace(variant, certificate=certificate)
+
+
+def a_showing(decision: Decision) -> Showing:
+    """An answer of its own."""
+    return Showing(os.urandom(12).hex(), decision, decision.decided_at)
+
+
+def happened(showing: Showing, kind: EventKind, at: float, **more: object) -> Event:
+    """An event, named after its kind and showing."""
+    return Event(f"{kind}-{showing.showing_id}", kind, showing, at, **more)
+
+
+def watched(decider: Decider, shopper: str, product: str, now: float) -> Decision:
+    """What a shopper is shown, who sees it at once."""
+    decision = decider.decide(shopper, product, now)
+    event = happened(a_showing(decision), "impression", now)
+    assert decider.log.record_events([event]).new == 1
+    return decision

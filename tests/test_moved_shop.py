@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 import persona_img as pi
+from examples import a_showing, happened
 from persona_img import wiring
 from persona_img.assets import ASSETS
 from persona_img.demo.traffic import simulate_history, simulated_shoppers
 from persona_img.domain.catalog import Catalog
 from persona_img.domain.decision import Decision, DecisionTable
-from persona_img.domain.feedback import Event
 from persona_img.rendering.base import Variant
 from persona_img.settings import Settings
 
@@ -39,14 +39,12 @@ def begun(home: Path, variant: Variant) -> pi.Shop:
     with closing(wiring.event_log(shop.workspace)) as log:
         log.open_test(arms)
         for number in range(40):
-            who, name = f"s{number}", f"d{number}"
+            who = f"s{number}"
             arm = arms.assign(who)
-            log.record_decision(
-                Decision(
-                    name, arms.test, who, "shirt", "all", arm, "original", None, 1.0, "a/b?", NOON
-                )
+            decision = Decision(
+                arms.test, who, "shirt", "all", arm, "original", None, 1.0, "a/b?", NOON
             )
-            log.record_events([Event(f"e{number}", "impression", name, f"e{number}", NOON)])
+            log.record_events([happened(a_showing(decision), "impression", NOON)])
     return shop
 
 

@@ -14,12 +14,12 @@ import pandas as pd
 import pytest
 
 import persona_img as pi
+from examples import a_showing, happened
 from persona_img import loop, wiring
 from persona_img.assets import ASSETS
 from persona_img.demo.traffic import simulate_history, simulate_visits, simulated_shoppers
 from persona_img.domain.catalog import Catalog
 from persona_img.domain.decision import Context, Ranking, plan_of
-from persona_img.domain.feedback import Event
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound, StoreConflict
 from persona_img.reports.rounds import liked_by_segment
 from persona_img.serving.run import BackgroundServer
@@ -69,6 +69,18 @@ def test_the_first_preparation_leaves_a_champion_to_go_back_to(shop: pi.Shop) ->
     assert shop.tracker.champion() == 1
     assert shop.champion()[1] == "version-1"
     assert shop.champion()[0].name == "popularity"
+
+
+def test_what_is_shown_is_prepared_for_pages(shop: pi.Shop) -> None:
+    shown = {c.digest for slate in shop.table.slates.values() for c in slate.candidates if c.digest}
+    photos = {product.photo_digest for product in shop.catalog}
+    assert shown
+    for master in shown | photos:
+        assert shop.renditions.is_current(master)
+    made = shop.renditions.get(next(iter(shown)))
+    assert made is not None
+    assert made.of == "variant"
+    assert made.size == shop.variants.get(made.master).certificate.size
 
 
 def test_prepared_again_without_a_change_nothing_changes(shop: pi.Shop) -> None:
@@ -178,17 +190,16 @@ def seen(shop: pi.Shop, at: datetime, rates: dict[str, float], count: int = 2600
     rng = np.random.default_rng(count)
     decider = shop.decider()
     product, events = changed(shop), []
-    with ThreadPoolExecutor(64) as pool:  # many share a commit
-        names = [f"{at.isoformat()} {n}" for n in range(count)]
-        decisions = list(pool.map(lambda s: decider.decide(s, product, at.timestamp()), names))
+    names = [f"{at.isoformat()} {n}" for n in range(count)]
+    decisions = [decider.decide(name, product, at.timestamp()) for name in names]
     ramp = shop.workspace.ramp()
     for one in decisions:
         of_ramp = ramp is not None and plan_of(one.policy_version) == ramp.table.plan
         rate = rates["control" if one.arm == "control" else "ramp" if of_ramp else "served"]
-        name, when = one.decision_id, at.timestamp()
-        events.append(Event(name, "impression", name, name, when))
+        showing, when = a_showing(one), at.timestamp()
+        events.append(happened(showing, "impression", when))
         if rng.random() < rate:
-            events.append(Event(f"{name} c", "click", name, name, when + 1))
+            events.append(happened(showing, "click", when + 1))
     decider.log.record_events(events)
     decider.log.close()
 
@@ -321,14 +332,12 @@ def test_a_picture_that_does_harm_is_withdrawn_by_the_program_with_its_reason(
     log, when = wiring.event_log(challenged.workspace), LATER.timestamp()
     decider, events = challenged.decider(), []
     rng = np.random.default_rng(3)
-    with ThreadPoolExecutor(64) as pool:
-        made = list(pool.map(lambda n: decider.decide(f"new {n}", product, when), range(5000)))
-    for one in made:
-        events.append(Event(one.decision_id, "impression", one.decision_id, one.decision_id, when))
+    for one in [decider.decide(f"new {n}", product, when) for n in range(5000)]:
+        showing = a_showing(one)
+        events.append(happened(showing, "impression", when))
         # Control clicks less: the arm as a whole does no harm.
         if rng.random() < (0.02 if one.digest == bad else 0.2 if one.arm == "control" else 0.5):
-            name = f"{one.decision_id} c"
-            events.append(Event(name, "click", one.decision_id, one.decision_id, when + 1))
+            events.append(happened(showing, "click", when + 1))
     log.record_events(events)
     log.close()
     decider.log.close()

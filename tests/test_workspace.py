@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from examples import KEY
+from examples import watched
 from persona_img.domain.decision import Arms, Candidate, DecisionTable, Ramp, Slate
 from persona_img.domain.leaning import Leaning, Personal
 from persona_img.domain.style import ORIGINAL, Style
@@ -243,13 +243,12 @@ def changing_nothing(workspace: Workspace) -> Decider:
         MemoryEventLog(),
         change_budget=0,
         servable=lambda digest, product: True,
-        key=KEY,
     )
 
 
 def shown(decider: Decider, workspace: Workspace) -> set[str | None]:
     decider.replace(workspace.decision_table(), workspace.revoked())
-    return {decider.decide(f"shopper {n}", "p", 1.0).digest for n in range(40)}
+    return {watched(decider, f"shopper {n}", "p", 1.0).digest for n in range(40)}
 
 
 def test_a_stop_reaches_those_who_kept_a_picture_of_an_earlier_plan(tmp_path: Path) -> None:

@@ -32,7 +32,6 @@ from persona_img.ranking.popularity import PopularityRanker
 from persona_img.ranking.promotion import compare
 from persona_img.ranking.slates import decision_table
 from persona_img.serving.decide import Decider
-from persona_img.serving.key import DecisionKey
 from persona_img.serving.memory_log import MemoryEventLog
 
 if TYPE_CHECKING:
@@ -48,7 +47,6 @@ LEARNERS = (
     "linear", "lightgbm", "bayes", "boosted", "ceiling", "bayes+gate",
     "bayes+learn", "linear+learn", "told",
 )  # fmt: skip
-KEY = DecisionKey(b"nobody sends events to a simulation")
 _NAMES = ("world", "seed", "learner", "shoppers")
 _SAME = 1e-9
 """Difference in a lift that is none."""
@@ -143,9 +141,7 @@ class Learning:
         """Serves a plan; nobody keeps a picture of an earlier one."""
         self.tables.append(table)
         log = MemoryEventLog()
-        return Decider(
-            table, ARMS, log, servable=lambda d, p: (p, d) not in self.withdrawn, key=KEY
-        )
+        return Decider(table, ARMS, log, servable=lambda d, p: (p, d) not in self.withdrawn)
 
     def look(
         self,

@@ -18,6 +18,7 @@ from persona_img.demo.run import HISTORY_DAYS, ROUND_DAYS, START
 from persona_img.demo.size import FULL, spread
 from persona_img.domain.catalog import Catalog
 from persona_img.domain.decision import Arms
+from persona_img.domain.feedback import Event, Showing
 from persona_img.domain.style import ORIGINAL
 from persona_img.profiles.frame import FrameFeatureSource
 from persona_img.serving.decide import CONTROL
@@ -126,13 +127,16 @@ class Round:
         """What ``decider`` shows in a part of the round, and what is clicked."""
         rows = self.coming.iloc[part]
         decided: dict[tuple[str, str], Decision] = {}
-        made = []
+        made, looks = [], list[Event]()
         for shopper, product, at in zip(rows["shopper"], rows["product"], rows["at"], strict=True):
             # Within a part nothing moves, so who comes back sees the same.
             place = (shopper, product)
             if place not in decided:
-                decided[place] = decider.decide(shopper, product, at)
+                decided[place] = one = decider.decide(shopper, product, at)
+                name = f"{self.shop.seed}-{shopper}-{product}-{at}"
+                looks.append(Event(name, "impression", Showing(name, one, at), at))
             made.append(decided[place])
+        decider.log.record_events(looks)  # what was seen is kept in the next part
         key = [decision.style_key for decision in made]
         arm = np.array([decision.arm for decision in made], dtype=object)
         who = (list(rows["shopper"]), list(rows["product"]))

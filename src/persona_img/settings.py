@@ -37,14 +37,28 @@ from persona_img.errors import InvalidInput
 FILE = "persona-img.toml"
 _NOT_KEPT: Any = {
     "home": True,
-    "serve": {"host", "port", "tokens", "decision_key"},
+    "serve": {
+        "host",
+        "port",
+        "workers",
+        "tokens",
+        "decision_key",
+        "earlier_keys",
+        "hosts",
+        "proxies",
+        "log",
+        "log_requests",
+    },
     "render": {"workers"},
     "pretrained": {"memory"},
 }
 """A shop's file is about the shop, not about where it runs; and secrets are not written down."""
 
-_SECRET = {"tokens", "decision_key"}
+_SECRET = {"tokens", "decision_key", "earlier_keys"}
 """Settings whose values no error repeats."""
+
+_HOST = r"^(\*\.)?[A-Za-z0-9.-]{1,253}$|^\[[0-9A-Fa-f:.]{2,45}\]$"
+_ORIGIN = r"^https?://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?$"
 
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 """A path whose ``~`` is the user's own folder."""
@@ -64,6 +78,15 @@ def _photo_url(value: str) -> str:
             "e.g. https://cdn.shop/{product}.jpg"
         )
     return value
+
+
+def _cdn_url(value: str) -> str:
+    """An address that paths can follow."""
+    if not value.startswith(("https://", "http://")) or any(c in value for c in "?#{} "):
+        raise ValueError(
+            f"cdn_url={value!r}: begin with https:// or http://, no ? or #, e.g. https://cdn.shop"
+        )
+    return value.rstrip("/")
 
 
 class _Group(BaseModel):
@@ -258,8 +281,9 @@ class Test(_Group):
     Attributes:
         name: Of the test; it is the salt of the assignment.
         personalized_share: Share of shoppers in the personalized arm.
-        change_budget: How often a shopper's picture of a product may change.
-        keep_days: Beyond that it still changes with a new table when it was kept for so many days.
+        change_budget: By how many other plans a shopper may be drawn for, of one product.
+        keep_days: Beyond that it still changes with a new table when it was drawn so many days ago.
+        attribution_days: For how long after an impression a click or conversion counts for it.
         planned_shoppers: Exposed shoppers at which the test is to be read, of
             ``persona-img test plan``; None where nobody planned.
         always_valid: Take verdicts from the interval that holds however often one looks.
@@ -273,6 +297,7 @@ class Test(_Group):
     personalized_share: float = Field(0.5, gt=0, lt=1)
     change_budget: int = Field(2, ge=0)
     keep_days: float = Field(14.0, ge=0)
+    attribution_days: float = Field(7.0, gt=0, le=366)
     planned_shoppers: int | None = Field(None, ge=1)
     always_valid: bool = False
     ramp_impressions: int = Field(30_000, ge=100)
@@ -284,28 +309,63 @@ class Serve(_Group):
     Attributes:
         host: Address.
         port: TCP port; 0 takes a free one.
-        tokens: Bearer tokens it accepts; required off loopback.
-        decision_key: Secret by which decisions are named, at least 32 characters, drawn at random;
+        workers: Processes that serve, 1 to 256.
+        tokens: Bearer tokens that may do everything; off loopback they, or keys of
+            ``persona-img keys add``, are required.
+        hosts: Names by which it may be called, ``*.shop.example`` for all below; none for
+            ``localhost``, ``127.0.0.1`` and ``[::1]`` on loopback, and for any elsewhere.
+        origins: Of pages elsewhere that may ask, e.g. ``https://shop.example`` (CORS).
+        proxies: Addresses that are believed when they say for whom they ask (X-Forwarded-For).
+        address_rate: Requests a second of one address that presents no key of a server's, ten
+            seconds of them at once; 0 for no limit. This machine has none.
+        key_rate: Requests a second by one key, in the same way.
+        connections: At once; the one that keeps waiting longest makes room.
+        request_seconds: For a request to come in.
+        log: ``text`` or ``json``, a line for each thing that happened.
+        log_requests: Whether each request is a line of it; shoppers are not named there.
+        decision_key: Secret by which answers are signed, at least 32 characters, drawn at random;
             None for the one in the shop's folder, which is made when it is first needed. Services
             with homes of their own that share a log need the same.
-        decision_ms: How long a decision waits for its entry in the log, 10 to 10,000; later the
-            photo is shown, and not counted. A whole decision gets twice that.
+        earlier_keys: Secrets that signed before it: what they signed is still taken.
+        token_days: For how long events of an answer are taken, up to 366.
+        decision_ms: How long a decision may take, 10 to 10,000; later the photo is shown, and not
+            counted.
         photo_url: Address of the photo of a product that the catalogue does not know, with
             ``{product}`` for its identifier, e.g. ``https://cdn.shop/{product}.jpg``; None where
             that is an error.
         profile_ms: How long a decision waits for what the feature store knows of the shopper;
             later it is the segment's.
         profile_seconds: For how long it takes what the store said for true.
+        widths: Pixels in which pictures are prepared for pages, besides their own width; never
+            larger than they are.
+        cdn_url: Put before the pictures' paths in every answer, e.g. ``https://cdn.shop``: where
+            something before this service keeps what it answered. None for paths alone.
     """
 
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
+    workers: int = Field(1, ge=1, le=256)
     tokens: tuple[str, ...] = ()
+    hosts: tuple[Annotated[str, Field(pattern=_HOST)], ...] = ()
+    origins: tuple[Annotated[str, Field(pattern=_ORIGIN)], ...] = ()
+    proxies: tuple[str, ...] = ("127.0.0.1",)
+    address_rate: float = Field(100.0, ge=0, le=1_000_000)
+    key_rate: float = Field(2000.0, ge=0, le=1_000_000)
+    connections: int = Field(4000, ge=10, le=60_000)
+    request_seconds: float = Field(10.0, ge=0.1, le=600)
+    log: Literal["text", "json"] = "text"
+    log_requests: bool = False
     decision_key: SecretStr | None = Field(None, min_length=32, max_length=1024)
+    earlier_keys: tuple[Annotated[SecretStr, Field(min_length=32, max_length=1024)], ...] = ()
+    token_days: float = Field(30.0, gt=0, le=366)
     decision_ms: float = Field(250.0, ge=10, le=10_000)
     photo_url: Annotated[str, AfterValidator(_photo_url)] | None = Field(None, max_length=2000)
     profile_ms: float = Field(20.0, gt=0, le=10_000)
     profile_seconds: float = Field(60.0, ge=0)
+    widths: tuple[Annotated[int, Field(ge=16, le=8192)], ...] = Field(
+        (320, 640, 960, 1280), max_length=12
+    )
+    cdn_url: Annotated[str, AfterValidator(_cdn_url)] | None = Field(None, max_length=500)
 
 
 class Stores(_Group):

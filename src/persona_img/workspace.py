@@ -112,6 +112,11 @@ class Workspace:
         return self.root / "decision.key"
 
     @property
+    def keys(self) -> Path:
+        """Hashes of the keys by which programs and pages are let in."""
+        return self.root / "keys.json"
+
+    @property
     def variants(self) -> Path:
         """The variant store."""
         return self.root / "variants"

@@ -14,11 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 import persona_img as pi
+from examples import a_showing, happened
 from persona_img import loop, wiring
 from persona_img.abtest import ABTest
 from persona_img.cli import app
 from persona_img.domain.decision import Candidate, Decision, DecisionTable, Slate
-from persona_img.domain.feedback import Event
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.errors import InvalidInput, NotFound
 from persona_img.ranking.base import RankingFeatures
@@ -61,15 +61,14 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> pi.Shop:
             arm = arms.assign(name)
             style = SOFT if arm != "control" and rng.random() < 0.5 else ORIGINAL
             decision = Decision(
-                f"d{number}", "hero-image", name, "mug", "all", arm, style.key,
+                "hero-image", name, "mug", "all", arm, style.key,
                 None if style.is_original else "ab" * 32, 1.0 if arm == "control" else 0.5, "v1",
                 NOON.timestamp(),
             )  # fmt: skip
-            log.record_decision(decision)
-            shown, at = f"i{number}", NOON.timestamp() + number
-            events.append(Event(shown, "impression", decision.decision_id, shown, at))
+            showing, at = a_showing(decision), NOON.timestamp() + number
+            events.append(happened(showing, "impression", at))
             if rng.random() < (0.2 if style.is_original else 0.4):
-                events.append(Event(f"c{number}", "click", decision.decision_id, shown, at + 1))
+                events.append(happened(showing, "click", at + 1))
         assert log.record_events(events).rejected == 0
     return shop
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ import pytest
 from typer.testing import CliRunner
 
 from contracts.ranker import FEATURES, PRODUCTS, SEGMENTS, STYLES, truth
+from examples import a_showing, happened
 from persona_img import wiring
 from persona_img.cli import app
 from persona_img.domain.decision import Candidate, Decision, DecisionTable, Slate
-from persona_img.domain.feedback import Event
 from persona_img.errors import InvalidInput, NotFound, StoreConflict
 from persona_img.loop import Profiled
 from persona_img.settings import Settings
@@ -53,7 +52,6 @@ def decision(shop: Shop, version: str, number: int, style: int = 0) -> Decision:
     arms = wiring.arms(shop.settings)
     shopper, control = f"s{number}", arms.assign(f"s{number}") == "control"
     return Decision(
-        decision_id=f"{version} {number}",
         test=arms.test,
         shopper=shopper,
         product=PRODUCTS[number % len(PRODUCTS)],
@@ -73,14 +71,12 @@ def came_back(
     """Decisions with one impression each, a second apart by the client's clock."""
     events = []
     for second, (one, click) in enumerate(zip(decisions, clicked, strict=True)):
-        name = f"{one.decision_id} {at}"
-        events.append(Event(name, "impression", one.decision_id, name, at + second))
+        showing = a_showing(one)
+        events.append(happened(showing, "impression", at + second))
         if click:
-            events.append(Event(f"{name} c", "click", one.decision_id, name, at + second + 1))
+            events.append(happened(showing, "click", at + second + 1))
     with closing(wiring.event_log(shop.workspace)) as log:
         log.open_test(wiring.arms(shop.settings))
-        with ThreadPoolExecutor(64) as pool:  # many share a commit
-            list(pool.map(log.record_decision, decisions))
         log.record_events(events)
 
 

@@ -99,6 +99,15 @@ def test_withdrawing_and_restoring_leave_their_reasons(shop: Shop, variant: Vari
     assert out(shop, "log").count("\n") == 4
 
 
+def test_what_a_person_approves_is_made_for_pages(shop: Shop, variant: Variant) -> None:
+    assert "no renditions yet" in out(shop, "show", variant.digest)
+    assert told(shop, "show", variant.digest)["renditions"] is None
+    out(shop, "approve", variant.digest)
+    made = told(shop, "show", variant.digest)["renditions"]
+    assert made["master"] == variant.digest
+    assert "image/avif: " in out(shop, "show", variant.digest)
+
+
 def test_showing_a_variant_shows_its_proof_and_files(shop: Shop, variant: Variant) -> None:
     other = dataclasses.replace(variant, seed=8)  # of another recipe
     found = told(shop, "show", variant.digest[:8])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -16,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from persona_img.domain.decision import Arms, Decision
-from persona_img.domain.feedback import FEEDBACK_COLUMNS, Event
-from persona_img.errors import InvalidInput, StoreConflict
+from persona_img.domain.feedback import ATTRIBUTION_SECONDS, FEEDBACK_COLUMNS, Event, Showing
+from persona_img.errors import StoreConflict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,10 +27,9 @@ NOON = 1_760_000_000.0
 RED, BLUE = "ab" * 32, "cd" * 32
 
 
-def a_decision(name: str = "d1", **changes: object) -> Decision:
+def a_decision(**changes: object) -> Decision:
     """A decision for shopper ann and a mug, with fields changed as asked."""
     usual = Decision(
-        decision_id=name,
         test="hero",
         shopper="ann",
         product="mug",
@@ -46,57 +44,53 @@ def a_decision(name: str = "d1", **changes: object) -> Decision:
     return dataclasses.replace(usual, **changes)
 
 
-def an_impression(
-    name: str = "i1", decision: str = "d1", at: float = NOON, place: int = 1
+def a_showing(number: int = 1, **changes: object) -> Showing:
+    """An answer with its own id, of a decision with fields changed as asked."""
+    decision = a_decision(**changes)
+    return Showing(f"{number:024x}", decision, decision.decided_at)
+
+
+def an_event(
+    kind: str, showing: Showing | int = 1, after: float = 0.0, name: str = "", **more: object
 ) -> Event:
-    return Event(name, "impression", decision, name, at, place)
+    """Something that happens to a showing, so many seconds after its decision."""
+    if isinstance(showing, int):
+        showing = a_showing(showing)
+    name = name or f"{kind}-{showing.showing_id[-6:]}"
+    return Event(name, kind, showing, showing.decision.decided_at + after, **more)
 
 
-def a_click(name: str = "c1", impression: str = "i1", decision: str = "d1") -> Event:
-    return Event(name, "click", decision, impression, NOON + 5)
+def an_impression(showing: Showing | int = 1, after: float = 0.0, **more: object) -> Event:
+    return an_event("impression", showing, after, **more)
 
 
-def a_conversion(name: str = "b1", impression: str = "i1", decision: str = "d1") -> Event:
-    return Event(name, "conversion", decision, impression, NOON + 900)
+def a_click(showing: Showing | int = 1, after: float = 5.0, **more: object) -> Event:
+    return an_event("click", showing, after, **more)
 
 
-def expected_outcomes(events: Sequence[Event]) -> list[tuple[str, str, int, int]]:
-    """(impression, decision, clicked, converted), by the definition and nothing else."""
+def expected_outcomes(events: Sequence[Event]) -> list[tuple[str, int, int]]:
+    """(showing, clicked, converted), by the definition and nothing else."""
     rows = []
-    impressions = {e for e in events if e.kind == "impression"}
-    for i in sorted(impressions, key=lambda e: (e.occurred_at, e.event_id)):
+    shown = {e.showing.showing_id: e for e in events if e.kind == "impression"}
+    for i in sorted(shown.values(), key=lambda e: (e.occurred_at, e.showing.showing_id)):
         mine = {
             e.kind
             for e in events
-            if (e.impression_id, e.decision_id) == (i.event_id, i.decision_id)
+            if e.showing == i.showing and 0 <= e.occurred_at - i.occurred_at <= ATTRIBUTION_SECONDS
         }
-        rows.append((i.event_id, i.decision_id, int("click" in mine), int("conversion" in mine)))
+        rows.append((i.showing.showing_id, int("click" in mine), int("conversion" in mine)))
     return rows
 
 
 @st.composite
 def deliveries(draw: st.DrawFn) -> tuple[list[Event], list[list[Event]]]:
     """Events, and batches that deliver each at least once: in any order, some again and again."""
-    impressions = [
-        an_impression(f"i{n}", draw(st.sampled_from(["d1", "d2"])), NOON + draw(st.integers(0, 3)))
-        for n in range(draw(st.integers(0, 5)))
+    kinds = st.sets(st.sampled_from(["impression", "click", "conversion", "dismiss"]))
+    events = [
+        an_event(kind, number, draw(st.sampled_from([0.0, 1.0, 2.0, ATTRIBUTION_SECONDS + 9.0])))
+        for number in range(draw(st.integers(0, 6)))
+        for kind in sorted(draw(kinds))
     ]
-    others = [
-        Event(f"e{n}", kind, decision, f"i{impression}", NOON + 9)
-        for n, (kind, decision, impression) in enumerate(
-            draw(
-                st.lists(
-                    st.tuples(
-                        st.sampled_from(["click", "conversion"]),
-                        st.sampled_from(["d1", "d2"]),
-                        st.integers(0, 6),
-                    ),
-                    max_size=8,
-                )
-            )
-        )
-    ]
-    events = impressions + others
     again = draw(st.lists(st.sampled_from(events), max_size=10)) if events else []
     sent = draw(st.permutations(events + again))
     cuts = sorted(draw(st.lists(st.integers(0, len(sent)), max_size=4)))
@@ -106,6 +100,11 @@ def deliveries(draw: st.DrawFn) -> tuple[list[Event], list[list[Event]]]:
 
 def fates(found: Recorded) -> list[str]:
     return [outcome.fate for outcome in found.outcomes]
+
+
+def see(log: EventLog, *showings: Showing) -> None:
+    """Impressions of these."""
+    assert log.record_events([an_impression(one) for one in showings]).rejected == 0
 
 
 class EventLogContract:
@@ -132,63 +131,59 @@ class EventLogContract:
         with pytest.raises(StoreConflict):
             log.open_test(Arms("hero", {"personalized": 0.5, "control": 0.5}))
 
-    def test_the_first_decision_of_a_policy_stays(self, log):
-        first = a_decision()
-        second = a_decision("d2", style_key="light=hard", digest=BLUE, propensity=0.5)
-        assert log.record_decision(first) == first
-        assert log.record_decision(second) == first
-        assert log.latest_decision("hero", "ann", "mug") == first
+    def test_a_decision_is_seen_once_an_impression_of_it_came(self, log):
+        assert log.seen("hero", "ann", ["mug"]) == {}
+        log.record_events([a_click()])
+        assert log.seen("hero", "ann", ["mug"]) == {}
+        see(log, a_showing())
+        seen = log.seen("hero", "ann", ["mug"])["mug"]
+        assert (seen.latest, seen.changes) == (a_decision(), 0)
 
-    def test_a_decision_id_names_one_decision(self, log):
-        log.record_decision(a_decision())
-        with pytest.raises(StoreConflict, match="'d1'"):
-            log.record_decision(a_decision(shopper="bob"))
-        assert log.latest_decision("hero", "bob", "mug") is None
+    def test_what_was_seen_of_many_products_is_told_in_one_look(self, log):
+        shown = [a_showing(n, product=f"p{n}") for n in range(50)]
+        see(log, *shown, a_showing(98, product="p3", test="other"), a_showing(99, shopper="bob"))
+        seen = log.seen("hero", "ann", [f"p{n}" for n in range(30, 80)])
+        assert {p: one.latest for p, one in seen.items()} == {
+            f"p{n}": shown[n].decision for n in range(30, 50)
+        }
+        for place in (("none", "ann", ["p1"]), ("hero", "eve", ["p1"]), ("hero", "ann", [])):
+            assert log.seen(*place) == {}
 
-    @pytest.mark.parametrize(
-        "wrong",
-        [
-            {"propensity": 0.0},
-            {"propensity": -0.1},
-            {"propensity": 1.1},
-            {"propensity": float("nan")},
-            {"decided_at": float("inf")},
-            {"decided_at": NOON * 1000},
-            {"shopper": "a\x00b"},
-            {"product": "\ud800"},
-            {"segment": "a\nb"},
-        ],
-    )
-    def test_no_decision_breaks_a_rule(self, log, wrong):
-        with pytest.raises(InvalidInput, match="d1"):
-            log.record_decision(a_decision(**wrong))
-        assert log.latest_decision("hero", "ann", "mug") is None
-
-    def test_nothing_is_known_of_an_unseen_place(self, log):
-        log.record_decision(a_decision())
-        for place in (("other", "ann", "mug"), ("hero", "bob", "mug"), ("hero", "ann", "shoe")):
-            assert log.latest_decision(*place) is None
-            assert log.change_count(*place) == 0
-
-    def test_changes_of_the_picture_are_counted(self, log):
+    def test_changes_are_draws_of_another_plan_whatever_their_picture(self, log):
         steps = [
-            (a_decision("d1", policy_version="v1", digest=RED), 0),
-            (a_decision("d1", policy_version="v1", digest=RED), 0),
-            (a_decision("d2", policy_version="v2", digest=RED), 0),
-            (a_decision("d3", policy_version="v3", digest=None, style_key="original"), 1),
-            (a_decision("d4", policy_version="v4", digest=None, style_key="original"), 1),
-            (a_decision("d5", policy_version="v5", digest=BLUE), 2),
-            (a_decision("d1", policy_version="v1", digest=RED), 3),  # back is a change too
+            ({"policy_version": "v1", "digest": RED}, 0),
+            ({"policy_version": "v1~r1", "digest": BLUE}, 0),  # a revision is the same plan
+            ({"policy_version": "v2", "digest": BLUE}, 1),
+            ({"policy_version": "v2~withdrawn", "digest": None, "style_key": "original"}, 1),
+            ({"policy_version": "v3", "digest": None, "style_key": "original"}, 2),
+            ({"policy_version": "v1", "digest": RED}, 3),  # back is a change too
         ]
-        for decision, changes in steps:
-            log.record_decision(decision)
-            assert log.latest_decision("hero", "ann", "mug") == decision
-            assert log.change_count("hero", "ann", "mug") == changes
-        log.record_decision(a_decision("e1", shopper="bob"))
-        assert log.change_count("hero", "bob", "mug") == 0
+        for number, (decision, changes) in enumerate(steps):
+            see(log, a_showing(number, decided_at=NOON + number, **decision))
+            seen = log.seen("hero", "ann", ["mug"])["mug"]
+            assert seen.latest == a_decision(decided_at=NOON + number, **decision)
+            assert seen.changes == changes
+
+    def test_the_latest_is_the_one_that_was_drawn_last_in_whatever_order_they_are_seen(self):
+        shown = [
+            a_showing(1),
+            a_showing(2, policy_version="v2", digest=BLUE, decided_at=NOON + 5),
+            # The photo in the place of a withdrawn picture: as old as its draw, and after it.
+            a_showing(3, policy_version="v2~withdrawn", digest=None, decided_at=NOON + 5),
+        ]
+        for order in itertools.permutations(shown):
+            with closing(self.new_log()) as log:
+                for one in order:
+                    see(log, one)
+                seen = log.seen("hero", "ann", ["mug"])["mug"]
+                assert (seen.latest, seen.changes) == (shown[2].decision, 1)
+
+    def test_a_decision_that_is_answered_again_is_the_same(self, log):
+        see(log, a_showing(1), a_showing(2), a_showing(3))
+        assert log.seen("hero", "ann", ["mug"])["mug"].changes == 0
+        assert len(log.feedback()) == 3
 
     def test_an_event_counts_once(self, log):
-        log.record_decision(a_decision())
         events = [an_impression(), a_click()]
         first, again = log.record_events(events), log.record_events([*events, *events])
         assert (first.new, first.duplicate) == (2, 0)
@@ -196,77 +191,56 @@ class EventLogContract:
         assert len(log.feedback()) == 1
 
     def test_twice_in_one_call_counts_once(self, log):
-        log.record_decision(a_decision())
-        accepted = log.record_events([an_impression(), an_impression()])
-        assert (accepted.new, accepted.duplicate) == (1, 1)
+        event = an_impression()
+        accepted = log.record_events([event, event, an_impression()])
+        assert (accepted.new, accepted.duplicate) == (1, 2)
 
     def test_no_events_are_no_matter(self, log):
         accepted = log.record_events([])
         assert (accepted.new, accepted.duplicate) == (0, 0)
 
-    @pytest.mark.parametrize(
-        "other",
-        [
-            an_impression(at=NOON + 1),
-            an_impression(place=2),
-            an_impression(decision="d2"),
-            Event("i1", "click", "d1", "i1", NOON),
-        ],
-    )
-    def test_an_event_id_names_one_event(self, log, other):
-        log.record_decision(a_decision())
-        log.record_decision(a_decision("d2", shopper="bob"))
-        log.record_events([an_impression()])
-        before = log.feedback()
-        found = log.record_events([an_impression("i2", at=NOON + 2), other])
-        assert fates(found) == ["accepted", "rejected"]
-        assert re.search("'i1'.*its own event_id", found.outcomes[1].reason)
-        assert log.feedback().head(1).equals(before)  # what was stored is as it was
-        assert len(log.feedback()) == 2
-
-    def test_an_event_id_names_one_event_within_a_call(self, log):
-        log.record_decision(a_decision())
-        sent = [an_impression(), an_impression(place=2), an_impression()]
-        found = log.record_events(sent)
+    @pytest.mark.parametrize("kind", ["impression", "click", "conversion", "dismiss"])
+    def test_a_showing_counts_once_for_each_kind(self, log, kind):
+        first, other = (an_event(kind, 1, n, name=f"e{n}") for n in range(2))
+        found = log.record_events([first, other, first])
         assert fates(found) == ["accepted", "rejected", "duplicate"]
-        assert "position 1, sent with 2" in found.outcomes[1].reason
-        assert list(log.feedback()["position"]) == [1]
-        assert fates(log.record_events(sent)) == ["duplicate", "rejected", "duplicate"]
-
-    def test_a_rejected_event_takes_no_event_id(self, log):
-        log.record_decision(a_decision())
-        found = log.record_events([an_impression(decision="nobody"), an_impression()])
-        assert fates(found) == ["rejected", "accepted"]
-
-    def test_an_unknown_decision_is_named_and_holds_up_no_other(self, log):
-        log.record_decision(a_decision())
-        sent = [an_impression("i2", decision="nobody"), an_impression()]
-        found = log.record_events(sent)
-        assert fates(found) == ["rejected", "accepted"]
-        assert re.search(r"'i2'.*'nobody'.*GET /v1/variant", found.outcomes[0].reason)
-        assert found.outcomes[1].reason == ""
-        assert list(log.feedback()["decision_id"]) == ["d1"]
-        assert fates(log.record_events(sent)) == ["rejected", "duplicate"]
+        assert (found.outcomes[1].rule, found.outcomes[0].rule) == ("replayed", "")
+        assert "'e0'" in found.outcomes[1].reason
+        assert fates(log.record_events([other])) == ["rejected"]
+        # Of another kind, or of another showing, it is another event, whatever it is called.
+        others = [an_event(k, 1, name="e0") for k in ("impression", "click") if k != kind]
+        assert log.record_events([*others, an_event(kind, 2, name="e0")]).rejected == 0
 
     @pytest.mark.parametrize(
-        "event",
+        ("event", "named"),
         [
-            an_impression(at=float("nan")),
-            an_impression(at=-1.0),
-            an_impression(at=NOON * 1000),
-            an_impression(place=2**31),
-            an_impression(place=1.5),
-            an_impression(place=float("nan")),
-            an_impression("i\x00"),
-            an_impression("i\udfff"),
+            (an_impression(2, after=float("nan")), "occurred_at"),
+            (an_impression(2, after=-2 * NOON), "occurred_at"),
+            (an_impression(2, after=NOON * 1000), "occurred_at"),
+            (an_impression(2, received_at=float("inf")), "received_at"),
+            (an_impression(2, skew=float("nan")), "skew"),
+            (an_impression(2, position=2**31), "position"),
+            (an_impression(2, position=1.5), "position"),
+            (an_impression(2, position=float("nan")), "position"),
+            (an_impression(2, name="i\x00"), "printed"),
+            (an_impression(2, name="i\udfff"), "printed"),
+            (an_impression(a_showing(2, propensity=0.0)), "propensity"),
+            (an_impression(a_showing(2, propensity=-0.1)), "propensity"),
+            (an_impression(a_showing(2, propensity=1.1)), "propensity"),
+            (an_impression(a_showing(2, propensity=float("nan"))), "propensity"),
+            (an_impression(a_showing(2, decided_at=float("inf"))), "occurred_at"),
+            (an_impression(a_showing(2, shopper="a\x00b")), "printed"),
+            (an_impression(a_showing(2, product="\ud800")), "printed"),
+            (an_impression(a_showing(2, segment="a\nb")), "printed"),
         ],
     )
-    def test_an_event_that_breaks_a_rule_holds_up_no_other(self, log, event):
-        log.record_decision(a_decision())
-        found = log.record_events([an_impression("fine"), event, a_click(impression="fine")])
+    def test_an_event_that_breaks_a_rule_holds_up_no_other(self, log, event, named):
+        found = log.record_events([an_impression(), event, a_click()])
         assert fates(found) == ["accepted", "rejected", "accepted"]
         assert (found.new, found.duplicate, found.rejected) == (2, 0, 1)
         assert found.outcomes[1].reason.startswith("event ")
+        assert named in found.outcomes[1].reason
+        assert found.outcomes[1].rule == "unreadable"
         assert list(log.feedback()["clicked"]) == [1]
         assert fates(log.record_events([event])) == ["rejected"]
 
@@ -276,12 +250,9 @@ class EventLogContract:
         def check(delivery, random):
             _, batches = delivery
             with closing(self.new_log()) as plain, closing(self.new_log()) as disturbed:
-                for log in (plain, disturbed):
-                    log.record_decision(a_decision("d1"))
-                    log.record_decision(a_decision("d2", shopper="bob"))
                 for batch in batches:
                     mixed = [(event, True) for event in batch]
-                    for bad in (an_impression("b", "nobody"), an_impression("i0", at=-1.0)):
+                    for bad in (an_impression(7, position=2**31), an_impression(8, skew=1e999)):
                         mixed.insert(random.randint(0, len(mixed)), (bad, False))
                     found = disturbed.record_events([event for event, _ in mixed])
                     expected = plain.record_events(batch)
@@ -293,12 +264,12 @@ class EventLogContract:
         check()
 
     def test_feedback_holds_the_decision_and_the_outcome(self, log):
-        decision = log.record_decision(a_decision())
-        log.record_events([an_impression(at=NOON + 0.25, place=3), a_click()])
+        log.record_events([an_impression(after=0.25, position=3), a_click()])
         frame = log.feedback()
         (row,) = frame.to_dict("records")
-        for name in FEEDBACK_COLUMNS[:10]:
-            assert row[name] == getattr(decision, name)
+        for name in FEEDBACK_COLUMNS[1:10]:
+            assert row[name] == getattr(a_decision(), name)
+        assert row["decision_id"] == a_showing().showing_id
         assert row["position"] == 3
         assert row["shown_at"] == pd.Timestamp(NOON + 0.25, unit="s", tz="UTC")
         assert (row["clicked"], row["converted"]) == (1, 0)
@@ -306,8 +277,7 @@ class EventLogContract:
     @pytest.mark.parametrize("filled", [False, True])
     def test_feedback_has_the_documented_types(self, log, filled):
         if filled:
-            log.record_decision(a_decision(digest=None, style_key="original"))
-            log.record_events([an_impression()])
+            see(log, a_showing(digest=None, style_key="original"))
         frame = log.feedback()
         assert tuple(frame.columns) == FEEDBACK_COLUMNS
         assert len(frame) == int(filled)
@@ -324,39 +294,66 @@ class EventLogContract:
             assert frame["digest"][0] is None
 
     def test_feedback_of_one_test(self, log):
-        log.record_decision(a_decision())
-        log.record_decision(a_decision("d2", test="other"))
-        log.record_events([an_impression(), an_impression("i2", "d2")])
-        assert list(log.feedback("other")["decision_id"]) == ["d2"]
-        assert sorted(log.feedback()["decision_id"]) == ["d1", "d2"]
+        see(log, a_showing(1), a_showing(2, test="other"))
+        assert list(log.feedback("other")["test"]) == ["other"]
+        assert sorted(log.feedback()["test"]) == ["hero", "other"]
         assert log.feedback("none").empty
 
-    def test_clicks_and_conversions_count_once_however_many_came(self, log):
-        log.record_decision(a_decision())
-        events = [an_impression(), a_click("c1"), a_click("c2"), a_conversion(), a_conversion("b2")]
-        log.record_events(events)
-        frame = log.feedback()
-        assert (len(frame), frame["clicked"][0], frame["converted"][0]) == (1, 1, 1)
-
     def test_a_click_may_come_before_its_impression(self, log):
-        log.record_decision(a_decision())
         log.record_events([a_click()])
         assert log.feedback().empty
         log.record_events([an_impression()])
         assert list(log.feedback()["clicked"]) == [1]
 
-    def test_a_click_with_another_decision_is_not_counted(self, log):
-        log.record_decision(a_decision())
-        log.record_decision(a_decision("d2", shopper="bob"))
-        log.record_events([an_impression(), a_click(decision="d2")])
+    def test_a_click_of_another_showing_is_not_counted(self, log):
+        log.record_events([an_impression(1), a_click(2)])
         assert list(log.feedback()["clicked"]) == [0]
 
+    @pytest.mark.parametrize(
+        ("after", "skew", "counted"),
+        [
+            (0.0, 0.0, 1),
+            (ATTRIBUTION_SECONDS, 0.0, 1),
+            (ATTRIBUTION_SECONDS + 1, 0.0, 0),
+            (-1.0, 0.0, 0),
+            (-1.0, 3.0, 1),  # it arrived first, and both senders' clocks say that it was later
+            (5.0, -60.0, 1),  # sent by another machine, whose clock is behind
+            (-1.0, -1.0, 0),
+        ],
+    )
+    def test_a_click_counts_within_the_window_and_after_its_impression(
+        self, log, after, skew, counted
+    ):
+        found = log.record_events([an_impression(), a_click(after=after, skew=skew)])
+        assert found.new == 2  # stored, whether or not it counts
+        assert list(log.feedback()["clicked"]) == [counted]
+
+    def test_the_window_is_told_by_whoever_asks(self, log):
+        log.record_events([an_impression(), a_click(after=100.0)])
+        assert list(log.feedback(within=99.0)["clicked"]) == [0]
+        assert list(log.feedback(within=100.0)["clicked"]) == [1]
+
+    def test_every_kind_is_kept_and_only_clicks_and_conversions_are_outcomes(self, log):
+        events = [
+            an_impression(),
+            an_event("conversion", 1, 60.0, value=12.5),
+            an_event("dismiss", 1, 61.0),
+            an_event("survey", 1, 62.0, rating=4),
+        ]
+        assert log.record_events(events).new == 4
+        assert log.record_events(events).duplicate == 4
+        frame = log.feedback()
+        assert (len(frame), frame["clicked"][0], frame["converted"][0]) == (1, 0, 1)
+
     def test_numpy_numbers_are_numbers(self, log):
-        log.record_decision(a_decision(propensity=np.float32(0.5), decided_at=np.float64(NOON)))
-        event = an_impression(at=np.float64(NOON), place=np.int64(2))
-        log.record_events([event])
-        assert log.record_events([an_impression(place=2)]).duplicate == 1
+        showing = a_showing(propensity=np.float32(0.5), decided_at=np.float64(NOON))
+        event = an_impression(showing, np.float64(1.0), position=np.int64(2))
+        assert log.record_events([event]).new == 1
+        assert log.record_events([event]).duplicate == 1
         assert list(log.feedback()["propensity"]) == [0.5]
+
+    def test_no_name_of_before_is_known_where_there_were_none(self, log):
+        assert log.earlier(["d1"]) == {}
 
     def test_any_order_and_any_repetition_gives_the_same_feedback(self):
         @settings(max_examples=30, deadline=None)
@@ -364,21 +361,18 @@ class EventLogContract:
         def check(delivery):
             events, batches = delivery
             with closing(self.new_log()) as log:
-                log.record_decision(a_decision("d1"))
-                log.record_decision(a_decision("d2", shopper="bob"))
                 new = sum(log.record_events(batch).new for batch in batches)
                 frame = log.feedback()
             assert new == len(events)
             found = frame[["decision_id", "clicked", "converted"]].itertuples(
                 index=False, name=None
             )
-            assert list(found) == [row[1:] for row in expected_outcomes(events)]
+            assert list(found) == expected_outcomes(events)
 
         check()
 
     def test_threads_that_send_the_same_count_it_once(self, log):
-        log.record_decision(a_decision())
-        events = [an_impression(f"i{n}", at=NOON + n) for n in range(60)]
+        events = [an_impression(n, n) for n in range(60)]
         calls = [events[start : start + 20] for start in range(0, 60, 5)] * 4
         with ThreadPoolExecutor(8) as pool:
             accepted = list(pool.map(log.record_events, calls))
@@ -386,21 +380,13 @@ class EventLogContract:
         assert sum(a.new + a.duplicate for a in accepted) == sum(map(len, calls))
         assert len(log.feedback()) == 60
 
-    def test_threads_that_decide_the_same_agree(self, log):
-        decisions = [a_decision(f"d{n}", digest=[RED, BLUE][n % 2]) for n in range(40)]
-        with ThreadPoolExecutor(8) as pool:
-            stored = set(pool.map(log.record_decision, decisions))
-        assert len(stored) == 1
-        assert log.change_count("hero", "ann", "mug") == 0
-
     def test_a_probe_leaves_nothing_behind(self, log):
-        log.record_decision(a_decision())
-        log.record_events([an_impression()])
+        see(log, a_showing())
         before = log.feedback()
         for _ in range(3):
             log.probe()
         assert log.feedback().equals(before)
-        assert log.latest_decision("hero", "ann", "mug") == a_decision()
+        assert log.seen("hero", "ann", ["mug"])["mug"].latest == a_decision()
 
     def test_closing_twice_does_no_harm(self, log):
         log.close()

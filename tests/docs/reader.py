@@ -61,7 +61,9 @@ class Reader:
             targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
             assert arguments[0] in targets, arguments
         elif program == "curl":
-            answer = httpx.get(arguments[-1])
+            url = next(one for one in arguments if one.startswith("http"))
+            sent = arguments[arguments.index("-d") + 1] if "-d" in arguments else None
+            answer = httpx.get(url) if sent is None else httpx.post(url, content=sent)
             assert answer.is_success, answer.text
             self.said.append(answer.text)
         elif arguments[0] == "serve":

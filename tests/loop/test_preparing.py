@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from examples import KEY
 from persona_img import loop, wiring
 from persona_img.assets import ASSETS
 from persona_img.domain.catalog import Catalog
@@ -157,7 +156,7 @@ def test_only_approved_variants_are_decided_for_and_the_rest_is_the_original(
     nothing = decided(settings, profiled, slates, [])
     assert all(len(s.candidates) == 1 for s in nothing.slates.values())
     log = MemoryEventLog()
-    decider = Decider(nothing, wiring.arms(settings), log, key=KEY)
+    decider = Decider(nothing, wiring.arms(settings), log)
     assert decider.decide("anybody", next(iter(slates))[1], 1e9).digest is None
 
 

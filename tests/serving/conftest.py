@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from examples import KEY
+from examples import SIGNER
 from persona_img.domain.catalog import Catalog, Product
 from persona_img.domain.decision import Arms, Candidate, DecisionTable, Slate
 from persona_img.domain.style import ORIGINAL, Style
@@ -18,7 +18,6 @@ from persona_img.errors import NotFound
 from persona_img.serving.app import create_app
 from persona_img.serving.base import EventLog
 from persona_img.serving.decide import Decider
-from persona_img.serving.key import DecisionKey
 from persona_img.serving.run import BackgroundServer
 from persona_img.serving.sqlite_log import SqliteEventLog
 
@@ -67,18 +66,20 @@ def stored_variant(digest: str) -> bytes:
     return VARIANT
 
 
-def a_decider(log: EventLog, key: DecisionKey = KEY) -> Decider:
+def a_decider(log: EventLog) -> Decider:
     arms = Arms("hero", {"control": 0.5, "personalized": 0.5})
-    return Decider(a_table(), arms, log, key=key)
+    return Decider(a_table(), arms, log)
 
 
 def start(folder: Path, **settings):
     """Yields a running shop."""
     # Unless told otherwise it is patient: a busy machine is no failure.
     settings.setdefault("decision_seconds", 10.0)
+    settings.setdefault("probe_seconds", 0.0)  # stores fail and come back within a second
     with closing(SqliteEventLog(folder / "log.sqlite")) as log:
-        decider = a_decider(log)
-        app = create_app(decider, a_catalog(), settings.pop("variants", stored_variant), **settings)
+        decider, signer = a_decider(log), settings.pop("signer", SIGNER)
+        variants = settings.pop("variants", stored_variant)
+        app = create_app(decider, a_catalog(), variants, signer=signer, **settings)
         with BackgroundServer(app) as server, httpx.Client(base_url=server.url) as client:
             yield Shop(client, app, decider)
 

@@ -8,7 +8,7 @@ import threading
 from itertools import count
 
 from persona_img.domain.decision import Decision
-from persona_img.domain.feedback import Event
+from persona_img.domain.feedback import Event, Showing
 from persona_img.serving.sqlite_log import SqliteEventLog
 
 NOON = 1_760_000_000.0
@@ -17,20 +17,21 @@ _speaking = threading.Lock()
 
 def events_of(writer: int, batch: int) -> list[Event]:
     """Three impressions and a click on the first; the same again whoever asks."""
-    names = [f"w{writer}-b{batch}-{n}" for n in range(3)]
-    shown = [Event(name, "impression", f"d{writer}", name, NOON + batch) for name in names]
-    return [*shown, Event(names[0] + "-click", "click", f"d{writer}", names[0], NOON + batch + 1)]
+    decision, at = decision_of(writer), NOON + batch
+    shown = [Showing(f"{writer:04x}{batch:016x}{n:04x}", decision, at) for n in range(3)]
+    return [
+        *(Event(f"{writer}-{batch}-{n}", "impression", one, at) for n, one in enumerate(shown)),
+        Event(f"{writer}-{batch}-click", "click", shown[0], at + 1),
+    ]
 
 
 def decision_of(writer: int) -> Decision:
     return Decision(
-        f"d{writer}", "hero", f"s{writer}", "mug", "all", "personalized", "light=soft", "ab" * 32,
-        0.5, "v1", NOON,
-    )  # fmt: skip
+        "hero", f"s{writer}", "mug", "all", "personalized", "light=soft", "ab" * 32, 0.5, "v1", NOON
+    )
 
 
 def write(log: SqliteEventLog, writer: int) -> None:
-    log.record_decision(decision_of(writer))
     for batch in count():
         log.record_events(events_of(writer, batch))
         with _speaking:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -9,11 +11,17 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from contracts.event_log import a_decision
+from examples import DATA, KEY, SIGNER
+from persona_img.domain.decision import Arms
 from persona_img.errors import InvalidInput
 from persona_img.serving.app import create_app
+from persona_img.serving.decide import Decider
+from persona_img.serving.key import ShopKey
 from persona_img.serving.known import Known
 from persona_img.serving.memory_log import MemoryEventLog
 from persona_img.serving.sqlite_log import SqliteEventLog
+from persona_img.serving.token import Signer
 
 from .conftest import (
     DIGEST,
@@ -34,16 +42,14 @@ def ask(shop, shopper, product="shirt", **more):
     return shop.client.get("/v1/variant", params={"shopper": shopper, "product": product}, **more)
 
 
-def an_event(name, decision, kind="impression", **changes):
-    usual = {
-        "event_id": name,
-        "kind": kind,
-        "decision_id": decision,
-        "impression_id": name,
-        "occurred_at": NOON,
-        "position": 1,
-    }
+def an_event(name, token, kind="impression", **changes):
+    usual = {"event_id": name, "kind": kind, "token": token, "occurred_at": NOON, "position": 1}
     return usual | changes
+
+
+def tokens(shop, shopper, count):
+    """Answers for one shopper, each with a token of its own."""
+    return [ask(shop, shopper).json()["token"] for _ in range(count)]
 
 
 def send(shop, *events):
@@ -66,10 +72,11 @@ def test_a_personalized_shopper_gets_a_variant_and_its_image(shop):
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
     shown = answer.json()
-    logged = shop.decider.log.latest_decision("hero", shopper, "shirt")
+    token = shown.pop("token")
+    showing = SIGNER.read(token, time.time())
+    assert shown.pop("expires_at") == SIGNER.expires_at(showing)
     assert shown == {
         "counted": True,
-        "decision_id": logged.decision_id,
         "test": "hero",
         "arm": "personalized",
         "segment": "all",
@@ -78,12 +85,19 @@ def test_a_personalized_shopper_gets_a_variant_and_its_image(shop):
         "propensity": 0.999,
         "policy_version": "v1",
         "image_url": f"/v1/variants/{DIGEST}",
+        "pictures": [],
+        "alt": "A shirt",
     }
+    decision = shop.decider.decide(shopper, "shirt", showing.answered_at)
+    assert showing.decision == decision
     image = shop.client.get(shown["image_url"])
     assert (image.content, image.headers["content-type"]) == (VARIANT, "image/png")
     assert "immutable" in image.headers["cache-control"]
     assert image.headers["etag"] == f'"{DIGEST}"'
-    assert ask(shop, shopper).json() == shown
+    again = ask(shop, shopper).json()
+    assert again.pop("token") != token  # each answer has its own
+    assert again.pop("expires_at")
+    assert again == shown
 
 
 def test_a_control_shopper_gets_the_photo(shop):
@@ -97,7 +111,7 @@ def test_a_variant_may_be_a_file(tmp_path):
     file = tmp_path / "variant"
     file.write_bytes(VARIANT)
     files = {DIGEST: file, "0" * 64: tmp_path / "gone"}
-    app = create_app(a_decider(MemoryEventLog()), a_catalog(), files.__getitem__)
+    app = create_app(a_decider(MemoryEventLog()), a_catalog(), files.__getitem__, signer=SIGNER)
     with TestClient(app) as client:
         image = client.get(f"/v1/variants/{DIGEST}")
         assert (image.content, image.headers["content-type"]) == (VARIANT, "image/png")
@@ -145,14 +159,12 @@ def test_other_names_are_refused_with_the_rule(shop, shopper):
     answer = ask(shop, shopper)
     assert answer.status_code == 422
     assert "128" in answer.json()["detail"]
-    assert shop.decider.log.latest_decision("hero", shopper, "shirt") is None
 
 
-def test_an_unknown_product_is_named_and_not_logged(shop):
+def test_an_unknown_product_is_named(shop):
     answer = ask(shop, "ann", "teapot")
     assert answer.status_code == 404
     assert "'teapot'" in answer.json()["detail"]
-    assert shop.decider.log.latest_decision("hero", "ann", "teapot") is None
 
 
 def test_a_missing_parameter_is_named(shop):
@@ -162,16 +174,16 @@ def test_a_missing_parameter_is_named(shop):
 
 
 def test_events_are_counted_once(shop):
-    decision = ask(shop, "events-1").json()["decision_id"]
+    token = ask(shop, "events-1").json()["token"]
     events = [
-        an_event("e1-click", decision, "click", impression_id="e1", occurred_at=NOON + 3),
-        an_event("e1", decision, position=4),
+        an_event("e1-click", token, "click", occurred_at=NOON + 3),
+        an_event("e1", token, position=4),
     ]
     assert counts(send(shop, *events)) == (2, 0, 0)
     again = send(shop, *events, events[0])
     assert counts(again) == (0, 3, 0)
     assert again.json()["events"] == [
-        {"event_id": name, "outcome": "duplicate", "reason": None}
+        {"event_id": name, "outcome": "duplicate", "rule": None, "reason": None}
         for name in ("e1-click", "e1", "e1-click")
     ]
     frame = shop.decider.log.feedback()
@@ -179,10 +191,11 @@ def test_events_are_counted_once(shop):
     assert (row["clicked"], row["converted"], row["position"]) == (1, 0, 4)
 
 
-def test_position_may_be_left_out_and_no_events_sent(shop):
-    decision = ask(shop, "events-2").json()["decision_id"]
+def test_much_may_be_left_out_and_no_events_sent(shop):
+    decision = ask(shop, "events-2").json()["token"]
     event = an_event("e2", decision)
-    del event["position"]
+    for name in ("position", "occurred_at", "event_id"):
+        del event[name]
     assert send(shop, event).json()["accepted"] == 1
     assert send(shop).json() == {"accepted": 0, "duplicates": 0, "rejected": 0, "events": []}
 
@@ -202,17 +215,24 @@ def test_position_may_be_left_out_and_no_events_sent(shop):
         ({"event_id": "e" * 129}, "event_id"),
         ({"event_id": 7}, "event_id = 7"),
         ({"event_id": "half \ud83d"}, "event_id = 'half \\ud83d'"),
-        ({"impression_id": "half \ud83d"}, "impression_id = 'half \\ud83d'"),
+        ({"token": "half \ud83d"}, "token = 'half \\ud83d'"),
         ({"positon": 1}, "positon = 1"),
-        ({"decision_id": "nobody"}, "'nobody'"),
-        ({"impression_id": "other"}, "impression_id"),
+        ({"token": "nonsense"}, "did not sign"),
+        ({"token": None}, "token"),
+        ({"decision_id": "nobody"}, "no decision_id"),
+        ({"token": None, "decision_id": "nobody", "impression_id": "wrong"}, "'nobody'"),
+        ({"token": None, "decision_id": "nobody", "impression_id": "other"}, "impression_id"),
+        ({"value": 3}, "value"),
+        ({"kind": "conversion", "value": -1}, "value = -1"),
+        ({"kind": "survey"}, "rating"),
+        ({"kind": "survey", "rating": 6}, "rating = 6"),
     ],
 )
 def test_a_wrong_event_is_named_and_holds_up_no_other(tmp_path, changes, named):
     for shop in start(tmp_path):
-        decision = ask(shop, "ann").json()["decision_id"]
-        wrong = an_event("wrong", decision) | changes
-        answer = send(shop, an_event("a", decision), wrong, an_event("b", decision))
+        one, two, three = tokens(shop, "ann", 3)
+        wrong = an_event("wrong", two) | changes
+        answer = send(shop, an_event("a", one), wrong, an_event("b", three))
         assert counts(answer) == (2, 0, 1)
         first, rejected, last = answer.json()["events"]
         assert (first["outcome"], last["outcome"]) == ("accepted", "accepted")
@@ -220,15 +240,16 @@ def test_a_wrong_event_is_named_and_holds_up_no_other(tmp_path, changes, named):
         assert rejected["event_id"] == (None if "event_id" in changes else "wrong")
         assert named in rejected["reason"]
         assert len(rejected["reason"]) < 1000
+        assert rejected["rule"]
         assert len(shop.decider.log.feedback()) == 2
-        again = send(shop, an_event("a", decision), wrong, an_event("b", decision))
+        again = send(shop, an_event("a", one), wrong, an_event("b", three))
         assert counts(again) == (0, 2, 1)
 
 
 @pytest.mark.parametrize("wrong", [None, 7, "e", [], {}, [[]], float("nan")])
 def test_what_is_no_event_at_all_holds_up_no_other(tmp_path, wrong):
     for shop in start(tmp_path):
-        decision = ask(shop, "ann").json()["decision_id"]
+        decision = ask(shop, "ann").json()["token"]
         body = json.dumps({"events": [wrong, an_event("a", decision)]})
         answer = shop.client.post("/v1/events", content=body)
         assert counts(answer) == (1, 0, 1)
@@ -265,21 +286,52 @@ def test_a_body_that_is_no_batch_is_422(shop, body):
     assert len(answer.json()["detail"]) < 1000
 
 
-def test_an_event_id_used_twice_is_rejected_with_what_differs(shop):
-    decision = ask(shop, "events-4").json()["decision_id"]
-    assert counts(send(shop, an_event("e4", decision))) == (1, 0, 0)
-    answer = send(shop, an_event("e4", decision, position=2), an_event("e4", decision))
-    assert counts(answer) == (0, 1, 1)
-    assert "'e4' is stored with position 1, sent with 2" in answer.json()["events"][0]["reason"]
+def test_a_token_is_counted_once_for_each_kind(shop):
+    token = ask(shop, "events-4").json()["token"]
+    assert counts(send(shop, an_event("e4", token), an_event("c4", token, "click"))) == (2, 0, 0)
+    answer = send(
+        shop, an_event("e5", token), an_event("e4", token), an_event("c5", token, "click")
+    )
+    assert counts(answer) == (0, 1, 2)
+    assert [event["rule"] for event in answer.json()["events"]] == ["replayed", None, "replayed"]
+    frame = shop.decider.log.feedback()
+    assert (frame["shopper"] == "events-4").sum() == 1
+
+
+def test_every_kind_is_taken(shop):
+    token = ask(shop, "events-6").json()["token"]
+    events = [
+        an_event("i6", token),
+        an_event("c6", token, "click"),
+        an_event("b6", token, "conversion", value=19.95),
+        an_event("d6", token, "dismiss"),
+        an_event("s6", token, "survey", rating=4),
+    ]
+    assert counts(send(shop, *events)) == (5, 0, 0)
+
+
+def test_events_of_nobodys_making_are_counted_by_what_is_wrong(tmp_path):
+    for shop in start(tmp_path, signer=Signer(KEY, days=1)):
+        showing = SIGNER.show(a_decision(), time.time() - 2 * 86400)
+        other = SIGNER.show(a_decision(test="spring"), time.time())
+        forged = Signer(ShopKey(b"the key of a shop of the attacker's own")).sign(other)
+        sent = [SIGNER.sign(showing), SIGNER.sign(other), forged]
+        answer = send(shop, *(an_event(f"e{n}", token) for n, token in enumerate(sent)))
+        assert counts(answer) == (0, 0, 3)
+        rules = [event["rule"] for event in answer.json()["events"]]
+        assert rules == ["expired", "other-test", "forged"]
+        lines = shop.client.get("/metrics").text.splitlines()
+        for rule in rules:
+            assert f'persona_img_events_rejected_total{{rule="{rule}"}} 1.0' in lines
+        assert shop.decider.log.feedback().empty
 
 
 def test_a_batch_has_a_largest_size(shop):
-    decision = ask(shop, "events-5").json()["decision_id"]
-    events = [an_event(f"e5-{n}", decision) for n in range(1001)]
+    events = [{"kind": "impression", "token": "x"}] * 1001
     answer = send(shop, *events)
     assert answer.status_code == 422
     assert "1000" in answer.json()["detail"]
-    assert send(shop, *events[:1000]).json()["accepted"] == 1000
+    assert send(shop, *events[:1000]).json()["rejected"] == 1000
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -294,24 +346,26 @@ def test_a_body_has_a_largest_size(shop, chunked):
 def test_acknowledged_events_survive_the_service(tmp_path):
     running = start(tmp_path)
     shop = next(running)
-    decision = ask(shop, "ann").json()["decision_id"]
-    event = an_event("e1", decision)
+    before = ask(shop, "ann").json()
+    event = an_event("e1", before["token"])
     assert send(shop, event).json()["accepted"] == 1
     running.close()
     for shop in start(tmp_path):
-        assert ask(shop, "ann").json()["decision_id"] == decision
+        after = ask(shop, "ann").json()
+        assert all(after[name] == before[name] for name in ("digest", "style", "propensity"))
         assert counts(send(shop, event)) == (0, 1, 0)
         assert len(shop.decider.log.feedback()) == 1
 
 
 def test_many_at_once_agree_and_are_all_counted(shop):
     def visit(n):
-        decision = ask(shop, f"crowd-{n % 20}").json()["decision_id"]
-        return decision, send(shop, an_event(f"crowd-{n}", decision)).json()["accepted"]
+        shown = ask(shop, f"crowd-{n % 20}").json()
+        place = (n % 20, shown["arm"], shown["style"])
+        return place, send(shop, an_event(f"crowd-{n}", shown["token"])).json()["accepted"]
 
     with ThreadPoolExecutor(16) as pool:
         visits = list(pool.map(visit, range(100)))
-    assert len({decision for decision, _ in visits}) == 20
+    assert len({place for place, _ in visits}) == 20
     assert sum(accepted for _, accepted in visits) == 100
     frame = shop.decider.log.feedback()
     assert frame["shopper"].str.startswith("crowd-").sum() == 100
@@ -331,11 +385,11 @@ def test_health_tells_the_table_in_use(tmp_path):
 def test_metrics_count_what_happened(tmp_path):
     for shop in start(tmp_path):
         shopper = shop.shopper("control")
-        decision = ask(shop, shopper).json()["decision_id"]
+        token = ask(shop, shopper).json()["token"]
+        send(shop, an_event("e1", token))
         ask(shop, shopper)
         ask(shop, "a b")
-        send(shop, an_event("e1", decision))
-        send(shop, an_event("e1", decision), an_event("e2", "nobody"), {})
+        send(shop, an_event("e1", token), an_event("e2", "nobody"), {})
         lines = shop.client.get("/metrics").text.splitlines()
         for line in (
             'persona_img_decisions_total{arm="control",made="new"} 1.0',
@@ -344,6 +398,8 @@ def test_metrics_count_what_happened(tmp_path):
             'persona_img_events_total{outcome="new"} 1.0',
             'persona_img_events_total{outcome="duplicate"} 1.0',
             'persona_img_events_total{outcome="rejected"} 2.0',
+            'persona_img_events_rejected_total{rule="forged"} 1.0',
+            'persona_img_events_rejected_total{rule="unreadable"} 1.0',
             'persona_img_errors_total{status="422"} 1.0',
         ):
             assert line in lines
@@ -372,7 +428,10 @@ def test_metrics_count_what_became_of_asking_about_shoppers(tmp_path):
 def test_without_a_token_nobody_gets_in(guarded, header):
     paths = [
         ("GET", "/v1/variant?shopper=ann&product=shirt"),
+        ("POST", "/v1/decisions"),
         ("POST", "/v1/events"),
+        ("POST", "/ofrep/v1/evaluate/flags"),
+        ("POST", "/ofrep/v1/evaluate/flags/shirt"),
         ("GET", "/metrics"),
     ]
     for method, path in paths:
@@ -380,14 +439,13 @@ def test_without_a_token_nobody_gets_in(guarded, header):
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == "Bearer"
         assert "Authorization: Bearer" in answer.json()["detail"]
-    assert guarded.decider.log.latest_decision("hero", "ann", "shirt") is None
 
 
 @pytest.mark.parametrize("token", [TOKEN, TOKEN[::-1]])
 def test_with_a_token_one_gets_in(guarded, token):
     guarded.client.headers["Authorization"] = f"Bearer {token}"
     try:
-        decision = ask(guarded, "bob").json()["decision_id"]
+        decision = ask(guarded, "bob").json()["token"]
         assert send(guarded, an_event("e", decision)).status_code == 200
         assert guarded.client.get("/metrics").status_code == 200
     finally:
@@ -401,29 +459,35 @@ def test_pictures_and_health_need_no_token(guarded):
 
 def test_a_short_token_is_refused():
     with pytest.raises(InvalidInput, match="16"):
-        create_app(a_decider(MemoryEventLog()), a_catalog(), stored_variant, tokens=["secret"])
+        create_app(
+            a_decider(MemoryEventLog()),
+            a_catalog(),
+            stored_variant,
+            signer=SIGNER,
+            tokens=["secret"],
+        )
 
 
 def test_the_api_describes_itself(guarded):
     document = guarded.client.get("/openapi.json").json()
     assert set(document["paths"]) == {
         "/v1/variant",
+        "/v1/decisions",
         "/v1/events",
+        "/ofrep/v1/evaluate/flags",
+        "/ofrep/v1/evaluate/flags/{key}",
         "/v1/variants/{digest}",
         "/v1/photos/{product}",
+        "/v1/renditions/{master}/{file}",
+        "/v1/persona-img.js",
         "/healthz",
         "/readyz",
         "/metrics",
     }
     body = document["paths"]["/v1/events"]["post"]["requestBody"]
     event = body["content"]["application/json"]["schema"]["properties"]["events"]["items"]
-    assert set(event["required"]) == {
-        "event_id",
-        "kind",
-        "decision_id",
-        "impression_id",
-        "occurred_at",
-    }
+    assert set(event["required"]) == {"kind"}
+    assert {"token", "event_id", "occurred_at", "value", "rating"} < set(event["properties"])
     answered = document["paths"]["/v1/events"]["post"]["responses"]["200"]
     assert answered["content"]["application/json"]["schema"]["$ref"].endswith("/Counted")
     schemas = document["components"]["schemas"]
@@ -438,13 +502,47 @@ def test_the_api_describes_itself(guarded):
         headers={"Authorization": f"Bearer {TOKEN}"},
     )
     assert set(shown) == set(answer.json())
+    page = {"shopper": "doc", "products": ["shirt"]}
+    answer = guarded.client.post("/v1/decisions", json=page, headers=headers)
+    assert set(schemas["OnPage"]["properties"]) == set(answer.json()["decisions"][0])
+    asked = document["paths"]["/v1/decisions"]["post"]["requestBody"]["content"]
+    assert asked["application/json"]["schema"]["$ref"].endswith("/PageIn")
     assert guarded.client.get("/docs").status_code == 200
 
 
-def test_decisions_carry_the_time_of_the_request(tmp_path):
+def test_decisions_carry_the_time_of_the_request():
+    before = time.time()
+    app = create_app(a_decider(MemoryEventLog()), a_catalog(), stored_variant, signer=SIGNER)
+    with TestClient(app) as client:
+        asked = {"shopper": "ann", "product": "shirt"}
+        token = client.get("/v1/variant", params=asked).json()["token"]
+    showing = SIGNER.read(token, time.time())
+    assert before <= showing.answered_at == showing.decision.decided_at <= time.time()
+
+
+def test_events_of_an_earlier_program_are_taken_for_decisions_that_the_log_knows(tmp_path):
+    """As a shop has it that is updated while pages are open."""
+    shutil.copy(DATA / "logs" / "version-1.sqlite", tmp_path / "log.sqlite")
+    with closing(sqlite3.connect(tmp_path / "log.sqlite")) as db:
+        ((name,),) = db.execute(
+            "SELECT decision_id FROM decisions d WHERE test = 'hero' AND NOT EXISTS "
+            "(SELECT 1 FROM events e WHERE e.decision_id = d.decision_id) LIMIT 1"
+        )
     with closing(SqliteEventLog(tmp_path / "log.sqlite")) as log:
-        before = time.time()
-        with TestClient(create_app(a_decider(log), a_catalog(), stored_variant)) as client:
-            client.get("/v1/variant", params={"shopper": "ann", "product": "shirt"})
-        decision = log.latest_decision("hero", "ann", "shirt")
-        assert before <= decision.decided_at <= time.time()
+        arms = Arms("hero", {"control": 0.3, "personalized": 0.7})
+        decider = Decider(a_table("v2"), arms, log)
+        app = create_app(decider, a_catalog(), stored_variant, signer=SIGNER)
+        old = {"decision_id": name, "impression_id": "seen", "occurred_at": NOON + 9000}
+        with TestClient(app) as client:
+            events = [
+                {"event_id": "seen", "kind": "impression", "position": 1, **old},
+                {"event_id": "clicked", "kind": "click", **old},
+                {"event_id": "forged", "kind": "click", **old, "decision_id": "0" * 32},
+            ]
+            answer = client.post("/v1/events", json={"events": events}).json()
+            again = client.post("/v1/events", json={"events": events}).json()
+        told = [(event["outcome"], event["rule"]) for event in answer["events"]]
+        assert told == [("accepted", None), ("accepted", None), ("rejected", "unknown")]
+        assert again["duplicates"] == 2
+        frame = log.feedback()
+        assert frame[frame["decision_id"] == name]["clicked"].tolist() == [1]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from examples import KEY
 from persona_img.domain.decision import Arms, Candidate, DecisionTable, Ramp, Slate
 from persona_img.domain.style import ORIGINAL
 from persona_img.serving.decide import Decider
@@ -31,7 +30,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def followed(workspace: Workspace) -> tuple[Decider, Follower]:
     arms = Arms("hero", {"control": 0.5, "personalized": 0.5})
-    decider = Decider(workspace.decision_table(), arms, MemoryEventLog(), key=KEY)
+    decider = Decider(workspace.decision_table(), arms, MemoryEventLog())
 
     def read() -> tuple[DecisionTable, frozenset[str], Ramp | None]:
         return workspace.decision_table(), workspace.revoked(), workspace.ramp()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,12 +12,14 @@ import httpx
 import pytest
 from PIL import Image
 
-from examples import DATA, PHOTOS
+from examples import DATA, PHOTOS, SIGNER
 from persona_img.domain.catalog import Catalog, Product
+from persona_img.errors import NotFound
 from persona_img.imaging.photo import load_photo
 from persona_img.serving.app import create_app
 from persona_img.serving.memory_log import MemoryEventLog
 from persona_img.serving.run import BackgroundServer
+from persona_img.variants.renditions import LazyRenditions, RenditionStore
 
 from .conftest import DIGEST, VARIANT, Shop, a_decider, stored_variant
 
@@ -32,7 +35,7 @@ KINDS = {
 
 
 def served(*products: Product, variants=stored_variant) -> Iterator[httpx.Client]:
-    app = create_app(a_decider(MemoryEventLog()), Catalog(products), variants)
+    app = create_app(a_decider(MemoryEventLog()), Catalog(products), variants, signer=SIGNER)
     with BackgroundServer(app) as server, httpx.Client(base_url=server.url) as client:
         yield client
 
@@ -112,12 +115,11 @@ def test_head_of_what_is_not_there_is_404_without_a_body(client: httpx.Client) -
         assert head.content == b""
 
 
-def test_watchers_ask_by_head_and_nothing_is_decided_by_it(shop: Shop) -> None:
+def test_watchers_ask_by_head(shop: Shop) -> None:
     assert shop.client.head("/healthz").status_code == 200
     assert shop.client.head("/metrics").status_code == 200
     asked = shop.client.head("/v1/variant", params={"shopper": "head", "product": "shirt"})
     assert asked.status_code == 405
-    assert shop.decider.log.latest_decision("hero", "head", "shirt") is None
 
 
 @pytest.mark.parametrize("path", PICTURES)
@@ -212,3 +214,120 @@ def test_a_tiff_that_is_damaged_or_a_folder_is_404(tmp_path: Path) -> None:
     for client in served(a_product("t", tmp_path / "t"), a_product("folder", tmp_path)):
         assert client.get("/v1/photos/t").status_code == 404
         assert client.get("/v1/photos/folder").status_code == 404
+
+
+MASTER = "9" * 64
+PHOTO = "8" * 64
+CHROME = {"Accept": "image/avif,image/webp,image/*,*/*;q=0.8"}
+
+
+@pytest.fixture(scope="module")
+def renditions(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> RenditionStore:
+    store = RenditionStore(tmp_path_factory.mktemp("renditions"), (32, 64))
+    store.make(MASTER, photos / "PNG", "variant")
+    store.make(PHOTO, photos / "JPEG", "photo")
+    return store
+
+
+@pytest.fixture(scope="module")
+def pages(photos: Path, renditions: RenditionStore) -> Iterator[httpx.Client]:
+    """A variant and a photo of which there are renditions."""
+    variants = {MASTER: photos / "PNG", "7" * 64: photos / "PNG"}
+
+    def variant(digest: str) -> Path:
+        if digest not in variants:
+            raise NotFound(f"variant {digest}: withdrawn")
+        return variants[digest]
+
+    app = create_app(
+        a_decider(MemoryEventLog()),
+        Catalog([a_product("mug", photos / "JPEG", photo_digest=PHOTO)]),
+        variant,
+        signer=SIGNER,
+        renditions=LazyRenditions(renditions),
+        cdn_url="https://cdn.shop",
+    )
+    with BackgroundServer(app) as server, httpx.Client(base_url=server.url) as client:
+        client.variants = variants  # type: ignore[attr-defined]
+        yield client
+
+
+def test_an_answer_names_every_width_and_format(pages: httpx.Client) -> None:
+    shown = pages.get("/v1/variant", params={"shopper": "ann", "product": "mug"}).json()
+    assert [(p["width"], p["type"]) for p in shown["pictures"]] == [
+        (width, f"image/{kind}") for kind in ("avif", "webp", "jpeg") for width in (32, 64, 90)
+    ]
+    assert shown["alt"] == "mug"
+    for one in shown["pictures"]:
+        assert one["url"].startswith("https://cdn.shop/v1/renditions/")
+        answer = pages.get(one["url"].removeprefix("https://cdn.shop"))
+        assert answer.headers["content-type"] == one["type"]
+        assert "immutable" in answer.headers["cache-control"]
+        assert answer.headers["access-control-allow-origin"] == "*"
+        with Image.open(io.BytesIO(answer.content)) as image:
+            assert image.width == one["width"]
+
+
+def test_a_rendition_is_sent_once_in_parts_or_not_at_all(
+    pages: httpx.Client, renditions: RenditionStore
+) -> None:
+    one = renditions.get(MASTER).files[0]
+    path = f"/v1/renditions/{MASTER}/{one.file}"
+    whole = pages.get(path)
+    assert len(whole.content) == one.size
+    head = pages.head(path)
+    assert (head.content, head.headers["content-length"]) == (b"", str(one.size))
+    part = pages.get(path, headers={"Range": "bytes=5-9"})
+    assert (part.status_code, part.content) == (206, whole.content[5:10])
+    again = pages.get(path, headers={"If-None-Match": whole.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize("path", [f"/v1/variants/{MASTER}", "/v1/photos/mug"])
+def test_what_is_negotiated_says_so(pages: httpx.Client, path: str) -> None:
+    kinds = []
+    for accept in (CHROME, {"Accept": "*/*"}):
+        answer = pages.get(path, params={"w": 50}, headers=accept)
+        assert answer.headers["vary"] == "Accept"
+        assert "immutable" not in answer.headers["cache-control"]
+        kinds.append(answer.headers["content-type"])
+        with Image.open(io.BytesIO(answer.content)) as image:
+            assert image.width == 64
+        fixed = pages.get(answer.headers["content-location"])
+        assert fixed.content == answer.content
+        assert fixed.headers["etag"] == answer.headers["etag"]
+    assert kinds == ["image/avif", "image/jpeg"]
+
+
+def test_what_has_no_renditions_yet_is_sent_as_it_is_for_a_minute(pages: httpx.Client) -> None:
+    path = f"/v1/variants/{'7' * 64}"
+    answer = pages.get(path, params={"w": 50}, headers=CHROME)
+    assert answer.headers["vary"] == "Accept"
+    assert answer.headers["content-type"] in ("image/png", "image/avif")
+    whole = pages.get(path)
+    assert "vary" not in whole.headers
+    assert "immutable" in whole.headers["cache-control"]
+
+
+def test_a_withdrawn_variant_is_there_in_no_size(
+    pages: httpx.Client, renditions: RenditionStore
+) -> None:
+    paths = [f"/v1/renditions/{MASTER}/{one.file}" for one in renditions.get(MASTER).files]
+    kept = pages.variants.pop(MASTER)  # type: ignore[attr-defined]
+    try:
+        assert {pages.get(path).status_code for path in paths} == {404}
+        assert pages.get(f"/v1/variants/{MASTER}?w=50").status_code == 404
+    finally:
+        pages.variants[MASTER] = kept  # type: ignore[attr-defined]
+    assert {pages.get(path).status_code for path in paths} == {200}
+
+
+@pytest.mark.parametrize("width", ["0", "-1", "x", "20001"])
+def test_a_width_that_is_none_is_refused(pages: httpx.Client, width: str) -> None:
+    assert pages.get(f"/v1/variants/{MASTER}", params={"w": width}).status_code == 422
+
+
+@pytest.mark.parametrize("file", ["record.json", "..%2Frecord.json", "32-0.avif", "x"])
+def test_nothing_but_renditions_lies_there(pages: httpx.Client, file: str) -> None:
+    assert pages.get(f"/v1/renditions/{MASTER}/{file}").status_code == 404
+    assert pages.get(f"/v1/renditions/{'1' * 64}/{file}").status_code == 404

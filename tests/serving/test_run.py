@@ -12,6 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from examples import SIGNER
 from persona_img.errors import InvalidInput, PersonaImgError, ServiceFailed
 from persona_img.serving.app import create_app
 from persona_img.serving.memory_log import MemoryEventLog
@@ -24,12 +25,12 @@ NOON = 1_760_000_000.0
 
 
 def an_app():
-    return create_app(a_decider(MemoryEventLog()), a_catalog(), stored_variant)
+    return create_app(a_decider(MemoryEventLog()), a_catalog(), stored_variant, signer=SIGNER)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "shop.example"])
 def test_without_tokens_it_stays_on_loopback(host):
-    with pytest.raises(InvalidInput, match="tokens"):
+    with pytest.raises(InvalidInput, match="keys"):
         serve(an_app(), host=host)
 
 
@@ -94,13 +95,7 @@ def serving(log):
 
 def visit(client, n):
     answer = client.get("/v1/variant", params={"shopper": f"s{n}", "product": "shirt"})
-    event = {
-        "event_id": f"e{n}",
-        "kind": "impression",
-        "decision_id": answer.json()["decision_id"],
-        "impression_id": f"e{n}",
-        "occurred_at": NOON + n,
-    }
+    event = {"event_id": f"e{n}", "kind": "impression", "token": answer.json()["token"]}
     return event, client.post("/v1/events", json={"events": [event]}).json()["accepted"]
 
 
@@ -114,7 +109,8 @@ def test_what_was_answered_is_there_after_a_kill(tmp_path):
     with closing(SqliteEventLog(path)) as log:
         frame = log.feedback()
         assert list(frame["shopper"]) == [f"s{n}" for n in range(40)]
-        assert list(frame["decision_id"]) == [event["decision_id"] for event, _ in visits]
+        showings = [SIGNER.read(event["token"], time.time()) for event, _ in visits]
+        assert list(frame["decision_id"]) == [one.showing_id for one in showings]
 
 
 def test_an_interrupt_stops_it_cleanly(tmp_path):
@@ -124,6 +120,20 @@ def test_an_interrupt_stops_it_cleanly(tmp_path):
         process.send_signal(signal.SIGINT)
         assert process.stdout.read().splitlines()[-1] == "stopped"
         assert process.wait() == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["log.sqlite"]
+
+
+def test_terminated_it_drains_and_ends_cleanly(tmp_path):
+    with serving(tmp_path / "log.sqlite") as (process, client):
+        visit(client, 1)
+        address = ("127.0.0.1", client.base_url.port)
+        with socket.create_connection(address) as idle, socket.create_connection(address) as slow:
+            slow.sendall(b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+            client.get("/healthz")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=60) == 0
+            assert idle.recv(1) == b""
+        assert process.stdout.read().splitlines()[-1] == "stopped"
     assert [p.name for p in tmp_path.iterdir()] == ["log.sqlite"]
 
 

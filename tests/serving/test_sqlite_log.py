@@ -9,7 +9,16 @@ from contextlib import closing
 import pandas as pd
 import pytest
 
-from contracts.event_log import NOON, EventLogContract, a_click, a_decision, an_impression
+from contracts.event_log import (
+    NOON,
+    EventLogContract,
+    a_click,
+    a_decision,
+    a_showing,
+    an_event,
+    an_impression,
+    see,
+)
 from persona_img.domain.decision import Arms
 from persona_img.errors import InvalidInput, StoreConflict, StoreFailed
 from persona_img.serving.feedback import save_feedback
@@ -36,23 +45,37 @@ def test_everything_is_there_after_reopening(path):
     arms = Arms("hero", {"control": 0.5, "personalized": 0.5})
     with closing(SqliteEventLog(path)) as log:
         log.open_test(arms)
-        log.record_decision(a_decision("d1"))
-        log.record_decision(a_decision("d2", policy_version="v2", digest=None))
-        log.record_events([an_impression(), a_click()])
-        before = log.feedback()
+        log.record_events([an_impression(1), a_click(1)])
+        see(log, a_showing(2, policy_version="v2", digest=None, decided_at=NOON + 9))
+        before, seen = log.feedback(), log.seen("hero", "ann", ["mug"])
     with closing(SqliteEventLog(path)) as log:
         log.open_test(arms)
-        assert log.latest_decision("hero", "ann", "mug").decision_id == "d2"
-        assert log.change_count("hero", "ann", "mug") == 1
-        assert log.record_events([an_impression(), a_click()]).duplicate == 2
+        assert log.seen("hero", "ann", ["mug"]) == seen
+        assert seen["mug"].changes == 1
+        assert log.record_events([an_impression(1), a_click(1)]).duplicate == 2
         assert log.feedback().equals(before)
         with pytest.raises(StoreConflict):
             log.open_test(Arms("hero", {"control": 1.0}))
 
 
+def test_all_that_is_told_of_an_event_is_kept(path):
+    told = an_event("conversion", 1, 60.0, received_at=NOON + 61, skew=-3.0, value=12.5, position=4)
+    with closing(SqliteEventLog(path)) as log:
+        log.record_events([told, an_event("survey", 1, 62.0, rating=4)])
+    with closing(sqlite3.connect(path)) as db:
+        rows = db.execute(
+            "SELECT event_id, kind, occurred_at, received_at, skew, position, value, rating "
+            "FROM events ORDER BY n"
+        ).fetchall()
+    assert rows == [
+        (told.event_id, 3, NOON + 60, NOON + 61, -3.0, 4, 12.5, None),
+        ("survey-000001", 5, NOON + 62, None, 0.0, 1, None, 4),
+    ]
+
+
 def test_closing_leaves_one_file(path):
     with closing(SqliteEventLog(path)) as log:
-        log.record_decision(a_decision())
+        see(log, a_showing())
     assert [p.name for p in path.parent.iterdir()] == ["log.sqlite"]
 
 
@@ -85,29 +108,30 @@ def test_killed_while_writing_it_keeps_what_it_acknowledged(path):
 
 def test_two_logs_on_a_file_count_once(path):
     with closing(SqliteEventLog(path)) as one, closing(SqliteEventLog(path)) as two:
-        one.record_decision(a_decision())
-        assert two.latest_decision("hero", "ann", "mug") == a_decision()
-        events = [an_impression(f"i{n}", at=NOON + n) for n in range(50)]
+        see(one, a_showing(99, shopper="bob"))
+        assert two.seen("hero", "bob", ["mug"])["mug"].latest == a_decision(shopper="bob")
+        events = [an_impression(n, n) for n in range(50)]
         with ThreadPoolExecutor(8) as pool:
             accepted = list(pool.map(lambda log: log.record_events(events), [one, two] * 8))
         assert sum(a.new for a in accepted) == 50
-        assert len(one.feedback()) == len(two.feedback()) == 50
+        assert len(one.feedback()) == len(two.feedback()) == 51
 
 
 def test_a_closed_log_says_so(path):
     log = SqliteEventLog(path)
     log.close()
     with pytest.raises(StoreFailed, match="closed"):
-        log.record_decision(a_decision())
+        log.record_events([an_impression()])
     with pytest.raises(StoreFailed, match="closed"):
-        log.latest_decision("hero", "ann", "mug")
+        log.seen("hero", "ann", ["mug"])
 
 
 def test_the_database_itself_refuses_a_propensity_of_zero(path):
     with closing(SqliteEventLog(path)) as log:
-        log.record_decision(a_decision())
-    with closing(sqlite3.connect(path)) as db, pytest.raises(sqlite3.IntegrityError):
-        db.execute("UPDATE decisions SET propensity = 0")
+        see(log, a_showing())
+    for table in ("decisions", "events"):
+        with closing(sqlite3.connect(path)) as db, pytest.raises(sqlite3.IntegrityError):
+            db.execute(f"UPDATE {table} SET propensity = 0")
 
 
 def test_a_path_that_cannot_hold_a_log_is_refused(tmp_path):
@@ -125,15 +149,14 @@ def test_a_path_that_cannot_hold_a_log_is_refused(tmp_path):
 def test_a_log_of_another_version_is_refused(path):
     SqliteEventLog(path).close()
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 2")
-    with pytest.raises(StoreConflict, match="version 2"):
+        db.execute("PRAGMA user_version = 3")
+    with pytest.raises(StoreConflict, match="version 3"):
         SqliteEventLog(path)
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet", ".arrow"])
 def test_feedback_can_be_saved(path, ending):
     with closing(SqliteEventLog(path)) as log:
-        log.record_decision(a_decision())
         log.record_events([an_impression(), a_click()])
         frame = log.feedback()
     saved = save_feedback(frame, path.with_suffix(ending))

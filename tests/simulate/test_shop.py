@@ -139,7 +139,7 @@ def test_events_are_in_order_and_conversions_come_later_than_their_clicks():
     for visit in visits:
         events = shop.respond(visit, shown_in(visit, ORIGINAL))
         assert sum(e.kind == "impression" for e in events) == len(visit.products)
-        when = {(e.kind, e.impression_id): e.occurred_at for e in events}
+        when = {(e.kind, e.token): e.occurred_at for e in events}
         for (kind, impression), moment in when.items():
             if kind == "click":
                 assert moment > when["impression", impression]

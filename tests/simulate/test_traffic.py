@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import sqlite3
-import threading
 
 import pytest
 
-from examples import KEY
+from examples import SIGNER
 from persona_img.domain.decision import Arms, Candidate, DecisionTable, Slate
 from persona_img.domain.style import ORIGINAL
 from persona_img.errors import InvalidInput, ServiceFailed, StoreFailed
@@ -36,7 +34,7 @@ def driven(path, *, workers, tokens=(), **options):
     log = SqliteEventLog(path)
     arms = Arms("hero", {"control": 0.5, "personalized": 0.5})
     app = create_app(
-        Decider(a_table(), arms, log, key=KEY), a_catalog(16), lambda _: None, tokens=tokens
+        Decider(a_table(), arms, log), a_catalog(16), lambda _: None, signer=SIGNER, tokens=tokens
     )
     seen = []
     try:
@@ -66,28 +64,25 @@ def test_every_visit_reaches_the_log_and_workers_change_nothing(tmp_path):
 
 
 def test_a_picture_that_is_not_counted_is_asked_for_again(tmp_path, monkeypatch, caplog):
-    respond, held = SimulatedShop.respond, []
+    seen, failed = SqliteEventLog.seen, []
 
-    def busy(self, visit, shown):
-        if not held:  # somebody else writes for longer than a decision waits
-            other = sqlite3.connect(tmp_path / "a", isolation_level=None, check_same_thread=False)
-            held.append(other)
-            other.execute("BEGIN IMMEDIATE")
-            threading.Timer(1.0, other.rollback).start()
-        return respond(self, visit, shown)
+    def fails_at_first(self, *asked):
+        if len(failed) < 7:
+            failed.append(asked)
+            raise StoreFailed("away for a moment", "missing")
+        return seen(self, *asked)
 
-    monkeypatch.setattr(SimulatedShop, "respond", busy)
+    monkeypatch.setattr(SqliteEventLog, "seen", fails_at_first)
     visits, _, report, feedback = driven(tmp_path / "a", workers=4)
-    held[0].close()
     assert "photos shown, not counted" in caplog.text
     assert report.decisions == len(feedback) == sum(len(v.products) for v in visits)
 
 
 def test_pictures_that_are_never_counted_end_the_drive(tmp_path, monkeypatch):
-    def fails(self, decision, **_):
-        raise StoreFailed("no room", "full")
+    def fails(self, *_):
+        raise StoreFailed("no such log", "missing")
 
-    monkeypatch.setattr(SqliteEventLog, "record_decision", fails)
+    monkeypatch.setattr(SqliteEventLog, "seen", fails)
     with pytest.raises(ServiceFailed, match="readyz"):
         driven(tmp_path / "a", workers=2, timeout=0.3)
 
@@ -101,10 +96,10 @@ def test_a_rejected_event_ends_the_drive_with_its_reason(tmp_path, monkeypatch):
     respond = SimulatedShop.respond
 
     def late(self, visit, shown):
-        return [dataclasses.replace(e, decision_id="nobody") for e in respond(self, visit, shown)]
+        return [dataclasses.replace(e, token="nobody") for e in respond(self, visit, shown)]
 
     monkeypatch.setattr(SimulatedShop, "respond", late)
-    with pytest.raises(ServiceFailed, match=r"rejected \d+ of \d+ events: .*'nobody' is unknown"):
+    with pytest.raises(ServiceFailed, match=r"rejected \d+ of \d+ events: .*did not sign"):
         driven(tmp_path / "a", workers=2)
 
 

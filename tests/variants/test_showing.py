@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from examples import KEY
+from examples import watched
 from persona_img.domain.catalog import Catalog, Product
 from persona_img.domain.decision import Arms, Candidate, DecisionTable, Slate
 from persona_img.domain.style import ORIGINAL
@@ -69,11 +69,9 @@ def test_a_retired_product_shows_its_original_whatever_the_table_holds(
     decisions = DecisionTable("v1", {("all", SHIRT.product): slate}, {}, "all")
     arms = Arms("hero", {"control": 0.001, "personalized": 0.999})
     decider = Decider(
-        decisions, arms, MemoryEventLog(), servable=Showing(store, LiveCatalog(table)), key=KEY
+        decisions, arms, MemoryEventLog(), servable=Showing(store, LiveCatalog(table))
     )
-    seer = next(
-        s for s in map(str, range(100)) if decider.decide(s, SHIRT.product, NOON).digest is not None
-    )
+    seer = next(s for s in map(str, range(100)) if watched(decider, s, SHIRT.product, NOON).digest)
     save(table, replace(SHIRT, retired="sold out"))
     after = decider.decide(seer, SHIRT.product, NOON + 1)
     assert (after.digest, after.style_key, after.propensity) == (None, "original", 1.0)

@@ -7,7 +7,7 @@ import re
 import sqlite3
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -15,6 +15,8 @@ from persona_img.cli.home import Home, Json, add
 from persona_img.errors import InvalidInput, NotFound, ServiceFailed, StoreConflict, StoreFailed
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from persona_img.shop import Learnt
 
 
@@ -32,6 +34,7 @@ _PASSING = (
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     add(app, serve, "persona-img serve --port 8080")
+    add(app, rotate_key, "persona-img rotate-key --keep 1", name="rotate-key")
     add(app, analyze, "persona-img analyze hero-image --policy last")
     add(app, push, "persona-img push")
     add(app, report, "persona-img report -o report.html")
@@ -45,34 +48,96 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     host: Annotated[
-        str | None, typer.Option(help="Address; tokens are required off loopback.")
+        str | None, typer.Option(help="Address; keys are required off loopback.")
     ] = None,
-    port: Annotated[int | None, typer.Option(help="TCP port; 0 takes a free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="TCP port; 0 takes a free one.", min=0, max=65535)
+    ] = None,
+    log: Annotated[
+        Literal["text", "json"] | None, typer.Option(help="How its own log is written.")
+    ] = None,
+    log_requests: Annotated[
+        bool | None,
+        typer.Option("--log-requests", help="A line for each request, naming no shopper."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that serve, one for each core.", min=1, max=256)
+    ] = None,
+    demo_shop: Annotated[
+        bool,
+        typer.Option("--demo-shop", help="With a sample shop, where shoppers are simulated."),
+    ] = False,
     home: Home = None,
 ) -> None:
     """Serve variants over HTTP: GET /v1/variant, POST /v1/events; stop with Ctrl-C.
 
     A table that is published meanwhile is served within a second or two.
     """
+    from persona_img.settings import Settings
+
+    asked = {"host": host, "port": port, "workers": workers, "log": log}
+    asked["log_requests"] = log_requests
+    given = Settings.load(home=home, serve=asked).serve
+    if given.workers == 1:
+        _serve(home, asked, None, demo_shop)
+        return
+    from persona_img.serving.run import address_of, listen
+    from persona_img.serving.workers import run_workers
+
+    with listen(given.host, given.port) as listening:
+        start = "demo-shop" if demo_shop else "docs"
+        print(f"{given.workers} workers on {address_of(listening)}/{start}", flush=True)
+        run_workers(given.workers, lambda: _serve(home, asked, listening, demo_shop))
+
+
+def _serve(
+    home: Path | None, asked: dict[str, Any], listening: socket | None, demo_shop: bool
+) -> None:
+    """Serve in this process, on a socket of its own or one that it shares."""
+    from persona_img.serving.logs import log_to
     from persona_img.serving.run import serve as run
     from persona_img.shop import Shop
 
-    shop = Shop.open(home, serve={"host": host, "port": port})
+    shop = Shop.open(home, serve=asked)
+    log_to(as_json=shop.settings.serve.log == "json")
     decider = shop.decider()
-    version = decider.table.policy_version
+    version, start = decider.table.policy_version, "demo-shop" if demo_shop else "docs"
     if decider.table.personal is not None:
         _ = shop.features  # opened before anybody waits for it
+
+    def tell(url: str) -> None:
+        if listening is None:
+            print(f"policy {version} on {url}/{start}", flush=True)
+
     try:
         with shop.following(decider):
             run(
-                shop.app(decider),
+                shop.app(decider, demo_shop=demo_shop),
                 shop.settings.serve.host,
                 shop.settings.serve.port,
-                on_listening=lambda url: print(f"policy {version} on {url}/docs", flush=True),
+                on_listening=tell,
+                listening=listening,
+                proxies=shop.settings.serve.proxies,
             )
     finally:
         shop.known.close()
         decider.log.close()
+
+
+def rotate_key(
+    keep: Annotated[
+        int, typer.Option(help="Keys of before whose answers are still taken.", min=0, max=20)
+    ] = 1,
+    home: Home = None,
+) -> None:
+    """Sign answers by a new key, from the next start of the service on.
+
+    Pages that are open go on: what the keys of before signed is taken until it expires.
+    """
+    from persona_img.shop import Shop
+
+    held = Shop.open(home).rotate_key(keep)
+    print(f"a new key signs from the next start of the service on; {held - 1} of before are kept")
 
 
 def analyze(

@@ -103,6 +103,8 @@ def show(
     print(f"gate         {', '.join(f'{k} {v:.3g}' for k, v in proof['gate'].items())}")
     for name, path in found["files"].items():
         print(f"{name:<12} {path}")
+    for line in _pages(found["renditions"]):
+        print(f"page         {line}")
     print("history")
     for line in found["history"]:
         same = line["digest"] in (None, found["digest"])
@@ -195,6 +197,7 @@ def _details(shop: Shop, digest: str) -> dict[str, Any]:
     store = shop.variants
     files = store.files(digest)
     records = [record for record in store.records() if record.digest == digest]
+    made = shop.renditions.get(digest)
     return {
         "digest": digest,
         "style": records[0].style.key,
@@ -210,7 +213,19 @@ def _details(shop: Shop, digest: str) -> dict[str, Any]:
             name: str(file) if file.exists() else f"{file} (lost)" for name, file in files.items()
         },
         "certificate": records[0].certificate.as_dict(),
+        "renditions": None if made is None else made.as_dict(),
     }
+
+
+def _pages(made: dict[str, Any] | None) -> list[str]:
+    """What pages load, a line for each format."""
+    if made is None:
+        return ["no renditions yet; `persona-img prepare` makes them"]
+    kinds: dict[str, list[str]] = {}
+    for one in made["files"]:
+        size = f"{one['width']} px {one['size'] / 1000:.0f} kB"
+        kinds.setdefault(one["media_type"], []).append(size)
+    return [f"{kind}: {', '.join(sizes)}" for kind, sizes in kinds.items()]
 
 
 def _plain(record: VariantRecord, entry: Entry | None) -> dict[str, Any]:

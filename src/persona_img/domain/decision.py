@@ -257,7 +257,6 @@ class Decision:
     """One answer to "what does this shopper see for this product", with all that was known.
 
     Attributes:
-        decision_id: Unique name, hex.
         test: A/B test.
         shopper: Unit of randomisation.
         product: Product shown.
@@ -267,10 +266,9 @@ class Decision:
         digest: Variant shown; None is the original photo.
         propensity: Probability with which the style was chosen within the arm, > 0.
         policy_version: Table that was used.
-        decided_at: Unix seconds, UTC.
+        decided_at: Unix seconds, UTC, when it was drawn.
     """
 
-    decision_id: str
     test: str
     shopper: str
     product: str

@@ -7,42 +7,58 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from persona_img.domain.catalog import Catalog, product_id
-from persona_img.domain.style import ORIGINAL
+from persona_img.domain.catalog import MAX_ID, Catalog
 from persona_img.errors import InvalidInput, NotFound, PersonaImgError, StoreConflict, StoreFailed
+from persona_img.serving.addresses import Addresses
+from persona_img.serving.approvals import add_approvals
 from persona_img.serving.base import HINDRANCES
-from persona_img.serving.fallback import Fallback, LastCatalog, reason_of
+from persona_img.serving.connections import ConnectionLimits, Connections
+from persona_img.serving.deciding import Deciding
+from persona_img.serving.decisions import Decisions
+from persona_img.serving.demo_shop import add_demo_shop
+from persona_img.serving.docs_page import add_docs
+from persona_img.serving.fallback import LastCatalog, reason_of
+from persona_img.serving.gate import FromElsewhere, Gate, GateRules
+from persona_img.serving.hot import Answer, Handler, Hot, answer, read_body
+from persona_img.serving.keys import Keys
 from persona_img.serving.metrics import ServingMetrics
-from persona_img.serving.pictures import add_pictures, photo_address
+from persona_img.serving.ofrep import add_ofrep
+from persona_img.serving.pictures import add_pictures
+from persona_img.serving.receive import Receiver
+from persona_img.serving.recent import Recent
+from persona_img.serving.snippet import add_snippet
 from persona_img.serving.wire import (
     EVENTS_SCHEMA,
     MAX_BODY,
+    NAME,
     Counted,
+    Page,
+    PageIn,
     Problem,
     Ready,
     Shown,
-    bearer,
-    check_name,
     parse_events,
-    read_body,
 )
+from persona_img.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
-    from persona_img.domain.catalog import Product
-    from persona_img.domain.decision import Decision
+    from starlette.types import Receive, Scope
+
+    from persona_img.serving.addresses import RenditionSource
+    from persona_img.serving.approvals import Approvals
     from persona_img.serving.decide import Decider
     from persona_img.serving.known import Known
+    from persona_img.serving.token import Signer
 
 _T = TypeVar("_T")
 _STATUS: dict[type[PersonaImgError], int] = {
@@ -52,6 +68,12 @@ _STATUS: dict[type[PersonaImgError], int] = {
     StoreFailed: 503,
 }
 _PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"model": Problem}}
+Shopper = Annotated[
+    str, Query(pattern=NAME, max_length=128, description="Your name for them, a pseudonym.")
+]
+ProductName = Annotated[
+    str, Query(min_length=1, max_length=MAX_ID, description="The shop's own identifier.")
+]
 _THREADS = 40  # each for decisions and for events: what waits for a commit shares it
 _EVENT_SECONDS = 12.0  # the log itself gives up before
 _LOG = logging.getLogger(__name__)
@@ -62,64 +84,110 @@ def create_app(
     catalog: Catalog | Callable[[], Catalog],
     variants: Callable[[str], Path | bytes],
     *,
+    signer: Signer,
     known: Known | None = None,
     tokens: Collection[str] = (),
+    keys: Keys | None = None,
+    rules: GateRules | None = None,
+    origins: Collection[str] = (),
+    limits: ConnectionLimits | None = None,
+    approvals: Approvals | None = None,
     max_body: int = MAX_BODY,
     decision_seconds: float = 0.25,
+    probe_seconds: float = 1.0,
     photo_url: str | None = None,
+    trusting: Callable[[], bool] = lambda: False,
+    renditions: RenditionSource | None = None,
+    cdn_url: str = "",
+    demo_shop: bool = False,
 ) -> FastAPI:
     """The service around a decider; whoever made the decider's log closes it.
 
-    A known product is always answered: where nothing can be decided or logged, whatever the
-    reason, by its photo, which is not counted.
+    A known product is always answered: where nothing can be decided, whatever the reason, by its
+    photo, which is not counted. Decisions write nothing; events do.
 
     Args:
-        decider: Decides and logs; its table may be replaced while the service runs.
+        decider: Decides; its table may be replaced while the service runs.
         catalog: Products whose pictures may be asked for, with their photographs; or what tells
             them at every request. A retired product is still answered, by its original photo.
         variants: The file or the bytes of the variant with this digest; raises
             :class:`NotFound` for one that may not be shown.
+        signer: Signs what is answered, and proves what is sent back.
         known: What the decider asks of shoppers; what comes of it is counted.
-        tokens: Any of them lets a client ask for decisions, send events and read metrics.
-            Without tokens everybody may, and :func:`~persona_img.serving.run.serve` stays on
-            loopback. Pictures need none: a page shows them.
+        tokens: Any of them lets a client do everything that needs a key.
+        keys: Keys with roles, which may change while the service runs; None for the tokens alone.
+            Without any key everybody is let in, and :func:`~persona_img.serving.run.serve` stays
+            on loopback. Pictures need none: a page shows them.
+        rules: By which host it may be called, how often, and what is noted; None for no rules.
+        origins: Of pages elsewhere that may ask, e.g. ``https://shop.example``. Pictures are for
+            every page.
+        limits: Of connections, heeded where :func:`~persona_img.serving.run.serve` serves it.
+        approvals: What withdraws and restores pictures; None where that is not done over HTTP.
         max_body: Bytes that one request may send.
-        decision_seconds: For how long a decision's log entry is waited for; a whole decision gets
-            twice that.
+        decision_seconds: For how long a decision is waited for.
+        probe_seconds: For how long what ``/readyz`` found is told again.
         photo_url: Address of the photo of a product that the catalogue does not know, with
             ``{product}`` for its identifier; None where that is an error.
+        trusting: Whether clocks of events' senders are believed whatever they say.
+        renditions: What pages load of variants and photos, in several widths and formats; None
+            where pictures are shown as they are.
+        cdn_url: Put before the pictures' paths in every answer, e.g. ``https://cdn.shop``.
+        demo_shop: Whether there is a sample shop, whose visitors are shoppers of the table.
 
     Raises:
         InvalidInput: a token under 16 characters.
     """
     app = FastAPI(
         title="persona-img",
+        version=__version__,
         summary="Which product picture a shopper sees, and what came of it.",
         responses=_PROBLEMS,
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
     )
-    app.state.guarded = bool(tokens)
-    guard = [Depends(bearer(tokens))] if tokens else []
+    keys = keys or Keys(tokens=tokens)
     metrics = ServingMetrics()
+    app.state.guarded = keys.any
+    app.state.connections = Connections(limits, lambda why: metrics.closed.labels(why).inc())
     if known is not None:
         known.on_outcome = lambda outcome: metrics.profiles.labels(outcome).inc()
     products = LastCatalog((lambda: catalog) if isinstance(catalog, Catalog) else catalog)
     # Decisions, events and pictures each have threads of their own (pictures the framework's):
     # what a slow disk or a held lock stops of one of them stops no other.
-    deciding = _Threads("decide", 2 * decision_seconds)
+    deciding = Deciding(decider, decision_seconds)
+    probing = _Threads("probe", decision_seconds, threads=2)
+    receiver = Receiver(decider.log, signer, decider.arms.test, trusting=trusting)
     _answer_errors(app, metrics)
-    _add_decisions(app, decider, products, deciding, metrics, guard, photo_url)
-    _add_events(app, decider, metrics, guard, max_body)
-    add_pictures(app, products, variants)
-    _add_operations(app, decider, deciding, metrics, guard)
+    addresses = Addresses(renditions, variants, cdn_url, seconds=decision_seconds)
+    decisions = Decisions(
+        decider.arms.test, deciding, products, signer, addresses, metrics, photo_url
+    )
+    _describe(app)
+    add_ofrep(app, decisions, products)
+    _add_hot(app, decisions, receiver, metrics, max_body)
+    add_pictures(app, products, variants, renditions)
+    _add_operations(app, decider, probing, probe_seconds, metrics)
+    add_snippet(app)
+    if demo_shop:
+        arms, counts = decider.arms, metrics.kept_by_kind
+        add_demo_shop(app, products, lambda: decider.table, arms, counts, cdn_url)
+    if approvals is not None:
+        add_approvals(app, approvals)
+    add_docs(app)
+    # The last one added stands first.
+    refused = lambda status: metrics.errors.labels(str(status)).inc()  # noqa: E731
+    app.add_middleware(Gate, keys=keys, rules=rules, on_refused=refused)
+    if origins:
+        app.add_middleware(FromElsewhere, origins=origins)
     return app
 
 
 class _Threads:
     """Threads for one kind of work, and for how many ``seconds`` it is waited for."""
 
-    def __init__(self, name: str, seconds: float) -> None:
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"persona-img-{name}")
+    def __init__(self, name: str, seconds: float, threads: int = _THREADS) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"persona-img-{name}")
         self.seconds = seconds
 
     async def run(self, work: Callable[..., _T], *given: Any) -> _T:
@@ -135,114 +203,72 @@ class _Threads:
         return await asyncio.wait_for(done, self.seconds)
 
 
-def _add_decisions(
+def _add_hot(
     app: FastAPI,
-    decider: Decider,
-    catalog: Callable[[], Catalog],
-    deciding: _Threads,
+    decisions: Decisions,
+    receiver: Receiver,
     metrics: ServingMetrics,
-    guard: list[Any],
-    photo_url: str | None,
+    max_body: int,
 ) -> None:
-    # The log gives up before the whole does: then it is known what hinders it.
-    decide = partial(decider.decide, seconds=deciding.seconds / 2)
-    fallback = Fallback(lambda reason: metrics.photos.labels(reason).inc())
-
-    async def variant(shopper: str, product: str) -> Response:
-        """The picture that this shopper sees for this product; logged before it is answered.
-
-        Where that cannot be, the original photo, which is not counted.
-        """
-        check_name("shopper", shopper)
-        name, products = product_id(product), catalog()
-        if photo_url is not None and name not in products:
-            fallback.note_unknown()
-            address = photo_url.replace("{product}", quote(name, safe=""))
-            return _answer(_not_counted(decider, address))
-        known = products[name]
-        try:
-            return _answer(_shown(await decided(shopper, known.product), known))
-        except Exception as error:
-            # Whatever it is: a shopper is to see the product.
-            fallback.note(error)
-            return _answer(_not_counted(decider, photo_address(known)))
-
-    async def decided(shopper: str, product: str) -> Decision:
-        start = time.perf_counter()
-        # What was decided before needs no write: a thread would cost more than the answer.
-        decision = decider.settled(shopper, product, time.time())
-        made = "kept"
-        if decision is None:
-            made = "new"
-            decision = await deciding.run(decide, shopper, product, time.time())
-        metrics.seconds.observe(time.perf_counter() - start)
-        metrics.decisions.labels(decision.arm, made).inc()
-        return decision
-
-    app.get("/v1/variant", response_model=Shown, dependencies=guard)(variant)
-
-
-def _answer(shown: dict[str, Any]) -> Response:
-    return JSONResponse(shown, headers={"Cache-Control": "no-store"})
-
-
-def _not_counted(decider: Decider, image: str) -> dict[str, Any]:
-    """A photo that no decision stands behind."""
-    unknown = ("decision_id", "arm", "segment", "digest", "propensity", "policy_version")
-    return {
-        "counted": False,
-        **dict.fromkeys(unknown),
-        "test": decider.arms.test,
-        "style": ORIGINAL.key,
-        "image_url": image,
-    }
-
-
-def _shown(decision: Decision, product: Product) -> dict[str, Any]:
-    digest = decision.digest
-    image = f"/v1/variants/{digest}" if digest else photo_address(product)
-    return {
-        "counted": True,
-        "decision_id": decision.decision_id,
-        "test": decision.test,
-        "arm": decision.arm,
-        "segment": decision.segment,
-        "style": decision.style_key,
-        "digest": digest,
-        "propensity": decision.propensity,
-        "policy_version": decision.policy_version,
-        "image_url": image,
-    }
-
-
-def _add_events(
-    app: FastAPI, decider: Decider, metrics: ServingMetrics, guard: list[Any], max_body: int
-) -> None:
+    """Decisions and events: answered before the framework, which describes them."""
     storing = _Threads("events", _EVENT_SECONDS)
 
-    async def events(request: Request) -> Response:
+    def store(body: bytes) -> Answer:
+        batch = parse_events(body)
+        outcome = batch.answer(receiver.record(batch.events, time.time()))
+        metrics.received(outcome, {place: one.kind for place, one in batch.events.items()})
+        return answer(outcome)
+
+    async def take(_: Scope, receive: Receive) -> Answer:
+        try:
+            return await storing.run(store, await read_body(receive, max_body))
+        except TimeoutError as error:
+            raise StoreFailed(HINDRANCES["late"], "late") from error
+
+    routes: dict[tuple[str, str], Handler] = {
+        ("GET", "/v1/variant"): decisions.one,
+        ("POST", "/v1/decisions"): decisions.page,
+        ("POST", "/v1/events"): take,
+    }
+
+    def problem(error: Exception) -> Answer:
+        status, detail, headers = told(error)
+        metrics.errors.labels(str(status)).inc()
+        pairs = tuple((k.lower().encode(), v.encode()) for k, v in (headers or {}).items())
+        return answer({"detail": detail}, status, pairs)
+
+    app.add_middleware(Hot, routes=routes, problem=problem)
+
+
+def _describe(app: FastAPI) -> None:
+    """What the hot routes are, for ``/docs``; they are answered before anything gets here."""
+
+    async def variant(shopper: Shopper, product: ProductName) -> None:
+        """The picture that this shopper sees for this product, and the token that proves it.
+
+        Where none can be decided, the original photo, which is not counted.
+        """
+
+    async def page(page: PageIn) -> None:
+        """The pictures that a shopper sees for all products of a page, after one look.
+
+        Each is what `/v1/variant` answers for its product alone.
+        """
+
+    async def events() -> None:
         """Store events, and say of each what became of it.
 
         What is accepted or duplicate is on the disk, and sending it again is harmless. What is
-        rejected is not stored and holds up no other event. No answer, or an error, means that
-        nothing was acknowledged: send the whole batch again.
+        rejected is not stored and holds up no other event. A token counts once for each kind. No
+        answer, or an error, means that nothing was acknowledged: send the whole batch again.
         """
-        batch = parse_events(await read_body(request, max_body))
-        sound = list(batch.events.values())
-        try:
-            answer = batch.answer(await storing.run(decider.log.record_events, sound))
-        except TimeoutError as error:
-            raise StoreFailed(HINDRANCES["late"], "late") from error
-        metrics.events.labels("new").inc(answer["accepted"])
-        metrics.events.labels("duplicate").inc(answer["duplicates"])
-        metrics.events.labels("rejected").inc(answer["rejected"])
-        return JSONResponse(answer)
 
     body = {"required": True, "content": {"application/json": {"schema": EVENTS_SCHEMA}}}
+    app.get("/v1/variant", response_model=Shown)(variant)
+    app.post("/v1/decisions", response_model=Page)(page)
     app.post(
         "/v1/events",
         response_model=Counted,
-        dependencies=guard,
         openapi_extra={"requestBody": body},
     )(events)
 
@@ -250,13 +276,15 @@ def _add_events(
 def _add_operations(
     app: FastAPI,
     decider: Decider,
-    deciding: _Threads,
+    probing: _Threads,
+    probe_seconds: float,
     metrics: ServingMetrics,
-    guard: list[Any],
 ) -> None:
-    probe = partial(decider.log.probe, seconds=deciding.seconds / 2)
+    # The log gives up before the whole does: then it is known what hinders it.
+    probe = partial(decider.log.probe, seconds=probing.seconds / 2)
+    ready = Recent(lambda: probing.run(probe), probe_seconds)
 
-    def told(status: str) -> dict[str, str]:
+    def state(status: str) -> dict[str, str]:
         return {
             "status": status,
             "test": decider.arms.test,
@@ -268,54 +296,51 @@ def _add_operations(
 
         It is while no store is: pictures are answered then too.
         """
-        return told("ok")
+        return state("ok")
 
     async def readyz() -> dict[str, str]:
-        """Whether decisions and events can be stored: writes to the log and reads it.
+        """Whether events can be stored and decisions made: writes to the log and reads it.
 
-        If not, 503 says what hinders it. Photos are answered meanwhile.
+        If not, 503 says what hinders it. Pictures are answered meanwhile, or photos. Who asks
+        within a second is told the same again: nobody makes the log be written to at will.
         """
         try:
-            await deciding.run(probe)
+            await ready.ask()
         except Exception as error:
             reason = reason_of(error)
             if reason == "error":
                 _LOG.warning("whether the log works cannot be told: %s", error, exc_info=error)
             # Without where the log lies: this is told to everybody.
             detail = f"not ready: {HINDRANCES.get(reason, HINDRANCES['failed'])}"
-            raise HTTPException(503, f"{detail}; photos are shown meanwhile") from error
-        return told("ready")
+            raise HTTPException(503, f"{detail}; pictures are shown meanwhile") from error
+        return state("ready")
 
     async def exposition() -> Response:
         """Metrics for Prometheus."""
         return Response(metrics.text(), media_type=metrics.content_type)
 
-    # Watchers ask by HEAD. /v1/variant does not answer one: it would log a decision nobody saw.
+    # Watchers ask by HEAD.
     for add in (app.get, partial(app.head, include_in_schema=False)):
         add("/healthz")(healthz)
         add("/readyz", response_model=Ready)(readyz)
-        add("/metrics", dependencies=guard, response_class=Response)(exposition)
+        add("/metrics", response_class=Response)(exposition)
+
+
+def told(error: Exception) -> tuple[int, str, Mapping[str, str] | None]:
+    """Status, text and headers of the answer to an error."""
+    if isinstance(error, HTTPException):
+        return error.status_code, error.detail, error.headers
+    if isinstance(error, RequestValidationError):
+        fields = ", ".join(str(e["loc"][-1]) for e in error.errors())
+        return 422, f"{fields}: missing; see /docs for what to send", None
+    return next(s for kind, s in _STATUS.items() if isinstance(error, kind)), str(error), None
 
 
 def _answer_errors(app: FastAPI, metrics: ServingMetrics) -> None:
-    def answer(status: int, detail: str, headers: Any = None) -> Response:
+    async def tell(_: Request, error: Exception) -> Response:
+        status, detail, headers = told(error)
         metrics.errors.labels(str(status)).inc()
         return JSONResponse({"detail": detail}, status_code=status, headers=headers)
 
-    async def own(_: Request, error: Exception) -> Response:
-        status = next(s for kind, s in _STATUS.items() if isinstance(error, kind))
-        return answer(status, str(error))
-
-    async def malformed(_: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        fields = ", ".join(str(e["loc"][-1]) for e in error.errors())
-        return answer(422, f"{fields}: missing; see /docs for what to send")
-
-    async def http(_: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        return answer(error.status_code, error.detail, error.headers)
-
-    for kind in _STATUS:
-        app.add_exception_handler(kind, own)
-    app.add_exception_handler(RequestValidationError, malformed)
-    app.add_exception_handler(HTTPException, http)
+    for kind in (*_STATUS, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, tell)

@@ -1,15 +1,18 @@
-"""The port of the log: what was decided, what happened to it, and what both say together."""
+"""The port of the log: what was seen, what happened to it, and what both say together."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from persona_img.domain.decision import plan_of
+from persona_img.domain.feedback import ATTRIBUTION_SECONDS, BEFORE_TOKENS
 from persona_img.errors import InvalidInput, StoreConflict
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     import pandas as pd
 
@@ -43,6 +46,11 @@ _LAST_POSITION = 2**31 - 1
 Fate = Literal["accepted", "duplicate", "rejected"]
 
 
+Rule = Literal["", "unreadable", "forged", "expired", "other-test", "unknown", "replayed"]
+"""What a rejected event breaks: it is no event; its token is not ours, too old, or of another test;
+its decision_id is not known; or its token was used for another event of its kind."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of one event.
@@ -51,11 +59,13 @@ class Outcome:
         fate: ``accepted``: stored by this call. ``duplicate``: had been stored before, or stands
             earlier in the call. ``rejected``: breaks a rule and is not stored, as if it had not
             been sent.
-        reason: The rule that a rejected one breaks, and what to do; else empty.
+        reason: Why a rejected one is, and what to do; else empty.
+        rule: Which rule it breaks, in a word; else empty.
     """
 
     fate: Fate
     reason: str = ""
+    rule: Rule = ""
 
 
 ACCEPTED, DUPLICATE = Outcome("accepted"), Outcome("duplicate")
@@ -90,8 +100,37 @@ class Recorded:
         return sum(outcome.fate == fate for outcome in self.outcomes)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a shopper saw of a product.
+
+    Attributes:
+        latest: The decision of the picture that was seen last, by when it was drawn.
+        changes: How often the shopper was drawn for by another plan, and saw what came of it.
+    """
+
+    latest: Decision
+    changes: int
+
+
+def seen_of(decisions: Iterable[Decision]) -> Seen | None:
+    """What decisions with an impression say, of one shopper and product; None of none.
+
+    It depends on the decisions alone, not on the order in which their impressions arrived. A change
+    is another plan's draw, whether or not its picture is another: see
+    :mod:`persona_img.serving.decide`.
+    """
+    # A picture that gives way to the photo keeps the time of its draw: the note behind its version
+    # puts it behind.
+    order = sorted(decisions, key=lambda d: (d.decided_at, d.policy_version, d.style_key))
+    if not order:
+        return None
+    plans = [plan_of(one.policy_version) for one in order]
+    return Seen(order[-1], sum(a != b for a, b in pairwise(plans)))
+
+
 class EventLog(Protocol):
-    """Decisions and events, kept for good. Safe to call from several threads.
+    """Events of what was shown, kept for good. Safe to call from several threads.
 
     Whatever a method has acknowledged by returning survives the end of the process (an adapter
     may say that it does not) and is counted once, however often it is sent again.
@@ -105,42 +144,22 @@ class EventLog(Protocol):
                 them moves shoppers.
         """
 
-    def record_decision(self, decision: Decision, *, seconds: float | None = None) -> Decision:
-        """Store a decision and make it the latest of its shopper and product.
-
-        Args:
-            decision: What was decided.
-            seconds: After which to give up where it cannot be stored; None waits for long.
-
-        Returns:
-            The decision stored for this (test, shopper, product, policy_version): the first one
-            that was recorded, which may differ from the one given.
+    def seen(self, test: str, shopper: str, products: Collection[str]) -> Mapping[str, Seen]:
+        """What a shopper saw of some products, in one look; only of those with an impression.
 
         Raises:
-            InvalidInput: its propensity is not in (0, 1], its time is not a date, or it
-                holds unprintable text.
-            StoreConflict: its decision_id names a decision of another shopper, product, test or
-                policy.
-            StoreFailed: it is not stored, or not in time; the call may be repeated.
-        """
-
-    def latest_decision(self, test: str, shopper: str, product: str) -> Decision | None:
-        """The decision that was recorded last for this shopper and product."""
-
-    def change_count(self, test: str, shopper: str, product: str) -> int:
-        """How often a decision showed another picture than the one before it.
-
-        Counts what was decided, whether or not an impression came back: the shopper may have
-        seen it. Going back to an earlier picture is a change too.
+            StoreFailed: it cannot be read.
         """
 
     def record_events(self, events: Sequence[Event]) -> Recorded:
         """Store events; those stored before are left alone, and a bad one holds up no other.
 
-        An event is rejected if its decision_id is unknown, its time is not a date, its position is
-        out of range, it holds unprintable text, or its event_id was used for an event that differs
-        in any field. Those that are not rejected are stored together, in one commit. An event may
-        come before the impression that it belongs to: they are joined on reading.
+        Of a showing one event of each kind is stored. Another one of the kind is a duplicate if it
+        has the same event_id, else rejected as replayed. An event is rejected too if its time is
+        not a date, its position is out of range, its decision is one that nobody makes, or it
+        holds unprintable text. Those that are not rejected are stored together, in one commit; an
+        impression makes its decision one that was seen. An event may come before the impression
+        that it belongs to: they are joined on reading.
 
         Returns:
             An outcome for each event. Whatever is accepted or duplicate has been stored.
@@ -149,26 +168,36 @@ class EventLog(Protocol):
             StoreFailed: nothing of this call is stored; it may be repeated.
         """
 
-    def feedback(self, test: str | None = None) -> pd.DataFrame:
+    def earlier(self, names: Collection[str]) -> Mapping[str, Decision]:
+        """Decisions by the names that they had before there were tokens, as far as they are known.
+
+        Raises:
+            StoreFailed: they cannot be read.
+        """
+
+    def feedback(
+        self, test: str | None = None, *, within: float = ATTRIBUTION_SECONDS
+    ) -> pd.DataFrame:
         """One row per impression, with its decision and whether it was clicked and converted.
 
-        A click or conversion counts for the impression with its impression_id *and* its
-        decision_id, once however many came; without that impression it does not count. The
-        result depends on the events alone, not on the order in which they arrived.
+        A click or conversion counts for the impression of its showing, as
+        :func:`persona_img.domain.feedback.counts` says; without an impression it does not count.
+        The result depends on the events alone, not on the order in which they arrived.
 
         Args:
             test: Only this A/B test; None takes all.
+            within: Seconds after the impression within which they count.
 
         Returns:
             Columns and types of :data:`persona_img.domain.feedback.FEEDBACK_COLUMNS`, ordered by
-            ``shown_at``, then by impression.
+            ``shown_at``, then by showing.
         """
 
     def probe(self, *, seconds: float | None = None) -> None:
         """Write and read, and leave nothing behind.
 
         Args:
-            seconds: As for :meth:`record_decision`.
+            seconds: After which to give up where it cannot be written; None waits for long.
 
         Raises:
             StoreFailed: one of them does not work; its ``reason`` says what hinders it.
@@ -176,21 +205,6 @@ class EventLog(Protocol):
 
     def close(self) -> None:
         """Finish what was begun and let go of files; closing twice does no harm."""
-
-
-def check_decision(decision: Decision) -> None:
-    """Refuse a decision that no log may hold.
-
-    Raises:
-        InvalidInput: see :meth:`EventLog.record_decision`.
-    """
-    name = f"decision {decision.decision_id!r}"
-    if not 0 < decision.propensity <= 1:
-        raise InvalidInput(f"{name}: propensity {decision.propensity}; it lies in (0, 1]")
-    _check_time(name, "decided_at", decision.decided_at)
-    texts = (decision.decision_id, decision.test, decision.shopper, decision.product)
-    _check_text(name, (*texts, decision.segment, decision.arm, decision.style_key))
-    _check_text(name, (decision.policy_version, decision.digest or ""))
 
 
 def sound_events(events: Sequence[Event]) -> tuple[dict[int, Event], dict[int, Outcome]]:
@@ -201,37 +215,21 @@ def sound_events(events: Sequence[Event]) -> tuple[dict[int, Event], dict[int, O
         try:
             _check_event(event)
         except InvalidInput as error:
-            rejected[place] = Outcome("rejected", str(error))
+            rejected[place] = Outcome("rejected", str(error), "unreadable")
         else:
             sound[place] = event
     return sound, rejected
 
 
-def sorted_out(
-    events: Mapping[int, Event], decisions: Container[str], stored: Mapping[str, Event]
-) -> tuple[dict[int, Outcome], list[Event]]:
-    """What becomes of sound events, and those that are to be stored.
-
-    Args:
-        events: By place in the call.
-        decisions: Names of decisions; at least those of the events that were recorded.
-        stored: Events by event_id; at least those of the events' names that were stored.
-    """
-    outcomes: dict[int, Outcome] = {}
-    new: dict[str, Event] = {}
-    for place, event in events.items():
-        name = event.event_id
-        known = stored.get(name) or new.get(name)
-        if event.decision_id not in decisions:
-            outcomes[place] = Outcome("rejected", _unknown_decision(event))
-        elif known is None:
-            outcomes[place] = ACCEPTED
-            new[name] = event
-        elif known == event:
-            outcomes[place] = DUPLICATE
-        else:
-            outcomes[place] = Outcome("rejected", _taken(known, event))
-    return outcomes, list(new.values())
+def again(event: Event, stored: str) -> Outcome:
+    """What becomes of an event of whose showing and kind one is stored, by its event_id."""
+    if event.event_id == stored:
+        return DUPLICATE
+    reason = (
+        f"event {event.event_id!r}: the {event.kind} of its token is stored as {stored!r}; "
+        "a token counts once for each kind"
+    )
+    return Outcome("rejected", reason, "replayed")
 
 
 def recorded(*found: Mapping[int, Outcome]) -> Recorded:
@@ -248,36 +246,18 @@ def other_shares(arms: Arms, known: Mapping[str, float]) -> StoreConflict:
     )
 
 
-def taken_id(decision: Decision) -> StoreConflict:
-    """The error for a decision_id that names another decision."""
-    return StoreConflict(
-        f"decision_id {decision.decision_id!r} names another decision; give each its own"
-    )
-
-
-def _unknown_decision(event: Event) -> str:
-    return (
-        f"event {event.event_id!r}: decision_id {event.decision_id!r} is unknown; "
-        "send the one that GET /v1/variant answered"
-    )
-
-
-def _taken(stored: Event, event: Event) -> str:
-    differ = [
-        f"{field.name} {getattr(stored, field.name)!r}, sent with {getattr(event, field.name)!r}"
-        for field in fields(event)
-        if getattr(stored, field.name) != getattr(event, field.name)
-    ]
-    return (
-        f"event {event.event_id!r} is stored with {'; '.join(differ)}; "
-        "give every event its own event_id and send it unchanged"
-    )
-
-
 def _check_event(event: Event) -> None:
-    name = f"event {event.event_id!r}"
+    name, decision = f"event {event.event_id!r}", event.showing.decision
     _check_time(name, "occurred_at", event.occurred_at)
-    _check_text(name, (event.event_id, event.decision_id, event.impression_id))
+    _check_time(name, "received_at", event.received_at or 0.0)
+    _check_time(name, "decided_at", decision.decided_at)
+    if not math.isfinite(event.skew):
+        raise InvalidInput(f"{name}: skew {event.skew}; a number of seconds")
+    if not 0 < decision.propensity <= 1:
+        raise InvalidInput(f"{name}: propensity {decision.propensity}; it lies in (0, 1]")
+    texts = (decision.test, decision.shopper, decision.product, decision.segment, decision.arm)
+    _check_text(name, (event.event_id, *texts, decision.style_key, decision.policy_version))
+    _check_text(name, (decision.digest or "", event.showing.showing_id.replace(BEFORE_TOKENS, "")))
     if not 1 <= event.position <= _LAST_POSITION or event.position % 1:
         raise InvalidInput(
             f"{name}: position {event.position}; a whole number up to {_LAST_POSITION}"
@@ -289,7 +269,9 @@ def _check_time(name: str, field: str, seconds: float) -> None:
         raise InvalidInput(f"{name}: {field} {seconds}; give Unix seconds, not milliseconds")
 
 
-def _check_text(name: str, texts: Iterable[str]) -> None:
+def _check_text(name: str, texts: Sequence[str]) -> None:
+    if "".join(texts).isprintable():
+        return
     for text in texts:
         if not text.isprintable():
             raise InvalidInput(

@@ -1,37 +1,62 @@
-"""What a shopper sees for a product: drawn once, kept, and changed only within a budget.
+"""What a shopper sees for a product: a function of test, table, time and what was seen.
 
-What is logged stays true when the table changes:
+Nothing is written where it is decided. The answer carries its decision, its propensity and its time
+in a signed token (:mod:`persona_img.serving.token`); the first impression that brings it back makes
+the decision one that was *seen*. What is kept is the picture that was seen.
 
-- Whether a shopper may get another picture depends on log and time, never on the draw. If so,
-  the new table's slate is drawn from, and the logged propensity is that slate's probability.
-- If not, nothing is drawn. The old decision is answered again, with its own decision_id, policy
-  version and propensity: its picture was chosen by that policy, with that probability.
-- A revision of a table shows the same pictures with other chances. Whoever was drawn for by the
-  plan or any revision of it keeps that picture; who comes new is drawn for with the new chances.
+- Nothing seen yet: the shopper is drawn for, by a number that depends on test, policy version,
+  shopper and product alone. Asked again under the same table, with the same approvals and the same
+  knowledge of the shopper, the answer is the same, on every machine; under other ones it may be
+  another, and its token says with which probability.
+- A picture that was seen stays while its plan is served. A revision of a table shows the same
+  pictures with other chances: whoever saw one of the plan or any revision of it keeps that; who
+  has seen none is drawn for with the new chances.
+- Another plan is drawn by while ``change_budget`` lasts, or once the picture was drawn
+  ``keep_days`` ago; else the seen decision is answered again, with its policy version, propensity
+  and time: its picture was chosen by that policy, with that probability.
+- What was rolled back is not kept, whatever the budget: its shoppers are drawn for again. Back at
+  an earlier table, its draw is back: the same one, counted as a change.
 - Where a table turns chances to single shoppers, they are drawn for with their own, which are
-  logged. What is known of a shopper may change between two decisions; the picture that was drawn
+  logged. What is known of a shopper may change between two decisions; the picture that was seen
   stays. Nothing known, or not in time, is the segment's chances.
 - A ramp gives another table to a part of the arm's shoppers, who are dealt by name: for them that
   is the table, for all others and for control the one that is served.
-- Back at an earlier table, its decision is answered again: the same draw, counted as a change.
-- What a table showed that was rolled back is not kept, whatever the budget: its shoppers are drawn
-  for again, like everybody whose picture has been kept long enough.
 - A variant whose approval was withdrawn gives its probability to the original photo: whoever would
-  have drawn it sees the original, whose logged propensity is the sum of both, and nobody else's
-  picture moves. Giving it to the other candidates would need another draw, and with it another
-  table. Who has the variant already gets the original too, for certain: logged with propensity 1
-  under the policy version with ``~withdrawn`` behind it, and kept if the variant is restored. A
-  shopper's own chances do not tell whether a withdrawal had a part in them, so with such a table
-  every draw from a slate with a withdrawn variant is noted with ``~partial``.
+  have drawn it sees the original, whose propensity is the sum of both, and nobody else's picture
+  moves. Giving it to the other candidates would need another draw, and with it another table. Who
+  saw the variant, and would keep it, gets the original too, for certain: with propensity 1, under
+  the policy version of the variant's draw with ``~withdrawn`` behind it, as old as that draw. Once
+  *that* was seen it is kept, also if the variant is restored. A shopper's own chances do not tell
+  whether a withdrawal had a part in them, so with such a table every draw from a slate with a
+  withdrawn variant is noted with ``~partial``.
 
-Keeping the old picture *only where the draw differs from it* would log the new policy's
-propensity for pictures that were shown whatever it said.
+**Why the logged propensity is right.** An impression is of what was answered, with the propensity
+that this answer had: the token holds both, whatever table, approval or budget says by the time it
+comes back. So it is enough that an answer's propensity is the probability of its draw, given all
+that was known when it was made. A draw's number is independent of all others. Whether there *is* a
+draw depends on plans, on times and on which showings had an impression, and on nothing else:
+
+- not on the number that would be drawn now: keeping the old picture *only where the draw differs
+  from it* would log the new policy's propensity for pictures that were shown whatever it said;
+- nor on any picture that was drawn before. A *change* is a draw by another plan that was seen,
+  whether or not its picture is another: counting pictures that differ would use up the budget of
+  those whose draw was another one, so that of the shoppers who keep a plan's decision too many had
+  been shown something new, and impressions weighted by 1 / propensity would not give the truth. Nor
+  is who lost a picture to a withdrawal drawn for by a plan that the others wait for.
+
+So at every moment, among the impressions of a draw's plan, each picture has its logged chance, for
+single impressions as for first ones, in every arm alike (control keeps its plan as the others do).
+Rows with ``~withdrawn`` stand for draws of the picture that is gone: in a mean of weights they
+count as rows, with no weight for the photo that they show for certain; of a picture that was
+restored only later draws tell. Which of two seen decisions is the latest goes by when they were
+drawn, never by when their impressions arrived: reordered events change nothing, and lost ones leave
+the shopper as if that page had not been opened.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from persona_img.domain.decision import Candidate, Decision, plan_of, uniform
@@ -44,8 +69,7 @@ if TYPE_CHECKING:
 
     from persona_img.domain.decision import Arms, DecisionTable, Ramp, Slate
     from persona_img.domain.leaning import Floats
-    from persona_img.serving.base import EventLog
-    from persona_img.serving.key import DecisionKey
+    from persona_img.serving.base import EventLog, Seen
 
 CONTROL = "control"
 _DAY = 86400.0
@@ -72,25 +96,24 @@ class _Serving:
         )
         return cls(table, frozenset(pictures), frozenset(revoked), ramp)
 
-    def table_of(self, arms: Arms, shopper: str) -> DecisionTable:
+    def table_of(self, test: str, arm: str, shopper: str) -> DecisionTable:
         """What a shopper is decided for by."""
-        if self.ramp is None or not self.ramp.includes(arms.test, shopper):
+        if self.ramp is None or arm == CONTROL or not self.ramp.includes(test, shopper):
             return self.table
-        return self.table if arms.assign(shopper) == CONTROL else self.ramp.table
+        return self.ramp.table
 
 
 class Decider:
-    """Answers "what does this shopper see for this product", and logs it first.
+    """Answers "what does this shopper see for this product"; writes nothing.
 
     Args:
         table: Slates in use; every variant in it passed the gate and was approved.
         arms: The A/B test.
-        log: Holds every decision before it is answered.
-        key: Names the decisions; whoever has it not can name none, and so send no event.
-        change_budget: How often the picture of one shopper and product may change, >= 0. A
-            picture that may no longer be shown is changed beyond the budget too.
-        keep_days: Beyond the budget a picture may still change when it was decided on so many days
-            ago, >= 0; infinity never lets it.
+        log: Knows what was seen.
+        change_budget: By how many other plans a shopper may be drawn for, of one product, after the
+            first that was seen, >= 0.
+        keep_days: Beyond the budget a picture may still change when it was drawn so many days ago,
+            >= 0; infinity never lets it.
         revoked: Plans that were rolled back: what they showed is not kept.
         ramp: Another table for a part of the shoppers.
         traits: What is known of a shopper at a moment (Unix seconds), float64 (D,) by the names
@@ -111,7 +134,6 @@ class Decider:
         arms: Arms,
         log: EventLog,
         *,
-        key: DecisionKey,
         change_budget: int = 2,
         keep_days: float = math.inf,
         revoked: Collection[str] = (),
@@ -126,7 +148,6 @@ class Decider:
         log.open_test(arms)
         self.arms = arms
         self.log = log
-        self._key = key
         self._budget = change_budget
         self._keep = keep_days * _DAY
         self._servable = servable
@@ -137,6 +158,13 @@ class Decider:
     def table(self) -> DecisionTable:
         """The table in use."""
         return self._serving.table
+
+    @property
+    def waits(self) -> bool:
+        """Whether a decision may wait for what is known of a shopper."""
+        serving = self._serving
+        tables = (serving.table, serving.ramp.table if serving.ramp else serving.table)
+        return self._traits is not None and any(one.personal is not None for one in tables)
 
     def replace(
         self, table: DecisionTable, revoked: Collection[str] = (), ramp: Ramp | None = None
@@ -156,67 +184,67 @@ class Decider:
             raise _version_reused(table.policy_version)
         self._serving = _Serving.of(table, revoked, ramp)
 
-    def decide(
-        self, shopper: str, product: str, now: float, *, seconds: float | None = None
-    ) -> Decision:
-        """The decision to show, recorded before it is returned.
+    def decide(self, shopper: str, product: str, now: float) -> Decision:
+        """The decision to show.
 
         The same log, table and arms give the same picture on every machine. Where nothing was
-        prepared, and in ``control``, it is the original photo with propensity 1.
+        prepared, and in ``control``, it is the original photo with propensity 1. One that is kept
+        has the time of its draw.
 
         Args:
             shopper: Unit of randomisation.
             product: What is looked at.
             now: Unix seconds, UTC.
-            seconds: After which to give up where the log does not take it; None waits for long.
 
         Raises:
             InvalidInput: a name that is empty or not printable.
-            StoreFailed: the decision could not be logged, so nothing may be shown for it.
+            StoreFailed: what was seen cannot be read, so nothing may be decided.
         """
-        for name, value in (("shopper", shopper), ("product", product)):
-            if not (value and value.isprintable()):
-                raise InvalidInput(f"{name} {value!r}: give a name of printable characters")
-        serving = self._serving
-        settled = self._settled(serving, shopper, product, now)
-        if settled is not None:
-            return settled
-        table = serving.table_of(self.arms, shopper)
-        if self._lost(serving, table, shopper, product):
-            # Another draw, with chances that moved meanwhile, could be another picture.
-            withdrawn = self._withdrawn(table, shopper, product, now)
-            return self.log.record_decision(withdrawn, seconds=seconds)
-        drawn = self._draw(serving, shopper, product, now)
-        decision = self.log.record_decision(drawn, seconds=seconds)
-        if self._shows(serving, decision):
-            return decision
-        # The log had an earlier decision of this policy, whose picture was withdrawn since.
-        withdrawn = self._withdrawn(table, shopper, product, now)
-        return self.log.record_decision(withdrawn, seconds=seconds)
+        return self.decide_page(shopper, (product,), now)[0]
 
-    def settled(self, shopper: str, product: str, now: float) -> Decision | None:
-        """The decision to show if it is in the log already; None where one has to be made."""
-        return self._settled(self._serving, shopper, product, now)
+    def decide_page(self, shopper: str, products: Sequence[str], now: float) -> list[Decision]:
+        """Decisions for several products, each as :meth:`decide` gives it, after one look.
 
-    def _settled(
-        self, serving: _Serving, shopper: str, product: str, now: float
+        Args:
+            shopper: As for :meth:`decide`.
+            products: What is on the page.
+            now: As for :meth:`decide`.
+
+        Raises:
+            InvalidInput: as for :meth:`decide`.
+            StoreFailed: as for :meth:`decide`.
+        """
+        _check_name("shopper", shopper)
+        for product in products:
+            _check_name("product", product)
+        serving, test = self._serving, self.arms.test
+        arm = self.arms.assign(shopper)
+        table = serving.table_of(test, arm, shopper)
+        seen = self.log.seen(test, shopper, products)
+        return [
+            self._kept(serving, table, seen.get(product), now)
+            or self._draw(serving, table, arm, shopper, product, now)
+            for product in products
+        ]
+
+    def _kept(
+        self, serving: _Serving, table: DecisionTable, seen: Seen | None, now: float
     ) -> Decision | None:
-        test = self.arms.test
-        previous = self.log.latest_decision(test, shopper, product)
-        if previous is None or not self._shows(serving, previous):
+        """What was seen, where it is kept; whether it is depends on no picture."""
+        if seen is None:
             return None
-        plan = plan_of(previous.policy_version)
-        if plan == serving.table_of(self.arms, shopper).plan:
-            return previous
-        if plan in serving.revoked:
-            return None
-        if now - previous.decided_at >= self._keep:
-            return None
-        spent = self.log.change_count(test, shopper, product) >= self._budget
-        return previous if spent else None
-
-    def _shows(self, serving: _Serving, shown: Decision) -> bool:
-        return self._may_show(serving, shown.product, shown.digest)
+        latest = seen.latest
+        plan = plan_of(latest.policy_version)
+        if plan != table.plan:
+            old = now - latest.decided_at >= self._keep
+            if plan in serving.revoked or old or seen.changes < self._budget:
+                return None
+        if latest.digest is None or self._may_show(serving, latest.product, latest.digest):
+            return latest
+        version = latest.policy_version.removesuffix(PARTIAL) + WITHDRAWN
+        return replace(
+            latest, style_key=ORIGINAL.key, digest=None, propensity=1.0, policy_version=version
+        )
 
     def _may_show(self, serving: _Serving, product: str, digest: str | None) -> bool:
         if digest is None:
@@ -224,19 +252,6 @@ class Decider:
         if self._servable is not None:
             return self._servable(digest, product)
         return (product, digest) in serving.pictures
-
-    def _lost(self, serving: _Serving, table: DecisionTable, shopper: str, product: str) -> bool:
-        """Whether a shopper's picture of this plan was withdrawn."""
-        previous = self.log.latest_decision(self.arms.test, shopper, product)
-        return (
-            previous is not None
-            and plan_of(previous.policy_version) == table.plan
-            and not self._shows(serving, previous)
-        )
-
-    def _withdrawn(self, table: DecisionTable, shopper: str, product: str, now: float) -> Decision:
-        version = table.policy_version + WITHDRAWN
-        return self._decision(table, shopper, product, now, _NOTHING_ELSE, version)
 
     def _own(
         self, table: DecisionTable, segment: str, slate: Slate, shopper: str, now: float
@@ -247,12 +262,19 @@ class Decider:
         known = self._traits(shopper, table.personal.leaning.traits, now)
         return slate if known is None else table.personal.slate(slate, segment, known)
 
-    def _draw(self, serving: _Serving, shopper: str, product: str, now: float) -> Decision:
-        table = serving.table_of(self.arms, shopper)
+    def _draw(
+        self,
+        serving: _Serving,
+        table: DecisionTable,
+        arm: str,
+        shopper: str,
+        product: str,
+        now: float,
+    ) -> Decision:
         version = table.policy_version
         segment, slate = table.slate(shopper, product)
         drawn = _NOTHING_ELSE
-        if slate is not None and self.arms.assign(shopper) != CONTROL:
+        if slate is not None and arm != CONTROL:
             slate = self._own(table, segment, slate, shopper, now)
             drawn = slate.draw(uniform(self.arms.test, version, shopper, product))
             if drawn.digest is None or not self._may_show(serving, product, drawn.digest):
@@ -269,34 +291,24 @@ class Decider:
                 self._may_show(serving, product, c.digest) for c in slate.candidates
             ):
                 version += PARTIAL
-        return self._decision(table, shopper, product, now, drawn, version)
-
-    def _decision(
-        self,
-        table: DecisionTable,
-        shopper: str,
-        product: str,
-        now: float,
-        shown: Candidate,
-        version: str,
-    ) -> Decision:
-        # A slate's probabilities sum to 1 within a tolerance only.
-        propensity = min(1.0, shown.probability)
-        place = (self.arms.test, version, shopper, product)
-        segment, _ = table.slate(shopper, product)
         return Decision(
-            decision_id=self._key.name(*place),
             test=self.arms.test,
             shopper=shopper,
             product=product,
             segment=segment,
-            arm=self.arms.assign(shopper),
-            style_key=shown.style.key,
-            digest=shown.digest,
-            propensity=propensity,
+            arm=arm,
+            style_key=drawn.style.key,
+            digest=drawn.digest,
+            # A slate's probabilities sum to 1 within a tolerance only.
+            propensity=min(1.0, drawn.probability),
             policy_version=version,
             decided_at=now,
         )
+
+
+def _check_name(field: str, value: str) -> None:
+    if not (value and value.isprintable()):
+        raise InvalidInput(f"{field} {value!r}: give a name of printable characters")
 
 
 def _version_reused(version: str) -> StoreConflict:

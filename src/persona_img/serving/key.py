@@ -1,12 +1,12 @@
-"""A shop's secret, by which decisions are named: who has it not, names none."""
+"""A shop's secrets, by which answers are signed: who has none of them, forges nothing."""
 
 from __future__ import annotations
 
 import contextlib
-import hmac
 import os
 import re
 import secrets
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from persona_img.errors import CannotWrite, InvalidInput
@@ -18,54 +18,43 @@ MIN_KEY = 32
 """Bytes that a key has at least."""
 
 _HEX = re.compile(rb"[0-9a-f]{64}\n?")
-_DIGITS = 32  # of 64: 128 bits
+_FILE = re.compile(rb"(?:[0-9a-f]{64}\n)*[0-9a-f]{64}\n?")
 
 
-class DecisionKey:
-    """Names decisions by HMAC-SHA256, 128 bits of it, under a secret that never leaves this.
+@dataclass(frozen=True)
+class ShopKey:
+    """A secret that never leaves this.
 
-    The same facts have the same name on every worker that has the key. Whoever knows the facts and
-    not the key can do nothing but guess. A name that is sent back is looked up among those that
-    were decided, never compared with one made for it: the time that takes tells nothing of the key.
-
-    Args:
+    Attributes:
         secret: At least :data:`MIN_KEY` bytes, drawn at random.
 
     Raises:
         InvalidInput: a secret that is too short.
     """
 
-    def __init__(self, secret: bytes) -> None:
-        if len(secret) < MIN_KEY:
+    secret: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.secret) < MIN_KEY:
             raise InvalidInput(
-                f"a decision key of {len(secret)} bytes; use at least {MIN_KEY}, drawn at random"
+                f"a decision key of {len(self.secret)} bytes; use at least {MIN_KEY}, drawn at "
+                "random"
             )
-        self._secret = secret
-
-    def name(self, *facts: str) -> str:
-        """The name of a decision with these facts, 32 hexadecimal digits."""
-        # Each with its length, so that no two lists of facts are the same bytes.
-        message = b"".join(
-            len(fact).to_bytes(4, "big") + fact for fact in (one.encode() for one in facts)
-        )
-        return hmac.digest(self._secret, message, "sha256").hex()[:_DIGITS]
-
-    def __repr__(self) -> str:
-        return "DecisionKey(...)"
 
 
-def kept_key(path: Path) -> DecisionKey:
-    """The key in a file, drawn at random and put there where there is none.
+def kept_keys(path: Path) -> tuple[ShopKey, ...]:
+    """The keys in a file, one a line; the first signs, the others were in use before it.
 
-    Processes that come at once end with the same one. Only its owner may read the file.
+    Where there is no file, a key is drawn at random and put there. Processes that come at once end
+    with the same one. Only its owner may read the file.
 
     Raises:
-        InvalidInput: the file cannot be read, or holds no key.
+        InvalidInput: the file cannot be read, or holds no keys.
         CannotWrite: there is none, and none can be put there.
     """
     try:
         if not path.exists():
-            _draw(path)
+            _put(path, _drawn(), replace=False)
     except OSError as error:
         raise CannotWrite(
             f"{path}: no key can be put there ({error.strerror}); mend that, or give one by "
@@ -77,34 +66,65 @@ def kept_key(path: Path) -> DecisionKey:
         raise InvalidInput(
             f"{path}: the key cannot be read ({error.strerror}); let the service's user read it"
         ) from error
-    if not _HEX.fullmatch(held):
+    if not _FILE.fullmatch(held):
         raise InvalidInput(
-            f"{path}: holds no key of 64 hexadecimal digits; restore it, or remove it for a new "
-            "one: what was decided stays valid"
+            f"{path}: holds something else than keys of 64 hexadecimal digits, one a line; restore "
+            "it, or remove it for a new one: what was answered before is then not taken back"
         )
-    return key_of(held)
+    return tuple(key_of(line) for line in held.split())
 
 
-def key_of(text: bytes) -> DecisionKey:
+def rotate(path: Path, keep: int = 1) -> int:
+    """Put a new key before those in a file: it signs from the next start of a service on.
+
+    Args:
+        path: Of :func:`kept_keys`.
+        keep: How many of those before still prove what they signed, 0 or more.
+
+    Returns:
+        How many keys the file holds now.
+
+    Raises:
+        InvalidInput: as for :func:`kept_keys`, or a number below 0.
+        CannotWrite: the file cannot be replaced.
+    """
+    if keep < 0:
+        raise InvalidInput(f"keep {keep}: give 0 or more keys")
+    kept = [key.secret.hex().encode() + b"\n" for key in kept_keys(path)[:keep]]
+    try:
+        _put(path, b"".join([_drawn(), *kept]), replace=True)
+    except OSError as error:
+        raise CannotWrite(f"{path}: not replaced ({error.strerror}); mend that, again") from error
+    return 1 + len(kept)
+
+
+def key_of(text: bytes) -> ShopKey:
     """The key that a text stands for: 64 hexadecimal digits, as in a shop's file, or any secret.
 
     Raises:
         InvalidInput: it is too short.
     """
-    return DecisionKey(bytes.fromhex(text.decode().strip()) if _HEX.fullmatch(text) else text)
+    return ShopKey(bytes.fromhex(text.decode().strip()) if _HEX.fullmatch(text) else text)
 
 
-def _draw(path: Path) -> None:
-    """Put a new key into a file, unless somebody else was first."""
+def _drawn() -> bytes:
+    return secrets.token_bytes(32).hex().encode() + b"\n"
+
+
+def _put(path: Path, keys: bytes, *, replace: bool) -> None:
+    """Write keys to a file, whole; unless it may be replaced, whoever was first has written it."""
     partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     try:
         opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(opened, "wb") as file:
-            file.write(secrets.token_bytes(32).hex().encode() + b"\n")
+            file.write(keys)
             file.flush()
             os.fsync(file.fileno())
-        # A link, unlike a rename, replaces nothing: the first one wins, whole.
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(partial)
+        if replace:
+            partial.replace(path)
+        else:
+            # A link, unlike a rename, replaces nothing: the first one wins, whole.
+            with contextlib.suppress(FileExistsError):
+                path.hardlink_to(partial)
     finally:
         partial.unlink(missing_ok=True)

@@ -6,28 +6,29 @@ import threading
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from persona_img.domain.feedback import FEEDBACK_COLUMNS
+from persona_img.domain.feedback import ATTRIBUTION_SECONDS, BEFORE_TOKENS, FEEDBACK_COLUMNS, counts
 from persona_img.serving.base import (
+    ACCEPTED,
+    Outcome,
     Recorded,
-    check_decision,
+    Seen,
+    again,
     other_shares,
     recorded,
-    sorted_out,
+    seen_of,
     sound_events,
-    taken_id,
 )
 from persona_img.serving.feedback import feedback_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import pandas as pd
 
     from persona_img.domain.decision import Arms, Decision
     from persona_img.domain.feedback import Event
 
-_known = attrgetter(*FEEDBACK_COLUMNS[:10])
-_Place = tuple[str, str, str]
+_known = attrgetter(*FEEDBACK_COLUMNS[1:10])
 
 
 class MemoryEventLog:
@@ -36,10 +37,8 @@ class MemoryEventLog:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tests: dict[str, dict[str, float]] = {}
-        self._decisions: dict[str, Decision] = {}
-        self._by_policy: dict[tuple[_Place, str], Decision] = {}
-        self._latest: dict[_Place, tuple[Decision, int]] = {}
-        self._events: dict[str, Event] = {}
+        self._seen: dict[tuple[str, str, str], list[Decision]] = {}
+        self._events: dict[tuple[str, str], Event] = {}
 
     def open_test(self, arms: Arms) -> None:
         """See :meth:`EventLog.open_test`."""
@@ -48,55 +47,52 @@ class MemoryEventLog:
         if list(known.items()) != list(arms.shares.items()):
             raise other_shares(arms, known)
 
-    def record_decision(self, decision: Decision, *, seconds: float | None = None) -> Decision:
-        """See :meth:`EventLog.record_decision`."""
-        check_decision(decision)
-        place = (decision.test, decision.shopper, decision.product)
+    def seen(self, test: str, shopper: str, products: Collection[str]) -> Mapping[str, Seen]:
+        """See :meth:`EventLog.seen`."""
         with self._lock:
-            stored = self._by_policy.get((place, decision.policy_version))
-            if stored is None:
-                if decision.decision_id in self._decisions:
-                    raise taken_id(decision)
-                stored = decision
-                self._by_policy[place, decision.policy_version] = decision
-                self._decisions[decision.decision_id] = decision
-            before, changes = self._latest.get(place, (stored, 0))
-            self._latest[place] = (stored, changes + (before.digest != stored.digest))
-        return stored
-
-    def latest_decision(self, test: str, shopper: str, product: str) -> Decision | None:
-        """See :meth:`EventLog.latest_decision`."""
-        latest = self._latest.get((test, shopper, product))
-        return latest[0] if latest else None
-
-    def change_count(self, test: str, shopper: str, product: str) -> int:
-        """See :meth:`EventLog.change_count`."""
-        latest = self._latest.get((test, shopper, product))
-        return latest[1] if latest else 0
+            found = {p: seen_of(self._seen.get((test, shopper, p), ())) for p in products}
+        return {product: seen for product, seen in found.items() if seen is not None}
 
     def record_events(self, events: Sequence[Event]) -> Recorded:
         """See :meth:`EventLog.record_events`."""
         sound, rejected = sound_events(events)
+        outcomes: dict[int, Outcome] = {}
         with self._lock:
-            outcomes, new = sorted_out(sound, self._decisions, self._events)
-            self._events.update((event.event_id, event) for event in new)
+            for place, event in sound.items():
+                key = (event.showing.showing_id, event.kind)
+                if key in self._events:
+                    outcomes[place] = again(event, self._events[key].event_id)
+                    continue
+                self._events[key], outcomes[place] = event, ACCEPTED
+                if event.kind == "impression":
+                    self._see(event.showing.decision)
         return recorded(rejected, outcomes)
 
-    def feedback(self, test: str | None = None) -> pd.DataFrame:
+    def earlier(self, names: Collection[str]) -> Mapping[str, Decision]:
+        """None: it is younger than tokens."""
+        return {}
+
+    def feedback(
+        self, test: str | None = None, *, within: float = ATTRIBUTION_SECONDS
+    ) -> pd.DataFrame:
         """See :meth:`EventLog.feedback`."""
         with self._lock:
-            events = list(self._events.values())
-        happened = {(e.kind, e.impression_id, e.decision_id) for e in events}
-        shown = sorted(
-            (e for e in events if e.kind == "impression"), key=lambda e: (e.occurred_at, e.event_id)
-        )
+            events = dict(self._events)
+        impressions = [event for (_, kind), event in events.items() if kind == "impression"]
+        impressions.sort(key=lambda event: (event.occurred_at, event.showing.showing_id))
         rows = []
-        for event in shown:
-            decision = self._decisions[event.decision_id]
-            if test is None or decision.test == test:
-                same = (event.event_id, event.decision_id)
-                outcome = (("click", *same) in happened, ("conversion", *same) in happened)
-                rows.append((*_known(decision), event.position, event.occurred_at, *outcome))
+        for seen in impressions:
+            name, decision = seen.showing.showing_id, seen.showing.decision
+            if test not in (None, decision.test):
+                continue
+            mine = (events.get((name, kind)) for kind in ("click", "conversion"))
+            outcome = (
+                one is not None
+                and counts((one.occurred_at, one.skew), (seen.occurred_at, seen.skew), within)
+                for one in mine
+            )
+            showing = name.partition(BEFORE_TOKENS)[0]
+            rows.append((showing, *_known(decision), seen.position, seen.occurred_at, *outcome))
         return feedback_frame(rows)
 
     def probe(self, *, seconds: float | None = None) -> None:
@@ -104,3 +100,8 @@ class MemoryEventLog:
 
     def close(self) -> None:
         """See :meth:`EventLog.close`."""
+
+    def _see(self, decision: Decision) -> None:
+        decisions = self._seen.setdefault((decision.test, decision.shopper, decision.product), [])
+        if decision not in decisions:
+            decisions.append(decision)

@@ -6,15 +6,17 @@ import hashlib
 import re
 from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from fastapi import Request  # noqa: TC002 FastAPI reads the annotations
+from fastapi import Path as InPath
+from fastapi import Query, Request
 from fastapi.responses import FileResponse, Response
 
 from persona_img.errors import BadPhoto, InvalidInput, NotFound
 from persona_img.imaging.formats import HEAD, NOT_SHOWN, media_type
 from persona_img.imaging.photo import load_photo, png_bytes
+from persona_img.serving.addresses import choose, rendition_path
 
 if TYPE_CHECKING:
     import os
@@ -23,64 +25,136 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
-    from persona_img.domain.catalog import Catalog, Product
+    from persona_img.domain.catalog import Catalog
+    from persona_img.serving.addresses import RenditionSource
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FOREVER = "public, max-age=31536000, immutable"
+_A_DAY = "public, max-age=86400"
 _AN_HOUR = "public, max-age=3600"
+_SOON = "public, max-age=60"  # until there are renditions
 _IMAGE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/*": {}}},
     304: {"description": "The picture that the client has (`If-None-Match`) is still the one."},
 }
 _UNKNOWN = "application/octet-stream"
 _CONVERTED = 32
-_MARK = 12
+_WIDEST = 20_000
+_ANYBODY = {
+    # Pictures are for every page: also as the source of a canvas, also through another origin.
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "X-Content-Type-Options": "nosniff",
+}
 
-
-def photo_address(product: Product) -> str:
-    """Path of the original photograph: another one once the photo is another.
-
-    So a cache that holds the earlier photo is not asked for the new one.
-    """
-    mark = f"?v={product.photo_digest[:_MARK]}" if product.photo_digest else ""
-    return f"/v1/photos/{product.key}{mark}"
+# Told, not asked by the framework: our own errors say the rule, and 404 is no matter of letters.
+Digest = Annotated[str, InPath(json_schema_extra={"pattern": "^[0-9a-f]{64}$"})]
+File = Annotated[
+    str, InPath(json_schema_extra={"pattern": "^[1-9][0-9]{0,5}-[0-9a-f]{16}\\.(avif|webp|jpg)$"})
+]
+Width = Annotated[
+    int | None,
+    Query(
+        alias="w",
+        ge=1,
+        le=_WIDEST,
+        description="Pixels that are needed: the smallest rendition as wide is sent, as AVIF or "
+        "WebP where `Accept` names it, else as JPEG. Left out: the picture as it is.",
+    ),
+]
 
 
 def add_pictures(
-    app: FastAPI, catalog: Callable[[], Catalog], variants: Callable[[str], Path | bytes]
+    app: FastAPI,
+    catalog: Callable[[], Catalog],
+    variants: Callable[[str], Path | bytes],
+    renditions: RenditionSource | None = None,
 ) -> None:
-    """Add ``/v1/variants/{digest}`` and ``/v1/photos/{product}``, for GET and HEAD.
+    """Add ``/v1/variants/``, ``/v1/photos/`` and ``/v1/renditions/``, for GET and HEAD.
 
     Args:
         app: Where to.
         catalog: Tells the products; those that are retired keep their pictures.
         variants: File or bytes of the variant with a digest; raises :class:`NotFound`.
+        renditions: What pages load of variants and photos; None where there are none.
     """
 
-    def variant_image(request: Request, digest: str) -> Response:
-        """The bytes of a variant; they never change."""
+    def variant_image(request: Request, digest: Digest, width: Width = None) -> Response:
+        """A variant: its own bytes, which never change, or what a page needs of it."""
         if not _DIGEST.fullmatch(digest):
             raise InvalidInput(f"digest {digest[:80]!r}: use 64 hexadecimal digits, small letters")
-        headers = {"Cache-Control": _FOREVER, "ETag": f'"{digest}"'}
-        return _picture(request, variants(digest), f"variant {digest}", headers)
+        source = variants(digest)
+        if width is not None and not isinstance(source, bytes):
+            negotiated = _negotiated(request, renditions, digest, source, "variant", width)
+            if negotiated is not None:
+                return negotiated
+        headers = {"Cache-Control": _FOREVER if width is None else _SOON, "ETag": f'"{digest}"'}
+        return _picture(request, source, f"variant {digest}", headers | _by_accept(width))
 
-    def photo(request: Request, product: str) -> Response:
+    def photo(request: Request, product: str, width: Width = None) -> Response:
         """The original photograph, by the product's identifier or as `image_url` names it."""
         found = catalog().find(product)
-        headers = {"Cache-Control": _AN_HOUR}
+        if width is not None and (master := found.photo_digest):
+            negotiated = _negotiated(request, renditions, master, found.photo, "photo", width)
+            if negotiated is not None:
+                return negotiated
+        headers = {"Cache-Control": _AN_HOUR if width is None else _SOON} | _by_accept(width)
         return _picture(request, found.photo, f"photo of {product}", headers)
 
+    def rendition(request: Request, master: Digest, file: File) -> Response:
+        """A file that `pictures` names, made of a variant or a photo; its bytes never change."""
+        made = None if renditions is None else renditions.known(master)
+        if renditions is None or made is None:
+            raise NotFound(f"no renditions of {master[:64]!r}; ask for a picture of it first")
+        if made.of == "variant":
+            variants(master)  # what was withdrawn is not there in any size
+        path = renditions.path(master, file)
+        headers = {"Cache-Control": _FOREVER, "ETag": f'"{path.stem}"'}
+        return _picture(request, path, f"rendition {file}", headers)
+
     # An identifier may hold a slash.
-    routes = (("/v1/variants/{digest}", variant_image), ("/v1/photos/{product:path}", photo))
+    routes = (
+        ("/v1/variants/{digest}", variant_image),
+        ("/v1/photos/{product:path}", photo),
+        ("/v1/renditions/{master}/{file}", rendition),
+    )
     for path, route in routes:
         app.get(path, response_class=Response, responses=_IMAGE)(route)
         app.head(path, response_class=Response, include_in_schema=False)(route)
 
 
+def _negotiated(
+    request: Request,
+    renditions: RenditionSource | None,
+    master: str,
+    source: Path,
+    of: str,
+    width: int,
+) -> Response | None:
+    """The rendition that suits a client; None where there is none, or not yet."""
+    made = None if renditions is None else renditions.get(master, source, of)
+    if renditions is None or made is None:
+        return None
+    one = choose(made.files, width, request.headers.get("accept", ""))
+    if one is None:
+        return None
+    path = renditions.path(master, one.file)
+    headers = {
+        "Cache-Control": _A_DAY,
+        "Content-Location": rendition_path(made, one),
+        "ETag": f'"{path.stem}"',
+    }
+    return _picture(request, path, f"rendition {one.file}", headers | _by_accept(width))
+
+
+def _by_accept(width: int | None) -> dict[str, str]:
+    return {} if width is None else {"Vary": "Accept"}
+
+
 def _picture(
     request: Request, source: Path | bytes, name: str, headers: dict[str, str]
 ) -> Response:
-    headers |= {"X-Content-Type-Options": "nosniff"}
+    headers |= _ANYBODY
     if isinstance(source, bytes):
         return _answer(request, source, media_type(source[:HEAD]), headers)
     try:

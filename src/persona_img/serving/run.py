@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -16,16 +17,39 @@ import httpx
 import uvicorn
 
 from persona_img.errors import InvalidInput, PersonaImgError, ServiceFailed
+from persona_img.serving.connections import Connections
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from fastapi import FastAPI
 
+_FILES = 65_536
 _START_SECONDS = 30.0
-_STOP_SECONDS = 5
+_STOP_SECONDS = 4
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections.
+
+    Raises:
+        InvalidInput: the port is taken, or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise InvalidInput(
+            f"{host}:{port}: cannot listen there ({error.strerror}); name another port, or 0"
+        ) from error
+
+
+def address_of(listening: socket.socket) -> str:
+    """URL of a socket."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def serve(
@@ -34,34 +58,37 @@ def serve(
     port: int = 8000,
     *,
     on_listening: Callable[[str], None] = lambda _: None,
+    listening: socket.socket | None = None,
+    proxies: Collection[str] = ("127.0.0.1",),
 ) -> None:
-    """Serve until interrupted.
+    """Serve until interrupted or terminated; what is under way then has four seconds to end.
 
     Args:
         app: Made by :func:`~persona_img.serving.app.create_app`.
-        host: Address to listen on; one that others can reach asks for an app with tokens.
+        host: Address to listen on; one that others can reach asks for an app with keys.
         port: TCP port; 0 takes a free one.
         on_listening: Told the URL once connections are taken.
+        listening: Of :func:`listen` at that address, where several processes share it.
+        proxies: Addresses that are believed when they say for whom they ask (X-Forwarded-For).
 
     Raises:
-        InvalidInput: others could reach an app without tokens, or the port is taken.
+        InvalidInput: others could reach an app without keys, or the port is taken.
     """
-    if not (_is_loopback(host) or getattr(app.state, "guarded", False)):
+    if not (is_loopback(host) or getattr(app.state, "guarded", False)):
         raise InvalidInput(
-            f"host {host!r} can be reached from outside and the app has no tokens; "
-            "give it tokens, or listen on 127.0.0.1"
+            f"host {host!r} can be reached from outside and the app has no keys; "
+            "add keys (`persona-img keys add`) or tokens, or listen on 127.0.0.1"
         )
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listening = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise InvalidInput(
-            f"{host}:{port}: cannot listen there ({error.strerror}); name another port, or 0"
-        ) from error
-    with listening, contextlib.suppress(KeyboardInterrupt):  # passed on once uvicorn has stopped
-        shown = f"[{host}]" if family == socket.AF_INET6 else host
-        on_listening(f"http://{shown}:{listening.getsockname()[1]}")
-        uvicorn.Server(_config(app, log_level="warning")).run(sockets=[listening])
+    _allow_files()
+    # Signals are passed on once uvicorn has stopped.
+    with (
+        listening or listen(host, port) as ours,
+        _terminating(),
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        on_listening(address_of(ours))
+        config = _config(app, log_level="warning", forwarded_allow_ips=list(proxies))
+        uvicorn.Server(config).run(sockets=[ours])
 
 
 class ServiceProcess:
@@ -98,7 +125,7 @@ class ServiceProcess:
             return
         process.send_signal(signal.SIGINT)
         try:
-            process.communicate(timeout=2 * _STOP_SECONDS)
+            process.communicate(timeout=3 * _STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
@@ -174,12 +201,49 @@ class BackgroundServer:
 
 def _config(app: FastAPI, **settings: Any) -> uvicorn.Config:
     # No access log: its lines would hold shoppers' names.
+    # An app that is not ours has the usual limits.
+    connections = getattr(app.state, "connections", None)
+    if connections is None:
+        connections = Connections()
     return uvicorn.Config(
-        app, access_log=False, timeout_graceful_shutdown=_STOP_SECONDS, **settings
+        app,
+        loop="uvloop",
+        access_log=False,
+        http=connections.protocol(),
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+        **settings,
     )
 
 
-def _is_loopback(host: str) -> bool:
+@contextlib.contextmanager
+def _terminating() -> Iterator[None]:
+    """SIGTERM ends a block as Ctrl-C does, so that what is open is closed."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _allow_files() -> None:
+    """As many open files as this user may have: a connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _FILES), hard))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches an address."""
     if host == "localhost":
         return True
     try:

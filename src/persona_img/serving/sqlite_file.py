@@ -141,8 +141,8 @@ class SqliteFile:
         with self._writing, self._reading:
             self._open()
 
-    def read_one(self, query: str, values: tuple[str, ...] = ()) -> tuple[Any, ...] | None:
-        """The first row; waits for nobody.
+    def read(self, query: str, values: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
+        """The rows; waits for nobody.
 
         Raises:
             StoreFailed: it cannot be read.
@@ -152,10 +152,10 @@ class SqliteFile:
             if opened is None or self._closed or not opened.reads():
                 opened = self._reader_anew()
             try:
-                row: tuple[Any, ...] | None = opened.reader.execute(query, values).fetchone()
+                rows: list[tuple[Any, ...]] = opened.reader.execute(query, values).fetchall()
             except sqlite3.Error as error:
                 raise self._failed(error) from error
-        return row
+        return rows
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:

@@ -3,99 +3,102 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import closing
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from persona_img.domain.decision import Decision
-from persona_img.domain.feedback import FEEDBACK_COLUMNS, Event
-from persona_img.errors import InvalidInput, StoreConflict, StoreFailed
+from persona_img.domain.feedback import ATTRIBUTION_SECONDS, KINDS
+from persona_img.errors import StoreFailed
 from persona_img.serving.base import (
+    ACCEPTED,
     Outcome,
     Recorded,
-    check_decision,
+    Seen,
+    again,
     other_shares,
     recorded,
-    sorted_out,
+    seen_of,
     sound_events,
-    taken_id,
 )
 from persona_img.serving.feedback import feedback_frame
 from persona_img.serving.sqlite_file import BUSY_SECONDS, SqliteFile, connect
+from persona_img.serving.sqlite_schema import check, prepare
 from persona_img.serving.sqlite_writer import GroupWriter
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import pandas as pd
 
     from persona_img.domain.decision import Arms
+    from persona_img.domain.feedback import Event
 
-_APPLICATION = 0x50494D47  # "PIMG": tells our files from other SQLite databases
-_VERSION = 1
 _EVENT_SECONDS = 10.0
 _PROBE = "~probe"  # no test is called so: names begin with a letter or digit
 _PROBE_BYTES = 4096
+_CODES = {kind: code for code, kind in enumerate(KINDS, start=1)}
+_IMPRESSION = _CODES["impression"]
+_TOKENS = re.compile("[0-9a-f]{24}")
+_ASKED = 64
+_Key = tuple["bytes | str", int]
 
-_SCHEMA = """
-CREATE TABLE tests (
-    test TEXT PRIMARY KEY,
-    shares TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE decisions (
-    decision_id TEXT PRIMARY KEY,
-    test TEXT NOT NULL,
-    shopper TEXT NOT NULL,
-    product TEXT NOT NULL,
-    segment TEXT NOT NULL,
-    arm TEXT NOT NULL,
-    style_key TEXT NOT NULL,
-    digest TEXT,
-    propensity REAL NOT NULL CHECK (propensity > 0 AND propensity <= 1),
-    policy_version TEXT NOT NULL,
-    decided_at REAL NOT NULL,
-    UNIQUE (test, shopper, product, policy_version)
-) STRICT;
-CREATE TABLE latest (
-    test TEXT NOT NULL,
-    shopper TEXT NOT NULL,
-    product TEXT NOT NULL,
-    decision_id TEXT NOT NULL REFERENCES decisions,
-    digest TEXT,
-    changes INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (test, shopper, product)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE events (
-    event_id TEXT PRIMARY KEY,
-    kind TEXT NOT NULL CHECK (kind IN ('impression', 'click', 'conversion')),
-    decision_id TEXT NOT NULL REFERENCES decisions,
-    impression_id TEXT NOT NULL,
-    occurred_at REAL NOT NULL,
-    position INTEGER NOT NULL CHECK (position >= 1)
-) STRICT, WITHOUT ROWID;
+_DECISION = """
+    o.test, s.shopper, o.product, c.segment, c.arm, c.style_key, c.digest, d.propensity,
+    c.policy_version, d.decided_at
+"""
+_PARTS = """
+    JOIN shoppers s USING (shopper_id) JOIN choices c USING (choice_id)
+    JOIN offers o ON o.offer_id = c.offer_id
+"""
+_SEEN_HERE = f"""
+SELECT {_DECISION} FROM decisions d {_PARTS}
+WHERE d.shopper_id = (SELECT shopper_id FROM shoppers WHERE shopper = ?) AND d.offer_id
+"""
+_SEEN_ONE = f"{_SEEN_HERE} = (SELECT offer_id FROM offers WHERE test = ? AND product = ?)"
+_SEEN = f"""
+{_SEEN_HERE} IN (
+    SELECT offer_id FROM offers WHERE test = ? AND product IN (SELECT value FROM json_each(?))
+)
+"""
+_EARLIER = f"""
+SELECT d.decision_id, {_DECISION} FROM earlier d {_PARTS}
+WHERE d.decision_id IN (SELECT value FROM json_each(?))
 """
 
-_DECISION_FIELDS = tuple(field.name for field in fields(Decision))
-_EVENT_FIELDS = tuple(field.name for field in fields(Event))
-_DECISION = ", ".join(_DECISION_FIELDS)
-_EVENT = ", ".join(_EVENT_FIELDS)
-_KNOWN = ", ".join(f"d.{name}" for name in FEEDBACK_COLUMNS[:10])
 
+def _outcome(kind: int) -> str:
+    """Whether an event of this kind counts for impression i, as ``domain.feedback.counts``."""
+    return f"""EXISTS (
+        SELECT 1 FROM events e WHERE e.showing = i.showing AND e.kind = {kind}
+        AND e.occurred_at - i.occurred_at <= :within
+        AND max(e.occurred_at - i.occurred_at, e.occurred_at - i.occurred_at + e.skew - i.skew) >= 0
+    )"""
+
+
+# The name of a showing of before is that of its decision, up to the impression's behind it.
 _FEEDBACK = f"""
-SELECT {_KNOWN}, i.position, i.occurred_at, ifnull(o.clicked, 0), ifnull(o.converted, 0)
-FROM events i
-JOIN decisions d ON d.decision_id = i.decision_id
-LEFT JOIN (
-    SELECT impression_id, decision_id,
-        max(kind = 'click') AS clicked, max(kind = 'conversion') AS converted
-    FROM events WHERE kind <> 'impression' GROUP BY impression_id, decision_id
-) o ON o.impression_id = i.event_id AND o.decision_id = i.decision_id
-WHERE i.kind = 'impression' AND (:test IS NULL OR d.test = :test)
-ORDER BY i.occurred_at, i.event_id
+SELECT
+    iif(typeof(i.showing) = 'blob', lower(hex(i.showing)),
+        substr(i.showing, 1, instr(i.showing || char(31), char(31)) - 1)),
+    o.test, s.shopper, o.product, c.segment, c.arm, c.style_key, c.digest, i.propensity,
+    c.policy_version, i.position, i.occurred_at, {_outcome(2)}, {_outcome(3)}
+FROM events i {_PARTS}
+WHERE i.kind = 1 AND (:test IS NULL OR o.test = :test)
+ORDER BY i.occurred_at, i.showing
+"""
+
+
+# As the index has it, so that it is used.
+_CHOICE = """
+SELECT choice_id FROM choices WHERE offer_id = ? AND policy_version = ? AND style_key = ?
+AND segment = ? AND arm = ? AND ifnull(digest, '') = ifnull(?, '')
+"""
+_NEW = """
+INSERT INTO choices (offer_id, policy_version, style_key, segment, arm, digest)
+VALUES (?, ?, ?, ?, ?, ?)
 """
 
 
@@ -106,8 +109,9 @@ class SqliteEventLog:
     of them write at a time.
 
     Args:
-        path: The file; made if it is not there, in a folder that is. SQLite keeps ``-wal`` and
-            ``-shm`` files beside it: move the three together, or close the log first.
+        path: The file; made if it is not there, in a folder that is, and brought up to date if it
+            is of version 1. SQLite keeps ``-wal`` and ``-shm`` files beside it: move the three
+            together, or close the log first.
 
     Raises:
         InvalidInput: the path cannot hold a log.
@@ -117,92 +121,59 @@ class SqliteEventLog:
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         with closing(connect(self._path)) as db:
-            _prepare(db, self._path)
+            prepare(db, self._path)
             # While the first connection is open: closing the last one costs a checkpoint.
-            self._file = SqliteFile(self._path, _check)
+            self._file = SqliteFile(self._path, check)
         self._writer = GroupWriter(self._file.writing, self._path)
 
     def open_test(self, arms: Arms) -> None:
         """See :meth:`EventLog.open_test`."""
         self._writer.write(lambda db: _open_test(db, arms))
 
-    def record_decision(self, decision: Decision, *, seconds: float | None = None) -> Decision:
-        """See :meth:`EventLog.record_decision`."""
-        check_decision(decision)
-        return self._writer.write(
-            lambda db: _record_decision(db, decision),
-            seconds=BUSY_SECONDS if seconds is None else seconds,
-        )
-
-    def latest_decision(self, test: str, shopper: str, product: str) -> Decision | None:
-        """See :meth:`EventLog.latest_decision`."""
-        row = self._file.read_one(
-            f"SELECT {_DECISION} FROM decisions WHERE decision_id = (SELECT decision_id "
-            "FROM latest WHERE test = ? AND shopper = ? AND product = ?)",
-            (test, shopper, product),
-        )
-        return Decision(*row) if row else None
-
-    def change_count(self, test: str, shopper: str, product: str) -> int:
-        """See :meth:`EventLog.change_count`."""
-        row = self._file.read_one(
-            "SELECT changes FROM latest WHERE test = ? AND shopper = ? AND product = ?",
-            (test, shopper, product),
-        )
-        return int(row[0]) if row else 0
+    def seen(self, test: str, shopper: str, products: Collection[str]) -> Mapping[str, Seen]:
+        """See :meth:`EventLog.seen`."""
+        if len(products) == 1:
+            rows = self._file.read(_SEEN_ONE, (shopper, test, *products))
+        else:
+            rows = self._file.read(_SEEN, (shopper, test, json.dumps([*products])))
+        by_product: dict[str, list[Decision]] = {}
+        for row in rows:
+            by_product.setdefault(row[2], []).append(Decision(*row))
+        found = {product: seen_of(some) for product, some in by_product.items()}
+        return {product: seen for product, seen in found.items() if seen is not None}
 
     def record_events(self, events: Sequence[Event]) -> Recorded:
         """See :meth:`EventLog.record_events`."""
         sound, rejected = sound_events(events)
         if not sound:
             return recorded(rejected)
-        stored = self._writer.write(lambda db: _record_events(db, sound), seconds=_EVENT_SECONDS)
+        stored = self._writer.write(lambda db: _record(db, sound), seconds=_EVENT_SECONDS)
         return recorded(rejected, stored)
 
-    def feedback(self, test: str | None = None) -> pd.DataFrame:
+    def earlier(self, names: Collection[str]) -> Mapping[str, Decision]:
+        """See :meth:`EventLog.earlier`."""
+        rows = self._file.read(_EARLIER, (json.dumps([*names]),))
+        return {row[0]: Decision(*row[1:]) for row in rows}
+
+    def feedback(
+        self, test: str | None = None, *, within: float = ATTRIBUTION_SECONDS
+    ) -> pd.DataFrame:
         """See :meth:`EventLog.feedback`."""
         # A connection of its own: a long scan holds up neither decisions nor commits.
         with closing(connect(self._path, new=False)) as db:
-            return feedback_frame(db.execute(_FEEDBACK, {"test": test}).fetchall())
+            asked = {"test": test, "within": within}
+            return feedback_frame(db.execute(_FEEDBACK, asked).fetchall())
 
     def probe(self, *, seconds: float | None = None) -> None:
         """See :meth:`EventLog.probe`."""
         self._writer.write(_write_and_read, seconds=BUSY_SECONDS if seconds is None else seconds)
-        self._file.read_one("SELECT 1 FROM tests")
+        self._file.read("SELECT 1 FROM tests")
         self._file.check()
 
     def close(self) -> None:
         """See :meth:`EventLog.close`."""
         self._writer.close()
         self._file.close()
-
-
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    db.execute("BEGIN IMMEDIATE")
-    (owner,) = db.execute("PRAGMA application_id").fetchone()
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    empty = db.execute("SELECT 1 FROM sqlite_master").fetchone() is None
-    if empty:
-        for statement in filter(str.strip, _SCHEMA.split(";")):
-            db.execute(statement)
-        db.execute(f"PRAGMA application_id = {_APPLICATION}")
-        db.execute(f"PRAGMA user_version = {_VERSION}")
-    elif owner != _APPLICATION:
-        raise InvalidInput(f"{path}: a database of another program; name another file")
-    elif version != _VERSION:
-        raise StoreConflict(
-            f"{path}: log version {version}, this program reads {_VERSION}; name another file"
-        )
-    db.execute("COMMIT")
-
-
-def _check(db: sqlite3.Connection) -> None:
-    """Refuse what is no log of this version; reads the newest decision, so the file's end."""
-    (owner,) = db.execute("PRAGMA application_id").fetchone()
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if (owner, version) != (_APPLICATION, _VERSION):
-        raise StoreFailed("another program's database, or another version's", "corrupt")
-    db.execute("SELECT * FROM decisions ORDER BY rowid DESC LIMIT 1").fetchone()
 
 
 def _write_and_read(db: sqlite3.Connection) -> None:
@@ -224,61 +195,135 @@ def _open_test(db: sqlite3.Connection, arms: Arms) -> None:
         raise other_shares(arms, known)
 
 
-def _record_decision(db: sqlite3.Connection, decision: Decision) -> Decision:
-    row = db.execute(
-        f"SELECT {_DECISION} FROM decisions "
-        "WHERE test = ? AND shopper = ? AND product = ? AND policy_version = ?",
-        (decision.test, decision.shopper, decision.product, decision.policy_version),
-    ).fetchone()
-    if row is not None:
-        decision = Decision(*row)
-    else:
-        taken = "SELECT 1 FROM decisions WHERE decision_id = ?"
-        if db.execute(taken, (decision.decision_id,)).fetchone():
-            raise taken_id(decision)
-        values = _row(decision, _DECISION_FIELDS)
-        db.execute(f"INSERT INTO decisions ({_DECISION}) VALUES ({_marks(values)})", values)
-    db.execute(
-        "INSERT INTO latest (test, shopper, product, decision_id, digest) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET changes = changes + (digest IS NOT excluded.digest), "
-        "decision_id = excluded.decision_id, digest = excluded.digest",
-        (
-            decision.test,
-            decision.shopper,
-            decision.product,
-            decision.decision_id,
-            decision.digest,
-        ),
-    )
-    return decision
-
-
-def _record_events(db: sqlite3.Connection, events: dict[int, Event]) -> dict[int, Outcome]:
-    """What became of each; rejects before it writes."""
-    asked = {event.decision_id for event in events.values()}
-    known = _found(db, "SELECT decision_id FROM decisions WHERE decision_id IN", asked)
-    names = {event.event_id for event in events.values()}
-    rows = _found(db, f"SELECT {_EVENT} FROM events WHERE event_id IN", names)
-    stored = {row[0]: Event(*row) for row in rows}
-    outcomes, new = sorted_out(events, {row[0] for row in known}, stored)
+def _record(db: sqlite3.Connection, events: Mapping[int, Event]) -> dict[int, Outcome]:
+    """What became of each event. Statements are of all of them: each costs more than its row."""
+    keys = {
+        place: (_showing(event.showing.showing_id), _CODES[event.kind])
+        for place, event in events.items()
+    }
+    stored = _stored(db, {showing for showing, _ in keys.values()})
+    outcomes: dict[int, Outcome] = {}
+    new: dict[_Key, Event] = {}
+    for place, event in events.items():
+        known = stored.get(keys[place])
+        if known is None:
+            stored[keys[place]], outcomes[place] = event.event_id, ACCEPTED
+            new[keys[place]] = event
+        else:
+            outcomes[place] = again(event, known)
     if new:
-        values = [_row(event, _EVENT_FIELDS) for event in new]
-        db.executemany(f"INSERT INTO events ({_EVENT}) VALUES ({_marks(values[0])})", values)
+        _insert(db, new)
     return outcomes
 
 
-def _found(db: sqlite3.Connection, query: str, names: Iterable[str]) -> list[tuple[Any, ...]]:
-    # One parameter for any number of names: the statement stays the same, and is compiled once.
-    return db.execute(
-        f"{query} (SELECT value FROM json_each(?))", (json.dumps([*names]),)
-    ).fetchall()
+def _stored(db: sqlite3.Connection, showings: set[bytes | str]) -> dict[_Key, str]:
+    """The event_id by showing and kind, of those that are there."""
+    found: dict[_Key, str] = {}
+    asked = list(showings)
+    for start in range(0, len(asked), _ASKED):
+        some = asked[start : start + _ASKED]
+        # Filled up, so that there is one statement, compiled once.
+        some += [some[0]] * (_ASKED - len(some)) if len(asked) > 1 else []
+        marks = ", ".join("?" * len(some))
+        query = f"SELECT showing, kind, event_id FROM events WHERE showing IN ({marks})"
+        found |= {(showing, kind): name for showing, kind, name in db.execute(query, some)}
+    return found
 
 
-def _row(value: Decision | Event, names: tuple[str, ...]) -> tuple[Any, ...]:
-    # NumPy's numbers are numbers to us, but not to SQLite.
-    values = [getattr(value, name) for name in names]
-    return tuple(x.item() if isinstance(x, np.generic) else x for x in values)
+def _insert(db: sqlite3.Connection, events: Mapping[_Key, Event]) -> None:
+    numbers = _Numbers(db)
+    numbers.learn({event.showing.decision.shopper for event in events.values()})
+    rows, seen = [], []
+    for (showing, code), event in events.items():
+        decision = event.showing.decision
+        shopper = numbers.shoppers[decision.shopper]
+        offer, choice = numbers.choice(decision)
+        # NumPy's numbers are numbers to us, but not to SQLite.
+        decided_at, propensity = float(decision.decided_at), float(decision.propensity)
+        if code == _IMPRESSION:
+            seen.append((shopper, offer, decided_at, choice, propensity))
+        rows.append(
+            (
+                showing,
+                code,
+                event.event_id,
+                shopper,
+                choice,
+                propensity,
+                decided_at,
+                float(event.occurred_at),
+                _number(event.received_at),
+                float(event.skew),
+                int(event.position),
+                _number(event.value),
+                _number(event.rating),
+            )
+        )
+    db.executemany(
+        "INSERT INTO events (showing, kind, event_id, shopper_id, choice_id, propensity, "
+        "decided_at, occurred_at, received_at, skew, position, value, rating) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        rows,
+    )
+    db.executemany("INSERT OR IGNORE INTO decisions VALUES (?, ?, ?, ?, ?)", seen)
 
 
-def _marks(values: tuple[Any, ...]) -> str:
-    return ", ".join("?" * len(values))
+class _Numbers:
+    """Numbers of names, for one call: what another transaction knows may be rolled back."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self.shoppers: dict[str, int] = {}
+        self._offers: dict[tuple[str, str], int] = {}
+        self._choices: dict[tuple[str | None, ...], tuple[int, int]] = {}
+
+    def learn(self, shoppers: set[str]) -> None:
+        """Give each shopper a number."""
+        names = [(name,) for name in sorted(shoppers)]
+        self._db.executemany("INSERT OR IGNORE INTO shoppers (shopper) VALUES (?)", names)
+        rows = self._db.execute(
+            "SELECT shopper, shopper_id FROM shoppers "
+            "WHERE shopper IN (SELECT value FROM json_each(?))",
+            (json.dumps([*shoppers]),),
+        )
+        self.shoppers = dict(rows.fetchall())
+
+    def choice(self, decision: Decision) -> tuple[int, int]:
+        """The numbers of an offer and a choice."""
+        facts = (
+            decision.test,
+            decision.product,
+            decision.policy_version,
+            decision.style_key,
+            decision.segment,
+            decision.arm,
+            decision.digest,
+        )
+        found = self._choices.get(facts)
+        if found is None:
+            place = facts[:2]
+            if place not in self._offers:
+                self._offers[place] = self._number(
+                    "SELECT offer_id FROM offers WHERE test = ? AND product = ?",
+                    "INSERT INTO offers (test, product) VALUES (?, ?)",
+                    place,
+                )
+            offer = self._offers[place]
+            found = self._choices[facts] = (offer, self._number(_CHOICE, _NEW, (offer, *facts[2:])))
+        return found
+
+    def _number(self, query: str, insert: str, values: tuple[Any, ...]) -> int:
+        row = self._db.execute(query, values).fetchone()
+        if row is not None:
+            return int(row[0])
+        number = self._db.execute(insert, values).lastrowid
+        assert number is not None
+        return number
+
+
+def _showing(showing_id: str) -> bytes | str:
+    return bytes.fromhex(showing_id) if _TOKENS.fullmatch(showing_id) else showing_id
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None else float(value)

@@ -1,36 +1,44 @@
-"""What goes over the wire: its shape, its limits, and who may send it."""
+"""What goes over the wire: its shape and its limits."""
 
 from __future__ import annotations
 
-import hmac
+import contextlib
 import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import HTTPException, Request
-from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from persona_img.domain.feedback import Event
 from persona_img.errors import InvalidInput
-from persona_img.serving.base import Outcome
+from persona_img.serving.base import Outcome, Rule
+from persona_img.serving.receive import Sent
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
-
     from persona_img.serving.base import Recorded
 
 MAX_EVENTS = 1000
+MAX_PAGE = 100
 MAX_BODY = 2**20
-_MIN_TOKEN = 16
 _SHOWN_ERRORS = 3
 
 NAME = r"^[A-Za-z0-9._:@+/=~|-]{1,128}$"
 """Names that clients give: shoppers, events. Fits UUIDs, e-mail hashes and base64."""
 
+TOKEN = r"^[A-Za-z0-9_-]{1,4096}$"
+"""Tokens as answers carry them."""
+
 Name = Annotated[str, Field(pattern=NAME, max_length=128)]
 _NAME = re.compile(NAME[1:-1])
+_KINDS = Literal["impression", "click", "conversion", "dismiss", "survey"]
+
+
+class Picture(BaseModel):
+    """One file of a picture, for ``srcset``."""
+
+    url: str
+    width: int = Field(ge=1, description="Pixels.")
+    type: Literal["image/avif", "image/webp", "image/jpeg"]
 
 
 class Shown(BaseModel):
@@ -40,8 +48,12 @@ class Shown(BaseModel):
         description="Whether this is a decision of the test. If not, show the picture and send no "
         "events about it: nothing could be decided or logged, and this is the original photo."
     )
-    decision_id: str | None = Field(
-        description="To be sent with every event about this picture; null where it is not counted."
+    token: str | None = Field(
+        description="To be sent with every event about this picture, as it is; null where it is "
+        "not counted."
+    )
+    expires_at: float | None = Field(
+        description="Unix seconds from which on no event with this token is taken."
     )
     test: str
     arm: str | None = Field(description="Null where it is not counted, like the segment.")
@@ -53,6 +65,38 @@ class Shown(BaseModel):
     image_url: str = Field(
         description="Path of the picture on this server, or by `[serve] photo_url` the address of "
         "a photo that this server does not know; use it as it is."
+    )
+    pictures: list[Picture] = Field(
+        description="The same picture smaller, by format and width, for `<source srcset>`; empty "
+        "while it is being made. Their bytes never change: let a CDN keep them."
+    )
+    alt: str = Field(description="What the picture shows: the product's title.")
+
+
+class OnPage(Shown):
+    """One picture of the answer of ``POST /v1/decisions``."""
+
+    product: str
+    image_url: str | None = Field(  # type: ignore[assignment]
+        description="As for one picture; null for a product that this server does not know, and "
+        "not where its photo lies: show what the page has."
+    )
+
+
+class Page(BaseModel):
+    """The answer of ``POST /v1/decisions``."""
+
+    decisions: list[OnPage] = Field(description="In the order asked.")
+
+
+class PageIn(BaseModel):
+    """The body of ``POST /v1/decisions``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    shopper: Name
+    products: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
+        min_length=1, max_length=MAX_PAGE, description="What is on the page."
     )
 
 
@@ -69,14 +113,34 @@ class EventIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    event_id: Name = Field(description="Yours; the same one sent again is counted once.")
-    kind: Literal["impression", "click", "conversion"]
-    decision_id: Name
-    impression_id: Name = Field(
-        description="The impression's event_id; an impression names itself."
+    kind: _KINDS
+    token: Annotated[str, Field(pattern=TOKEN)] | None = Field(
+        default=None, description="Of the answer whose picture it happened to."
     )
-    occurred_at: float = Field(ge=0, lt=253_402_300_800, description="Unix seconds, UTC.")
+    event_id: Name | None = Field(
+        default=None,
+        description="Yours: the same one sent again is the same event. Left out, it is named after "
+        "token and kind.",
+    )
+    occurred_at: float | None = Field(
+        default=None,
+        ge=0,
+        lt=253_402_300_800,
+        description="Unix seconds, UTC, by your clock; left out, when it was received. Taken as "
+        "lying between when the picture was answered and when the event was received.",
+    )
     position: int = Field(default=1, ge=1, le=100_000, description="Place in the list, from 1.")
+    value: float | None = Field(
+        default=None, ge=0, allow_inf_nan=False, description="What a conversion was worth."
+    )
+    rating: int | None = Field(default=None, ge=1, le=5, description="Of a survey.")
+    decision_id: Name | None = Field(
+        default=None, description="Instead of a token, of a decision of before there were tokens."
+    )
+    impression_id: Name | None = Field(
+        default=None,
+        description="With a decision_id: the impression's event_id; an impression names itself.",
+    )
 
 
 class EventBatch(BaseModel):
@@ -87,6 +151,14 @@ class EventBatch(BaseModel):
     events: list[Any] = Field(max_length=MAX_EVENTS)
 
 
+class _Sound(BaseModel):
+    """A batch without fault, as nearly all are: read in one go."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    events: list[EventIn] = Field(max_length=MAX_EVENTS)
+
+
 class EventOut(BaseModel):
     """What became of one event."""
 
@@ -94,6 +166,7 @@ class EventOut(BaseModel):
     outcome: Literal["accepted", "duplicate", "rejected"] = Field(
         description="Accepted and duplicate are on the disk; rejected is not stored."
     )
+    rule: Rule | None = Field(description="Which rule a rejected one breaks, in a word.")
     reason: str | None = Field(
         description="Why it was rejected and what to do; mend it before it is sent again."
     )
@@ -113,14 +186,14 @@ class Batch:
     """Events as they came.
 
     Attributes:
-        names: The event_id of each, in order; None where it is no name.
+        names: The event_id of each, in order; None where it is none.
         events: Those that can be read, by place.
         unreadable: Why the others cannot, by place.
     """
 
     names: tuple[str | None, ...]
-    events: dict[int, Event]
-    unreadable: dict[int, str]
+    events: dict[int, Sent]
+    unreadable: dict[int, Outcome]
 
     def answer(self, recorded: Recorded) -> dict[str, Any]:
         """The body of the answer.
@@ -128,8 +201,7 @@ class Batch:
         Args:
             recorded: What became of ``events``, in the order of their places.
         """
-        outcomes = dict(zip(self.events, recorded.outcomes, strict=True))
-        outcomes |= {place: Outcome("rejected", why) for place, why in self.unreadable.items()}
+        outcomes = dict(zip(self.events, recorded.outcomes, strict=True)) | self.unreadable
         return {
             "accepted": recorded.new,
             "duplicates": recorded.duplicate,
@@ -138,6 +210,7 @@ class Batch:
                 {
                     "event_id": name,
                     "outcome": outcomes[place].fate,
+                    "rule": outcomes[place].rule or None,
                     "reason": outcomes[place].reason or None,
                 }
                 for place, name in enumerate(self.names)
@@ -174,12 +247,31 @@ def check_name(field: str, value: str) -> None:
         )
 
 
+def parse_page(body: bytes) -> PageIn:
+    """A page of a JSON body.
+
+    Raises:
+        InvalidInput: it is not JSON, or breaks a rule.
+    """
+    try:
+        return PageIn.model_validate_json(body)
+    except ValidationError as error:
+        raise InvalidInput(_explain(error, "body")) from error
+
+
 def parse_events(body: bytes) -> Batch:
     """Events of a JSON body; one that cannot be read holds up no other.
 
     Raises:
         InvalidInput: the body is not JSON, not a batch, or a batch of too many events.
     """
+    with contextlib.suppress(ValidationError):
+        whole = _Sound.model_validate_json(body).events
+        return Batch(
+            tuple(one.event_id for one in whole),
+            {place: Sent(**vars(one)) for place, one in enumerate(whole)},
+            {},
+        )
     try:
         # Unlike pydantic's own reader this one takes half a surrogate pair, in one event's text,
         # for that event's fault.
@@ -193,60 +285,15 @@ def parse_events(body: bytes) -> Batch:
     events, unreadable = {}, {}
     for place, one in enumerate(batch.events):
         try:
-            events[place] = Event(**vars(EventIn.model_validate(one)))
+            events[place] = Sent(**vars(EventIn.model_validate(one)))
         except ValidationError as error:
-            unreadable[place] = _explain(error, "event")
-        except InvalidInput as error:
-            unreadable[place] = str(error)
+            unreadable[place] = Outcome("rejected", _explain(error, "event"), "unreadable")
     return Batch(tuple(map(_event_id, batch.events)), events, unreadable)
 
 
 def _event_id(event: Any) -> str | None:
     name = event.get("event_id") if isinstance(event, dict) else None
     return name if isinstance(name, str) and _NAME.fullmatch(name) else None
-
-
-async def read_body(request: Request, limit: int) -> bytes:
-    """The request's body, of which no more than ``limit`` bytes are ever held.
-
-    Raises:
-        HTTPException: 413 if it is longer.
-    """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise HTTPException(
-                413, f"body over {limit} bytes; send fewer than {MAX_EVENTS} events at once"
-            )
-    return bytes(body)
-
-
-def bearer(tokens: Collection[str]) -> Callable[[Request], Awaitable[None]]:
-    """A FastAPI dependency that lets in whoever presents one of the tokens.
-
-    Raises:
-        InvalidInput: a token under 16 characters.
-    """
-    for token in tokens:
-        if len(token) < _MIN_TOKEN:
-            raise InvalidInput(
-                f"a token of {len(token)} characters; use at least {_MIN_TOKEN}, drawn at random"
-            )
-    expected = [token.encode() for token in tokens]
-    scheme = HTTPBearer(auto_error=False)
-
-    async def authorize(request: Request) -> None:
-        given = await scheme(request)
-        sent = given.credentials.encode() if given else b""
-        if not any(hmac.compare_digest(sent, token) for token in expected):
-            raise HTTPException(
-                401,
-                "no valid token; send `Authorization: Bearer <token>`",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
-
-    return authorize
 
 
 def _explain(error: ValidationError, whole: str) -> str:

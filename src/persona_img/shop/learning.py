@@ -17,6 +17,7 @@ from persona_img.domain.feedback_table import rewarded
 from persona_img.domain.leaning import Leaning
 from persona_img.errors import InvalidInput, NotFound, StoreConflict
 from persona_img.ranking.explained import Explained
+from persona_img.shop.pages import Pages
 from persona_img.shop.results import Results
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Retrained:
     leant: Leant | None = None
 
 
-class Learning(Results):
+class Learning(Pages, Results):
     """Profile, prepare, retrain, promote."""
 
     def profile(self, as_of: datetime | None = None) -> loop.Profiled:
@@ -228,6 +229,8 @@ class Learning(Results):
             on_planned=on_planned,
             on_done=on_done,
         )
+        shown = [r.record.digest for r in prepared.rendered if r.record and not r.reason]
+        self.make_renditions(shown, self.catalog.on_offer)
         self.workspace.save_json(
             "refused", [[r.product, r.style.key, r.reason] for r in prepared.refused]
         )

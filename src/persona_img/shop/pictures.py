@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from persona_img import wiring
-from persona_img.errors import NotFound
-from persona_img.shop.stores import Stores
+from persona_img.errors import InvalidInput, NotFound
+from persona_img.shop.pages import Pages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from persona_img.rendering.proof.certificate import VerifyReport
     from persona_img.serving.decide import Decider
     from persona_img.serving.follow import Follower
+    from persona_img.serving.keys import KeyFile
     from persona_img.serving.known import Known
 
 
-class Pictures(Stores):
+class Pictures(Pages):
     """Variants, approved and withdrawn by a ledger; whoever serves them."""
 
     def approve(self, *digests: str, by: str, reason: str = "") -> list[VariantRecord]:
@@ -37,6 +38,7 @@ class Pictures(Stores):
         """
         found = [self.variants.resolve(digest) for digest in digests]
         self.variants.ledger.approve(found, by=by, reason=reason)
+        self.make_renditions(found)
         return [self.variants.get(digest) for digest in found]
 
     def withdraw(self, *digests: str, by: str, reason: str) -> list[VariantRecord]:
@@ -119,7 +121,6 @@ class Pictures(Stores):
                 table,
                 wiring.arms(self.settings),
                 log,
-                key=wiring.decision_key(self.settings, self.workspace),
                 change_budget=self.settings.test.change_budget,
                 keep_days=self.settings.test.keep_days,
                 revoked=self.workspace.revoked(),
@@ -130,6 +131,13 @@ class Pictures(Stores):
         except BaseException:
             log.close()
             raise
+
+    @cached_property
+    def keys(self) -> KeyFile:
+        """Keys by which programs and pages are let in."""
+        from persona_img.serving.keys import KeyFile
+
+        return KeyFile(self.workspace.keys)
 
     @cached_property
     def known(self) -> Known:
@@ -179,16 +187,75 @@ class Pictures(Stores):
             seconds=seconds,
         )
 
-    def app(self, decider: Decider) -> FastAPI:
-        """The HTTP service around a decider."""
-        from persona_img.serving.app import create_app
+    def rotate_key(self, keep: int = 1) -> int:
+        """Put a new key before those that sign answers; services take it when they start.
 
+        Args:
+            keep: How many of those before still prove what they signed.
+
+        Returns:
+            How many keys there are now.
+
+        Raises:
+            InvalidInput: the settings give the key: change it there, and name the one before among
+                ``earlier_keys``.
+        """
+        from persona_img.serving.key import rotate
+
+        if self.settings.serve.decision_key is not None:
+            raise InvalidInput(
+                "[serve] decision_key is given: change it where it is, and put the one before it "
+                "into earlier_keys"
+            )
+        return rotate(self.workspace.decision_key, keep)
+
+    def app(self, decider: Decider, *, demo_shop: bool = False) -> FastAPI:
+        """The HTTP service around a decider.
+
+        Args:
+            decider: Of :meth:`decider`.
+            demo_shop: Whether it has a sample shop, for shops whose shoppers are simulated.
+
+        Raises:
+            InvalidInput: a sample shop for real shoppers, whose figures it would spoil.
+        """
+        if demo_shop and not self.simulated:
+            raise InvalidInput(
+                "the sample shop's clicks count, and this shop's shoppers are real; see it with "
+                "`persona-img demo --quick --home demo` and that home"
+            )
+        from persona_img.serving.app import create_app
+        from persona_img.serving.connections import ConnectionLimits
+        from persona_img.serving.gate import LOOPBACK, GateRules
+        from persona_img.serving.keys import Keys
+        from persona_img.serving.run import is_loopback
+        from persona_img.variants.renditions import LazyRenditions
+
+        serve = self.settings.serve
         return create_app(
             decider,
             self.live_catalog,
             self.variants.servable_path,
+            signer=wiring.signer(self.settings, self.workspace),
             known=self.known,
-            tokens=self.settings.serve.tokens,
-            decision_seconds=self.settings.serve.decision_ms / 1000,
-            photo_url=self.settings.serve.photo_url,
+            keys=Keys(self.keys, serve.tokens),
+            rules=GateRules(
+                hosts=serve.hosts or (LOOPBACK if is_loopback(serve.host) else ()),
+                address_rate=serve.address_rate,
+                key_rate=serve.key_rate,
+                log_requests=serve.log_requests,
+            ),
+            origins=serve.origins,
+            limits=ConnectionLimits(
+                most=serve.connections,
+                request_seconds=serve.request_seconds,
+                free=frozenset(serve.proxies),
+            ),
+            approvals=self,
+            decision_seconds=serve.decision_ms / 1000,
+            photo_url=serve.photo_url,
+            trusting=lambda: self.simulated,
+            renditions=LazyRenditions(self.renditions),
+            cdn_url=serve.cdn_url or "",
+            demo_shop=demo_shop,
         )

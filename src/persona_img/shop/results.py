@@ -44,7 +44,8 @@ class Results(Stores):
         if not self.workspace.events.exists():
             raise NotFound(f"{self.workspace.events}: no events yet; run `persona-img serve`")
         with closing(wiring.event_log(self.workspace)) as log:
-            feedback = log.feedback(self.settings.test.name)
+            within = self.settings.test.attribution_days * 86400
+            feedback = log.feedback(self.settings.test.name, within=within)
         if policy is not None:
             # The table that is served says which is newest; clients' clocks do not.
             version = self.table.policy_version if policy == "last" else policy

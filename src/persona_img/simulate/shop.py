@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
     from persona_img.domain.catalog import Catalog
     from persona_img.domain.decision import DecisionTable
-    from persona_img.domain.feedback import Event
     from persona_img.domain.style import Style, StyleSpace
+    from persona_img.simulate.responses import Reaction
     from persona_img.simulate.visits import Visit
 
 PRODUCTS_PER_VISIT = 4
@@ -188,12 +188,12 @@ class SimulatedShop:
             rng=self._rng(f"visits {round_index}"),
         )
 
-    def respond(self, visit: Visit, shown: Sequence[tuple[str, Style, str]]) -> list[Event]:
+    def respond(self, visit: Visit, shown: Sequence[tuple[str, Style, str]]) -> list[Reaction]:
         """What happens when the visit's products are shown in these styles.
 
         Args:
             visit: One of :meth:`visits`.
-            shown: (product, style, decision_id), from position 1.
+            shown: (product, style, token), from position 1.
 
         Returns:
             Impressions, clicks and conversions in the order of time; conversions may lie hours
@@ -212,11 +212,11 @@ class SimulatedShop:
         )
         events = [
             event
-            for row, (_, _, decision_id) in enumerate(shown)
+            for row, (_, _, token) in enumerate(shown)
             for event in response(
                 visit,
                 row + 1,
-                decision_id,
+                token,
                 click=float(rates[row]),
                 conversion=float(buying[row]),
                 seed=self.seed,

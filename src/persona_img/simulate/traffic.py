@@ -18,7 +18,7 @@ from persona_img.errors import InvalidInput, ServiceFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from persona_img.domain.feedback import Event
+    from persona_img.simulate.responses import Reaction
     from persona_img.simulate.shop import SimulatedShop
     from persona_img.simulate.visits import Visit
 
@@ -117,12 +117,14 @@ def drive(
     return TrafficReport(made, decisions, sent, clicks, time.perf_counter() - started)
 
 
-def _make(client: httpx.Client, shop: SimulatedShop, visit: Visit, timeout: float) -> list[Event]:
+def _make(
+    client: httpx.Client, shop: SimulatedShop, visit: Visit, timeout: float
+) -> list[Reaction]:
     """One visit: a picture for each product, and what the shopper does."""
     shown = []
     for product in visit.products:
         answer = _ask(client, visit.shopper, product, timeout)
-        shown.append((product, Style(answer["style"]), answer["decision_id"]))
+        shown.append((product, Style(answer["style"]), answer["token"]))
     return shop.respond(visit, shown)
 
 
@@ -140,7 +142,7 @@ def _ask(client: httpx.Client, shopper: str, product: str, timeout: float) -> di
     return answer
 
 
-def _post(client: httpx.Client, events: Sequence[Event]) -> None:
+def _post(client: httpx.Client, events: Sequence[Reaction]) -> None:
     for start in range(0, len(events), _MAX_EVENTS):
         batch = [asdict(event) for event in events[start : start + _MAX_EVENTS]]
         answer = _call(client, "POST", "/v1/events", json={"events": batch})

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from persona_img.profiles.base import FeatureSource
     from persona_img.serving.base import EventLog
-    from persona_img.serving.key import DecisionKey
+    from persona_img.serving.token import Signer
     from persona_img.settings import Settings
     from persona_img.tracking.base import Tracker
     from persona_img.variants.store import VariantStore
@@ -93,15 +93,25 @@ def event_log(workspace: Workspace) -> EventLog:
     return SqliteEventLog(workspace.events)
 
 
-def decision_key(settings: Settings, workspace: Workspace) -> DecisionKey:
-    """What decisions are named by: the settings' key, else the workspace's own.
+def signer(settings: Settings, workspace: Workspace) -> Signer:
+    """What signs answers: the settings' key, else the workspace's own.
+
+    Keys of the workspace's file still prove what they signed where the settings give another.
 
     Raises:
-        InvalidInput: the workspace's file holds no key, or none can be put there.
+        InvalidInput: the workspace's file holds something else, or no key can be put there.
     """
-    from persona_img.serving.key import kept_key, key_of
+    from persona_img.serving.key import kept_keys, key_of
+    from persona_img.serving.token import Signer
 
-    given = settings.serve.decision_key
-    if given is None:
-        return kept_key(workspace.decision_key)
-    return key_of(given.get_secret_value().encode())
+    given, path, days = (
+        settings.serve.decision_key,
+        workspace.decision_key,
+        settings.serve.token_days,
+    )
+    earlier = [key_of(one.get_secret_value().encode()) for one in settings.serve.earlier_keys]
+    if given is not None:
+        kept = kept_keys(path) if path.exists() else ()
+        return Signer(key_of(given.get_secret_value().encode()), [*earlier, *kept], days=days)
+    first, *others = kept_keys(path)
+    return Signer(first, [*earlier, *others], days=days)

@@ -1,0 +1,132 @@
+"""``GET /v1/variant`` and ``POST /v1/decisions``: a picture, or all those of a page."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, quote
+
+from fastapi import HTTPException
+
+from persona_img.domain.catalog import product_id
+from persona_img.serving.answers import Answers
+from persona_img.serving.fallback import Fallback
+from persona_img.serving.hot import Answer, answer, read_body
+from persona_img.serving.wire import check_name, parse_page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from starlette.types import Receive, Scope
+
+    from persona_img.domain.catalog import Catalog, Product
+    from persona_img.domain.decision import Decision
+    from persona_img.serving.addresses import Addresses
+    from persona_img.serving.deciding import Deciding
+    from persona_img.serving.metrics import ServingMetrics
+    from persona_img.serving.token import Signer
+
+_PAGE_BODY = 2**16
+_FRESH = ((b"cache-control", b"no-store"),)
+
+
+class Decisions:
+    """Answers what shoppers see: by decisions, or by photos where none can be made.
+
+    Args:
+        test: The A/B test.
+        deciding: Makes decisions, in time or not at all.
+        catalog: The products.
+        signer: Signs answers.
+        addresses: What is told of pictures.
+        metrics: Counts.
+        photo_url: Address of photos of unknown products, with ``{product}``.
+    """
+
+    def __init__(
+        self,
+        test: str,
+        deciding: Deciding,
+        catalog: Callable[[], Catalog],
+        signer: Signer,
+        addresses: Addresses,
+        metrics: ServingMetrics,
+        photo_url: str | None,
+    ) -> None:
+        self._deciding, self._catalog, self._photo_url = deciding, catalog, photo_url
+        self._answers, self._addresses, self._metrics = Answers(test, signer), addresses, metrics
+        self._fallback = Fallback(lambda reason: metrics.photos.labels(reason).inc())
+
+    async def one(self, scope: Scope, _: Receive) -> Answer:
+        """``GET /v1/variant?shopper=…&product=…``.
+
+        Raises:
+            InvalidInput: a name that is none.
+            NotFound: an unknown product, and nothing says where its photo lies.
+            HTTPException: 422, a parameter is missing.
+        """
+        asked = query(scope["query_string"])
+        missing = [name for name in ("shopper", "product") if name not in asked]
+        if missing:
+            raise HTTPException(422, f"{', '.join(missing)}: missing; see /docs for what to send")
+        check_name("shopper", asked["shopper"])
+        name, products = product_id(asked["product"]), self._catalog()
+        if name not in products and self._photo_url is not None:
+            return answer(self._unknown(name), headers=_FRESH)
+        (shown,) = await self.shown(asked["shopper"], [products[name]])
+        return answer(shown, headers=_FRESH)
+
+    async def page(self, _: Scope, receive: Receive) -> Answer:
+        """``POST /v1/decisions``; a product that is not known holds up no other.
+
+        Raises:
+            InvalidInput: a body that is no page, or a name that is none.
+        """
+        asked = parse_page(await read_body(receive, _PAGE_BODY))
+        names, products = [product_id(one) for one in asked.products], self._catalog()
+        known = [name in products for name in names]
+        there = [products[name] for name, is_known in zip(names, known, strict=True) if is_known]
+        shown = iter(await self.shown(asked.shopper, there) if there else ())
+        found = [
+            {"product": name, **(next(shown) if is_known else self._unknown(name))}
+            for name, is_known in zip(names, known, strict=True)
+        ]
+        return answer({"decisions": found}, headers=_FRESH)
+
+    async def shown(self, shopper: str, products: Sequence[Product]) -> list[dict[str, Any]]:
+        """What is told of products that are known, each a decision or, for all, the photo."""
+        now = time.time()
+        try:
+            decisions = await self._decide(shopper, [one.product for one in products], now)
+            wanted = [(one, made.digest) for one, made in zip(products, decisions, strict=True)]
+            pictures = await self._addresses.all(wanted)
+            told = [
+                self._answers.shown(decision, picture, now)
+                for picture, decision in zip(pictures, decisions, strict=True)
+            ]
+        except Exception as error:
+            # Whatever it is: a shopper is to see the products.
+            for _ in products:
+                self._fallback.note(error)
+            return [self._answers.photo(self._addresses.photo(one)) for one in products]
+        return told
+
+    async def _decide(self, shopper: str, products: list[str], now: float) -> list[Decision]:
+        start = time.perf_counter()
+        decisions = await self._deciding.page(shopper, products, now)
+        self._metrics.decided(decisions, now, time.perf_counter() - start)
+        return decisions
+
+    def _unknown(self, name: str) -> dict[str, Any]:
+        self._fallback.note_unknown()
+        address = self._photo_url and self._photo_url.replace("{product}", quote(name, safe=""))
+        return self._answers.photo({"image_url": address, "pictures": [], "alt": name})
+
+
+def query(raw: bytes) -> dict[str, str]:
+    """Parameters of a query string, the last of each, as the framework reads them."""
+    text = raw.decode("latin-1")
+    if "%" in text or "+" in text:
+        return dict(parse_qsl(text, keep_blank_values=True))
+    # Nearly all: nothing is written otherwise in them.
+    return {name: value for name, _, value in (p.partition("=") for p in text.split("&") if p)}

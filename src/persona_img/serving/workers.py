@@ -1,0 +1,119 @@
+"""Several processes that serve on one socket: one for each core, and no other than the next.
+
+They share the log, the variants and the tables by their files, so it does not matter which of them
+answers. One that dies is replaced; told to end, all of them finish what is under way.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import tempfile
+import time
+from typing import TYPE_CHECKING
+
+from persona_img.errors import ServiceFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+_LOG = logging.getLogger(__name__)
+_LEAST_SECONDS = 5.0  # one that ends sooner would end again
+_END_SECONDS = 4.8
+_LOOK_SECONDS = 0.05
+_METRICS = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def run_workers(count: int, work: Callable[[], None]) -> None:
+    """Run ``work`` in so many processes until this one is interrupted or terminated.
+
+    To be called before there are threads, and before metrics are imported: each process begins as
+    a copy of this one. What is under way when they are told to end has under five seconds.
+
+    Args:
+        count: Processes, at least 1.
+        work: Serves until SIGTERM, on a socket that was opened before.
+
+    Raises:
+        ServiceFailed: one did not start; what it said stands above.
+    """
+    with tempfile.TemporaryDirectory(prefix="persona-img-metrics-") as metrics:
+        given = os.environ.get(_METRICS)
+        os.environ[_METRICS] = given or metrics
+        team = _Team(work)
+        before = {one: signal.signal(one, team.end) for one in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            for _ in range(count):
+                team.begin()
+            team.watch()
+        finally:
+            team.stop()
+            if given is None:
+                del os.environ[_METRICS]
+            for one, handler in before.items():
+                signal.signal(one, handler)
+
+
+class _Team:
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work = work
+        self._begun: dict[int, float] = {}
+        self._ending = False
+
+    def begin(self) -> None:
+        process = os.fork()
+        if process == 0:
+            self._be_one()
+        self._begun[process] = time.monotonic()
+
+    def end(self, *_: int | FrameType | None) -> None:
+        self._ending = True
+
+    def watch(self) -> None:
+        """Replace whoever ends, until all are to end."""
+        while not self._ending:
+            for process in self._ended():
+                lived = time.monotonic() - self._begun.pop(process)
+                if lived < _LEAST_SECONDS:
+                    raise ServiceFailed("a worker did not start; what it said stands above")
+                _LOG.warning("worker %d ended after %.0f s, another one begins", process, lived)
+                self.begin()
+            time.sleep(_LOOK_SECONDS)
+
+    def stop(self) -> None:
+        """End all: by asking, and in the end by force."""
+        self._tell(signal.SIGTERM)
+        until = time.monotonic() + _END_SECONDS
+        while self._begun and time.monotonic() < until:
+            for process in self._ended():
+                del self._begun[process]
+            time.sleep(_LOOK_SECONDS)
+        self._tell(signal.SIGKILL)
+        for process in self._begun:
+            os.waitpid(process, 0)
+
+    def _ended(self) -> list[int]:
+        return [one for one in self._begun if os.waitpid(one, os.WNOHANG)[0]]
+
+    def _tell(self, what: signal.Signals) -> None:
+        for process in self._begun:
+            os.kill(process, what)
+
+    def _be_one(self) -> None:
+        """Never returns: the rest of the program is the first process' own."""
+        code = 1
+        try:
+            signal.signal(
+                signal.SIGINT, signal.SIG_IGN
+            )  # a terminal interrupts all; the first tells
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            self._work()
+            code = 0
+        except BaseException as error:
+            print(f"worker {os.getpid()}: {error!r}", file=sys.stderr, flush=True)
+        finally:
+            # At once: a thread that hangs on a disk would keep it.
+            os._exit(code)

@@ -1,0 +1,58 @@
+"""What pages load: renditions of variants and of photos, made before anybody asks."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from persona_img.errors import InvalidInput
+from persona_img.shop.stores import Stores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from persona_img.domain.catalog import Product
+    from persona_img.variants.renditions import RenditionStore
+
+_LOG = logging.getLogger(__name__)
+
+
+class Pages(Stores):
+    """Renditions, of masters that a certificate or the catalogue names."""
+
+    @cached_property
+    def renditions(self) -> RenditionStore:
+        """What pages load of variants and photos."""
+        from persona_img.variants.renditions import RenditionStore
+
+        return RenditionStore(self.variants.folder / "renditions", self.settings.serve.widths)
+
+    def make_renditions(self, digests: Iterable[str], products: Iterable[Product] = ()) -> int:
+        """Make what pages load of variants, and of products' photos, where it is not there.
+
+        What cannot be made is left out, with a line in the log: pages then load the picture itself.
+
+        Args:
+            digests: Of stored variants.
+            products: Of those the photos; one whose table does not tell a digest has none.
+
+        Returns:
+            How many pictures there are renditions of now.
+        """
+        masters = [(digest, self.variants.path(digest), "variant") for digest in digests]
+        masters += [(p.photo_digest, p.photo, "photo") for p in products if p.photo_digest]
+
+        def make(master: tuple[str, Path, str]) -> bool:
+            try:
+                self.renditions.make(*master)
+            except InvalidInput as error:
+                _LOG.warning("no renditions of %s: %s", master[0], error)
+                return False
+            return True
+
+        # Encoders leave other threads alone; the bytes do not depend on how many there are.
+        with ThreadPoolExecutor(self.settings.render.workers) as pool:
+            return sum(pool.map(make, dict.fromkeys(masters)))
