@@ -1,0 +1,326 @@
+"""The archive and the log's tail are, together, exactly what the log alone would say."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.event_log import NOON, RED, a_click, a_showing, an_event, an_impression
+from persona_img.domain.feedback import FEEDBACK_COLUMNS
+from persona_img.errors import StoreConflict, StoreFailed
+from persona_img.serving import archive as archive_module
+from persona_img.serving.archive import Archive
+from persona_img.serving.history import History
+from persona_img.serving.memory_log import MemoryEventLog
+from persona_img.serving.sqlite_log import SqliteEventLog
+from persona_img.serving.sqlite_prune import prune
+from persona_img.serving.sqlite_reader import SqliteReader
+
+DAY = 86_400.0
+
+
+def history_in(folder: Path) -> History:
+    path = folder / "log.sqlite"
+    return History(Archive(folder / "archive"), partial(SqliteReader, path), partial(prune, path))
+
+
+def stored(folder: Path) -> list[Path]:
+    return sorted((folder / "archive").glob("*/*.parquet"))
+
+
+@pytest.fixture
+def log(tmp_path):
+    with closing(SqliteEventLog(tmp_path / "log.sqlite")) as log:
+        yield log
+
+
+@pytest.fixture
+def history(tmp_path, log):
+    return history_in(tmp_path)
+
+
+def of_batches(history: History, **asked: object) -> list[dict[str, object]]:
+    """The pieces' rows, in feedback's own order."""
+    rows = [row for batch in history.batches(**asked) for row in batch.to_pylist()]
+    return sorted(rows, key=lambda row: (row["shown_at"], row["decision_id"]))
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> list[tuple[str, object]]:
+    """What happens to a log, day by day: events, each within a token's life of three days, some of
+    them again; runs of the archive; and the taking away of what is older than that.
+    """
+    steps: list[tuple[int, int, str, object]] = []
+    for number in range(draw(st.integers(1, 7))):
+        answered = draw(st.integers(0, 6))
+        facts = {
+            "decided_at": NOON + DAY * answered,
+            "shopper": draw(st.sampled_from(["ann", "bob"])),
+            "product": draw(st.sampled_from(["mug", "cup"])),
+            "digest": draw(st.sampled_from([None, RED])),
+            "test": draw(st.sampled_from(["hero", "other"])),
+        }
+        showing = a_showing(number, **facts)
+        kinds = draw(st.sets(st.sampled_from(["impression", "click", "conversion", "dismiss"])))
+        for kind in sorted(kinds | {"impression"}):
+            arrives = [answered + draw(st.integers(0, 3)) for _ in range(draw(st.integers(1, 2)))]
+            event = an_event(
+                kind, showing, draw(st.sampled_from([-9.0, 0.0, 5.0, 0.4 * DAY, 2 * DAY])),
+                received_at=NOON + DAY * min(arrives),
+                skew=draw(st.sampled_from([0.0, 60.0])),
+                value=draw(st.sampled_from([None, 3.5])) if kind == "conversion" else None,
+            )  # fmt: skip
+            steps += [(day, draw(st.integers(0, 9)), "event", event) for day in arrives]
+    for day in draw(st.lists(st.integers(0, 9), max_size=8)):
+        steps.append((day, draw(st.integers(0, 9)), "archive", None))
+    for day in draw(st.lists(st.integers(0, 9), max_size=3)):
+        before = datetime.fromtimestamp(NOON + DAY * (day - 3), UTC)
+        steps.append((day, draw(st.integers(0, 9)), "prune", before))
+    steps.sort(key=lambda step: step[:2])
+    return [step[2:] for step in steps]
+
+
+def test_any_life_of_a_log_gives_the_table_that_it_gives_without_an_archive(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive_module, "MOST_FILES", 2)
+
+    @settings(max_examples=40, deadline=None)
+    @given(lives(), st.sampled_from([1.0, DAY, 7 * DAY]))
+    def check(life, within):
+        shutil.rmtree(tmp_path / "one", ignore_errors=True)
+        (tmp_path / "one").mkdir()
+        history, plain = history_in(tmp_path / "one"), MemoryEventLog()
+        with closing(SqliteEventLog(tmp_path / "one" / "log.sqlite")) as log:
+            for what, about in life:
+                if what == "event":
+                    assert log.record_events([about]) == plain.record_events([about])
+                elif what == "archive":
+                    history.archive()
+                else:
+                    history.prune(about)
+            for test in (None, "hero"):
+                expected = plain.feedback(test, within=within)
+                found = history.frame(test=test, within=within)
+                pd.testing.assert_frame_equal(found, expected)
+                expected = expected.sort_values(["shown_at", "decision_id"])
+                assert of_batches(history, test=test, within=within) == expected.to_dict("records")
+
+    check()
+
+
+def test_a_click_of_an_archived_impression_counts_at_once_and_when_it_is_archived(log, history):
+    log.record_events([an_impression(1), an_impression(2)])
+    assert history.archive().impressions == 2
+    log.record_events([a_click(1), an_event("conversion", 2, 60.0, value=9.0)])
+    assert list(history.frame()["clicked"]) == [1, 0]
+    assert (history.archive().late, history.archive().late) == (2, 0)
+    frame = history.frame()
+    assert (list(frame["clicked"]), list(frame["converted"])) == ([1, 0], [0, 1])
+
+
+def test_what_came_is_archived_by_the_day_on_which_it_was_shown(log, history, tmp_path):
+    shown = [an_impression(n, at) for n, at in enumerate([0.0, 1.0, DAY, 3 * DAY])]
+    log.record_events(shown)
+    found = history.archive()
+    assert (found.impressions, found.late, found.days) == (4, 0, 3)
+    assert [path.parent.name for path in stored(tmp_path)] == [
+        "2025-10-09", "2025-10-10", "2025-10-12",
+    ]  # fmt: skip
+    first = pq.read_table(stored(tmp_path)[0])
+    assert pa.types.is_dictionary(first["shopper"].type)
+    assert first["propensity"].to_pylist() == [0.25, 0.25]
+    second = datetime.fromtimestamp(NOON + DAY, UTC)
+    assert len(history.frame(since=second)) == 2
+    assert len(history.frame(until=second)) == 3
+    assert len(history.frame(since=second, until=second)) == 1
+    assert len(of_batches(history, since=second)) == 2
+
+
+def test_days_that_are_not_asked_for_are_not_read(log, history, tmp_path):
+    log.record_events([an_impression(1), an_impression(2, 5 * DAY)])
+    history.archive()
+    stored(tmp_path)[0].write_bytes(b"gone")
+    since = datetime.fromtimestamp(NOON + 4 * DAY, UTC)
+    assert len(history.frame(since=since)) == 1
+    with pytest.raises(StoreFailed, match="backup"):
+        history.frame()
+
+
+def test_a_plan_is_asked_for_with_its_revisions(log, history):
+    versions = ("v1", "v1~r2", "v1~withdrawn", "v2", "v11")
+    log.record_events([an_impression(a_showing(n, policy_version=v)) for n, v in enumerate(versions)])
+    history.archive()
+    assert list(history.frame(plan="v1")["policy_version"]) == ["v1", "v1~r2", "v1~withdrawn"]
+    assert history.frame(plan="v1", test="none").empty
+    assert list(history.frame(plan="v1", test="none").columns) == list(FEEDBACK_COLUMNS)
+
+
+def test_small_files_become_one_and_what_they_were_goes(log, history, tmp_path):
+    runs = archive_module.MOST_FILES
+    for number in range(runs + 1):
+        log.record_events([an_impression(number), *([a_click(number - 1)] if number else [])])
+        history.archive()
+    before = history.frame()
+    assert len(before) == runs + 1
+    kinds = [path.stem.split("-")[-1] for path in stored(tmp_path)]
+    assert (kinds.count("impressions"), kinds.count("late")) == (1, runs)
+    assert history.frame().equals(before)
+    assert Archive(tmp_path / "archive").verify().rows == runs + 1
+
+
+def test_what_somebody_reads_is_not_removed(log, history, tmp_path):
+    archive = Archive(tmp_path / "archive")
+    log.record_events([an_impression(1)])
+    history.archive()
+    with archive.reading() as manifest:
+        (kept,) = manifest.files
+        for number in range(2, archive_module.MOST_FILES + 3):
+            log.record_events([an_impression(number)])
+            history.archive()
+        assert kept not in archive.manifest.files
+        assert (archive.folder / kept.name).exists()
+        assert history.prune(datetime.now(UTC)) == 0
+    log.record_events([an_impression(99)])
+    history.archive()
+    assert not (archive.folder / kept.name).exists()
+
+
+@pytest.mark.parametrize("at", ["write", "_publish"])
+def test_a_run_that_is_stopped_has_done_nothing(log, history, tmp_path, monkeypatch, at):
+    log.record_events([an_impression(1)])
+    history.archive()
+    log.record_events([an_impression(2), an_impression(3, 2 * DAY), a_click(1)])
+    owner = archive_module._Run if at == "write" else Archive
+    done = getattr(owner, at)
+    calls = []
+
+    def stop(self, *given):
+        calls.append(given)
+        if len(calls) == (2 if at == "write" else 1):
+            raise OSError(28, "No space left on device")
+        return done(self, *given)
+
+    before = history.frame()
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, at, stop)
+        with pytest.raises(OSError, match="No space"):
+            history.archive()
+    assert calls
+    assert history.frame().equals(before)
+    found = history.archive()
+    assert (found.impressions, found.late) == (2, 1)
+    assert history.frame().equals(before)
+    named = {one.name for one in Archive(tmp_path / "archive").manifest.files}
+    assert {f"{path.parent.name}/{path.name}" for path in stored(tmp_path)} == named
+
+
+_RUN = """
+import sys
+from functools import partial
+from pathlib import Path
+from persona_img.serving.archive import Archive
+from persona_img.serving.sqlite_reader import SqliteReader
+folder = Path(sys.argv[1])
+for _ in range(20):
+    with SqliteReader(folder / "log.sqlite") as log:
+        Archive(folder / "archive").add(log)
+    print("done", flush=True)
+"""
+
+
+def test_two_at_once_archive_once(log, history, tmp_path):
+    command = [sys.executable, "-c", _RUN, str(tmp_path)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+    for number in range(60):
+        log.record_events([an_impression(number, number)])
+    assert [process.wait() for process in running] == [0, 0]
+    history.archive()
+    assert Archive(tmp_path / "archive").manifest.rows == 60
+    assert history.frame().equals(log.feedback())
+
+
+def test_another_log_or_an_older_copy_is_refused(log, history, tmp_path):
+    log.record_events([an_impression(1)])
+    other = tmp_path / "other"
+    other.mkdir()
+    with closing(SqliteEventLog(other / "log.sqlite")) as second:
+        second.record_events([an_impression(2)])
+        log.record_events([an_impression(3)])
+        history.archive()
+        shutil.copytree(tmp_path / "archive", other / "archive")
+        for number in (4, 5):
+            for call in (history_in(other).frame, history_in(other).archive):
+                with pytest.raises(StoreConflict, match="one backup"):
+                    call()
+            second.record_events([an_impression(number)])  # by now it has as many events
+
+
+@pytest.mark.parametrize("damage", ["cut", "bit", "gone"])
+def test_a_damaged_file_is_found(log, history, tmp_path, damage):
+    log.record_events([an_impression(n) for n in range(100)])
+    history.archive()
+    archive = Archive(tmp_path / "archive")
+    archive.verify()
+    (path,) = stored(tmp_path)
+    held = bytearray(path.read_bytes())
+    if damage == "gone":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(held[:-1])
+    else:
+        held[len(held) // 2] ^= 1
+        path.write_bytes(held)
+    with pytest.raises(StoreFailed, match=rf"(?s){path}.*backup"):
+        archive.verify()
+
+
+def test_a_manifest_that_cannot_be_read_is_no_empty_archive(log, history, tmp_path):
+    log.record_events([an_impression(1)])
+    history.archive()
+    manifest = tmp_path / "archive" / "manifest.json"
+    told = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(told | {"version": 9}))
+    with pytest.raises(StoreConflict, match="version 9"):
+        history.frame()
+    manifest.write_text("{")
+    with pytest.raises(StoreFailed, match="backup"):
+        history.archive()
+
+
+def test_nothing_is_made_where_nothing_came(log, history, tmp_path):
+    assert history.frame().empty
+    assert list(history.batches()) == []
+    assert history.prune(datetime.now(UTC)) == 0
+    assert not (tmp_path / "archive").exists()
+
+
+def test_only_what_is_archived_and_old_is_taken_out_of_the_log(log, history):
+    def received(number: int, at: float):
+        return an_impression(number, number, received_at=NOON + at)
+
+    before = a_showing(9)
+    log.record_events([received(1, 0.0), received(2, 100.0), an_impression(before)])
+    history.archive()
+    log.record_events([received(3, 10.0)])
+    at = datetime.fromtimestamp(NOON + 50.0, UTC)
+    assert (history.prune(at), history.prune(at)) == (1, 0)
+    assert len(log.feedback()) == 3
+    assert len(history.frame()) == 4
+    # The last one that is archived stays: by it the log is known to be the archive's.
+    assert history.prune(datetime.fromtimestamp(NOON + 5e8, UTC)) == 1
+    history.archive()
+    assert history.prune(datetime.fromtimestamp(NOON + 5e8, UTC)) == 0
+    assert len(history.frame()) == 4
+    assert log.seen("hero", "ann", ["mug"])["mug"].changes == 0
