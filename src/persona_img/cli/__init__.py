@@ -10,6 +10,7 @@ import typer
 import persona_img
 from persona_img.cli import (
     abtest,
+    backups,
     catalog,
     choosing,
     demo,
@@ -49,6 +50,7 @@ _GROUPS = (
     variants,
     simulate,
     live,
+    backups,
     choosing,
     abtest,
     logs,

@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from persona_img.domain.feedback import ATTRIBUTION_SECONDS
+from persona_img.errors import InvalidInput
+from persona_img.serving.impressions import acted as with_outcome
 from persona_img.serving.impressions import as_batch, as_frame, selected
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from persona_img.serving.archive import Archive, Archived, Reader
+    from persona_img.serving.archive import Archive, Archived, Manifest, Reader
 
 
 class History:
@@ -45,6 +47,7 @@ class History:
         since: datetime | None = None,
         until: datetime | None = None,
         within: float = ATTRIBUTION_SECONDS,
+        acted: bool = False,
     ) -> pd.DataFrame:
         """Feedback whole, as :meth:`persona_img.serving.base.EventLog.feedback` has it.
 
@@ -54,8 +57,11 @@ class History:
             since: Only what was shown from this moment on.
             until: Only what was shown up to it.
             within: Seconds after an impression in which a click or purchase counts for it.
+            acted: Only what was clicked or bought, in memory that grows with that alone.
         """
         with self._tables(test, plan, since, until) as tables:
+            if acted:
+                tables = (with_outcome(some, within) for some in tables)
             return as_frame(tables, within=within)
 
     def batches(
@@ -92,6 +98,10 @@ class History:
         with self._open_log() as log:
             return self._archive.add(log)
 
+    def verified(self) -> Manifest:
+        """What is archived, read to its end; see :meth:`Archive.verify`."""
+        return self._archive.verify()
+
     def prune(self, before: datetime) -> int:
         """Take events out of the log that are archived, and were received before a moment.
 
@@ -113,6 +123,9 @@ class History:
         since: datetime | None,
         until: datetime | None,
     ) -> Iterator[Iterator[pa.Table]]:
+        for moment in (since, until):
+            if moment is not None and moment.tzinfo is None:
+                raise InvalidInput(f"{moment}: a moment without a zone; give one, e.g. UTC")
         first = date.min if since is None else since.astimezone(UTC).date()
         last = date.max if until is None else until.astimezone(UTC).date()
         # The manifest first: what the log has behind it is what the archive has not.

@@ -117,6 +117,12 @@ def selected(
     return impressions.filter(wanted[0]) if wanted else impressions
 
 
+def acted(impressions: pa.Table, within: float) -> pa.Table:
+    """Impressions with a click or a purchase that counts."""
+    either = pc.or_(*(_came(impressions[f"{kind}_after"], within) for kind in ("clicked", "converted")))
+    return impressions.filter(either)
+
+
 def as_batch(impressions: pa.Table, *, within: float = ATTRIBUTION_SECONDS) -> pa.RecordBatch:
     """Feedback as Arrow, names as dictionaries; its columns are those of feedback.
 
@@ -126,8 +132,8 @@ def as_batch(impressions: pa.Table, *, within: float = ATTRIBUTION_SECONDS) -> p
     """
     columns = {
         "decision_id": _decisions(impressions["showing"]),
-        "clicked": _came(impressions["clicked_after"], within),
-        "converted": _came(impressions["converted_after"], within),
+        "clicked": _came(impressions["clicked_after"], within).cast(pa.int64()),
+        "converted": _came(impressions["converted_after"], within).cast(pa.int64()),
     }
     chosen = [columns.get(name, impressions[name] if name not in columns else None)
               for name in FEEDBACK_COLUMNS]  # fmt: skip
@@ -169,7 +175,7 @@ def _named(column: pa.ChunkedArray, rule: Any) -> pa.ChunkedArray:
 
 
 def _came(after: pa.ChunkedArray, within: float) -> pa.ChunkedArray:
-    return pc.fill_null(pc.less_equal(after, within), False).cast(pa.int64())
+    return pc.fill_null(pc.less_equal(after, within), False)
 
 
 def _decisions(showing: pa.ChunkedArray) -> pa.ChunkedArray:

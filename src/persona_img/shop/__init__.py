@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from persona_img.loop import Prepared, Rendered
 from persona_img.shop.adapting import Adapting, Learnt
+from persona_img.shop.backups import Backup, Backups
 from persona_img.shop.choosing import Choosing, TrainedChooser
 from persona_img.shop.goods import Goods
 from persona_img.shop.learning import Retrained
 from persona_img.shop.pictures import Pictures
+from persona_img.shop.results import Archived
 
-__all__ = ["Learnt", "Prepared", "Rendered", "Retrained", "Shop", "TrainedChooser"]
+__all__ = ["Archived", "Backup", "Learnt", "Prepared", "Rendered", "Retrained", "Shop", "TrainedChooser"]
 
 
-class Shop(Goods, Pictures, Adapting, Choosing):
+class Shop(Goods, Pictures, Adapting, Choosing, Backups):
     """The one owner of a shop's stores.
 
     Args:

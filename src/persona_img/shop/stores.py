@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 _EVERYTHING_BUT_VARIANTS = (
-    "catalog", "interactions", "features", "tables", "mlflow", "rankers", "decisions",
+    "catalog", "interactions", "features", "tables", "mlflow", "rankers", "decisions", "archive",
 )  # fmt: skip
 
 
