@@ -109,7 +109,7 @@ def test_any_life_of_a_log_gives_the_table_that_it_gives_without_an_archive(tmp_
                 elif what == "archive":
                     history.archive()
                 else:
-                    history.prune(about)
+                    history.archive(forget=about)
             for test in (None, "hero"):
                 expected = plain.feedback(test, within=within)
                 found = history.frame(test=test, within=within)
@@ -191,7 +191,7 @@ def test_what_somebody_reads_is_not_removed(log, history, tmp_path):
             history.archive()
         assert kept not in archive.manifest.files
         assert (archive.folder / kept.name).exists()
-        assert history.prune(datetime.now(UTC)) == 0
+        assert history.archive(forget=datetime.now(UTC)).pruned == 0
     log.record_events([an_impression(99)])
     history.archive()
     assert not (archive.folder / kept.name).exists()
@@ -302,25 +302,34 @@ def test_a_manifest_that_cannot_be_read_is_no_empty_archive(log, history, tmp_pa
 def test_nothing_is_made_where_nothing_came(log, history, tmp_path):
     assert history.frame().empty
     assert list(history.batches()) == []
-    assert history.prune(datetime.now(UTC)) == 0
-    assert not (tmp_path / "archive").exists()
+    assert history.archive(forget=datetime.now(UTC)).pruned == 0
+    assert not stored(tmp_path)
 
 
 def test_only_what_is_archived_and_old_is_taken_out_of_the_log(log, history):
     def received(number: int, at: float):
         return an_impression(number, number, received_at=NOON + at)
 
-    before = a_showing(9)
-    log.record_events([received(1, 0.0), received(2, 100.0), an_impression(before)])
+    def left(at: float) -> int:
+        return history.archive(forget=datetime.fromtimestamp(NOON + at, UTC)).pruned
+
+    log.record_events([received(1, 0.0), received(2, 100.0), an_impression(9)])
+    assert (left(50.0), left(50.0)) == (1, 0)
+    assert (len(log.feedback()), len(history.frame())) == (2, 3)
+    # Without a time of the server's it stays. So does the last one: by it the log is known to be
+    # the archive's.
+    log.record_events([received(3, 200.0), received(4, 201.0)])
+    assert (left(5e8), left(5e8)) == (2, 0)
+    assert (len(log.feedback()), len(history.frame())) == (2, 5)
+    assert log.seen("hero", "ann", ["mug"])["mug"].latest == a_showing().decision
+    log.record_events([received(5, 300.0)])
+    assert len(history.frame()) == 6
+
+
+def test_a_click_that_waits_is_archived_before_its_impression_goes(log, history):
+    """Nobody archived for a month: the click came in time, and is not in the archive yet."""
+    log.record_events([an_impression(1, received_at=NOON), an_impression(2, received_at=NOON)])
     history.archive()
-    log.record_events([received(3, 10.0)])
-    at = datetime.fromtimestamp(NOON + 50.0, UTC)
-    assert (history.prune(at), history.prune(at)) == (1, 0)
-    assert len(log.feedback()) == 3
-    assert len(history.frame()) == 4
-    # The last one that is archived stays: by it the log is known to be the archive's.
-    assert history.prune(datetime.fromtimestamp(NOON + 5e8, UTC)) == 1
-    history.archive()
-    assert history.prune(datetime.fromtimestamp(NOON + 5e8, UTC)) == 0
-    assert len(history.frame()) == 4
-    assert log.seen("hero", "ann", ["mug"])["mug"].changes == 0
+    log.record_events([a_click(1, received_at=NOON + 29 * DAY)])
+    assert history.archive(forget=datetime.fromtimestamp(NOON + 31 * DAY, UTC)).pruned == 2
+    assert list(history.frame()["clicked"]) == [1, 0]

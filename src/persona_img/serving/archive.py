@@ -121,11 +121,13 @@ class Archived:
         impressions: That were not in before.
         late: Clicks, purchases and so on of impressions that were.
         days: On which any of those were shown.
+        pruned: Events that left the log, because they are archived and old.
     """
 
     impressions: int
     late: int
     days: int
+    pruned: int = 0
 
 
 class Archive:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
@@ -93,27 +94,26 @@ class History:
                 if table.num_rows:
                     yield as_batch(table, within=within)
 
-    def archive(self) -> Archived:
-        """Bring into the archive what the log has and it has not. Safe to call at any time."""
+    def archive(self, *, forget: datetime | None = None) -> Archived:
+        """Bring into the archive what the log has and it has not. Safe to call at any time.
+
+        Args:
+            forget: Events that were received before it leave the log, once they are archived; at
+                least as long ago as answers are taken, for what comes again, or comes late, is told
+                by what lies there. Nothing leaves while somebody reads.
+        """
         with self._open_log() as log:
-            return self._archive.add(log)
+            done = self._archive.add(log)
+        if forget is None:
+            return done
+        # Behind all that came: a click that is in the log alone needs its impression beside it.
+        with self._archive.alone() as alone:
+            pruned = alone and self._prune(self._archive.manifest.through, forget.timestamp())
+        return replace(done, pruned=int(pruned))
 
     def verified(self) -> Manifest:
         """What is archived, read to its end; see :meth:`Archive.verify`."""
         return self._archive.verify()
-
-    def prune(self, before: datetime) -> int:
-        """Take events out of the log that are archived, and were received before a moment.
-
-        Returns:
-            How many; 0 also where somebody reads just now.
-        """
-        if not self._archive.folder.exists():
-            return 0
-        with self._archive.alone() as alone:
-            if not alone:
-                return 0
-            return self._prune(self._archive.manifest.through, before.timestamp())
 
     @contextmanager
     def _tables(

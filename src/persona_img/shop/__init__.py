@@ -7,13 +7,13 @@ Its verbs stand in a file per matter; ``stores`` has what they all work on.
 from __future__ import annotations
 
 from persona_img.loop import Prepared, Rendered
+from persona_img.serving.archive import Archived
 from persona_img.shop.adapting import Adapting, Learnt
 from persona_img.shop.backups import Backup, Backups
 from persona_img.shop.choosing import Choosing, TrainedChooser
 from persona_img.shop.goods import Goods
 from persona_img.shop.learning import Retrained
 from persona_img.shop.pictures import Pictures
-from persona_img.shop.results import Archived
 
 __all__ = ["Archived", "Backup", "Learnt", "Prepared", "Rendered", "Retrained", "Shop", "TrainedChooser"]
 

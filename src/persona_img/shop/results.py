@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,24 +21,8 @@ if TYPE_CHECKING:
     from persona_img.abtest.report import ABReport
     from persona_img.ranking.base import Ranker
     from persona_img.reports.rounds import Round
+    from persona_img.serving.archive import Archived
     from persona_img.serving.history import History
-
-
-@dataclass(frozen=True)
-class Archived:
-    """What :meth:`Results.archive` did.
-
-    Attributes:
-        impressions: That were not archived before.
-        late: Clicks, purchases and so on of impressions that were.
-        days: On which any of those were shown.
-        pruned: Events that left the log, because they are archived and old.
-    """
-
-    impressions: int
-    late: int
-    days: int
-    pruned: int
 
 
 class Results(Stores):
@@ -101,12 +84,9 @@ class Results(Stores):
             StoreConflict: the archive is of another log.
             StoreFailed: the archive or the log cannot be read.
         """
-        history, days = self._history(), self.settings.keep.raw_days
-        done = history.archive()
-        pruned = 0
-        if days:
-            pruned = history.prune((now or datetime.now(UTC)) - timedelta(days=days))
-        return Archived(done.impressions, done.late, done.days, pruned)
+        days = self.settings.keep.raw_days
+        forget = (now or datetime.now(UTC)) - timedelta(days=days) if days else None
+        return self._history().archive(forget=forget)
 
     def check_archive(self) -> tuple[int, int]:
         """Read every file of the archive to its end.
