@@ -379,7 +379,7 @@ class Settings(_Group):
         if 0 < raw <= token:
             raise ValueError(
                 f"keep.raw_days={raw:g} with serve.token_days={token:g}: an event that comes again "
-                f"is told by the one in the log; keep it for more than {token:g} days, or 0 for good"
+                f"is told by the one in the log; keep it over {token:g} days, or 0 for good"
             )
         return self
 

@@ -160,7 +160,9 @@ def test_days_that_are_not_asked_for_are_not_read(log, history, tmp_path):
 
 def test_a_plan_is_asked_for_with_its_revisions(log, history):
     versions = ("v1", "v1~r2", "v1~withdrawn", "v2", "v11")
-    log.record_events([an_impression(a_showing(n, policy_version=v)) for n, v in enumerate(versions)])
+    log.record_events(
+        [an_impression(a_showing(n, policy_version=v)) for n, v in enumerate(versions)]
+    )
     history.archive()
     assert list(history.frame(plan="v1")["policy_version"]) == ["v1", "v1~r2", "v1~withdrawn"]
     assert history.frame(plan="v1", test="none").empty
@@ -197,20 +199,20 @@ def test_what_somebody_reads_is_not_removed(log, history, tmp_path):
     assert not (archive.folder / kept.name).exists()
 
 
-@pytest.mark.parametrize("at", ["write", "_publish"])
+@pytest.mark.parametrize("at", ["write", "publish"])
 def test_a_run_that_is_stopped_has_done_nothing(log, history, tmp_path, monkeypatch, at):
     log.record_events([an_impression(1)])
     history.archive()
     log.record_events([an_impression(2), an_impression(3, 2 * DAY), a_click(1)])
-    owner = archive_module._Run if at == "write" else Archive
+    owner = archive_module.Run if at == "write" else archive_module
     done = getattr(owner, at)
     calls = []
 
-    def stop(self, *given):
+    def stop(*given):
         calls.append(given)
         if len(calls) == (2 if at == "write" else 1):
             raise OSError(28, "No space left on device")
-        return done(self, *given)
+        return done(*given)
 
     before = history.frame()
     with monkeypatch.context() as patched:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from socket import socket
 
-    from persona_img.shop import Archived, Learnt, Shop
+    from persona_img.shop import Learnt, Shop
 
 
 _PASSING = (
@@ -231,7 +231,7 @@ def archive(
     """Bring what came back into Parquet files by day, and take what is old out of the log.
 
     `learn` does that too. Safe to run at any time, and twice at once. Nothing that is read of
-    feedback changes. Events leave the log `[keep] raw_days` after they came, once they are archived.
+    feedback changes. Events leave the log `[keep] raw_days` after they came, if they are archived.
     """
     from persona_img.shop import Shop
 
@@ -246,8 +246,8 @@ def archive(
             done = shop.archive()
             said = asdict(done)
             text = (
-                f"{done.impressions:,} impressions of {done.days} days archived, {done.late:,} late "
-                f"clicks and purchases; {done.pruned:,} events left the log"
+                f"{done.impressions:,} impressions of {done.days} days archived, {done.late:,} "
+                f"late clicks and purchases; {done.pruned:,} events left the log"
             )
         print(json.dumps(said) if as_json else text, flush=True)
 

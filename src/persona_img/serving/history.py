@@ -1,4 +1,4 @@
-"""What came back, from the archive and the log's tail as one: exactly what the log alone would say."""
+"""What came back, from archive and log as one: exactly what the log alone would say."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from persona_img.serving.archive import Archive, Archived, Manifest, Reader
+    from persona_img.serving.archive import Archive, Archived, Reader
+    from persona_img.serving.archive_manifest import Manifest
 
 
 class History:

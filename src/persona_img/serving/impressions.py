@@ -51,7 +51,9 @@ from the impression to a click, a purchase, a dismissal; null where none came, o
 where it came before the impression. ``value`` of the purchase and ``rating``, 1 to 5, may be null.
 """
 
-LATE = pa.schema([("showing", pa.string()), ("shown_at", SCHEMA.field("shown_at").type), *_OUTCOMES])
+LATE = pa.schema(
+    [("showing", pa.string()), ("shown_at", SCHEMA.field("shown_at").type), *_OUTCOMES]
+)
 """One row per event that came when its impression was archived already: the others are null."""
 
 OUTCOMES = tuple(name for name, _ in _OUTCOMES)
@@ -119,7 +121,9 @@ def selected(
 
 def acted(impressions: pa.Table, within: float) -> pa.Table:
     """Impressions with a click or a purchase that counts."""
-    either = pc.or_(*(_came(impressions[f"{kind}_after"], within) for kind in ("clicked", "converted")))
+    either = pc.or_(
+        *(_came(impressions[f"{kind}_after"], within) for kind in ("clicked", "converted"))
+    )
     return impressions.filter(either)
 
 

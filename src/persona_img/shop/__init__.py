@@ -12,13 +12,24 @@ from persona_img.shop.adapting import Adapting, Learnt
 from persona_img.shop.backups import Backup, Backups
 from persona_img.shop.choosing import Choosing, TrainedChooser
 from persona_img.shop.goods import Goods
+from persona_img.shop.importing import ImportedEvents, Importing
 from persona_img.shop.learning import Retrained
 from persona_img.shop.pictures import Pictures
 
-__all__ = ["Archived", "Backup", "Learnt", "Prepared", "Rendered", "Retrained", "Shop", "TrainedChooser"]
+__all__ = [
+    "Archived",
+    "Backup",
+    "ImportedEvents",
+    "Learnt",
+    "Prepared",
+    "Rendered",
+    "Retrained",
+    "Shop",
+    "TrainedChooser",
+]
 
 
-class Shop(Goods, Pictures, Adapting, Choosing, Backups):
+class Shop(Goods, Pictures, Adapting, Choosing, Importing, Backups):
     """The one owner of a shop's stores.
 
     Args:

@@ -81,7 +81,7 @@ class Backups(Stores):
     """A shop's backup, and a shop from a backup."""
 
     def backup(self, path: str | Path) -> Backup:
-        """Write everything of the shop into one file, whole or not at all; it may be served meanwhile.
+        """Write the whole shop into one file, or nothing; it may be served meanwhile.
 
         The file holds the secret that signs decisions: only its owner may read it.
 
@@ -119,7 +119,9 @@ class Backups(Stores):
             check_backup(partial)
             partial.replace(path)
         except sqlite3.Error as error:
-            raise StoreFailed(f"{root}: a database cannot be copied ({error}); try again") from error
+            raise StoreFailed(
+                f"{root}: a database cannot be copied ({error}); try again"
+            ) from error
         finally:
             partial.unlink(missing_ok=True)
         return made
@@ -170,8 +172,8 @@ def check_backup(path: str | Path) -> Backup:
             told = json.loads(packed.read(_MANIFEST))
             if told["version"] != _VERSION:
                 raise InvalidInput(
-                    f"{path}: a backup of version {told['version']}, this program reads {_VERSION}; "
-                    "restore it with the one that made it"
+                    f"{path}: a backup of version {told['version']}, this program reads "
+                    f"{_VERSION}; restore it with the one that made it"
                 )
             files = {name: Copied(**one) for name, one in told["files"].items()}
             names = packed.namelist()

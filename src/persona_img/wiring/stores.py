@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from persona_img.serving.archive import Archive
     from persona_img.serving.base import EventLog
     from persona_img.serving.history import History
-    from persona_img.serving.key import DecisionKey
     from persona_img.serving.token import Signer
     from persona_img.settings import Settings
     from persona_img.tracking.base import Tracker
