@@ -59,7 +59,7 @@ class Run:
         path.parent.mkdir(exist_ok=True)
         names = [*NAMES, "propensity", "position"] if kind == "impressions" else False
         pq.write_table(
-            table.unify_dictionaries().combine_chunks(),
+            _compact(table),
             path,
             compression="zstd",
             row_group_size=BATCH,
@@ -79,6 +79,15 @@ class Run:
             self._made.setdefault(day, {}).setdefault(kind, []).append(kept)
         self._waiting.clear()
         self._rows = 0
+
+
+def _compact(table: pa.Table) -> pa.Table:
+    """Names that no row has are left out: a piece of a table has the names of all of it."""
+    for number, column in enumerate(table.schema):
+        if pa.types.is_dictionary(column.type):
+            names = table.column(number).cast(pa.string()).combine_chunks().dictionary_encode()
+            table = table.set_column(number, column, names)
+    return table
 
 
 @contextmanager

@@ -55,8 +55,8 @@ class Importing(Stores):
         """Take in impressions and clicks that an export tells, each by the token that it carries.
 
         The same rules hold as for events that are sent: a token counts once for each kind,
-        whichever way it came, and only while it is taken. So a file may be imported again, also after it was
-        stopped half-way; what it brought is not counted twice.
+        whichever way it came, and only while it is taken. So a file may be imported again, also
+        after it was stopped half-way; what it brought is not counted twice.
 
         Args:
             path: JSON Lines, CSV, Parquet, or Snowplow's enriched events; also gzipped.

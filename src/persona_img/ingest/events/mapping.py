@@ -28,8 +28,8 @@ class EventMap(BaseModel):
     """How an export tells events.
 
     A path is dotted, ``properties.promotion_id``; ``*`` in a name stands for any end of it. One
-    that begins with a dot begins at an entry of ``each``. A list of keys and values is looked up by the
-    key, and text that holds JSON is looked into. Several paths joined by ``+`` are one text in
+    that begins with a dot begins at an entry of ``each``. A list of keys and values is looked up by
+    the key, and text that holds JSON is looked into. Several paths joined by ``+`` are one text in
     pieces; of several texts the first that is there counts.
 
     Attributes:
