@@ -30,6 +30,7 @@ from persona_img.serving.sqlite_prune import prune
 from persona_img.serving.sqlite_reader import SqliteReader
 
 DAY = 86_400.0
+OLD = Path(__file__).parents[1] / "data" / "logs" / "version-1.sqlite"
 
 
 def history_in(folder: Path) -> History:
@@ -299,6 +300,25 @@ def test_a_manifest_that_cannot_be_read_is_no_empty_archive(log, history, tmp_pa
     manifest.write_text("{")
     with pytest.raises(StoreFailed, match="backup"):
         history.archive()
+
+
+def test_a_log_of_before_there_were_tokens_is_archived_whole(tmp_path):
+    shutil.copy(OLD, tmp_path / "log.sqlite")
+    with closing(SqliteEventLog(tmp_path / "log.sqlite")) as log:
+        before = log.feedback()
+        history = history_in(tmp_path)
+        assert history.archive(forget=datetime.now(UTC)).impressions == len(before) > 10
+        assert history.frame().equals(before)
+        log.record_events([an_impression(1)])
+        assert len(history.frame()) == len(log.feedback()) == len(before) + 1
+
+
+def test_a_day_has_no_names_but_its_own(log, history, tmp_path):
+    shown = [a_showing(n, shopper=f"s{n}", decided_at=NOON + n % 2 * DAY) for n in range(10)]
+    log.record_events([an_impression(one) for one in shown])
+    history.archive()
+    for path in stored(tmp_path):
+        assert len(pq.read_table(path)["shopper"].chunk(0).dictionary) == 5
 
 
 def test_nothing_is_made_where_nothing_came(log, history, tmp_path):
