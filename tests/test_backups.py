@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import sqlite3
@@ -192,6 +193,20 @@ def test_a_backup_that_is_not_finished_has_no_name(
         shop.backup(path)
     assert path.read_text() == "the one of yesterday"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["kept.zip", "mine"]
+
+
+def test_a_backup_that_does_not_read_back_has_no_name(
+    shop: pi.Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = backups._packed
+
+    def disk_lies(*given: object) -> object:
+        return dataclasses.replace(packed(*given), sha256="0" * 64)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(backups, "_packed", disk_lies)
+    with pytest.raises(InvalidInput, match="other bytes"):
+        shop.backup(tmp_path / "kept.zip")
+    assert [p.name for p in tmp_path.iterdir()] == ["mine"]
 
 
 def test_a_restore_that_is_stopped_leaves_no_shop(

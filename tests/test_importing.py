@@ -104,6 +104,17 @@ def test_every_row_is_told_what_became_of_it(shop: pi.Shop, tmp_path: Path) -> N
     assert (done.rows, done.others, done.refused) == (5, 1, {"forged": 1})
 
 
+def test_another_event_of_the_same_picture_is_no_duplicate_but_refused(
+    shop: pi.Shop, tmp_path: Path
+) -> None:
+    path = filled(shop, "segment.jsonl", tmp_path)
+    shop.import_events(path, "segment")
+    path.write_text(path.read_text().replace("ajs-next-0101", "ajs-next-0201"))
+    done = shop.import_events(path, "segment")
+    assert (done.accepted, done.duplicates) == (0, 2)
+    assert (said(done.told)[0]["rule"], len(shop.feedback())) == ("replayed", 2)
+
+
 def test_an_event_of_several_pictures_is_several(shop: pi.Shop, tmp_path: Path) -> None:
     done = shop.import_events(filled(shop, "ga4.jsonl", tmp_path), "ga4")
     assert [(r["row"], r["entry"], r["outcome"]) for r in said(done.told)] == [

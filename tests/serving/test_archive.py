@@ -270,7 +270,7 @@ def test_another_log_or_an_older_copy_is_refused(log, history, tmp_path):
             second.record_events([an_impression(number)])  # by now it has as many events
 
 
-@pytest.mark.parametrize("damage", ["cut", "bit", "gone"])
+@pytest.mark.parametrize("damage", ["cut", "bit", "gone", "other"])
 def test_a_damaged_file_is_found(log, history, tmp_path, damage):
     log.record_events([an_impression(n) for n in range(100)])
     history.archive()
@@ -280,6 +280,9 @@ def test_a_damaged_file_is_found(log, history, tmp_path, damage):
     held = bytearray(path.read_bytes())
     if damage == "gone":
         path.unlink()
+    elif damage == "other":  # as long, and as good a file: it is not the one that was written
+        manifest = archive.folder / "manifest.json"
+        manifest.write_text(manifest.read_text().replace(archive.manifest.files[0].sha256, RED))
     elif damage == "cut":
         path.write_bytes(held[:-1])
     else:
