@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import subprocess
@@ -237,8 +238,7 @@ from persona_img.serving.archive import Archive
 from persona_img.serving.sqlite_reader import SqliteReader
 folder = Path(sys.argv[1])
 for _ in range(20):
-    with SqliteReader(folder / "log.sqlite") as log:
-        Archive(folder / "archive").add(log)
+    Archive(folder / "archive").add(partial(SqliteReader, folder / "log.sqlite"))
     print("done", flush=True)
 """
 
@@ -252,6 +252,28 @@ def test_two_at_once_archive_once(log, history, tmp_path):
     history.archive()
     assert Archive(tmp_path / "archive").manifest.rows == 60
     assert history.frame().equals(log.feedback())
+
+
+def test_the_log_is_opened_when_no_other_run_is_under_way(log, history, tmp_path):
+    """Opened before, it would not have what another run has archived meanwhile."""
+    history.archive()
+
+    def opened() -> SqliteReader:
+        path = tmp_path / "archive" / "writing.lock"
+        with path.open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return SqliteReader(tmp_path / "log.sqlite")
+
+    log.record_events([an_impression(1)])
+    assert Archive(tmp_path / "archive").add(opened).impressions == 1
+
+
+def test_much_leaves_the_log_in_steps(log, history, monkeypatch):
+    monkeypatch.setattr("persona_img.serving.sqlite_prune._STEP", 5)
+    monkeypatch.setattr("persona_img.serving.sqlite_prune._MOST", 10)
+    log.record_events([an_impression(n, n, received_at=NOON) for n in range(100)])
+    assert history.archive(forget=datetime.fromtimestamp(NOON + 1, UTC)).pruned == 99
+    assert (len(log.feedback()), len(history.frame())) == (1, 100)
 
 
 def test_another_log_or_an_older_copy_is_refused(log, history, tmp_path):

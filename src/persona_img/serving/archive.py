@@ -28,7 +28,8 @@ from persona_img.serving.archive_manifest import Day, Kept, Manifest, publish, r
 from persona_img.serving.impressions import LATE, SCHEMA, amended, settled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 MOST_FILES = 12
@@ -84,18 +85,22 @@ class Archive:
         """What counts now; raises as :func:`~.archive_manifest.read_manifest`."""
         return read_manifest(self.folder)
 
-    def add(self, log: Reader) -> Archived:
+    def add(self, open_log: Callable[[], AbstractContextManager[Reader]]) -> Archived:
         """Bring in what the log has and the archive has not; one run at a time, others wait.
+
+        Args:
+            open_log: Opens the log as it is at that moment: behind the run before, or it would be
+                older than the archive.
 
         Raises:
             StoreConflict: the archive is of another log.
             StoreFailed: a file of it cannot be read.
             OSError: it cannot be written; it is as it was before.
         """
-        with self._locked("writing", fcntl.LOCK_EX):
+        with self._locked("writing", fcntl.LOCK_EX), open_log() as log:
             before = self.manifest
             self.check_log(before, log)
-            if log.last <= before.through:  # somebody was here after the log was opened
+            if log.last == before.through:
                 return Archived(0, 0, 0)
             run = Run(self.folder, before.run + 1)
             late = log.late(before.through)

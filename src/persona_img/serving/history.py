@@ -29,8 +29,8 @@ class History:
     Args:
         archive: What was archived.
         open_log: Opens the log as it is at that moment.
-        prune: Takes events below a number away that the log received before a moment (Unix
-            seconds), and says how many.
+        prune: Takes some events below a number away that the log received before a moment (Unix
+            seconds), and says how many; none where none is left.
     """
 
     def __init__(
@@ -103,14 +103,17 @@ class History:
                 least as long ago as answers are taken, for what comes again, or comes late, is told
                 by what lies there. Nothing leaves while somebody reads.
         """
-        with self._open_log() as log:
-            done = self._archive.add(log)
+        done = self._archive.add(self._open_log)
         if forget is None:
             return done
         # Behind all that came: a click that is in the log alone needs its impression beside it.
-        with self._archive.alone() as alone:
-            pruned = alone and self._prune(self._archive.manifest.through, forget.timestamp())
-        return replace(done, pruned=int(pruned))
+        through, pruned = self._archive.manifest.through, 0
+        while True:
+            with self._archive.alone() as alone:  # for a moment: whoever wants to read waits
+                gone = self._prune(through, forget.timestamp()) if alone else 0
+            pruned += gone
+            if not gone:
+                return replace(done, pruned=pruned)
 
     def verified(self) -> Manifest:
         """What is archived, read to its end; see :meth:`Archive.verify`."""

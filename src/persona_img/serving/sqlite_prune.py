@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _STEP = 2000  # events a transaction: what is sent meanwhile waits for some milliseconds
+_MOST = 10 * _STEP
 
 # Of before there were tokens nothing is known of the server's time, and events that come again are
 # told by those that are stored: they stay.
@@ -21,7 +22,7 @@ FROM events WHERE n > :after AND n < :through ORDER BY n LIMIT :step
 
 
 def prune(path: Path, through: int, before: float) -> int:
-    """Take events away, oldest first, up to the first one that is too young.
+    """Take some events away, oldest first, up to the first one that is too young.
 
     What was seen stays, so shoppers keep their pictures. The file does not become smaller: its room
     is used again.
@@ -32,7 +33,7 @@ def prune(path: Path, through: int, before: float) -> int:
         before: Moment, Unix seconds, before which they were received.
 
     Returns:
-        How many went.
+        How many went; 0 where none is left.
     """
     gone = after = 0
     with closing(connect(path, new=False)) as db:
@@ -45,6 +46,10 @@ def prune(path: Path, through: int, before: float) -> int:
                 db.executemany("DELETE FROM events WHERE n = ?", old)
                 db.execute("COMMIT")
                 gone += len(old)
-            if len(rows) < _STEP or any(not past and not stays for _, stays, past in rows):
+            if (
+                gone >= _MOST
+                or len(rows) < _STEP
+                or any(not past and not stays for _, stays, past in rows)
+            ):
                 return gone
             after = rows[-1][0]
