@@ -57,6 +57,7 @@ bench: $(VENV)/dev        ## side-by-side benchmarks, ratios printed
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/render.py
 	$(BIN)/python benchmarks/interactions.py
+	$(BIN)/python benchmarks/feedback.py
 	$(BIN)/python benchmarks/rankers.py
 
 bench-serving: $(VENV)/dev ## decisions and events beside a no-op route and a naive service

@@ -134,3 +134,14 @@ def test_fits_are_timed_each_with_its_own_peak() -> None:
     assert found["none"]["worked"] < 0.1 < found["boosted"]["worked"]
     assert found["none"]["peak"] < found["boosted"]["peak"] < 8
     assert found["boosted"]["told"]["rounds"] >= 0
+
+
+def test_every_way_to_read_feedback_counts_the_same_clicks(tmp_path: Path) -> None:
+    kept = tmp_path / "figures.json"
+    command = [sys.executable, str(FOLDER / "feedback.py"), "--rows", "3000", "--json", str(kept)]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    found = json.loads(kept.read_text())
+    ways = {one["way"]: one for one in found if "way" in one}
+    assert {one["rows"] for one in ways.values()} == {3000}
+    assert len({one["clicks"] for way, one in ways.items() if way != "archive it"}) == 1
+    assert found[-1]["archive"] < found[-1]["log"]

@@ -590,3 +590,31 @@ def test_what_traits_add_is_kept_with_the_ranker_and_served(
         decider.log.close()
         assert before is not None
         shop.promote(before)
+
+
+def test_a_restored_shop_decides_and_says_what_the_shop_did(shop: pi.Shop, tmp_path: Path) -> None:
+    """Every shopper keeps every picture, under the same keys; nothing is drawn for anew."""
+    shop.archive()
+    shop.backup(tmp_path / "kept.zip")
+    back = pi.Shop.from_backup(tmp_path / "kept.zip", tmp_path / "back")
+    assert back.feedback().equals(shop.feedback())
+    assert back.mature_feedback().equals(shop.mature_feedback())
+    assert back.policies == shop.policies
+    assert back.champion()[1] == shop.champion()[1]
+    assert back.variants.records() == shop.variants.records()
+    now = datetime.now(UTC).timestamp()
+    one, other = shop.decider(), back.decider()
+    for shopper in [*sorted(shop.table.segments)[:40], *(f"new-{n}" for n in range(20))]:
+        for product in ("dress-03", "dress-04"):
+            shown = one.decide(shopper, product, now)
+            assert other.decide(shopper, product, now) == shown
+            if shown.digest is not None:
+                assert back.variants.servable_path(shown.digest).read_bytes() == (
+                    shop.variants.servable_path(shown.digest).read_bytes()
+                )
+    tokens = wiring.signer(shop.settings, shop.workspace)
+    sent = tokens.sign(tokens.show(one.decide("new-1", "dress-03", now), now))
+    assert wiring.signer(back.settings, back.workspace).read(sent, now)
+    assert back.analyse()[0].arms == shop.analyse()[0].arms
+    one.log.close()
+    other.log.close()

@@ -382,6 +382,18 @@ class Stores(_Group):
     tracker: str = "mlflow"
 
 
+class Keep(_Group):
+    """What is kept of what came back, and for how long.
+
+    Attributes:
+        raw_days: Days after which an event leaves the log once it is archived; 0 keeps all of them
+            there. Feedback stays whole either way: it is read from archive and log. More than
+            ``[serve] token_days``, for so long events of an answer may come.
+    """
+
+    raw_days: float = Field(90.0, ge=0, le=36_600)
+
+
 class Settings(_Group):
     """Everything that can be set. Paths may be relative to the current folder.
 
@@ -397,6 +409,7 @@ class Settings(_Group):
         learn: How shoppers are grouped and styles are chosen.
         test: The A/B test.
         serve: Where the service listens.
+        keep: For how long what came back lies in the log.
         stores: Where data lives.
     """
 
@@ -409,7 +422,18 @@ class Settings(_Group):
     learn: Learn = Learn()
     test: Test = Test()
     serve: Serve = Serve()
+    keep: Keep = Keep()
     stores: Stores = Stores()
+
+    @model_validator(mode="after")
+    def _kept_long_enough(self) -> Settings:
+        raw, token = self.keep.raw_days, self.serve.token_days
+        if 0 < raw <= token:
+            raise ValueError(
+                f"keep.raw_days={raw:g} with serve.token_days={token:g}: an event that comes again "
+                f"is told by the one in the log; keep it over {token:g} days, or 0 for good"
+            )
+        return self
 
     @classmethod
     def load(cls, **given: Any) -> Settings:

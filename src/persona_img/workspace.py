@@ -107,6 +107,11 @@ class Workspace:
         return self.root / "events.sqlite"
 
     @property
+    def archive(self) -> Path:
+        """What came back, by day."""
+        return self.root / "archive"
+
+    @property
     def decision_key(self) -> Path:
         """The secret by which decisions are named."""
         return self.root / "decision.key"
@@ -197,7 +202,7 @@ class Workspace:
         Raises:
             StoreConflict: another one is served than ``replacing``.
         """
-        with self._publishing():
+        with self.publishing():
             if replacing is not None:
                 self._check_served(replacing)
             return self._publish(table, ranker)
@@ -240,7 +245,7 @@ class Workspace:
         Returns:
             Whether there is such a table; where there is none, what is served stays.
         """
-        with self._publishing():
+        with self.publishing():
             stored = self._tables()
             wrong = _plans_of(stored, instead_of)
             right = [one for one in stored if one.get("ranker") == ranker]
@@ -253,7 +258,7 @@ class Workspace:
 
     def allow(self, ranker: int) -> None:
         """What a ranker showed may be kept again, but for what was stopped: it is promoted anew."""
-        with self._publishing():
+        with self.publishing():
             own = _harmless(self._tables(), ranker)
             if self.revoked() & own:
                 self.save_json("revoked", sorted(self.revoked() - own))
@@ -280,7 +285,7 @@ class Workspace:
             slates=dict.fromkeys(served.slates, photo),
             personal=None,
         )
-        with self._publishing():
+        with self.publishing():
             self._check_served(served.policy_version)
             # First, so that the table that comes finds what it has to overrule.
             every = {plan_of(one["policy_version"]) for one in self._tables()}
@@ -312,7 +317,7 @@ class Workspace:
         Raises:
             StoreConflict: a ramp is under way.
         """
-        with self._publishing():
+        with self.publishing():
             if self.has_json("ramp"):
                 raise StoreConflict(f"{self.json('ramp')['plan']!r} is on a ramp; end that first")
             self.save_json(_file_of(table.policy_version), self._stored(table, ranker))
@@ -337,7 +342,7 @@ class Workspace:
         Raises:
             StoreConflict: the ramp is at another stage by now.
         """
-        with self._publishing():
+        with self.publishing():
             self._check_stage(stage)
             self._save_stage(stage.plan, stage.ranker, share, now)
 
@@ -347,7 +352,7 @@ class Workspace:
         Raises:
             StoreConflict: the ramp is at another stage by now.
         """
-        with self._publishing():
+        with self.publishing():
             self._check_stage(stage)
             # A revision of it may be served by now: its name is not to be given twice.
             if plan_of(self._served().get("policy_version", "")) != stage.plan:
@@ -363,7 +368,7 @@ class Workspace:
         Raises:
             StoreConflict: the ramp is at another stage by now.
         """
-        with self._publishing():
+        with self.publishing():
             self._check_stage(stage)
             if not keep:
                 self.save_json("revoked", sorted(self.revoked() | {stage.plan}))
@@ -374,8 +379,8 @@ class Workspace:
         return tuple(_stamp(self.root / f"{name}.json") for name in _SERVING)
 
     @contextmanager
-    def _publishing(self) -> Iterator[None]:
-        """One at a time, whichever process; others wait."""
+    def publishing(self) -> Iterator[None]:
+        """Nobody else publishes within the ``with``, whichever process; others wait."""
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / "publishing.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

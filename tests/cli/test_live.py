@@ -18,7 +18,7 @@ from examples import a_showing, happened
 from persona_img import wiring
 from persona_img.cli import app
 from persona_img.domain.decision import Candidate, Decision, DecisionTable, Slate
-from persona_img.errors import InvalidInput, NotFound, StoreConflict
+from persona_img.errors import InvalidInput, NotFound, StoreConflict, StoreFailed
 from persona_img.loop import Profiled
 from persona_img.settings import Settings
 from persona_img.shop import Shop
@@ -189,6 +189,35 @@ def test_what_only_a_person_can_mend_ends_it_and_so_does_any_error_of_a_single_t
     done = CliRunner().invoke(app, ["learn", "--every", "1h", "--home", home + "-elsewhere"])
     assert isinstance(done.exception, NotFound)
     assert slept == [3600.0]
+
+
+def test_learning_archives_what_came_back(shop: Shop) -> None:
+    publish(shop, "v1")
+    came_back(shop, [decision(shop, "v1", n) for n in range(5)], [True] + [False] * 4)
+    run(shop, "learn")
+    assert run(shop, "archive", "--check").startswith("1 files with 5 impressions")
+    assert run(shop, "archive").startswith("0 impressions of 0 days archived, 0 late")
+    assert shop.feedback()["clicked"].sum() == 1
+
+
+def test_archiving_goes_on_at_its_pace(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    came_back(shop, [decision(shop, "v1", 1)], [False])
+    archive, slept = Shop.archive, []
+    left = [StoreFailed("the disk is full", "full"), None, KeyboardInterrupt()]
+
+    def turn(shop: Shop) -> Any:
+        outcome = left.pop(0)
+        if outcome is not None:
+            raise outcome
+        return archive(shop)
+
+    monkeypatch.setattr(Shop, "archive", turn)
+    monkeypatch.setattr("time.sleep", slept.append)
+    home = str(shop.settings.home)
+    done = CliRunner().invoke(app, ["archive", "--every", "1h", "--home", home])
+    assert (done.exit_code, slept) == (130, [3600.0, 3600.0])
+    assert "not this time: the disk is full; again in 1h" in done.stderr
+    assert "1 impressions of 1 days archived" in done.stdout
 
 
 def test_a_home_that_is_gone_ends_it(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

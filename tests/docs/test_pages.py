@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -15,6 +17,7 @@ import pytest
 import persona_img as pi
 from docs.reader import DOCS, ROOT, Reader, blocks, commands
 from docs.reader import said as command_said
+from persona_img import wiring
 from persona_img.assets import ASSETS
 
 pytestmark = pytest.mark.slow
@@ -26,6 +29,7 @@ DONE = {
     "your-shop.md": "shop",
     "serve.md": "shop",
     "pages.md": "shop",
+    "keep.md": "shop",
     "results.md": "shop",
     "retrain.md": "shop",
 }
@@ -119,6 +123,25 @@ def test_serve(reader: Reader) -> None:
 
 def test_pages_of_a_shop(reader: Reader) -> None:
     reader.read("pages.md")
+
+
+def test_keep(reader: Reader) -> None:
+    shop = pi.Shop.open()
+    signer = wiring.signer(shop.settings, shop.workspace)
+    shopper, product = sorted(shop.table.segments)[-1], next(iter(shop.catalog)).product
+    with closing(wiring.event_log(shop.workspace)) as log:
+        shown = shop.decider().decide(shopper, product, time.time())
+        assert log.seen(shop.settings.test.name, shopper, [product]) == {}
+    token = signer.sign(signer.show(shown, time.time()))
+    text = (DATA / "events" / "segment.jsonl").read_text().replace("{one}", token)
+    Path("segment.jsonl").write_text(text)
+    before = len(shop.feedback())
+    said = reader.read("keep.md")
+    assert "are as they were written" in said
+    assert "2 events stored, 0 had come before, 2 refused, 1 rows of other kinds" in said
+    assert len(shop.feedback()) == before + 1
+    assert len(pi.Shop.open("restored").feedback()) == before
+    shutil.rmtree("restored")
 
 
 def visits(reader: Reader, count: int) -> None:

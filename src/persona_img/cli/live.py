@@ -15,9 +15,10 @@ from persona_img.cli.home import Home, Json, add
 from persona_img.errors import InvalidInput, NotFound, ServiceFailed, StoreConflict, StoreFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from socket import socket
 
-    from persona_img.shop import Learnt
+    from persona_img.shop import Learnt, Shop
 
 
 _PASSING = (
@@ -31,6 +32,11 @@ _PASSING = (
 """What may be over by the next turn."""
 
 
+Every = Annotated[
+    str | None, typer.Option(help="Go on, at this pace, until Ctrl-C: e.g. 90s, 30m, 1h, 1d.")
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     add(app, serve, "persona-img serve --port 8080")
@@ -39,6 +45,7 @@ def register(app: typer.Typer) -> None:
     add(app, push, "persona-img push")
     add(app, report, "persona-img report -o report.html")
     add(app, learn, "persona-img learn --every 1h")
+    add(app, archive, "persona-img archive --every 1h")
     add(app, retrain, "persona-img retrain --promote-if-better")
     add(app, ramp, "persona-img ramp 3")
     add(app, promote, "persona-img promote 3")
@@ -203,10 +210,7 @@ def report(
 
 
 def learn(
-    every: Annotated[
-        str | None,
-        typer.Option(help="Go on, at this pace, until Ctrl-C: e.g. 90s, 30m, 1h, 1d."),
-    ] = None,
+    every: Every = None,
     as_json: Json = False,
     home: Home = None,
 ) -> None:
@@ -218,27 +222,72 @@ def learn(
     With `--every`, what may be over by the next turn (a locked database, a service that has
     shown nothing yet) is told and tried again then.
     """
-    import time
-
     from persona_img.shop import Shop
 
-    seconds = None if every is None else _seconds(every)
     shop = Shop.open(home)
+
+    def turn() -> None:
+        found = shop.learn()
+        if as_json:
+            print(json.dumps(asdict(found)), flush=True)
+        else:
+            _say(found)
+        shop.archive()
+
+    seconds = None if every is None else _seconds(every)
     # A home in which nothing was prepared is a slip, and no hour will mend it.
     _ = shop.table
+    _at_pace(turn, shop, every, seconds)
+
+
+def archive(
+    every: Every = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Read every file of the archive to its end instead.")
+    ] = False,
+    as_json: Json = False,
+    home: Home = None,
+) -> None:
+    """Bring what came back into Parquet files by day, and take what is old out of the log.
+
+    `learn` does that too. Safe to run at any time, and twice at once. Nothing that is read of
+    feedback changes. Events leave the log `[keep] raw_days` after they came, if they are archived.
+    """
+    from persona_img.shop import Shop
+
+    shop = Shop.open(home)
+
+    def turn() -> None:
+        if check:
+            files, rows = shop.check_archive()
+            said = {"files": files, "impressions": rows}
+            text = f"{files:,} files with {rows:,} impressions are as they were written"
+        else:
+            done = shop.archive()
+            said = asdict(done)
+            text = (
+                f"{done.impressions:,} impressions of {done.days} days archived, {done.late:,} "
+                f"late clicks and purchases; {done.pruned:,} events left the log"
+            )
+        print(json.dumps(said) if as_json else text, flush=True)
+
+    _at_pace(turn, shop, every, None if every is None else _seconds(every))
+
+
+def _at_pace(
+    turn: Callable[[], None], shop: Shop, every: str | None, seconds: float | None
+) -> None:
+    """Do it once; with a pace again and again, whatever passing trouble there is."""
+    import time
+
     while True:
         try:
-            found = shop.learn()
+            turn()
         except _PASSING as error:
             # Of a home that is gone there is nothing to wait for.
             if seconds is None or not shop.settings.home.is_dir():
                 raise
             typer.echo(f"not this time: {error}; again in {every}", err=True)
-        else:
-            if as_json:
-                print(json.dumps(asdict(found)), flush=True)
-            else:
-                _say(found)
         if seconds is None:
             break
         time.sleep(seconds)

@@ -22,8 +22,9 @@ from persona_img.serving.base import (
     seen_of,
     sound_events,
 )
-from persona_img.serving.feedback import feedback_frame
+from persona_img.serving.impressions import as_frame, selected
 from persona_img.serving.sqlite_file import BUSY_SECONDS, SqliteFile, connect
+from persona_img.serving.sqlite_reader import SqliteReader
 from persona_img.serving.sqlite_schema import check, prepare
 from persona_img.serving.sqlite_writer import GroupWriter
 
@@ -66,28 +67,6 @@ _SEEN = f"""
 _EARLIER = f"""
 SELECT d.decision_id, {_DECISION} FROM earlier d {_PARTS}
 WHERE d.decision_id IN (SELECT value FROM json_each(?))
-"""
-
-
-def _outcome(kind: int) -> str:
-    """Whether an event of this kind counts for impression i, as ``domain.feedback.counts``."""
-    return f"""EXISTS (
-        SELECT 1 FROM events e WHERE e.showing = i.showing AND e.kind = {kind}
-        AND e.occurred_at - i.occurred_at <= :within
-        AND max(e.occurred_at - i.occurred_at, e.occurred_at - i.occurred_at + e.skew - i.skew) >= 0
-    )"""
-
-
-# The name of a showing of before is that of its decision, up to the impression's behind it.
-_FEEDBACK = f"""
-SELECT
-    iif(typeof(i.showing) = 'blob', lower(hex(i.showing)),
-        substr(i.showing, 1, instr(i.showing || char(31), char(31)) - 1)),
-    o.test, s.shopper, o.product, c.segment, c.arm, c.style_key, c.digest, i.propensity,
-    c.policy_version, i.position, i.occurred_at, {_outcome(2)}, {_outcome(3)}
-FROM events i {_PARTS}
-WHERE i.kind = 1 AND (:test IS NULL OR o.test = :test)
-ORDER BY i.occurred_at, i.showing
 """
 
 
@@ -159,10 +138,9 @@ class SqliteEventLog:
         self, test: str | None = None, *, within: float = ATTRIBUTION_SECONDS
     ) -> pd.DataFrame:
         """See :meth:`EventLog.feedback`."""
-        # A connection of its own: a long scan holds up neither decisions nor commits.
-        with closing(connect(self._path, new=False)) as db:
-            asked = {"test": test, "within": within}
-            return feedback_frame(db.execute(_FEEDBACK, asked).fetchall())
+        with SqliteReader(self._path) as reader:
+            found = (selected(some, test=test) for some in reader.impressions())
+            return as_frame(found, within=within)
 
     def probe(self, *, seconds: float | None = None) -> None:
         """See :meth:`EventLog.probe`."""

@@ -7,16 +7,29 @@ Its verbs stand in a file per matter; ``stores`` has what they all work on.
 from __future__ import annotations
 
 from persona_img.loop import Prepared, Rendered
+from persona_img.serving.archive import Archived
 from persona_img.shop.adapting import Adapting, Learnt
+from persona_img.shop.backups import Backup, Backups
 from persona_img.shop.choosing import Choosing, TrainedChooser
 from persona_img.shop.goods import Goods
+from persona_img.shop.importing import ImportedEvents, Importing
 from persona_img.shop.learning import Retrained
 from persona_img.shop.pictures import Pictures
 
-__all__ = ["Learnt", "Prepared", "Rendered", "Retrained", "Shop", "TrainedChooser"]
+__all__ = [
+    "Archived",
+    "Backup",
+    "ImportedEvents",
+    "Learnt",
+    "Prepared",
+    "Rendered",
+    "Retrained",
+    "Shop",
+    "TrainedChooser",
+]
 
 
-class Shop(Goods, Pictures, Adapting, Choosing):
+class Shop(Goods, Pictures, Adapting, Choosing, Importing, Backups):
     """The one owner of a shop's stores.
 
     Args:

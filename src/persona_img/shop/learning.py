@@ -270,7 +270,8 @@ class Learning(Pages, Results):
         Returns:
             How many.
         """
-        events = loop.fresh_events(self.feedback(since=since))
+        came = self._history().frame(since=since, acted=True, **self._counted)
+        events = loop.fresh_events(came)
         self.features.push(events)
         return len(events)
 

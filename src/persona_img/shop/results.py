@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from persona_img import loop, wiring
 from persona_img.domain.decision import plan_of
 from persona_img.errors import NotEnoughData, NotFound
-from persona_img.serving.feedback import of_policy
 from persona_img.shop.stores import Stores
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
+    import pyarrow as pa
 
     from persona_img.abtest.design import Baseline
     from persona_img.abtest.report import ABReport
     from persona_img.ranking.base import Ranker
     from persona_img.reports.rounds import Round
+    from persona_img.serving.archive import Archived
+    from persona_img.serving.history import History
 
 
 class Results(Stores):
@@ -41,18 +42,83 @@ class Results(Stores):
         Raises:
             NotFound: nothing was served from this home yet.
         """
+        return self._history().frame(plan=self._plan(policy), since=since, **self._counted)
+
+    def feedback_batches(
+        self,
+        *,
+        policy: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """The same in pieces, for what does not fit: memory does not grow with the impressions.
+
+        Days come in order; within a day, rows in that of arrival.
+
+        Args:
+            policy: As for :meth:`feedback`.
+            since: As for :meth:`feedback`.
+            until: Only those shown up to this moment.
+
+        Yields:
+            Columns of :data:`persona_img.domain.feedback.FEEDBACK_COLUMNS`; names are dictionaries.
+
+        Raises:
+            NotFound: nothing was served from this home yet.
+        """
+        plan = self._plan(policy)
+        return self._history().batches(plan=plan, since=since, until=until, **self._counted)
+
+    def archive(self, *, now: datetime | None = None) -> Archived:
+        """Bring what came back into the archive by day, and take what is old out of the log.
+
+        Safe to call at any time, from several processes. Nothing that is read of feedback changes;
+        it is only read faster.
+
+        Args:
+            now: Moment that ``[keep] raw_days`` are counted back from, with a time zone; None for
+                now.
+
+        Raises:
+            NotFound: nothing was served from this home yet.
+            StoreConflict: the archive is of another log.
+            StoreFailed: the archive or the log cannot be read.
+        """
+        days = self.settings.keep.raw_days
+        forget = (now or datetime.now(UTC)) - timedelta(days=days) if days else None
+        return self._history().archive(forget=forget)
+
+    def check_archive(self) -> tuple[int, int]:
+        """Read every file of the archive to its end.
+
+        Returns:
+            Files and impressions.
+
+        Raises:
+            NotFound: nothing was served from this home yet.
+            StoreFailed: a file is not what was written.
+        """
+        manifest = self._history().verified()
+        return len(manifest.files), manifest.rows
+
+    def _history(self) -> History:
         if not self.workspace.events.exists():
             raise NotFound(f"{self.workspace.events}: no events yet; run `persona-img serve`")
-        with closing(wiring.event_log(self.workspace)) as log:
-            within = self.settings.test.attribution_days * 86400
-            feedback = log.feedback(self.settings.test.name, within=within)
-        if policy is not None:
-            # The table that is served says which is newest; clients' clocks do not.
-            version = self.table.policy_version if policy == "last" else policy
-            feedback = of_policy(feedback, version)
-        if since is not None:
-            feedback = feedback[feedback["shown_at"] >= since]
-        return feedback.reset_index(drop=True)
+        wiring.event_log(self.workspace).close()  # brought up to date, where it is an older one
+        return wiring.history(self.workspace)
+
+    @property
+    def _counted(self) -> dict[str, Any]:
+        """Which impressions, and which clicks of them."""
+        test = self.settings.test
+        return {"test": test.name, "within": test.attribution_days * 86400}
+
+    def _plan(self, policy: str | None) -> str | None:
+        """Whose impressions are meant; None for all."""
+        if policy is None:
+            return None
+        # The table that is served says which is newest; clients' clocks do not.
+        return plan_of(self.table.policy_version if policy == "last" else policy)
 
     def mature_feedback(self, now: datetime | None = None) -> pd.DataFrame:
         """Counted impressions that are old enough to be learned from.
@@ -65,10 +131,9 @@ class Results(Stores):
         Raises:
             NotFound: nothing was served from this home yet.
         """
-        feedback = self.feedback()
         waiting = timedelta(minutes=self.settings.learn.maturity_minutes)
-        old_enough = feedback["shown_at"] <= (now or datetime.now(UTC)) - waiting
-        return feedback[old_enough].reset_index(drop=True)
+        until = (now or datetime.now(UTC)) - waiting
+        return self._history().frame(until=until, **self._counted)
 
     def analyse(
         self,
@@ -163,7 +228,9 @@ class Results(Stores):
     def _rounds(self) -> list[Round]:
         from persona_img.reports.rounds import Round
 
-        served = {plan_of(version) for version in self.feedback()["policy_version"].unique()}
+        served: set[str] = set()
+        for batch in self.feedback_batches():
+            served.update(map(plan_of, batch["policy_version"].unique().to_pylist()))
         rounds: list[Round] = []
         for table in self.workspace.decision_tables():
             if table.policy_version in served:  # of a plan its first table, not every revision

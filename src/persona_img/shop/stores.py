@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 
 _EVERYTHING_BUT_VARIANTS = (
-    "catalog", "interactions", "features", "tables", "mlflow", "rankers", "decisions",
+    "catalog", "interactions", "features", "tables", "mlflow", "rankers", "decisions", "archive",
+    "imports",
 )  # fmt: skip
 
 

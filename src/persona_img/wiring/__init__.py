@@ -18,8 +18,10 @@ from persona_img.wiring.registry import named
 from persona_img.wiring.stores import (
     FEATURES,
     TRACKERS,
+    archive,
     event_log,
     feature_source,
+    history,
     signer,
     tracker,
     tracking_uri,
@@ -32,12 +34,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMPARED",
+    "archive",
     "arms",
     "backdrops",
     "check",
     "cold_ranker",
     "event_log",
     "feature_source",
+    "history",
     "load_ranker",
     "masker",
     "new_ranker",

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from persona_img.profiles.base import FeatureSource
+    from persona_img.serving.archive import Archive
     from persona_img.serving.base import EventLog
+    from persona_img.serving.history import History
     from persona_img.serving.token import Signer
     from persona_img.settings import Settings
     from persona_img.tracking.base import Tracker
@@ -91,6 +93,25 @@ def event_log(workspace: Workspace) -> EventLog:
     from persona_img.serving.sqlite_log import SqliteEventLog
 
     return SqliteEventLog(workspace.events)
+
+
+def archive(workspace: Workspace) -> Archive:
+    """What came back to a workspace, by day."""
+    from persona_img.serving.archive import Archive
+
+    return Archive(workspace.archive)
+
+
+def history(workspace: Workspace) -> History:
+    """What came back to a workspace: its archive, and the log's tail."""
+    from functools import partial
+
+    from persona_img.serving.history import History
+    from persona_img.serving.sqlite_prune import prune
+    from persona_img.serving.sqlite_reader import SqliteReader
+
+    log = workspace.events
+    return History(archive(workspace), partial(SqliteReader, log), partial(prune, log))
 
 
 def signer(settings: Settings, workspace: Workspace) -> Signer:
