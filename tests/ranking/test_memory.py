@@ -63,7 +63,7 @@ def test_a_flip_of_tastes_shortens_the_memory_and_is_not_forgotten_at_once():
 
 def test_quiet_weeks_before_a_change_say_nothing_against_it():
     """Over all of them together a memory of a week loses to the longest one."""
-    rows = weeks([*["wood"] * 5, "stone", "stone"], rows=1500)
+    rows = weeks([*["wood"] * 5, "stone", "stone"], rows=2200)
     assert half_life_of(rows, FEATURES, SPREADS) <= 14
 
 
@@ -93,7 +93,7 @@ def test_a_week_without_a_click_says_nothing():
 
 
 def test_of_very_many_impressions_some_shoppers_are_enough(monkeypatch):
-    monkeypatch.setattr("persona_img.ranking.memory._ENOUGH", 8000)
+    monkeypatch.setattr("persona_img.ranking.memory._ENOUGH", 16000)
     rows = weeks(["wood", "wood", "stone", "stone"])
     assert half_life_of(rows, FEATURES, SPREADS) <= 14
 
