@@ -1,9 +1,12 @@
-"""What it costs to fit the rankers on a large shop's feedback: seconds and peak memory.
+"""What it costs to fit the rankers on a large shop's feedback, and to plan: seconds, peak memory.
 
 Run ``python benchmarks/rankers.py``; it takes some minutes and 3 GB. Each ranker is fitted in a
-process of its own, so that its peak is its own; ``none`` only makes the feedback. The figures of a
-run are to be compared with each other only: the machine's load, which is told before each, is in
-its seconds; of these the processor worked the second figure, on all cores together.
+process of its own, so that its peak is its own; ``none`` only makes the feedback. ``plan`` chooses
+slates for 100 segments, 10,000 products and 289 styles by a ``bayes`` that learned from
+``--rows``, at most a million; its seconds are those of planning, its peak is of that alone and
+holds the feedback no more. The figures of a run are to be compared with each other only: the
+machine's load, which is told before each, is in its seconds; of these the processor worked the
+second figure, on all cores together.
 """
 
 from __future__ import annotations
@@ -23,9 +26,11 @@ from rich.console import Console
 from rich.table import Table
 
 from persona_img import wiring
+from persona_img.domain.style import StyleSpace
 from persona_img.ranking.base import RankingFeatures
 from persona_img.ranking.bayes import BayesRanker
 from persona_img.ranking.boosted import BoostedRanker
+from persona_img.ranking.slates import plan_slates
 from persona_img.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,14 +43,26 @@ FITTED: dict[str, Callable[[int], Ranker] | None] = {
     "bayes": lambda threads: BayesRanker(),
     "boosted": lambda threads: BoostedRanker(num_threads=threads),
 }
+PLAN = "plan"
+PLANNED = StyleSpace(
+    {name: tuple(f"{name}-{value}" for value in range(count)) for name, count in
+     (("scene", 4), ("surface", 4), ("palette", 3), ("light", 3), ("season", 2))}
+)  # fmt: skip
+"""288 styles and the photo."""
+
+_LEARNED = 1_000_000
+"""Most impressions that the ranker which plans learned from."""
+
 DAYS, PICTURES, POSITIONS, CATEGORIES = 56, 12, 8, 10
 MEASURED = ("share_new", "share_young", "price_level", "views", "purchases")
 
 
-def made(rows: int, segments: int, products: int, seed: int = 0) -> pd.DataFrame:
+def made(
+    rows: int, segments: int, products: int, space: StyleSpace | None = None, seed: int = 0
+) -> pd.DataFrame:
     """Feedback of a shop: few products are looked at often, tastes differ between segments."""
     rng = np.random.default_rng(seed)
-    styles = wiring.style_space(Settings(home=Path("unused"))).styles()
+    styles = (space or wiring.style_space(Settings(home=Path("unused")))).styles()
     shown = np.array([rng.choice(len(styles), PICTURES, replace=False) for _ in range(products)])
     shown[:, 0] = next(place for place, style in enumerate(styles) if style.is_original)
     shopper = rng.integers(0, max(rows // 10, 1), rows)
@@ -118,6 +135,23 @@ def fit(name: str, given: argparse.Namespace) -> None:
     print(json.dumps(found))
 
 
+def plan(given: argparse.Namespace) -> None:
+    """Slates of a large shop in this process; the figures of planning as JSON on stdout."""
+    features = described(given.segments, given.products)
+    feedback = made(given.rows, given.segments, given.products, PLANNED)
+    ranker = BayesRanker().fit(feedback, features)
+    segments, products = list(features.segments.index), list(features.products.index)
+    del feedback, features
+    load = os.getloadavg()[0]
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins here
+    begun, worked = time.perf_counter(), time.process_time()
+    slates = plan_slates(ranker, PLANNED, segments, products, seed=0)
+    seconds, worked = time.perf_counter() - begun, time.process_time() - worked
+    told = {"slates": len(slates)}
+    found = {"seconds": seconds, "worked": worked, "peak": peak(), "load": load, "told": told}
+    print(json.dumps(found))
+
+
 def peak() -> float:
     """GB that this process held at most; the kernel's other figure begins with its parent's."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
@@ -132,15 +166,21 @@ def main() -> None:
     parser.add_argument("--segments", type=int, default=20)
     parser.add_argument("--products", type=int, default=1_000)
     parser.add_argument("--threads", type=int, default=1, help="of LightGBM (%(default)s)")
-    parser.add_argument("--only", choices=list(FITTED), help="this one, in this process, as JSON")
+    parser.add_argument(
+        "--only", choices=[*FITTED, PLAN], help="this one, in this process, as JSON"
+    )
     given = parser.parse_args()
+    if given.only == PLAN:
+        plan(given)
+        return
     if given.only:
         fit(given.only, given)
         return
-    table = Table("ranker", "seconds", "worked", "peak, GB", "load before", "what trees were worth")
-    for name in FITTED:
+    table = Table("ranker", "seconds", "worked", "peak, GB", "load before", "of it")
+    large = ["--segments", "100", "--products", "10000", "--rows", str(min(given.rows, _LEARNED))]
+    for name in (*FITTED, PLAN):
         done = subprocess.run(
-            [sys.executable, __file__, *sys.argv[1:], "--only", name],
+            [sys.executable, __file__, *(large if name == PLAN else sys.argv[1:]), "--only", name],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         found = json.loads(done.stdout.splitlines()[-1])

@@ -560,10 +560,11 @@ def test_what_traits_add_is_kept_with_the_ranker_and_served(
     rows = tuple((0.5 * (place % 2),) for place in range(len(values) + 1))
     leaning = Leaning(named, values, {segment: (1.0,)}, (0.1,), rows)
     monkeypatch.setattr(loop, "lean", lambda *_: Leant(leaning, 1e-3, 1e-4))
+    # What has the floor alone is turned for nobody: here it is enough to be expected to help.
+    learn = {**shop.settings.learn.model_dump(), "assurance": 0.5}
     # A busy machine may take longer than a shopper should wait.
-    given = {**shop.settings.model_dump(), "serve": {"profile_ms": 10_000}}
-    learn = {**shop.settings.learn.model_dump(), "personal": False}
-    assert pi.Shop.open(**given | {"learn": learn}).retrain().leant is None
+    given = {**shop.settings.model_dump(), "learn": learn, "serve": {"profile_ms": 10_000}}
+    assert pi.Shop.open(**given | {"learn": {**learn, "personal": False}}).retrain().leant is None
     keen = pi.Shop.open(**given)
     done = keen.retrain()
     assert done.leant is not None

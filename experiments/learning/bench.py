@@ -1,7 +1,8 @@
 """What the loop earns in truth, round by round, by ranker and world.
 
 Run ``python experiments/learning/bench.py --seeds 0-4``. Each line of ``results.jsonl`` is one
-(world, seed, learner); what is there is not run again. ``report.md`` is written from it at the end.
+(world, seed, learner) and of how many styles there were, for tastes are drawn over them; what is
+there is not run again. ``report.md`` is written from it at the end.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pandas as pd
 from report import written
 from world import ARMS, WORLDS, World, made, told_spreads, truth_of
 
-from persona_img import loop
+from persona_img import loop, wiring
 from persona_img.abtest.analysis import ABTest
 from persona_img.demo.size import FULL
 from persona_img.domain.decision import Candidate, Slate
@@ -33,6 +34,7 @@ from persona_img.ranking.promotion import compare
 from persona_img.ranking.slates import decision_table
 from persona_img.serving.decide import Decider
 from persona_img.serving.memory_log import MemoryEventLog
+from persona_img.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,7 +49,7 @@ LEARNERS = (
     "linear", "lightgbm", "bayes", "boosted", "ceiling", "bayes+gate",
     "bayes+learn", "linear+learn", "told",
 )  # fmt: skip
-_NAMES = ("world", "seed", "learner", "shoppers")
+_NAMES = ("world", "seed", "learner", "shoppers", "styles")
 _SAME = 1e-9
 """Difference in a lift that is none."""
 
@@ -329,7 +331,12 @@ def main() -> None:
     given = parser.parse_args()
     first, _, last = given.seeds.partition("-")
     learners = given.learners.split(",")
-    known = {(r["world"], r["seed"], r["learner"], r["shoppers"]): r for r in _read(given.results)}
+    styles = len(wiring.style_space(Settings(home=Path("unused"))).styles())
+    known = {
+        (r["world"], r["seed"], r["learner"], r["shoppers"]): r
+        for r in _read(given.results)
+        if r["styles"] == styles
+    }
     for seed in range(int(first), int(last or first) + 1):
         for name in given.worlds.split(","):
             wanted = [
@@ -349,7 +356,10 @@ def main() -> None:
                 else:
                     gated = given.gates and one != "ceiling" and not one.endswith(LEARNING)
                     found = ran(world, one, seed, gated=gated, looks=given.looks)
-                row = {"world": name, "seed": seed, "learner": one, "shoppers": given.shoppers}
+                row = {
+                    "world": name, "seed": seed, "learner": one,
+                    "shoppers": given.shoppers, "styles": styles,
+                }  # fmt: skip
                 before = known.get((name, seed, one, given.shoppers), {})
                 if before and not np.allclose(before["lifts"], found["lifts"], atol=_SAME):
                     raise SystemExit(

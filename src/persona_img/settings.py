@@ -237,6 +237,8 @@ class Learn(_Group):
         variants_per_product: Most variants rendered for one product over all segments.
         floor: Least probability of every candidate; Thompson's floors take a tenth of a slate at
             most.
+        assurance: Chance with which a style has to beat the photo to get more than the floor, for
+            the policy ``thompson`` and rankers that know how sure they are.
         half_life: Days after which an impression counts half for the ranker ``bayes``; None for
             what would have predicted the last weeks best.
         reward: What is learned for, ``click`` or ``conversion``.
@@ -254,6 +256,7 @@ class Learn(_Group):
     slate: int = Field(4, ge=1, le=50)
     variants_per_product: int = Field(8, ge=1, le=200)
     floor: float = Field(0.02, gt=0, lt=0.5)
+    assurance: float = Field(0.67, ge=0.5, lt=1)
     half_life: float | None = Field(None, gt=0)
     reward: Literal["click", "conversion"] = "click"
     maturity_minutes: float = Field(60.0, ge=0)

@@ -8,24 +8,32 @@ import pytest
 
 from contracts.ranker import FEATURES, PRODUCTS, SEGMENTS, STYLES
 from persona_img.domain.feedback_table import as_feedback
+from persona_img.domain.style import ORIGINAL
 from persona_img.ranking.bayes import SPREADS, BayesRanker
 from persona_img.ranking.memory import HALF_LIVES, half_life_of
 
 
-def weeks(liked, *, rows=6000, seed=0):
-    """Impressions of one week for each surface that is liked then."""
+def weeks(liked, *, rows=6000, seed=0, appeal=None):
+    """Impressions of one week for each surface that is liked then; of none, of the photo alone.
+
+    ``appeal`` says how many times as often products are clicked.
+    """
+    appeal = appeal or dict.fromkeys(PRODUCTS, 1.0)
     rng = np.random.default_rng(seed)
     parts = []
     for number, surface in enumerate(liked):
-        style = [STYLES[i] for i in rng.integers(len(STYLES), size=rows)]
+        some = STYLES if surface else [ORIGINAL]
+        style = [some[i] for i in rng.integers(len(some), size=rows)]
+        product = rng.choice(list(appeal), rows)
         rate = [0.14 if s.values.get("surface") == surface else 0.05 for s in style]
+        rate *= np.array([appeal[name] for name in product])
         parts.append(
             pd.DataFrame(
                 {
                     "decision_id": [f"{number}-{n}" for n in range(rows)],
                     "test": "hero",
                     "shopper": [f"s{n % 700}" for n in range(rows)],
-                    "product": rng.choice(PRODUCTS, rows),
+                    "product": product,
                     "segment": rng.choice(SEGMENTS, rows),
                     "arm": "personalized",
                     "style_key": [s.key for s in style],
@@ -53,6 +61,19 @@ def test_a_flip_of_tastes_shortens_the_memory_and_is_not_forgotten_at_once():
     assert half_life_of(weeks(["wood", "wood", *["stone"] * 3]), FEATURES, SPREADS) <= 14
 
 
+def test_quiet_weeks_before_a_change_say_nothing_against_it():
+    """Over all of them together a memory of a week loses to the longest one."""
+    rows = weeks([*["wood"] * 5, "stone", "stone"], rows=2200)
+    assert half_life_of(rows, FEATURES, SPREADS) <= 14
+
+
+def test_weeks_of_the_photo_alone_say_nothing_of_tastes():
+    """They tell how often products are clicked, and that does not change."""
+    liked, many = ["wood", "wood", "stone", "stone", "", "", ""], np.geomspace(0.2, 3.0, 100)
+    rows = weeks(liked, rows=4000, appeal={f"p{n}": times for n, times in enumerate(many)})
+    assert half_life_of(rows, FEATURES, SPREADS) <= 14
+
+
 def test_the_order_of_rows_plays_no_part():
     rows = weeks(["wood", "stone", "stone"], rows=1500)
     shuffled = rows.sample(frac=1.0, random_state=1)
@@ -72,7 +93,7 @@ def test_a_week_without_a_click_says_nothing():
 
 
 def test_of_very_many_impressions_some_shoppers_are_enough(monkeypatch):
-    monkeypatch.setattr("persona_img.ranking.memory._ENOUGH", 8000)
+    monkeypatch.setattr("persona_img.ranking.memory._ENOUGH", 16000)
     rows = weeks(["wood", "wood", "stone", "stone"])
     assert half_life_of(rows, FEATURES, SPREADS) <= 14
 

@@ -127,14 +127,33 @@ class TestThompson(PolicyContract):
         ranking = replace(a_ranking([0.05, 0.055]), spreads=(0.1, 0.2))
         mean = [np.log(r / (1 - r)) for r in ranking.scores]
         exact = norm.cdf((mean[0] - mean[1]) / np.hypot(0.1, 0.2))
-        chances = ThompsonPolicy(floor=0.01).probabilities(ranking)
+        chances = ThompsonPolicy(floor=0.01, assurance=0.5).probabilities(ranking)
         assert chances[0] == pytest.approx(0.01 + 0.98 * exact, abs=1e-9)
+
+    def test_what_is_not_sure_enough_to_beat_the_photo_has_the_floor(self):
+        """The variant is better with a chance of norm.cdf(0.5) = .69."""
+        odds = np.log(0.05 / 0.95) + np.array([0.0, 0.5 * np.hypot(0.1, 0.2)])
+        ranking = replace(a_ranking(list(1 / (1 + np.exp(-odds)))), spreads=(0.1, 0.2))
+        asked = {0.5: 0.69, 0.68: 0.69, 0.70: 0.02, 0.75: 0.02}
+        for assurance, chance in asked.items():
+            policy = ThompsonPolicy(floor=0.02, assurance=assurance)
+            found = dict(zip(ranking.styles, policy.probabilities(ranking), strict=True))
+            assert found[ORIGINAL] == pytest.approx(1 - found[Style("surface=s1")])
+            expected = chance if chance == 0.02 else 0.02 + 0.96 * norm.cdf(0.5)
+            assert found[Style("surface=s1")] == pytest.approx(expected, abs=1e-6)
+
+    def test_a_photo_that_nobody_knows_is_held_on_to(self):
+        """What is sure of itself is not sure to be better than what is not known."""
+        ranking = replace(a_ranking([0.05, 0.055, 0.0551]), spreads=(0.01, 0.01, 0.5))
+        assert ranking.styles[2].is_original
+        assert self.make().probabilities(ranking)[2] == pytest.approx(0.96)
 
     @pytest.mark.parametrize("spreads", [None, (0.3,) * 4])
     def test_what_is_expected_to_do_harm_has_the_floor_and_the_photo_the_rest(self, spreads):
         rates = [0.05, 0.049, 0.048, 0.051]
         ranking = replace(a_ranking(rates), spreads=spreads)
-        chances = dict(zip(ranking.styles, self.make().probabilities(ranking), strict=True))
+        policy = ThompsonPolicy(floor=0.02, assurance=0.5)
+        chances = dict(zip(ranking.styles, policy.probabilities(ranking), strict=True))
         better = Style("surface=s3")
         for style, chance in chances.items():
             if style not in (ORIGINAL, better):
@@ -163,7 +182,7 @@ class TestThompson(PolicyContract):
             densities.append(density / density.sum())
         exact = float(densities[0] @ (np.cumsum(densities[1]) - densities[1] / 2))
         evidence = Evidence(shown[[0, 1]], clicks[[0, 1]])
-        found = ThompsonPolicy(floor=1e-6).probabilities(ranking, evidence)
+        found = ThompsonPolicy(floor=1e-6, assurance=0.5).probabilities(ranking, evidence)
         photo = [s.is_original for s in ranking.styles].index(True)
         if photo == 1:
             assert found[0] == pytest.approx(exact, abs=0.01)
@@ -177,6 +196,9 @@ class TestThompson(PolicyContract):
             ThompsonPolicy(floor=0.0)
         with pytest.raises(InvalidInput, match="prior_strength"):
             ThompsonPolicy(prior_strength=0.0)
+        for assurance in (0.49, 1.0, float("nan")):
+            with pytest.raises(InvalidInput, match="assurance"):
+                ThompsonPolicy(assurance=assurance)
 
 
 def test_evidence_with_more_clicks_than_impressions_is_refused():

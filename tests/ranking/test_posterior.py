@@ -7,7 +7,12 @@ import pytest
 from scipy import optimize, sparse
 from scipy.special import expit
 
-from persona_img.ranking.posterior import fit_posterior, most_likely, updated_posterior
+from persona_img.ranking.posterior import (
+    fit_posterior,
+    most_likely,
+    most_likely_each,
+    updated_posterior,
+)
 
 BLOCK = np.array([0, 1, 1, 1, 1, 2, 2, 2])
 GUESS = np.array([10.0, 0.3, 0.1])
@@ -162,17 +167,31 @@ def test_a_search_that_may_end_early_ends_near_the_peak():
         likelihood = (clicks + misses) @ np.logaddexp(0, score) - clicks @ score
         return likelihood + 0.5 * (GUESS[BLOCK] ** -2.0) @ mean**2
 
+    def found(enough):
+        counted = [(clicks, misses)]
+        return loss(next(most_likely_each(matrix, GUESS[BLOCK], counted, enough=enough)))
+
     best = loss(most_likely(matrix, GUESS[BLOCK], clicks, misses))
-    near = loss(most_likely(matrix, GUESS[BLOCK], clicks, misses, enough=0.01))
-    far = loss(most_likely(matrix, GUESS[BLOCK], clicks, misses, enough=1e9))
-    assert best < near + 1e-12 < best + 0.01
-    assert far > best + 0.01
+    assert best < found(0.01) + 1e-12 < best + 0.01
+    assert found(1e9) > best + 0.01
 
 
 def test_the_most_likely_effects_alone_are_those_of_the_whole_posterior():
     columns, clicks, misses = a_case()
     matrix = sparse.csr_array(columns)
     whole = fit_posterior(matrix, BLOCK, GUESS, clicks, misses)
-    for start in (None, np.full(len(BLOCK), 0.3)):
-        found = most_likely(matrix, GUESS[BLOCK], clicks, misses, joint=3, start=start)
-        assert found == pytest.approx(whole.mean, abs=1e-5)
+    found = most_likely(matrix, GUESS[BLOCK], clicks, misses, joint=3)
+    assert found == pytest.approx(whole.mean, abs=1e-5)
+
+
+def test_cells_counted_in_several_ways_are_each_found_as_if_alone():
+    """The search goes on with the curvature and the effects of the one before."""
+    columns, clicks, misses = a_case()
+    matrix = sparse.csr_array(columns)
+    fade = np.random.default_rng(1).random(len(clicks)) ** 3
+    counted = [(clicks, misses), (fade * clicks, fade * misses), (0.02 * clicks, 0.02 * misses)]
+    found = list(most_likely_each(matrix, GUESS[BLOCK], counted, joint=3))
+    assert np.abs(found[0] - found[2]).max() > 0.01
+    for each, (some, others) in zip(found, counted, strict=True):
+        alone = most_likely(matrix, GUESS[BLOCK], some, others)
+        assert each == pytest.approx(alone, abs=1e-5)

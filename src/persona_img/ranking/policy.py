@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit, logit, ndtri
 
 from persona_img.domain.decision import Choice, Ranking
 from persona_img.errors import EmptySlate, InvalidInput
@@ -117,13 +117,16 @@ class ThompsonPolicy(_OfMany):
     has spreads, else a Beta posterior: the predicted rate, worth ``prior_strength`` impressions.
     Evidence counted since is added to either. The chance to be best is integrated, not sampled.
 
-    A style that is expected to earn less than the original photo keeps the floor, and the photo
-    gets what it had: nobody's shop is worse off for a style that may yet turn out well.
+    A style that does not beat the original photo with a chance of ``assurance`` keeps the floor,
+    and the photo gets what it had: the photo is what the merchant chose, so it is for the variants
+    to show that they earn more, and nobody's shop is worse off for one that may yet turn out well.
 
     Args:
         floor: Least chance of every style, in (0, 1 / S].
         prior_strength: Impressions that a prediction without a spread is worth: the fewer, the more
             exploration.
+        assurance: In [.5, 1); at .5 it is enough to be expected to earn more. Where predictions
+            have no spread nobody knows how sure they are, and that is all that is asked.
 
     References:
         Chapelle and Li 2011, "An Empirical Evaluation of Thompson Sampling", NeurIPS. Scott 2010,
@@ -141,13 +144,22 @@ class ThompsonPolicy(_OfMany):
 
     name = "thompson"
 
-    def __init__(self, *, floor: float = 0.02, prior_strength: float = 2000.0) -> None:
+    def __init__(
+        self,
+        *,
+        floor: float = 0.02,
+        prior_strength: float = 2000.0,
+        assurance: float = 0.67,
+    ) -> None:
         if not 0.0 < floor < 1.0:
             raise InvalidInput(f"floor {floor}: give a probability between 0 and 1, both excluded")
         if not prior_strength > 0:
             raise InvalidInput(f"prior_strength {prior_strength}: must be > 0")
+        if not 0.5 <= assurance < 1.0:
+            raise InvalidInput(f"assurance {assurance}: give a probability from .5, below 1")
         self.floor = floor
         self.prior_strength = prior_strength
+        self.assurance = assurance
 
     def chances(
         self,
@@ -168,10 +180,17 @@ class ThompsonPolicy(_OfMany):
             expected, best = hits / (hits + misses), best_of_betas(hits, misses)
         else:
             mean, spread = _updated(logit(rates), predicted.spreads, shown, clicks)
-            expected, best = mean, best_of_normals(mean, spread)
+            expected, best = self._assured(mean, spread, photo), best_of_normals(mean, spread)
         return _summing_to_one(
             self.floor + (1.0 - size * self.floor) * _harmless(expected, best, photo)
         )
+
+    def _assured(self, mean: Floats, spread: Floats, photo: NDArray[np.int64]) -> Floats:
+        """(N, S) what styles earn more than by the chance that is asked; of photos the mean."""
+        slate = np.arange(len(mean))
+        apart = np.hypot(spread, spread[slate, photo][:, None])
+        apart[slate, photo] = 0.0
+        return np.asarray(mean - ndtri(self.assurance) * apart, dtype=np.float64)
 
     def sharpness(self, rankings: Sequence[Ranking]) -> float:
         """By which power of its odds a style's chance to be best grows, see ``domain.leaning``.

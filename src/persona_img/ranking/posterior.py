@@ -19,6 +19,8 @@ from scipy.special import expit
 from persona_img.ranking.repeated import Repeated
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from numpy.typing import NDArray
     from scipy import sparse
 
@@ -170,8 +172,6 @@ def most_likely(
     misses: Floats,
     *,
     joint: int = JOINT,
-    start: Floats | None = None,
-    enough: float = 0.0,
 ) -> Floats:
     """(D,) effects alone, without their uncertainty.
 
@@ -181,14 +181,43 @@ def most_likely(
         clicks: As for :func:`fit_posterior`.
         misses: As for :func:`fit_posterior`.
         joint: Columns whose joint curvature helps the search along.
-        start: (D,) where it begins; None for 0.
+    """
+    (mean,) = most_likely_each(columns, spread, [(clicks, misses)], joint=joint)
+    return mean
+
+
+def most_likely_each(
+    columns: sparse.csr_array | Repeated,
+    spread: Floats,
+    counted: Iterable[tuple[Floats, Floats]],
+    *,
+    joint: int = JOINT,
+    enough: float = 0.0,
+) -> Iterator[Floats]:
+    """(D,) effects as :func:`most_likely` finds them, of cells that are counted in several ways.
+
+    Each search begins where the one before it ended, and with the curvature of the first, by how
+    much is counted: to take it costs as much as a search.
+
+    Args:
+        columns: As for :func:`fit_posterior`.
+        spread: (D,) prior standard deviations, > 0.
+        counted: Clicks and misses of the cells, as for :func:`fit_posterior`.
+        joint: Columns whose joint curvature helps the search along.
         enough: Log-posterior, nats: a step of the search that gained less is its last. The next
             one would have gained about the square of that.
     """
-    problem = _Problem(columns, clicks, misses, min(joint, columns.shape[1]))
-    mean = np.zeros(columns.shape[1]) if start is None else start
-    problem.bend(mean)
-    return problem.peak(mean, _Prior.around_zero(spread), enough)
+    prior = _Prior.around_zero(spread)
+    mean = np.zeros(columns.shape[1])
+    problem: _Problem | None = None
+    for clicks, misses in counted:
+        if problem is None:
+            problem = _Problem(columns, clicks, misses, min(joint, columns.shape[1]))
+            problem.bend(mean)
+        else:
+            problem.recount(clicks, misses)
+        mean = problem.peak(mean, prior, enough)
+        yield mean
 
 
 def updated_posterior(
@@ -269,6 +298,13 @@ class _Problem:
         weight = self._weight(mean)
         self._bent = self._columns.gram(weight, self._joint)
         self._diagonal = self._columns.squares(weight)
+
+    def recount(self, clicks: Floats, misses: Floats) -> None:
+        """Count the cells otherwise; the curvature is scaled by how much is counted."""
+        before, self._clicks, self._shown = self._shown, clicks, clicks + misses
+        less = float(self._shown.sum() / before.sum())
+        self._bent = self._bent * less
+        self._diagonal = self._diagonal * less
 
     def peak(self, mean: Floats, prior: _Prior, enough: float = 0.0) -> Floats:
         """The most likely effects, by Newton's method with preconditioned conjugate gradients."""

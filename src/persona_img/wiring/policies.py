@@ -21,7 +21,7 @@ def _thompson(settings: Settings) -> Policy:
 
     # What is shown for the log's sake alone must not cost much, however many styles there are.
     floor = min(settings.learn.floor, _EXPLORED / (settings.learn.slate + 1))
-    return ThompsonPolicy(floor=floor)
+    return ThompsonPolicy(floor=floor, assurance=settings.learn.assurance)
 
 
 def _squarecb(settings: Settings) -> Policy:
