@@ -75,8 +75,8 @@ class _Team:
     def watch(self) -> None:
         """Replace whoever ends, until all are to end."""
         while not self._ending:
-            for process in self._ended():
-                lived = time.monotonic() - self._begun.pop(process)
+            for process, begun in self._ended().items():
+                lived = time.monotonic() - begun
                 if lived < _LEAST_SECONDS:
                     raise ServiceFailed("a worker did not start; what it said stands above")
                 _LOG.warning("worker %d ended after %.0f s, another one begins", process, lived)
@@ -88,15 +88,19 @@ class _Team:
         self._tell(signal.SIGTERM)
         until = time.monotonic() + _END_SECONDS
         while self._begun and time.monotonic() < until:
-            for process in self._ended():
-                del self._begun[process]
+            self._ended()
             time.sleep(_LOOK_SECONDS)
         self._tell(signal.SIGKILL)
         for process in self._begun:
             os.waitpid(process, 0)
 
-    def _ended(self) -> list[int]:
-        return [one for one in self._begun if os.waitpid(one, os.WNOHANG)[0]]
+    def _ended(self) -> dict[int, float]:
+        """Who has ended, and when each had begun; they are no longer of the team.
+
+        What was waited for has no number any more: the next process of that number is somebody's.
+        """
+        gone = [one for one in self._begun if os.waitpid(one, os.WNOHANG)[0]]
+        return {one: self._begun.pop(one) for one in gone}
 
     def _tell(self, what: signal.Signals) -> None:
         for process in self._begun:
