@@ -51,6 +51,10 @@ _BENT = 2
 """Updates before which the curvature is taken anew; the posterior's own is always new."""
 
 _NEWTON, _GRADIENT = 50, 1e-9
+_NEAR = 1e-2
+"""Log-posterior, nats: a step towards effects by which only spreads are updated that gained less is
+the last; those of the posterior itself are searched to the end."""
+
 _ROUGHLY = 1e-2
 """Relative error left to a Newton step: the next one begins nearer, and finer ones cost a quarter
 of a fit (Dembo, Eisenstat, Steihaug 1982, "Inexact Newton Methods")."""
@@ -123,7 +127,7 @@ def fit_posterior(
     known: Posterior | None = None
     for number in range(_ROUNDS if learned.any() else 0):
         prior = _Prior.around_zero(spread[block])
-        mean = problem.peak(mean, prior)
+        mean = problem.peak(mean, prior, _NEAR)
         # The curvature hardly moves with the spreads, and it is what takes long.
         if number < _BENT:
             problem.bend(mean)
