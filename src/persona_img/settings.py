@@ -256,7 +256,7 @@ class Learn(_Group):
     slate: int = Field(4, ge=1, le=50)
     variants_per_product: int = Field(8, ge=1, le=200)
     floor: float = Field(0.02, gt=0, lt=0.5)
-    assurance: float = Field(0.67, ge=0.5, lt=1)
+    assurance: float = Field(0.5, ge=0.5, lt=1)
     half_life: float | None = Field(None, gt=0)
     reward: Literal["click", "conversion"] = "click"
     maturity_minutes: float = Field(60.0, ge=0)

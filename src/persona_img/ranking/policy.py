@@ -149,7 +149,7 @@ class ThompsonPolicy(_OfMany):
         *,
         floor: float = 0.02,
         prior_strength: float = 2000.0,
-        assurance: float = 0.67,
+        assurance: float = 0.5,
     ) -> None:
         if not 0.0 < floor < 1.0:
             raise InvalidInput(f"floor {floor}: give a probability between 0 and 1, both excluded")
