@@ -28,11 +28,11 @@ which have changed since, so neither their oracles nor their lifts are those of 
 Priors of `bayes`, the assurance that `thompson` asks and the evidence that its memory asks were set
 on seeds 100 to 105, but its makers had seen seeds 0 to 4 with earlier versions, and made the world
 `worse` milder after a look at it: those seeds are a little kind to it. `boosted` adds trees where
-later days say so. Lines over 995 styles were made with an assurance of .67. It is .5 by default since:
-with .67 `bayes` stays at the photo on seed 0 of `interacting` (.1, .0, .6 % in rounds 2 to 4; with .5
-1.2, 2.3, 15.9 %; on seed 1 10.7, 16.6, 19.0 % against 11.5, 17.5, 14.7 %), and in `worse` .5 costs about
-.7 points in round 3 (tuning seeds). In the world `interacting` tastes turn with the price and with the
-rest of the style, so no sum describes them.
+later days say so. Lines over 995 styles were made with an assurance of .67. It is .5 by default
+since: with .67 `bayes` stays at the photo on seed 0 of `interacting` (.1, .0, .6 % in rounds 2 to
+4; with .5 1.2, 2.3, 15.9 %; on seed 1 10.7, 16.6, 19.0 % against 11.5, 17.5, 14.7 %), and in
+`worse` .5 costs about .7 points in round 3 (tuning seeds). In the world `interacting` tastes turn
+with the price and with the rest of the style, so no sum describes them.
 
 **Served** is the same of what was shown: true clicks of the personalised arm's impressions over
 true clicks of the photo in their place, weariness and all. With `+learn` the shop also calls
