@@ -146,7 +146,9 @@ class TestThompson(PolicyContract):
         """What is sure of itself is not sure to be better than what is not known."""
         ranking = replace(a_ranking([0.05, 0.055, 0.0551]), spreads=(0.01, 0.01, 0.5))
         assert ranking.styles[2].is_original
-        assert self.make().probabilities(ranking)[2] == pytest.approx(0.96)
+        assert ThompsonPolicy(floor=0.02, assurance=0.67).probabilities(ranking)[
+            2
+        ] == pytest.approx(0.96)
 
     @pytest.mark.parametrize("spreads", [None, (0.3,) * 4])
     def test_what_is_expected_to_do_harm_has_the_floor_and_the_photo_the_rest(self, spreads):
