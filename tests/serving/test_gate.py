@@ -236,3 +236,14 @@ def test_whoever_goes_away_is_no_error_of_ours(caplog: pytest.LogCaptureFixture)
         for _ in range(20):
             client.get("/healthz")
     assert "Exception in ASGI" not in caplog.text
+
+
+def test_a_path_with_a_line_end_finds_no_route_behind_the_gate(tmp_path: Path) -> None:
+    """A route's pattern matches before it: /metrics%0A was answered without a key."""
+    file = KeyFile(tmp_path / "keys.json")
+    file.add("admin", "ops")
+    with serving(keys=Keys(file)) as client:
+        for path in ("/metrics", "/v1/variant", "/v1/events", "/v1/withdrawals", "/v1/decisions"):
+            for end in ("%0A", "%0D%0A", "%00"):
+                for method in ("GET", "HEAD", "POST"):
+                    assert client.request(method, path + end).status_code == 404, (method, path)

@@ -120,3 +120,37 @@ def test_looking_costs_nothing_until_a_second_is_over(
     assert keys.find(text) is None
     monkeypatch.setattr(time, "monotonic", lambda: 2e9)
     assert keys.find(text) is not None
+
+
+@pytest.fixture
+def always_looking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("persona_img.serving.keys._LOOK_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("always_looking")
+def test_without_its_file_a_service_does_not_open_to_everybody(file: KeyFile) -> None:
+    _, text = file.add("serve", "storefront")
+    keys = Keys(file)
+    file.path.unlink()
+    assert keys.any
+    assert keys.find(text) is not None
+    _, other = file.add("serve", "another")
+    assert keys.find(text) is None
+    assert keys.find(other) is not None
+
+
+@pytest.mark.usefixtures("always_looking")
+def test_what_was_revoked_while_the_file_could_not_be_read_is_heeded_then(
+    file: KeyFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, text = file.add("serve", "storefront")
+    keys = Keys(file)
+    file.revoke(key.key_id)
+    with monkeypatch.context() as broken:
+
+        def fails(self: KeyFile) -> list[object]:
+            raise InvalidInput("too many open files")
+
+        broken.setattr(KeyFile, "all", fails)
+        assert keys.find(text) is not None
+    assert keys.find(text) is None

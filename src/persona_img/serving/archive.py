@@ -18,7 +18,7 @@ import fcntl
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 import pyarrow as pa
 
@@ -133,10 +133,13 @@ class Archive:
     @contextmanager
     def reading(self) -> Iterator[Manifest]:
         """What counts now, and stays on the disk within the ``with``."""
-        if not self.folder.exists():
-            yield Manifest()
+        # Also before the first run: it may begin, and take from the log, while this one reads.
+        try:
+            lock = self._lock("reading", fcntl.LOCK_SH)
+        except OSError:  # read-only, so no run can begin either
+            yield self.manifest
             return
-        with self._locked("reading", fcntl.LOCK_SH):
+        with lock:
             yield self.manifest
 
     @contextmanager
@@ -217,10 +220,19 @@ class Archive:
 
     @contextmanager
     def _locked(self, name: str, how: int) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / f"{name}.lock").open("a") as lock:
-            fcntl.flock(lock, how)
+        with self._lock(name, how):
             yield
+
+    def _lock(self, name: str, how: int) -> TextIO:
+        """A file that holds the lock until it is closed."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = (self.folder / f"{name}.lock").open("a")
+        try:
+            fcntl.flock(lock, how)
+        except OSError:
+            lock.close()
+            raise
+        return lock
 
 
 def _with(day: Day, new: Mapping[str, list[Kept]]) -> Day:

@@ -72,7 +72,13 @@ class Deciding:
             self._begin(loop, waiting[start : start + _TOGETHER])
 
     def _begin(self, loop: asyncio.AbstractEventLoop, some: list[_Asked]) -> None:
-        work: Future[_Answers] = self._pool.submit(self._decide, some)
+        try:
+            work: Future[_Answers] = self._pool.submit(self._decide, some)
+        except RuntimeError as error:  # no thread can be started any more
+            for asked in some:
+                if not asked.answer.done():
+                    asked.answer.set_exception(error)
+            return
         late = loop.call_later(self._seconds, _give_up, some, work)
 
         def answer(done: Future[_Answers]) -> None:

@@ -175,6 +175,7 @@ class Keys:
                 )
         self._tokens = [_digest(token) for token in tokens]
         self._file = file
+        self._told = ""
         self._stamp = self._look()
         self._keys = self._read() if file is not None else {}
         self._next = time.monotonic() + _LOOK_SECONDS
@@ -205,12 +206,24 @@ class Keys:
         stamp = self._look()
         if stamp == self._stamp:
             return
-        self._stamp = stamp
+        if stamp is None and self._keys:
+            # Gone is not empty: without any key everybody would be let in.
+            self._tell("the file of the keys is gone; they are used as they were before")
+            return
         try:
             self._keys = self._read()
         except InvalidInput as error:
-            # Who was let in, still is; nobody new, for a damaged file names nobody.
-            _LOG.warning("the keys are used as they were before: %s", error)
+            # Who was let in, still is; nobody new, for a damaged file names nobody. It is read
+            # again at the next look: what hinders may pass, and a key may be revoked in it.
+            self._tell(f"the keys are used as they were before: {error}")
+            return
+        self._stamp, self._told = stamp, ""
+
+    def _tell(self, what: str) -> None:
+        """Once, not every second."""
+        if what != self._told:
+            _LOG.warning("%s", what)
+        self._told = what
 
     def _read(self) -> dict[str, Key]:
         assert self._file is not None

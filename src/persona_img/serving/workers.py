@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _LEAST_SECONDS = 5.0  # one that ends sooner would end again
 _END_SECONDS = 4.8
+_PAUSE_SECONDS = 1.0
 _LOOK_SECONDS = 0.05
 _METRICS = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -62,6 +63,8 @@ class _Team:
         self._work = work
         self._begun: dict[int, float] = {}
         self._ending = False
+        self._served = False
+        """Whether any of them ever lived long: then one that ends at once ends no other."""
 
     def begin(self) -> None:
         process = os.fork()
@@ -75,11 +78,15 @@ class _Team:
     def watch(self) -> None:
         """Replace whoever ends, until all are to end."""
         while not self._ending:
+            now = time.monotonic()
+            self._served |= any(now - begun > _LEAST_SECONDS for begun in self._begun.values())
             for process, begun in self._ended().items():
                 lived = time.monotonic() - begun
-                if lived < _LEAST_SECONDS:
+                if lived < _LEAST_SECONDS and not self._served:
                     raise ServiceFailed("a worker did not start; what it said stands above")
                 _LOG.warning("worker %d ended after %.0f s, another one begins", process, lived)
+                if lived < _LEAST_SECONDS:
+                    time.sleep(_PAUSE_SECONDS)  # what hinders it hinders the next one too
                 self.begin()
             time.sleep(_LOOK_SECONDS)
 

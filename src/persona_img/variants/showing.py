@@ -36,6 +36,7 @@ class LiveCatalog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stamp = self._look()
+        self._failed: tuple[int, int, int] | None = None
         self._catalog = Catalog.load(path)
         self._next = time.monotonic() + _LOOK_SECONDS
 
@@ -46,11 +47,15 @@ class LiveCatalog:
             self._next = now + _LOOK_SECONDS
             stamp = self._look()
             if stamp != self._stamp:
-                self._stamp = stamp
                 try:
                     self._catalog = Catalog.load(self._path)
-                except PersonaImgError as error:
-                    _LOG.warning("the catalogue is used as it was before: %s", error)
+                except (PersonaImgError, OSError) as error:
+                    # Read again at the next look: what hinders may pass.
+                    if stamp != self._failed:
+                        _LOG.warning("the catalogue is used as it was before: %s", error)
+                    self._failed = stamp
+                else:
+                    self._stamp, self._failed = stamp, None
         return self._catalog
 
     def _look(self) -> tuple[int, int, int]:
