@@ -11,7 +11,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
-demo: $(VENV)/core        ## set up, then the whole loop: photos to a ranker that its gate judged (10 minutes)
+demo: $(VENV)/core        ## set up, then the whole loop: photos to a ranker that its gate judged (11 minutes)
 	$(BIN)/persona-img demo --home $(HOME_DIR)
 
 demo-quick: $(VENV)/core  ## the same on fewer products and shoppers (3 minutes)
@@ -20,7 +20,7 @@ demo-quick: $(VENV)/core  ## the same on fewer products and shoppers (3 minutes)
 # Each file of tests stays in one process, for its tests share what they made.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=25
 
-test: $(VENV)/dev         ## set up, then all tests but the long ones (12 minutes on two cores)
+test: $(VENV)/dev         ## set up, then all tests but the long ones (20 minutes on two cores)
 	@tools/system-packages chromium
 	$(PYTEST) -m "not long"
 
