@@ -253,6 +253,7 @@ def variant_ceiling(side: int, given: Namespace) -> Row:
     painting = stages.pop("painting")
     rest = sum(stages.values())
     row: Row = {"side": side, "variants": len(made), "stages": stages, "cpu_seconds": rest}
+    row["refused"] = len(asked) - len(made)
     return row | {"painting_seconds": painting, "ratio_at_most": (rest + painting) / rest}
 
 

@@ -59,7 +59,8 @@ def test_the_checkpoint_beside_the_cpu(tmp_path: Path) -> None:
             # The same plates, whatever they were computed in: eight bits hide most of it.
             assert row["levels_off"] < (0.01 if row["setting"] == "float32" else 1.0)
     [ceiling] = found["ceiling"]
-    assert 1 <= ceiling["variants"] <= 2  # at that size the gate may refuse one
+    assert ceiling["variants"] + ceiling["refused"] == 2
+    assert ceiling["variants"] > 0
     assert all(seconds > 0 for seconds in ceiling["stages"].values())
     rest = sum(ceiling["stages"].values())
     assert ceiling["ratio_at_most"] == pytest.approx(1 + ceiling["painting_seconds"] / rest)

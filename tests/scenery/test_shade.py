@@ -90,7 +90,8 @@ def test_a_shadow_is_whole_from_where_it_meets_the_product(name: str, height: in
     alpha[80 - height : 80, COLUMNS] = 1.0
     beside = floor_light(LAMPS[name], alpha)[75, 77 : 77 + height // 2]
     # A lamp as wide as a window dissolves the shadow of what is low before half its height.
-    assert beside[: height // 4].max() < 0.7
+    wide = name != "sun" and height == 12
+    assert beside[: height // 4 if wide else height // 2].max() < 0.7
     assert np.diff(beside).min() > -0.05  # nowhere darker further away
 
 

@@ -176,7 +176,10 @@ def create_app(
         add_approvals(app, approvals)
     add_docs(app)
     # The last one added stands first.
-    refused = lambda status: metrics.errors.labels(str(status)).inc()  # noqa: E731
+
+    def refused(status: int) -> None:
+        metrics.errors.labels(str(status)).inc()
+
     app.add_middleware(Gate, keys=keys, rules=rules, on_refused=refused)
     if origins:
         app.add_middleware(FromElsewhere, origins=origins)
