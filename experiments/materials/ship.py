@@ -275,7 +275,6 @@ VIEWS = {
         "interior_soft/lebombo_045",
         "studio_soft/brown_photostudio_01_025",
         "studio_soft/brown_photostudio_06_020",
-        "studio_soft/christmas_photo_studio_07_250",
         "studio_soft/christmas_photo_studio_07_325",
     ],
     "outdoor": [
@@ -286,7 +285,6 @@ VIEWS = {
         "garden/medieval_cafe_000",
         "garden/pine_picnic_090",
         "garden/quadrangle_cloudy_315",
-        "garden/studio_garden_225",
         "garden/studio_garden_315",
         "garden/symmetrical_garden_02_000",
         "garden/symmetrical_garden_02_090",

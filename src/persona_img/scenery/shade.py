@@ -25,16 +25,15 @@ if TYPE_CHECKING:
     from persona_img.scenery.podium import Drum
 
 _SKY_SLICES = (0.15, 0.8)  # of the product's depth, where its silhouette stands
-_SOFT_SLICES = (0.04, 0.32, 0.60, 0.88)
-_STEPS = 16  # along a ray of a small light, between where it enters the body's room and leaves it
+_STEPS = 16  # along a ray to the lamp, between where it enters the body's room and leaves it
 _SKY = 40
 _SKY_BLUR = 3.0  # pixels: of one sample alone the silhouette would be seen as a ghost on the wall
+_SKY_EVERY = 2  # pixels: so blurred, the sky is worked out at every second one
 _SUNS = 32  # samples of a light's disc: as many as it needs to be wide
 _FEWEST = 8
-_WIDE = 0.3  # radians: a light as wide as that dissolves shadows
 _FLAT = 1e-4  # of a ray's way: it stays at one depth
 _BLUNT = 3  # exponent of a body's outline from above: 2 is an ellipse, whose ends throw no shadow
-_AROUND = 0.30  # of the light around what touches that does not arrive, at most
+_AROUND = 0.50  # of the light around what touches that does not arrive, at most
 _GAP = 0.05  # of the short side: how softly a light's pattern begins beside the product
 _NEAREST, _FURTHEST = 0.04, 0.34  # of the short side: where a pattern begins, and where it is whole
 _STANDS, _FREE = 0.25, 1.25  # of its depth as rows: lower than that it touches, higher it does not
@@ -72,13 +71,14 @@ def _unit(right: float, up: float, away: float) -> tuple[float, float, float]:
 
 
 LAMPS: dict[str, Lamp] = {
-    "soft": Lamp(_unit(-0.35, 1.0, -0.15), 0.50, 0.58, 0.06, 0.20),
-    "side": Lamp(_unit(-1.0, 0.75, -0.12), 0.16, 0.39, 0.36, 0.55),
-    "sun": Lamp(_unit(-0.90, 1.0, -0.50), 0.034, 0.36, 0.06, 0.45),
+    "soft": Lamp(_unit(-0.55, 1.0, 0.22), 0.18, 0.34, 0.06, 0.20),
+    "side": Lamp(_unit(-1.0, 0.75, -0.12), 0.16, 0.34, 0.36, 0.55),
+    "sun": Lamp(_unit(-0.90, 1.0, -0.50), 0.034, 0.28, 0.06, 0.45),
     "window": Lamp(_unit(-0.95, 0.80, -0.22), 0.13, 0.42, 0.14, 0.45, panes=True),
 }
-"""By the attribute ``light``; all come from the left and the camera's side, as in the photographs
-they have to fit. See :meth:`Lamp.mirrored`."""
+"""By the attribute ``light``; all come from the left, and from the camera's side as in the
+photographs they have to fit, but for a soft box, which hangs above: its short shadow falls where it
+is seen, beside the product, and not behind it. See :meth:`Lamp.mirrored`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,9 +161,9 @@ class Blocker:
         toward: tuple[float, float, float],
         phase: float,
     ) -> NDArray[np.float32]:
-        """As :meth:`hides`, for a ray of a small light: it is followed through the body.
+        """As :meth:`hides`, for a ray to the lamp: it is followed through the body.
 
-        A light from the side passes between upright slices; steps along its ray do not miss what
+        Light from the side passes between upright slices; steps along its ray do not miss what
         is low, and begin where the ray does, so that a shadow is whole where it meets the product.
 
         Args:
@@ -235,24 +235,20 @@ def lit(
     """
     direct = np.zeros(point[0].shape, dtype=np.float32)
     suns = int(np.clip(_SUNS * lamp.spread / 0.5, _FEWEST, _SUNS))
-    small = lamp.spread < _WIDE
     for index, toward in enumerate(_directions(lamp.toward, lamp.spread, suns)):
-        # A wide light blurs the slices of a silhouette into one another, a small one does not.
-        if small:
-            hidden = blocker.stops(point, toward, (index + 0.5) / suns)
-        else:
-            hidden = blocker.hides(point, toward, _SOFT_SLICES)
+        hidden = blocker.stops(point, toward, (index + 0.5) / suns)
         direct += 1.0 - (hidden if drum is None else np.maximum(hidden, drum.hides(point, toward)))
-    # What lies between two samples; a wide light has more of them.
-    between = 0.8 + 18.0 * lamp.spread if small else _SKY_BLUR
-    direct = cv2.GaussianBlur(direct, (0, 0), between)
-    sky = np.zeros(point[0].shape, dtype=np.float32)
+    direct = cv2.GaussianBlur(direct, (0, 0), 0.8 + 18.0 * lamp.spread)  # what is between samples
+    right, up, away = (np.ascontiguousarray(one[::_SKY_EVERY, ::_SKY_EVERY]) for one in point)
+    coarse = right, up, away
+    sky = np.zeros(coarse[0].shape, dtype=np.float32)
     total = 0.0
     for toward in _hemisphere(_SKY, upright):
         weight = -toward[2] if upright else toward[1]
-        sky += np.float32(weight) * (1.0 - blocker.hides(point, toward, _SKY_SLICES))
+        sky += np.float32(weight) * (1.0 - blocker.hides(coarse, toward, _SKY_SLICES))
         total += weight
-    sky = cv2.GaussianBlur(sky, (0, 0), _SKY_BLUR)
+    sky = cv2.GaussianBlur(sky, (0, 0), _SKY_BLUR / _SKY_EVERY)
+    sky = cv2.resize(sky, direct.shape[::-1], interpolation=cv2.INTER_LINEAR)
     if drum is not None:
         sky *= drum.open_sky(point)
     return np.asarray(
