@@ -45,6 +45,7 @@ def agrees(row: dict[str, Any]) -> None:
         assert row["cost_per_thousand"] == pytest.approx(PRICE / 3.6 / row["per_second"])
 
 
+@pytest.mark.long
 def test_the_checkpoint_beside_the_cpu(tmp_path: Path) -> None:
     found = figures("render_gpu.py", tmp_path, "--batches", "2", "--workers", "2")
     for start in ("from noise", "from a tile"):
@@ -67,6 +68,7 @@ def test_the_checkpoint_beside_the_cpu(tmp_path: Path) -> None:
     assert ceiling["ratio_at_most"] > 1
 
 
+@pytest.mark.long
 def test_large_models(tmp_path: Path) -> None:
     found = figures("large_models.py", tmp_path)
     for name, many in (("sdxl", 30), ("flux", 28)):

@@ -118,13 +118,14 @@ def test_it_says_that_shoppers_are_simulated_and_where_things_are(
 
 def test_a_later_command_knows_the_demos_shop(done: tuple[DemoResult, str], home: Path) -> None:
     shop = Shop.open(home)
-    assert shop.settings.test.personalized_share == QUICK.settings["test"]["personalized_share"]
+    assert shop.settings.test.personalized_share == 0.5
     assert (shop.settings.render.backdrops, shop.settings.learn.slate) == ("plain", 2)
     assert shop.simulated
     with closing(shop.decider().log):
         pass
 
 
+@pytest.mark.long
 def test_run_again_it_does_the_same_again(done: tuple[DemoResult, str], home: Path) -> None:
     first, _ = done
     (home.parent / "neighbour.txt").write_text("not ours")

@@ -49,7 +49,7 @@ _NOT_KEPT: Any = {
         "log",
         "log_requests",
     },
-    "render": {"workers"},
+    "render": {"workers", "processes"},
     "pretrained": {"memory"},
 }
 """A shop's file is about the shop, not about where it runs; and secrets are not written down."""
@@ -115,6 +115,8 @@ class Render(_Group):
         relight_from: Side that this light comes from; None for the style's own.
         light_wrap: Share of the backdrop's light that wraps around the product's edge.
         workers: Products rendered at the same time.
+        processes: Processes that ``prepare`` renders in, each with the weights in its memory; with
+            1 nothing is started, from some dozens of variants on several are faster.
     """
 
     backdrops: str = "diffusion"
@@ -133,6 +135,7 @@ class Render(_Group):
     relight_from: Literal["left", "right", "above", "upper-left", "upper-right"] | None = None
     light_wrap: float = Field(0.0, ge=0, le=1)
     workers: int = Field(2, ge=1, le=64)
+    processes: int = Field(1, ge=1, le=64)
 
     @model_validator(mode="after")
     def _workable(self) -> Render:

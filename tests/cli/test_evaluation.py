@@ -36,7 +36,7 @@ def test_cut_outs_are_told_their_category_and_size_as_a_merchant_would(tmp_path:
             told_of(photos, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_figure_is_printed_and_kept(tmp_path: Path) -> None:
     products = tmp_path / "products"
     products.mkdir()

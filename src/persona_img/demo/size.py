@@ -28,25 +28,22 @@ class DemoSize:
     settings: Mapping[str, Mapping[str, int | float]]
 
 
-# Few shoppers come in so short a round: most of them see variants, so that there is enough to
-# learn from. A shop with more traffic keeps the default of one half. Even so a round tells little:
-# whether its ranker is promoted is for the evidence to say, and differs from seed to seed.
+# So many shoppers that an arm of one half, as a shop has by default, tells what a ranker that
+# learned from the round before is worth. Whether it is promoted is for the evidence to say.
 FULL = DemoSize(
     products=44,
-    shoppers=3000,
-    visits=3.0,
+    shoppers=9000,
+    visits=3.5,
     settings={
-        "test": {"personalized_share": 0.8},
         "learn": {"slate": 4, "variants_per_product": 5},
-        "render": {"steps": 8},
+        "render": {"steps": 8, "processes": 2},
     },
 )
 QUICK = DemoSize(
     products=8,
-    shoppers=1500,
+    shoppers=4000,
     visits=3.5,
     settings={
-        "test": {"personalized_share": 0.8},
         "learn": {"slate": 3, "variants_per_product": 4},
         "render": {"steps": 6},
     },

@@ -210,25 +210,27 @@ class Learning(Pages, Results):
             raise StoreConflict(f"policy version {version!r} was served before; give another name")
         learn = self.settings.learn
         renderer = wiring.renderer(self.settings)
-        prepared = loop.prepare(
-            ranker,
-            wiring.policy(self.settings),
-            self.space,
-            self.profiled,
-            self.catalog,
-            renderer,
-            self.variants,
-            version=version,
-            slate=learn.slate,
-            variants_per_product=learn.variants_per_product,
-            plan_seed=self.settings.seed + len(self.tracker.history()),
-            seed=self.settings.seed,
-            workers=self.settings.render.workers,
-            fits=self._fitting(renderer),
-            leaning=leaning,
-            on_planned=on_planned,
-            on_done=on_done,
-        )
+        how = self.settings.render
+        with wiring.rendering(self.settings, renderer) as rendering:
+            prepared = loop.prepare(
+                ranker,
+                wiring.policy(self.settings),
+                self.space,
+                self.profiled,
+                self.catalog,
+                rendering,
+                self.variants,
+                version=version,
+                slate=learn.slate,
+                variants_per_product=learn.variants_per_product,
+                plan_seed=self.settings.seed + len(self.tracker.history()),
+                seed=self.settings.seed,
+                workers=max(how.workers, how.processes),
+                fits=self._fitting(renderer),
+                leaning=leaning,
+                on_planned=on_planned,
+                on_done=on_done,
+            )
         shown = [r.record.digest for r in prepared.rendered if r.record and not r.reason]
         self.make_renditions(shown, self.catalog.on_offer)
         self.workspace.save_json(

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 from persona_img.domain.decision import Arms
 from persona_img.domain.style import StyleSpace
-from persona_img.wiring.backdrops import COMPARED, backdrops, check_backdrops, renderer
+from persona_img.wiring.backdrops import (
+    COMPARED,
+    backdrops,
+    check_backdrops,
+    renderer,
+    rendering,
+)
 from persona_img.wiring.maskers import MASKERS, masker, onnx_masker, transformers_masker
 from persona_img.wiring.policies import POLICIES, policy
 from persona_img.wiring.rankers import RANKERS, cold_ranker, load_ranker, new_ranker
@@ -49,6 +55,7 @@ __all__ = [
     "policy",
     "render_space",
     "renderer",
+    "rendering",
     "signer",
     "style_space",
     "tracker",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -11,9 +13,10 @@ from persona_img.wiring.registry import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from persona_img.rendering.base import BackdropSource, PictureJudge
+    from persona_img.rendering.base import BackdropSource, PictureJudge, Renderer
     from persona_img.rendering.renderer import BackdropRenderer
     from persona_img.settings import Settings
 
@@ -128,6 +131,27 @@ def renderer(settings: Settings) -> BackdropRenderer:
         fallback=None if alone else _library(settings),
         chooser=None if chosen.chooser is None else picture_judge(chosen.chooser),
     )
+
+
+def rendering(settings: Settings, local: BackdropRenderer) -> AbstractContextManager[Renderer]:
+    """What renders many products: the renderer itself, or processes that render as it does.
+
+    Args:
+        settings: Say in how many processes.
+        local: The renderer of these settings.
+
+    Example:
+        >>> from persona_img.settings import Settings
+        >>> settings = Settings(render={"backdrops": "library"})
+        >>> with rendering(settings, renderer(settings)) as alike:
+        ...     alike.fingerprint() == renderer(settings).fingerprint()
+        True
+    """
+    if settings.render.processes == 1:
+        return nullcontext(local)
+    from persona_img.rendering.processes import ProcessRenderer
+
+    return ProcessRenderer(local, partial(renderer, settings), settings.render.processes)
 
 
 def picture_judge(path: Path) -> PictureJudge:

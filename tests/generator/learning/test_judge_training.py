@@ -90,7 +90,7 @@ def test_it_learns_what_it_is_taught_and_the_same_every_time(
     assert all(sum(by_value.values()) == pytest.approx(1) for by_value in chances.values())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_another_seed_learns_from_other_pictures(
     taught: tuple[dict[str, Any], StyleJudge], settings: JudgeSettings, tmp_path: Path
 ) -> None:

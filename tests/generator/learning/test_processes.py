@@ -118,7 +118,7 @@ def test_two_processes_share_the_batches_that_one_would_accumulate(
         torch.testing.assert_close(alone["first"]["weights"][name], value, atol=2e-3, rtol=0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_bf16_trains_weights_that_stay_float32(
     corpus_settings: CorpusSettings, prepared: Path, tmp_path: Path
 ) -> None:
