@@ -128,7 +128,6 @@ def test_where_nothing_can_be_decided_the_whole_page_is_photos():
         (b'{"shopper": "a b", "products": ["p1"]}', "shopper"),
         (b'{"shopper": "ann", "products": [7]}', "products[0]"),
         (b'{"shopper": "ann", "products": ["p1"], "more": 1}', "more"),
-        (b'{"shopper": "ann", "products": ["tea\\u0000pot"]}', "printed"),
         (json.dumps({"shopper": "ann", "products": ["p1"] * 101}).encode(), "100"),
         (b'{"shopper": "\xff", "products": ["p1"]}', "body"),
     ],
@@ -138,6 +137,17 @@ def test_what_is_no_page_is_named(client, body, named):
     assert answer.status_code == 422
     assert named in answer.json()["detail"]
     assert len(answer.json()["detail"]) < 1000
+
+
+@pytest.mark.parametrize("name", ["tea\0pot", " ", "p" * 150])
+def test_what_no_product_can_be_called_is_unknown_and_holds_up_no_other(client, name):
+    answer = client.post("/v1/decisions", json={"shopper": "ann", "products": [name, "p1"]})
+    strange, known = answer.json()["decisions"]
+    assert (strange["product"], strange["counted"], strange["image_url"]) == (name, False, None)
+    assert known["counted"]
+    answer = client.get("/v1/variant", params={"shopper": "ann", "product": name})
+    assert answer.status_code == 404
+    assert answer.json()["detail"].startswith("product ")
 
 
 def test_a_page_has_a_largest_body(client):

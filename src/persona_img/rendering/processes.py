@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from persona_img.imaging.photo import Photo
     from persona_img.rendering.base import Renderer
 
+_ENVIRONMENT = {"LOKY_MAX_MEMORY_LEAK_SIZE": str(64 * 2**30)}
+"""Materials and views that are kept in memory are no leak, for which a process would begin anew."""
+
 _Made = list["Variant | tuple[Style, str]"]
 """In the order of the styles: a variant, or the style and why it was refused."""
 
@@ -47,7 +50,9 @@ class ProcessRenderer:
             raise InvalidInput(f"{processes} processes: give at least 1")
         self._local = local
         # Unlike the standard library's, loky's processes do not run the caller's script again.
-        self._pool = ProcessPoolExecutor(processes, initializer=_begin, initargs=(build,))
+        self._pool = ProcessPoolExecutor(
+            processes, initializer=_begin, initargs=(build,), env=_ENVIRONMENT
+        )
 
     def __enter__(self) -> ProcessRenderer:
         return self

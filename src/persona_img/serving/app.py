@@ -67,6 +67,7 @@ _STATUS: dict[type[PersonaImgError], int] = {
     StoreConflict: 409,
     StoreFailed: 503,
 }
+_EVENTS = "events"
 _PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"model": Problem}}
 Shopper = Annotated[
     str, Query(pattern=NAME, max_length=128, description="Your name for them, a pseudonym.")
@@ -267,13 +268,34 @@ def _describe(app: FastAPI) -> None:
         """
 
     body = {"required": True, "content": {"application/json": {"schema": EVENTS_SCHEMA}}}
-    app.get("/v1/variant", response_model=Shown)(variant)
-    app.post("/v1/decisions", response_model=Page)(page)
+    app.get(
+        "/v1/variant",
+        response_model=Shown,
+        responses={200: {"links": _links("$response.body#/token")}},
+    )(variant)
+    app.post(
+        "/v1/decisions",
+        response_model=Page,
+        responses={200: {"links": _links("$response.body#/decisions/0/token")}},
+    )(page)
     app.post(
         "/v1/events",
         response_model=Counted,
         openapi_extra={"requestBody": body},
+        operation_id=_EVENTS,
     )(events)
+
+
+def _links(token: str) -> dict[str, Any]:
+    """What is told of a picture that was shown, with the token of its answer."""
+    return {
+        kind: {
+            "operationId": _EVENTS,
+            "requestBody": {"events": [{"kind": kind, "token": token}]},
+            "description": f"The picture's {kind}.",
+        }
+        for kind in ("impression", "click")
+    }
 
 
 def _add_operations(

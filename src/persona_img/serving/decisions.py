@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, quote
 from fastapi import HTTPException
 
 from persona_img.domain.catalog import product_id
+from persona_img.errors import BadCatalog, NotFound
 from persona_img.serving.answers import Answers
 from persona_img.serving.fallback import Fallback
 from persona_img.serving.hot import Answer, answer, read_body
@@ -61,7 +62,7 @@ class Decisions:
         """``GET /v1/variant?shopper=…&product=…``.
 
         Raises:
-            InvalidInput: a name that is none.
+            InvalidInput: a shopper's name that is none.
             NotFound: an unknown product, and nothing says where its photo lies.
             HTTPException: 422, a parameter is missing.
         """
@@ -70,7 +71,13 @@ class Decisions:
         if missing:
             raise HTTPException(422, f"{', '.join(missing)}: missing; see /docs for what to send")
         check_name("shopper", asked["shopper"])
-        name, products = product_id(asked["product"]), self._catalog()
+        products = self._catalog()
+        try:
+            name = product_id(asked["product"])
+        except BadCatalog as error:  # what no product can be called, none is
+            if self._photo_url is None:
+                raise NotFound(str(error)) from error
+            return answer(self._unknown(asked["product"]), headers=_FRESH)
         if name not in products and self._photo_url is not None:
             return answer(self._unknown(name), headers=_FRESH)
         (shown,) = await self.shown(asked["shopper"], [products[name]])
@@ -80,10 +87,10 @@ class Decisions:
         """``POST /v1/decisions``; a product that is not known holds up no other.
 
         Raises:
-            InvalidInput: a body that is no page, or a name that is none.
+            InvalidInput: a body that is no page.
         """
         asked = parse_page(await read_body(receive, _PAGE_BODY))
-        names, products = [product_id(one) for one in asked.products], self._catalog()
+        names, products = [_product(one) for one in asked.products], self._catalog()
         known = [name in products for name in names]
         there = [products[name] for name, is_known in zip(names, known, strict=True) if is_known]
         shown = iter(await self.shown(asked.shopper, there) if there else ())
@@ -121,6 +128,14 @@ class Decisions:
         self._fallback.note_unknown()
         address = self._photo_url and self._photo_url.replace("{product}", quote(name, safe=""))
         return self._answers.photo({"image_url": address, "pictures": [], "alt": name})
+
+
+def _product(name: str) -> str:
+    """A product's identifier; what no product can be called stays as it is, and is unknown."""
+    try:
+        return product_id(name)
+    except BadCatalog:
+        return name
 
 
 def query(raw: bytes) -> dict[str, str]:

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from persona_img.domain.catalog import product_id
 from persona_img.errors import InvalidInput
 from persona_img.serving.hot import read_body
-from persona_img.serving.wire import NAME
+from persona_img.serving.wire import NAME, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -135,13 +135,20 @@ def add_ofrep(app: FastAPI, decisions: Decisions, catalog: Callable[[], Catalog]
             return Response(status_code=304, headers={"ETag": etag})
         return _json({"flags": flags}, headers={"ETag": etag})
 
-    # Of the model itself it would refer to a place that the whole document has not.
-    schema = {"type": "object", "properties": {"context": _Context.model_json_schema()}}
+    # Of the model itself it would refer to a place that the whole document has not; and what is
+    # answered with a failure of the protocol's own is not what is to be sent.
+    context = _Context.model_json_schema()
+    context["properties"]["targetingKey"] = {"type": "string", "pattern": NAME, "maxLength": 128}
+    context["required"] = ["targetingKey"]
+    schema = {"type": "object", "properties": {"context": context}, "required": ["context"]}
     asked = {
         "required": True,
         "content": {"application/json": {"schema": schema}},
     }
-    failures: dict[int | str, dict[str, Any]] = {400: {"model": Failure}, 404: {"model": Failure}}
+    failures: dict[int | str, dict[str, Any]] = {
+        400: {"model": Failure},
+        404: {"model": Failure | Problem},  # the other where no flag could have that name
+    }
     for path, answers, route in (
         ("/ofrep/v1/evaluate/flags/{key:path}", Flag, one),
         ("/ofrep/v1/evaluate/flags", Flags, every),
