@@ -58,7 +58,7 @@ LIES = (
     "scene=flat-lay,surface=linen,palette=neutral,light=soft",
     "scene=flat-lay,surface=concrete,palette=neutral,light=sun",
     "scene=flat-lay,surface=linen,palette=sage,light=sun,season=autumn",
-    "scene=flat-lay,surface=plaster,palette=blush,light=sun,season=summer",
+    "scene=flat-lay,surface=paper,palette=blush,light=sun,season=summer",
 )
 CROPS = ((0, 0), (1, 4), (2, 1), (3, 2), (7, 3), (8, 2))  # kind, scene
 

@@ -68,7 +68,8 @@ class TestMlflowTracker(TrackerContract):
         return [run.info.run_id for run in found]
 
     def stored_files(self, root: Path, version: int) -> Path:
-        return local(client_of(root).get_model_version("persona-img-ranker", str(version)).source)
+        source = client_of(root).get_model_version("persona-img-ranker", str(version)).source
+        return local(source) / "ranker"
 
     @pytest.fixture(autouse=True)
     def _nothing_elsewhere(self, _database: None, root: Path) -> Any:

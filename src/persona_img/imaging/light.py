@@ -83,7 +83,7 @@ _REACH = 1.6  # times as long as it is seen, for a round edge hides the rest: 1 
 _HEIGHTS = (0.2, 0.4, 0.6, 0.75, 0.9, 1.0)  # shares of the full one
 
 LIGHTS: dict[str, Light] = {
-    "soft": Light((0.0, 0.008), 0.022, 0.30, 0.060, 0.22, 0.05),
+    "soft": Light((0.010, 0.014), 0.016, 0.36, 0.060, 0.12, 0.06),
     "side": Light((0.032, 0.007), 0.0070, 0.60, 0.050, 0.15, 0.50, across=(0.98, 0.2)),
     "sun": Light((0.019, 0.021), 0.0022, 0.62, 0.040, 0.09, 0.06),  # 35 degrees high
     "window": Light((0.018, 0.013), 0.0075, 0.44, 0.050, 0.15, 0.10, panes=True),

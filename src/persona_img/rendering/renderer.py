@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from persona_img.scenery.layer import Layer
 
 _CALM = 0.6  # of what is far behind, where text is to stand
-_VERSION = "17"
+_VERSION = "18"
 """Raised whenever the same recipe would give other pixels."""
 _MASKS = 4
 _MOST_DRAWN = 8_000_000  # pixels: a larger canvas's set is drawn so large and enlarged

@@ -141,7 +141,7 @@ class SceneSet:
     def _flat(self, height: int, width: int, *, even: bool) -> Layer:
         plan = self.plan
         if plan.view is not None:
-            radius = plan.scene.blur * min(height, width)
+            radius = plan.scene.view_blur * min(height, width)
             rng = plan.view_chance(self._view)
             far = view_of(plan.view, (height, width), _EYE * height, radius, rng, calm=plan.calm)
             whole = np.ones((height, width), dtype=np.float32)

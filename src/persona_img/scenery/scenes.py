@@ -10,6 +10,8 @@ from persona_img.errors import UnknownStyle
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_FURTHER = 1.5  # times a table's end: what can be made out of a view competes with the product
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -28,6 +30,11 @@ class Scene:
     far: str | None
     table: Literal["flat", "table", "podium", "shelf", "floor"]
     blur: float = 0.0
+
+    @property
+    def view_blur(self) -> float:
+        """Radius of a view, share of the short side: it is further than the table's end."""
+        return _FURTHER * self.blur
 
 
 # The plainest first: what a style means that names none.

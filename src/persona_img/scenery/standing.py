@@ -173,7 +173,7 @@ class Stage:
         plan, size = self.plan, (camera.height, camera.width)
         whole = np.ones(size, dtype=np.float32)
         if plan.view is not None:
-            radius = plan.scene.blur * min(size)
+            radius = plan.scene.view_blur * min(size)
             ends = camera.row_of(self.end)
             chance = plan.view_chance(self._view)
             view = view_of(plan.view, size, camera.horizon, radius, chance, ends, plan.calm)

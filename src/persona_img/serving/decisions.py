@@ -75,9 +75,7 @@ class Decisions:
         try:
             name = product_id(asked["product"])
         except BadCatalog as error:  # what no product can be called, none is
-            if self._photo_url is None:
-                raise NotFound(str(error)) from error
-            return answer(self._unknown(asked["product"]), headers=_FRESH)
+            raise NotFound(str(error)) from error
         if name not in products and self._photo_url is not None:
             return answer(self._unknown(name), headers=_FRESH)
         (shown,) = await self.shown(asked["shopper"], [products[name]])
@@ -91,12 +89,12 @@ class Decisions:
         """
         asked = parse_page(await read_body(receive, _PAGE_BODY))
         names, products = [_product(one) for one in asked.products], self._catalog()
-        known = [name in products for name in names]
-        there = [products[name] for name, is_known in zip(names, known, strict=True) if is_known]
+        known = [name is not None and name in products for name in names]
+        there = [products[name] for name in names if name is not None and name in products]
         shown = iter(await self.shown(asked.shopper, there) if there else ())
         found = [
-            {"product": name, **(next(shown) if is_known else self._unknown(name))}
-            for name, is_known in zip(names, known, strict=True)
+            {"product": name or given, **(next(shown) if is_known else self._unknown(name))}
+            for given, name, is_known in zip(asked.products, names, known, strict=True)
         ]
         return answer({"decisions": found}, headers=_FRESH)
 
@@ -124,18 +122,21 @@ class Decisions:
         self._metrics.decided(decisions, now, time.perf_counter() - start)
         return decisions
 
-    def _unknown(self, name: str) -> dict[str, Any]:
+    def _unknown(self, name: str | None) -> dict[str, Any]:
+        """The answer for a product that is not known; None is what no product can be called."""
         self._fallback.note_unknown()
-        address = self._photo_url and self._photo_url.replace("{product}", quote(name, safe=""))
-        return self._answers.photo({"image_url": address, "pictures": [], "alt": name})
+        address = None
+        if self._photo_url is not None and name is not None:
+            address = self._photo_url.replace("{product}", quote(name, safe=""))
+        return self._answers.photo({"image_url": address, "pictures": [], "alt": name or ""})
 
 
-def _product(name: str) -> str:
-    """A product's identifier; what no product can be called stays as it is, and is unknown."""
+def _product(name: str) -> str | None:
+    """A product's identifier; None of what no product can be called."""
     try:
         return product_id(name)
     except BadCatalog:
-        return name
+        return None
 
 
 def query(raw: bytes) -> dict[str, str]:

@@ -15,6 +15,7 @@ from persona_img.domain.decision import Context, check_version
 from persona_img.domain.feedback import FEEDBACK_COLUMNS
 from persona_img.domain.feedback_table import rewarded
 from persona_img.domain.leaning import Leaning
+from persona_img.domain.style import ORIGINAL
 from persona_img.errors import InvalidInput, NotFound, StoreConflict
 from persona_img.ranking.explained import Explained
 from persona_img.shop.pages import Pages
@@ -426,6 +427,13 @@ class Learning(Pages, Results):
         told = None if version is None else tags.get(version, {}).get(_LEARNED_UNTIL)
         return None if told is None else datetime.fromisoformat(told)
 
+    def _example(self) -> pd.DataFrame:
+        """What a ranker can be asked: a segment's click rates of a product's photo and a style."""
+        product = next(iter(self.catalog)).product
+        styles = [ORIGINAL.key, next(s.key for s in self.space.styles() if not s.is_original)]
+        row = {"segment": self.profiled.default_segment, "product": product}
+        return pd.DataFrame([{**row, "style": style} for style in styles])
+
     def _register(
         self,
         ranker: Ranker,
@@ -447,7 +455,9 @@ class Learning(Pages, Results):
         tags = {"kind": ranker.name}
         if learned_until is not None:
             tags[_LEARNED_UNTIL] = learned_until.isoformat()
-        version = self.tracker.register_ranker(folder, metrics=metrics or {}, tags=tags)
+        version = self.tracker.register_ranker(
+            folder, metrics=metrics or {}, tags=tags, example=self._example()
+        )
         if promote:
             self.tracker.promote(version)
         return version

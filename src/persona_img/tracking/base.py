@@ -128,11 +128,18 @@ class Tracker(Protocol):
 
     def register_ranker(
         self, folder: Path, *, metrics: Mapping[str, float] = NOTHING,
-        tags: Mapping[str, str] = NOTHING,
+        tags: Mapping[str, str] = NOTHING, example: pd.DataFrame | None = None,
     ) -> int:  # fmt: skip
         """Keep a copy of a ranker's files as a new version.
 
         The same bytes registered again are the same version, with metrics and tags updated.
+
+        Args:
+            folder: Its files.
+            metrics: Finite or NaN (undefined).
+            tags: Words to find it by.
+            example: Some rows that it can be asked about, columns segment, product and style; kept
+                by a tracker that can load rankers as models, for whoever does.
 
         Raises:
             InvalidInput: an empty folder, a link, or a pickle, which would run code when loaded.

@@ -91,9 +91,9 @@ class FolderTracker:
 
     def register_ranker(
         self, folder: Path, *, metrics: Mapping[str, float] = NOTHING,
-        tags: Mapping[str, str] = NOTHING,
+        tags: Mapping[str, str] = NOTHING, example: pd.DataFrame | None = None,
     ) -> int:  # fmt: skip
-        """See :meth:`persona_img.tracking.Tracker.register_ranker`."""
+        """See :meth:`persona_img.tracking.Tracker.register_ranker`; the example is not kept."""
         check_metrics(metrics)
         check_words("tag", tags)
         digest = ranker_digest(folder)

@@ -1,7 +1,8 @@
 """Runs and rankers in MLflow: a SQLite database and a folder of artifacts, nothing else.
 
 The only module that imports MLflow, and only at the first use, because that takes seconds.
-Rankers are kept as plain files: no flavour, no pickle, nothing that MLflow would load.
+Rankers are kept as plain files, without a pickle; beside them lies what MLflow needs to load them
+as models of its own.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _RANKERS = "rankers"
+_MODEL, _FILES = "model", "ranker"  # in a run: what MLflow loads, and in it the ranker's own files
 _DIGEST = "persona_img.digest"
 # Relative to the artifacts, so that rankers are still found where both were moved together.
 _FOLDER = "persona_img.folder"
@@ -59,13 +61,23 @@ class MlflowTracker:
     artifacts may be moved or copied together, and go on where they are.
     """
 
-    def __init__(self, uri: str, artifacts: Path, ranker_name: str = "persona-img-ranker") -> None:
+    def __init__(
+        self,
+        uri: str,
+        artifacts: Path,
+        ranker_name: str = "persona-img-ranker",
+        *,
+        loader: str | None = None,
+    ) -> None:
         """Nothing is read or written before the first call of a method.
 
         Args:
             uri: ``sqlite:///`` and the path of the database file.
             artifacts: Folder for files, made when needed.
             ranker_name: Name of the rankers in MLflow's model registry.
+            loader: Module whose ``_load_pyfunc`` makes a model of a ranker's folder, so that
+                ``mlflow.pyfunc.load_model("models:/persona-img-ranker@champion")`` predicts click
+                rates of columns segment, product and style; None leaves rankers as files alone.
 
         Raises:
             InvalidInput: another kind of database.
@@ -75,6 +87,7 @@ class MlflowTracker:
         self._database = Path(uri.removeprefix(SQLITE)).resolve()
         self._artifacts = artifacts.resolve()
         self._name = ranker_name
+        self._loader = loader
 
     def log_report(
         self,
@@ -110,6 +123,7 @@ class MlflowTracker:
         *,
         metrics: Mapping[str, float] = NOTHING,
         tags: Mapping[str, str] = NOTHING,
+        example: pd.DataFrame | None = None,
     ) -> int:
         """See :meth:`persona_img.tracking.Tracker.register_ranker`."""
         check_metrics(metrics)
@@ -121,7 +135,7 @@ class MlflowTracker:
                 for key, value in tags.items():
                     self._client.set_model_version_tag(self._name, known.version, key, value)
                 return int(known.version)
-        return self._add(folder, digest, metrics, tags)
+        return self._add(folder, digest, metrics, tags, example)
 
     def promote(self, version: int) -> None:
         """See :meth:`persona_img.tracking.Tracker.promote`."""
@@ -161,20 +175,27 @@ class MlflowTracker:
         )
 
     def _add(
-        self, folder: Path, digest: str, metrics: Mapping[str, float], tags: Mapping[str, str]
+        self,
+        folder: Path,
+        digest: str,
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        example: pd.DataFrame | None,
     ) -> int:
         with self._run(_RANKERS, f"ranker {digest[:12]}", tags) as run_id:
             self._log_numbers(run_id, metrics, NOTHING)
-            self._client.log_artifacts(run_id, str(folder), "ranker")
-            files = local_path(self._client.get_run(run_id).info.artifact_uri) / "ranker"
-            relative = files.relative_to(self._artifacts).as_posix()
+            self._client.log_artifacts(run_id, str(folder), f"{_MODEL}/{_FILES}")
+            model = local_path(self._client.get_run(run_id).info.artifact_uri) / _MODEL
+            if self._loader is not None:
+                _describe(model, run_id, self._loader, example)
+            relative = (model / _FILES).relative_to(self._artifacts).as_posix()
             check_folder(self._artifacts / relative, digest)
         # Only now, with all files in place, does a version come to be.
         self._ensure_registered()
         version = self._client.create_model_version(
             self._name,
             # Not models:/…, for which MLflow would open its default database beside this one.
-            source=(self._artifacts / relative).as_uri(),
+            source=model.as_uri(),
             run_id=run_id,
             tags={**tags, _DIGEST: digest, _FOLDER: relative},
         )
@@ -311,3 +332,25 @@ def _dataset_input(name: str, table: pd.DataFrame) -> Any:
         # Advice about integer columns of models that are loaded by MLflow; ours are not.
         warnings.simplefilter("ignore", UserWarning)
         return DatasetInput(Dataset(**dataset.to_dict()))
+
+
+def _describe(model: Path, run_id: str, loader: str, example: pd.DataFrame | None) -> None:
+    """Write beside a ranker's files how MLflow loads and calls them."""
+    import mlflow.pyfunc
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    columns = Schema([ColSpec("string", name) for name in ("segment", "product", "style")])
+    signature = ModelSignature(columns, Schema([ColSpec("double")]))
+    described = Model(artifact_path=_MODEL, run_id=run_id, signature=signature)
+    mlflow.pyfunc.add_to_model(described, loader_module=loader, data=_FILES)
+    if example is not None:
+        file = "input_example.json"
+        text = example.to_json(orient="split", index=False)
+        (model / file).write_text(text, encoding="utf-8")
+        described.saved_input_example_info = {
+            "artifact_path": file,
+            "type": "dataframe",
+            "pandas_orient": "split",
+        }
+    described.save(str(model / "MLmodel"))

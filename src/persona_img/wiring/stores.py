@@ -42,7 +42,11 @@ FEATURES: Mapping[str, Callable[[Settings, Workspace], FeatureSource]] = {
 def _mlflow(_: Settings, workspace: Workspace) -> Tracker:
     from persona_img.tracking.mlflow import MlflowTracker
 
-    return MlflowTracker(tracking_uri(workspace), workspace.tracking / "artifacts")
+    return MlflowTracker(
+        tracking_uri(workspace),
+        workspace.tracking / "artifacts",
+        loader="persona_img.wiring.loaded",
+    )
 
 
 def _folder(_: Settings, workspace: Workspace) -> Tracker:
