@@ -80,8 +80,9 @@ def main() -> None:
         "",
         f"Made by `python experiments/learning/ramp.py --times {given.times}{asked}`: ramps "
         f"of 10 and 50 % of an arm of {SHOPPERS * 8 // 10:,} shoppers, {PER_DAY * 8 // 10:,} "
-        f"impressions a day, click rate {RATE:.0%}, looked at every day, read at {given.planned:,} impressions "
-        f"of challenger and champion each. {given.times} ramps a row; seeds from 0.",
+        f"impressions a day, click rate {RATE:.0%}, looked at every day, read at "
+        f"{given.planned:,} impressions of challenger and champion each. {given.times} ramps a "
+        "row; seeds from 0.",
         "",
         "| challenger truly better by, points | promoted | halted | not read | days, median |",
         "|---|---|---|---|---|",
