@@ -28,9 +28,10 @@ _GROWN = {"fit, impressions": 5_000_000, "plan, products": 100_000}
 
 _GROWING = """Measured by `python experiments/learning/growth.py`, on shops of
 `benchmarks/rankers.py`: `bayes` fitted on so many impressions of 20 segments and 1,000 products
-(its peak holds the table of impressions too); and slates planned for 100 segments, so many products and 289 styles, by a `bayes`
-that learned from 200,000 impressions. One core of a machine that was busy with other work, so the
-processor's seconds are told and not the clock's. On paper: the line through the points, continued.
+(its peak holds the table of impressions too); and slates planned for 100 segments, so many
+products and 289 styles, by a `bayes` that learned from 200,000 impressions. One core of a machine
+that was busy with other work, so the processor's seconds are told and not the clock's. On paper:
+the line through the points, continued.
 """
 
 _INTRODUCTION = """# What the loop learns, in truth
@@ -80,10 +81,10 @@ is known to about five points, and of a thousand styles the luckiest looks bette
 beats them all. `bayes` believed tastes as strong as its guess, for each kind of effects alone says
 little against it; all kinds together say more, and now do. In `worse`, round 3, seeds 100 to 104:
 -1.2, -.8, -5.4, -.9, -1.5 % before; -.3, -.3, -3.7, -.3, -.3 % now, of which half a point is the
-floor's fall. In `usual`, the same seeds: 17.9, 27.6, 33.6, 24.5, 32.2 % before; 18.4, 26.1,
-33.1, 24.0, 33.5 % now. Shops whose first rounds say by luck that variants are no worse (102, and
-seeds 0, 1, 2 below) take a round more to find out. Tastes guessed weaker do not mend it: with .4
-of the guess seeds 102, 106 and 107 lose 5.5, .6 and .7 % in round 2 instead of 6.4, 3.4 and 4.7, but the
+floor's fall. In `usual`, the same seeds: 17.9, 27.6, 33.6, 24.5, 32.2 % before; 18.4, 26.1, 33.1,
+24.0, 33.5 % now. Shops whose first rounds say by luck that variants are no worse (102, and seeds
+0, 1, 2 below) take a round more to find out. Tastes guessed weaker do not mend it: with .4 of the
+guess seeds 102, 106 and 107 lose 5.5, .6 and .7 % in round 2 instead of 6.4, 3.4 and 4.7, but the
 usual shop with the same bad luck stays at the photo (seed 100: 2.1 instead of 13.2 %); with .6 of
 it round 3 of these three is no better (-2.5, -2.4, -.6 % for -3.7, -.4, -.4), nor of seeds 0 to 2,
 which were looked at with it once (-1.3, -1.6, -8.0 % for -2.6, -1.8, -4.3). It was not taken.

@@ -42,7 +42,7 @@ WORLDS = ("usual", "worse", "equal", "flip", "shuffled", "interacting")
 third round; segments dealt at random; tastes that turn with the price and the rest of the style."""
 
 VISITS = 3.0
-"""Mean visits per shopper and round: 36,000 impressions of 3,000 shoppers, whatever the demo has."""
+"""Mean visits per shopper and round, whatever the demo has: 3,000 shoppers see 36,000 pictures."""
 
 ARMS = Arms("hero", {"control": 0.2, "personalized": 0.8})
 
