@@ -70,19 +70,24 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=200, help="ramps each (%(default)s)")
     parser.add_argument("--planned", type=int, default=30_000, help="impressions (%(default)s)")
+    parser.add_argument(
+        "--gains", type=float, nargs="+", default=GAINS, help="points, e.g. 0 0.5 (%(default)s)"
+    )
     given = parser.parse_args()
+    asked = "" if given.gains == GAINS else " --gains " + " ".join(f"{g:g}" for g in given.gains)
     lines = [
         "# How often a ramp promotes",
         "",
-        f"Made by `python experiments/learning/ramp.py --times {given.times}`: ramps of 10 and "
-        f"50 % of an arm of {SHOPPERS * 8 // 10:,} shoppers, {PER_DAY * 8 // 10:,} impressions a "
-        f"day, click rate {RATE:.0%}, looked at every day, read at {given.planned:,} impressions "
-        f"of challenger and champion each. {given.times} ramps a row; seeds from 0.",
+        f"Made by `python experiments/learning/ramp.py --times {given.times}{asked}`: ramps "
+        f"of 10 and 50 % of an arm of {SHOPPERS * 8 // 10:,} shoppers, {PER_DAY * 8 // 10:,} "
+        f"impressions a day, click rate {RATE:.0%}, looked at every day, read at "
+        f"{given.planned:,} impressions of challenger and champion each. {given.times} ramps a "
+        "row; seeds from 0.",
         "",
         "| challenger truly better by, points | promoted | halted | not read | days, median |",
         "|---|---|---|---|---|",
     ]
-    for gain in GAINS:
+    for gain in given.gains:
         done = [
             ramped(gain, seed, given.planned)
             for seed in track(range(given.times), f"{gain:+.2f} points")

@@ -41,6 +41,9 @@ WORLDS = ("usual", "worse", "equal", "flip", "shuffled", "interacting")
 """As drawn; every variant worse than the photo; every picture alike; tastes turned round after the
 third round; segments dealt at random; tastes that turn with the price and the rest of the style."""
 
+VISITS = 3.0
+"""Mean visits per shopper and round, whatever the demo has: 3,000 shoppers see 36,000 pictures."""
+
 ARMS = Arms("hero", {"control": 0.2, "personalized": 0.8})
 
 
@@ -74,7 +77,7 @@ class World:
         start = START + timedelta(days=ROUND_DAYS * (number - 1))
         rows = [
             (f"{visit.visit}-{position}", visit.shopper, product, position, visit.at, seen)
-            for visit in shop.visits(number, start, ROUND_DAYS, visits_per_shopper=FULL.visits)
+            for visit in shop.visits(number, start, ROUND_DAYS, visits_per_shopper=VISITS)
             for position, (product, seen) in enumerate(
                 zip(visit.products, visit.seen, strict=True), 1
             )

@@ -239,7 +239,7 @@ class Learn(_Group):
         slate: Styles rendered per segment and product, besides the original.
         variants_per_product: Most variants rendered for one product over all segments.
         floor: Least probability of every candidate; Thompson's floors take a tenth of a slate at
-            most.
+            most, and fall to a quarter where its variants are all but sure to lose to the photo.
         assurance: Chance with which a style has to beat the photo to get more than the floor, for
             the policy ``thompson`` and rankers that know how sure they are.
         half_life: Days after which an impression counts half for the ranker ``bayes``; None for

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import logit
 from scipy.stats import norm
 
 from contracts.policy import PolicyContract, a_ranking, check_chances
@@ -162,13 +163,37 @@ class TestThompson(PolicyContract):
                 assert chance == 0.02
         assert chances[ORIGINAL] > chances[better] > 0.02
         worse = replace(a_ranking([0.05, 0.04, 0.03]), spreads=spreads and spreads[:3])
-        assert self.make().probabilities(worse)[0] == pytest.approx(0.96)
+        hope = 2 * norm.cdf((logit(0.04) - logit(0.05)) / np.hypot(0.3, 0.3)) if spreads else 1.0
+        assert self.make().probabilities(worse)[0] == pytest.approx(1 - 0.04 * hope)
+
+    @given(
+        st.lists(st.floats(0.01, 0.2), min_size=2, max_size=6),
+        st.lists(st.floats(0.01, 0.6), min_size=6, max_size=6),
+    )
+    def test_the_floor_is_less_only_where_nothing_is_expected_to_beat_the_photo(self, rates, wide):
+        """A quarter is left, however sure it is; and all of a slate have the same."""
+        ranking = replace(a_ranking(rates), spreads=tuple(wide[: len(rates)]))
+        chances = self.make().probabilities(ranking)
+        photo = ranking.styles.index(ORIGINAL)
+        others = np.delete(chances, photo)
+        assert others.min() >= 0.005 - 1e-15
+        if max(ranking.scores) > ranking.scores[photo]:
+            assert others.min() >= 0.02 - 1e-15
+        else:
+            assert others == pytest.approx(np.full(len(others), others[0]))
+
+    def test_what_is_all_but_sure_to_lose_is_shown_a_quarter_as_often(self):
+        ranking = replace(a_ranking([0.05, 0.02, 0.02]), spreads=(0.05,) * 3)
+        assert self.make().probabilities(ranking).tolist() == pytest.approx([0.99, 0.005, 0.005])
+        unsure = replace(a_ranking([0.05, 0.0499, 0.02]), spreads=(0.5,) * 3)
+        assert self.make().probabilities(unsure)[2] == pytest.approx(0.02, rel=0.01)
 
     def test_evidence_can_turn_the_photo_s_advantage(self):
         ranking = replace(a_ranking([0.05, 0.04]), spreads=(0.2, 0.2))
         evidence = Evidence(np.array([4000.0, 4000.0]), np.array([160.0, 280.0]))
         before, after = (self.make().probabilities(ranking, e) for e in (None, evidence))
-        assert before[1] == 0.02
+        hope = 2 * norm.cdf((logit(0.04) - logit(0.05)) / np.hypot(0.2, 0.2))
+        assert before[1] == pytest.approx(0.02 * hope)
         assert after[1] > 0.9
 
     def test_evidence_on_a_normal_is_laplace_s_posterior(self):

@@ -129,6 +129,25 @@ def test_doubted_blocks_count_by_what_speaks_for_them(joint):
             assert np.linalg.norm(made.mean[1:]) < 0.6 * np.linalg.norm(plain.mean[1:])
 
 
+@pytest.mark.parametrize("truly", [0.25, 4.0])
+def test_alike_blocks_tell_each_other_how_far_effects_spread(truly):
+    """Twenty blocks of two effects each: alone none of them says much against its guess."""
+    rng = np.random.default_rng(5)
+    columns = rng.integers(0, 2, (3000, 41)).astype(np.float64)
+    columns[:, 0] = 1.0
+    block, guess = np.repeat(np.arange(21), [1, *[2] * 20]), np.array([10.0, *[0.1] * 20])
+    learned, shown = np.arange(21) > 0, np.full(3000, 60.0)
+    effects = np.concatenate([[-2.5], rng.normal(0, 0.1 * truly, 40)])
+    clicks = rng.binomial(60, expit(columns @ effects)).astype(np.float64)
+    given = (sparse.csr_array(columns), block, guess, clicks, shown - clicks)
+    alone = fit_posterior(*given, learned=learned)
+    together = fit_posterior(*given, learned=learned, alike=learned)
+    nobody = fit_posterior(*given, learned=learned, alike=~learned)
+    assert nobody.spread.tolist() == alone.spread.tolist()
+    wrong = [np.abs(np.log(m.spread[1:] / (0.1 * truly))).mean() for m in (alone, together)]
+    assert wrong[1] < 0.5 * wrong[0]
+
+
 @pytest.mark.parametrize("joint", [8, 5])
 def test_what_comes_later_is_learned_as_if_it_had_come_at_once(joint):
     """Laplace's approximation is of the first part's peak, which many clicks hold in place."""

@@ -185,15 +185,23 @@ class OneByOne:
         return OneByOne(self._ranker.drawn(rng))
 
 
-def test_a_plan_does_not_depend_on_how_many_are_predicted_at_once(monkeypatch):
-    ranker = BayesRanker(half_life=14.0).fit(feedback(), FEATURES)
-    products = [*PRODUCTS_KNOWN, "new"]
+def test_a_plan_does_not_depend_on_how_many_are_predicted_and_planned_at_once(monkeypatch):
+    ranker = BayesRanker(half_life=14.0).fit(feedback(rows=1500), FEATURES)
+    products = [*PRODUCTS_KNOWN, "new", "newer"]
+    # Of two rankers some draw is dealt to several products, which are told together.
+    monkeypatch.setattr("persona_img.ranking.slates._DRAWS", 2)
     plans = []
-    for some, at_once in ((ranker, 1 << 21), (ranker, 1), (OneByOne(ranker), 1 << 21)):
+    for some, at_once, held in (
+        (ranker, 1 << 21, 1 << 23),
+        (ranker, 1, 1 << 23),
+        (ranker, 1 << 21, 1),
+        (OneByOne(ranker), 1 << 21, 1 << 23),
+    ):
         monkeypatch.setattr("persona_img.ranking.slates._AT_ONCE", at_once)
+        monkeypatch.setattr("persona_img.ranking.slates._HELD", held)
         plans.append(plan_slates(some, CONTRACT_SPACE, ["g1", "g0"], products, size=3, pool=4,
-                                 seed=3))  # fmt: skip
-    assert plans[0] == plans[1] == plans[2]
+                                 explore=0.75, seed=3))  # fmt: skip
+    assert plans[0] == plans[1] == plans[2] == plans[3]
     assert len(set(plans[0].values())) > 1
 
 

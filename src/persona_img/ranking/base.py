@@ -128,8 +128,8 @@ class Policy(Protocol):
             evidence: Impressions and clicks per style; None is none.
 
         Returns:
-            float64 (S,), in the ranking's order, each > 0 and at least the policy's floor, summing
-            to 1 within 1e-12. The same ranking and evidence give the same numbers.
+            float64 (S,), in the ranking's order, each > 0 and at least what the policy keeps for
+            the log, summing to 1 within 1e-12. The same ranking and evidence give the same numbers.
 
         Raises:
             EmptySlate: the original is not in the slate.

@@ -78,6 +78,10 @@ _DOUBTED = ("number x value", "number x pair", "segment x number x value")
 """Kinds that count the less, the less the data speak for them: they have many columns, and tastes
 may have nothing to do with the price."""
 
+_TASTES = ("value", "pair")
+"""Ends of kinds that tell variants apart. How strong tastes are at all is asked of all of them: who
+overrates them believes the luckiest of many variants, and shows it instead of a better photo."""
+
 _DOCUMENT, _COVARIANCE = "bayes.json", "bayes-covariance.txt"
 
 
@@ -160,6 +164,7 @@ class BayesRanker:
             misses,
             learned=np.array([self.learned and k.name not in _FIXED for k in design.kinds]),
             doubted=np.array([self.learned and k.name in _DOUBTED for k in design.kinds]),
+            alike=np.array([k.name.endswith(_TASTES) for k in design.kinds]),
             joint=self.joint,
         )
         # As it is kept on disk, so that a loaded ranker says the same.

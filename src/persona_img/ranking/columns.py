@@ -144,6 +144,21 @@ class Names:
         """Text column to its values, sorted."""
         return {column: tuple(sorted(set(t.values()))) for column, t in self.texts.items()}
 
+    @cached_property
+    def codes_of_segments(self) -> Mapping[str, int]:
+        """Segment to its place."""
+        return _numbered(self.segments)
+
+    @cached_property
+    def codes_of_products(self) -> Mapping[str, int]:
+        """Product to its place."""
+        return _numbered(self.products)
+
+    @cached_property
+    def codes_of_kinds(self) -> Mapping[str, Mapping[str, int]]:
+        """Text column to its values, each with its place."""
+        return {column: _numbered(values) for column, values in self.kinds.items()}
+
     def looks(self, styles: tuple[str, ...]) -> tuple[Any, Any, Any, Codes]:
         """What T styles look like, kept until other styles are asked for.
 
@@ -267,11 +282,11 @@ class Owners:
         """Codes of K segments and P products, shaped (K, 1) and (1, P)."""
         text = {
             column: _codes([names.texts[column].get(p, "") for p in products], known)[None, :]
-            for column, known in names.kinds.items()
+            for column, known in names.codes_of_kinds.items()
         }
         return cls(
-            _codes(segments, names.segments)[:, None],
-            _codes(products, names.products)[None, :],
+            _codes(segments, names.codes_of_segments)[:, None],
+            _codes(products, names.codes_of_products)[None, :],
             text,
             {column: len(known) for column, known in names.kinds.items()},
             {
@@ -373,9 +388,12 @@ def _levels(numbers: Mapping[str, float]) -> dict[str, float]:
     return dict(zip(numbers, level.tolist(), strict=True))
 
 
-def _codes(names: Sequence[str], known: Sequence[str]) -> Codes:
-    index = {name: code for code, name in enumerate(known)}
-    return np.array([index.get(name, -1) for name in names], dtype=np.int64)
+def _numbered(names: Sequence[str]) -> Mapping[str, int]:
+    return {name: code for code, name in enumerate(names)}
+
+
+def _codes(names: Sequence[str], known: Mapping[str, int]) -> Codes:
+    return np.array([known.get(name, -1) for name in names], dtype=np.int64)
 
 
 def _indicators(rows: Sequence[Sequence[int]], width: int) -> sparse.csr_array:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import expit, logit, ndtri
+from scipy.special import expit, logit, ndtr, ndtri
 
 from persona_img.domain.decision import Choice, Ranking
 from persona_img.errors import EmptySlate, InvalidInput
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from persona_img.ranking.base import Evidence, Floats
 
 _NEWTON = 30
+
+_LEAST_FLOOR = 0.25
+"""Part of the floor that is left to a slate of which nothing has a chance against the photo."""
 
 
 class _OfMany(ABC):
@@ -120,9 +123,12 @@ class ThompsonPolicy(_OfMany):
     A style that does not beat the original photo with a chance of ``assurance`` keeps the floor,
     and the photo gets what it had: the photo is what the merchant chose, so it is for the variants
     to show that they earn more, and nobody's shop is worse off for one that may yet turn out well.
+    Nor is a shop to pay for ever for being told so: where no style of a slate is expected to earn
+    more than the photo, its floor is the part that the best of them still has of an even chance.
 
     Args:
-        floor: Least chance of every style, in (0, 1 / S].
+        floor: Least chance of every style, in (0, 1 / S]; a quarter of it where, by spreads, all
+            styles of a slate are all but sure to earn less than the photo.
         prior_strength: Impressions that a prediction without a spread is worth: the fewer, the more
             exploration.
         assurance: In [.5, 1); at .5 it is enough to be expected to earn more. Where predictions
@@ -178,19 +184,15 @@ class ThompsonPolicy(_OfMany):
             hits = rates * self.prior_strength + clicks
             misses = (1 - rates) * self.prior_strength + shown - clicks
             expected, best = hits / (hits + misses), best_of_betas(hits, misses)
+            # Without spreads nobody knows how sure it is that they lose.
+            floor = np.full((len(rates), 1), self.floor)
         else:
             mean, spread = _updated(logit(rates), predicted.spreads, shown, clicks)
-            expected, best = self._assured(mean, spread, photo), best_of_normals(mean, spread)
-        return _summing_to_one(
-            self.floor + (1.0 - size * self.floor) * _harmless(expected, best, photo)
-        )
-
-    def _assured(self, mean: Floats, spread: Floats, photo: NDArray[np.int64]) -> Floats:
-        """(N, S) what styles earn more than by the chance that is asked; of photos the mean."""
-        slate = np.arange(len(mean))
-        apart = np.hypot(spread, spread[slate, photo][:, None])
-        apart[slate, photo] = 0.0
-        return np.asarray(mean - ndtri(self.assurance) * apart, dtype=np.float64)
+            apart = _apart(spread, photo)
+            # What they earn more than by the chance that is asked; of photos the mean.
+            expected, best = mean - ndtri(self.assurance) * apart, best_of_normals(mean, spread)
+            floor = self.floor * _hope(mean, apart, photo)
+        return _summing_to_one(floor + (1.0 - size * floor) * _harmless(expected, best, photo))
 
     def sharpness(self, rankings: Sequence[Ranking]) -> float:
         """By which power of its odds a style's chance to be best grows, see ``domain.leaning``.
@@ -286,6 +288,22 @@ def _harmless(expected: Floats, chances: Floats, photo: NDArray[np.int64]) -> Fl
     kept = np.where(harmful, 0.0, chances)
     kept[slate, photo] += np.where(harmful, chances, 0.0).sum(axis=1)
     return kept
+
+
+def _apart(spread: Floats, photo: NDArray[np.int64]) -> Floats:
+    """(N, S) standard deviations of how far styles are from the photo; 0 of the photo itself."""
+    slate = np.arange(len(spread))
+    apart = np.hypot(spread, spread[slate, photo][:, None])
+    apart[slate, photo] = 0.0
+    return np.asarray(apart, dtype=np.float64)
+
+
+def _hope(mean: Floats, apart: Floats, photo: NDArray[np.int64]) -> Floats:
+    """(N, 1) of an even chance to earn more than the photo, the part that the best style has."""
+    ahead = mean - mean[np.arange(len(mean)), photo][:, None]
+    known = np.divide(ahead, apart, out=np.full_like(mean, -np.inf), where=apart > 0)
+    best = 2.0 * ndtr(known.max(axis=1, keepdims=True))
+    return np.asarray(np.clip(best, _LEAST_FLOOR, 1.0), dtype=np.float64)
 
 
 def _updated(mean: Floats, spread: Floats, shown: Floats, clicks: Floats) -> tuple[Floats, Floats]:

@@ -32,11 +32,15 @@ JOINT = 2000
 HELPING = 300
 """Effects whose curvature helps the search along; how many does not move what is found."""
 
-_ANCHOR = 4.0
+_ANCHOR = 8.0
 """How many effects the prior guess of a block's spread is worth."""
 
 _LOOSE = 1.0
 """The same of a doubted block: of what may not be there nobody knows how large it is."""
+
+_COMMON = 1.0
+"""How many effects the guesses of alike blocks are worth, all in all: together they say what none
+of them says alone, that there is more or less of everything."""
 
 _LEAST = 1e-10
 """Least variance that is believed of a block."""
@@ -96,6 +100,7 @@ def fit_posterior(
     *,
     learned: NDArray[np.bool_] | None = None,
     doubted: NDArray[np.bool_] | None = None,
+    alike: NDArray[np.bool_] | None = None,
     joint: int = JOINT,
 ) -> Posterior:
     """Effects and their uncertainty.
@@ -109,17 +114,22 @@ def fit_posterior(
         learned: (B,) whether the spread is learned; None learns none.
         doubted: (B,) blocks that may not be there, all or none of them: their effects spread the
             less, the less the data speak for them. None doubts none; only learned ones can be.
+        alike: (B,) blocks of which all may spread by the same factor less than guessed, or more;
+            None is none; only learned ones can be.
         joint: Columns with a joint covariance.
 
     References:
         MacKay 1992, "Bayesian Interpolation", Neural Computation: the spread by which a block's
-        effects are most likely, here held near the guess where few effects say anything. Dickey
+        effects are most likely, here held near the guess where few effects say anything, and alike
+        blocks' near each other (Gelman 2006, "Prior distributions for variance parameters in
+        hierarchical models", Bayesian Analysis, groups few blocks so). Dickey
         1971, "The Weighted Likelihood Ratio", Ann. Math. Stat.: what speaks for doubted blocks.
     """
     problem = _Problem(columns, clicks, misses, min(joint, columns.shape[1]))
     spread = guess.astype(np.float64).copy()
     learned = np.zeros(len(spread), dtype=bool) if learned is None else learned
     doubted = np.zeros(len(spread), dtype=bool) if doubted is None else doubted & learned
+    alike = np.zeros(len(spread), dtype=bool) if alike is None else alike & learned
     anchor = np.where(doubted, _LOOSE, _ANCHOR)
     count = np.bincount(block, minlength=len(spread))
     mean = np.zeros(columns.shape[1])
@@ -137,7 +147,11 @@ def fit_posterior(
         told = np.maximum(told, 1e-9)
         squares = np.bincount(block, mean**2, minlength=len(spread))
         likely = np.log(np.maximum(squares / told, _LEAST))
-        new = np.exp(0.5 * (anchor * np.log(guess**2) + told * likely) / (anchor + told))
+        expected = np.log(guess**2)
+        # The common factor, as blocks tell it whose own ones vary by what their anchors leave.
+        heard = np.where(alike, told * anchor / (told + anchor), 0.0)
+        expected = expected + alike * (heard @ (likely - expected)) / (heard.sum() + _COMMON)
+        new = np.exp(0.5 * (anchor * expected + told * likely) / (anchor + told))
         new = np.where(learned & (count > 0), new, spread)
         moved = np.abs(new / spread - 1.0).max()
         spread = new

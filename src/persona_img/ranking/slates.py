@@ -55,6 +55,10 @@ _DRAWS = 64
 _AT_ONCE = 1 << 21
 """Most predictions held at the same time: 16 MB."""
 
+_HELD = 1 << 23
+"""Predictions of products that are planned together, as often as one explores and once more: 64 MB
+each time. The more there are, the fewer times a drawn ranker is asked."""
+
 _DIGITS = 12
 
 
@@ -101,21 +105,35 @@ def plan_slates(
     everybody, goods = sorted(set(segments)), sorted(set(products))
     wished = _Wishes(ranker, everybody, styles, seed)
     pools, picks = {}, {}
-    for product, scores in zip(goods, _scored(ranker, everybody, goods, styles), strict=True):
-        possible = np.array(
-            [i for i, style in enumerate(styles) if fits is None or fits(product, style)], np.int64
-        )
-        most = min(pool, len(possible))
-        own = min(size, most)
+    everything = np.arange(len(styles))
+    some = max(1, _HELD // (len(everybody) * len(styles)))
+    for start in range(0, len(goods), some):
+        mine = goods[start : start + some]
+        scored = dict(zip(mine, _scored(ranker, everybody, mine, styles), strict=True))
+        fitting = {
+            product: everything
+            if fits is None
+            else np.array([i for i, style in enumerate(styles) if fits(product, style)], np.int64)
+            for product in mine
+        }
         # Where all scores are equal nothing is known, and everything explores.
-        informed = bool(np.ptp(scores) > 0)
-        known = most - _share(explore, most) if informed else 0
-        wishes = wished.of(product, most - known) if informed else []
-        chosen = _pooled(scores, spread, most, known, product, possible, wishes)
-        luck = spread.shuffled((len(everybody), most), product)
-        surest = own - _share(explore, own) if informed else 0
-        pools[product] = [styles[t] for t in chosen]
-        picks[product] = _picked(scores[:, chosen], luck, own, surest)
+        exploring = {
+            product: _share(explore, min(pool, len(fitting[product])))
+            for product, scores in scored.items()
+            if np.ptp(scores) > 0
+        }
+        wishes = wished.of(exploring)
+        for product, scores in scored.items():
+            possible, informed = fitting[product], product in exploring
+            most = min(pool, len(possible))
+            own = min(size, most)
+            known = most - exploring[product] if informed else 0
+            wanted = wishes.get(product, ())
+            chosen = _pooled(scores, spread, most, known, product, possible, wanted)
+            luck = spread.shuffled((len(everybody), most), product)
+            surest = own - _share(explore, own) if informed else 0
+            pools[product] = [styles[t] for t in chosen]
+            picks[product] = _picked(scores[:, chosen], luck, own, surest)
     place = {segment: number for number, segment in enumerate(everybody)}
     return {
         (segment, product): (
@@ -207,19 +225,30 @@ class _Wishes:
         self._ranker, self._segments, self._styles, self._seed = ranker, segments, styles, seed
         self._drawn: dict[int, Ranker] = {}
 
-    def of(self, product: str, count: int) -> list[Floats]:
-        """``count`` times (K, T) predictions for a product; none of a ranker that is sure."""
+    def of(self, counts: Mapping[str, int]) -> dict[str, list[Floats]]:
+        """Some (K, T) predictions for each product, as many as said; none of a sure ranker."""
         if not isinstance(self._ranker, Drawable):
-            return []
-        made: list[Floats] = []
-        for number in range(count):
-            dealt = int(uniform(str(self._seed), "dealt", product, str(number)) * _DRAWS)
-            if dealt not in self._drawn:
-                luck = int(uniform(str(self._seed), "drawn", str(dealt)) * 2**53)
-                self._drawn[dealt] = self._ranker.drawn(np.random.default_rng(luck))
-            drawn = self._drawn[dealt]
-            made.extend(_scored(drawn, self._segments, [product], self._styles))
-        return made
+            return {}
+        # Each drawn ranker is asked once for all that it was dealt to: being asked takes longest.
+        dealt: dict[int, dict[str, list[int]]] = {}
+        for product, count in counts.items():
+            for number in range(count):
+                drawn = int(uniform(str(self._seed), "dealt", product, str(number)) * _DRAWS)
+                dealt.setdefault(drawn, {}).setdefault(product, []).append(number)
+        found: dict[tuple[str, int], Floats] = {}
+        for number, places in dealt.items():
+            goods = list(places)
+            told = _scored(self._draw(number), self._segments, goods, self._styles)
+            for product, predicted in zip(goods, told, strict=True):
+                found |= {(product, place): predicted for place in places[product]}
+        return {product: [found[product, n] for n in range(k)] for product, k in counts.items()}
+
+    def _draw(self, number: int) -> Ranker:
+        if number not in self._drawn:
+            assert isinstance(self._ranker, Drawable)
+            luck = int(uniform(str(self._seed), "drawn", str(number)) * 2**53)
+            self._drawn[number] = self._ranker.drawn(np.random.default_rng(luck))
+        return self._drawn[number]
 
 
 def _scored(
@@ -282,11 +311,13 @@ def _most_wanted(scores: Floats, chosen: list[int], possible: NDArray[np.int64])
     # Of the segments' best so far, best first; where there are fewer than three, nothing.
     having = -np.sort(-scores[:, chosen], axis=1)[:, : len(_MARGINAL)]
     worth = np.zeros(len(possible))
-    offered = scores[:, possible]
+    offered = scores if len(possible) == scores.shape[1] else scores[:, possible]
+    more = np.empty_like(offered)
     for place, share in enumerate(_MARGINAL):
         before = having[:, place, None] if place < having.shape[1] else 0.0
-        worth += share * np.maximum(offered - before, 0.0).sum(axis=0)
-    worth[np.isin(possible, chosen)] = -np.inf
+        np.maximum(np.subtract(offered, before, out=more), 0.0, out=more)
+        worth += share * more.sum(axis=0)
+    worth[np.searchsorted(possible, chosen)] = -np.inf
     return int(possible[worth.argmax()])
 
 
