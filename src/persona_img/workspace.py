@@ -123,6 +123,11 @@ class Workspace:
         return self.root / "keys.json"
 
     @property
+    def halts(self) -> Path:
+        """Who halted what, and resumed it."""
+        return self.root / "halts.json"
+
+    @property
     def variants(self) -> Path:
         """The variant store."""
         return self.root / "variants"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from persona_img.cli.home import Home, Json, add
+from persona_img.cli.home import Home, Json, add, who
 
 if TYPE_CHECKING:
     from persona_img.domain.style import Style
@@ -138,7 +138,7 @@ def approve(
     """Approve proposed variants, so that they may be served."""
     from persona_img.shop import Shop
 
-    records = Shop.open(home).approve(*_given(digests), by=_who(by), reason=reason)
+    records = Shop.open(home).approve(*_given(digests), by=who(by), reason=reason)
     for record in records:
         print(f"{record.digest[:_SHORT]}  {record.product}  approved")
     print("`persona-img prepare` puts what is approved into the table that is served")
@@ -163,10 +163,10 @@ def withdraw(
     shop = Shop.open(home)
     about = _about(digests, product, style)
     if about is None:
-        for record in shop.withdraw(*_given(digests), by=_who(by), reason=reason):
+        for record in shop.withdraw(*_given(digests), by=who(by), reason=reason):
             print(f"{record.digest[:_SHORT]}  {record.product}  withdrawn")
     else:
-        shop.withdraw_style(*about, by=_who(by), reason=reason)
+        shop.withdraw_style(*about, by=who(by), reason=reason)
         print(f"{about[0]}  {about[1]}  withdrawn, whatever renders it")
     print("shoppers see the original photo from the next answer on; browsers may keep a copy")
 
@@ -185,10 +185,10 @@ def restore(
     shop = Shop.open(home)
     about = _about(digests, product, style)
     if about is None:
-        for record in shop.restore(*_given(digests), by=_who(by), reason=reason):
+        for record in shop.restore(*_given(digests), by=who(by), reason=reason):
             print(f"{record.digest[:_SHORT]}  {record.product}  approved")
     else:
-        shop.restore_style(*about, by=_who(by), reason=reason)
+        shop.restore_style(*about, by=who(by), reason=reason)
         print(f"{about[0]}  {about[1]}  allowed again")
     print("`persona-img prepare` puts what is approved into the table that is served")
 
@@ -279,14 +279,3 @@ def _style(text: str) -> Style:
     from persona_img.domain.style import Style
 
     return Style.read(text)
-
-
-def _who(by: str | None) -> str:
-    import getpass
-
-    if by is not None:
-        return by
-    try:
-        return getpass.getuser()
-    except (ImportError, KeyError, OSError) as error:
-        raise typer.BadParameter("nobody is logged in here; say who decides with --by") from error

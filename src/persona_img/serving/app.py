@@ -87,6 +87,7 @@ def create_app(
     *,
     signer: Signer,
     known: Known | None = None,
+    halted: Callable[[str, str], bool] = lambda _test, _product: False,
     tokens: Collection[str] = (),
     keys: Keys | None = None,
     rules: GateRules | None = None,
@@ -115,6 +116,7 @@ def create_app(
             :class:`NotFound` for one that may not be shown.
         signer: Signs what is answered, and proves what is sent back.
         known: What the decider asks of shoppers; what comes of it is counted.
+        halted: Whether a product of a test is to be answered by its photo now; asked every time.
         tokens: Any of them lets a client do everything that needs a key.
         keys: Keys with roles, which may change while the service runs; None for the tokens alone.
             Without any key everybody is let in, and :func:`~persona_img.serving.run.serve` stays
@@ -162,7 +164,7 @@ def create_app(
     _answer_errors(app, metrics)
     addresses = Addresses(renditions, variants, cdn_url, seconds=decision_seconds)
     decisions = Decisions(
-        decider.arms.test, deciding, products, signer, addresses, metrics, photo_url
+        decider.arms.test, deciding, products, signer, addresses, metrics, photo_url, halted
     )
     _describe(app)
     add_ofrep(app, decisions, products)

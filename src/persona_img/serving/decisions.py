@@ -42,6 +42,7 @@ class Decisions:
         addresses: What is told of pictures.
         metrics: Counts.
         photo_url: Address of photos of unknown products, with ``{product}``.
+        halted: Whether a product of a test is to be answered by its photo.
     """
 
     def __init__(
@@ -53,7 +54,9 @@ class Decisions:
         addresses: Addresses,
         metrics: ServingMetrics,
         photo_url: str | None,
+        halted: Callable[[str, str], bool],
     ) -> None:
+        self._test, self._halted = test, halted
         self._deciding, self._catalog, self._photo_url = deciding, catalog, photo_url
         self._answers, self._addresses, self._metrics = Answers(test, signer), addresses, metrics
         self._fallback = Fallback(lambda reason: metrics.photos.labels(reason).inc())
@@ -101,7 +104,20 @@ class Decisions:
         return answer({"decisions": found}, headers=_FRESH)
 
     async def shown(self, shopper: str, products: Sequence[Product]) -> list[dict[str, Any]]:
-        """What is told of products that are known, each a decision or, for all, the photo."""
+        """What is told of products that are known: of each a decision, or the photo."""
+        halted = {one.product for one in products if self._halted(self._test, one.product)}
+        if not halted:
+            return await self._decided(shopper, products)
+        going = [one for one in products if one.product not in halted]
+        decided = iter(await self._decided(shopper, going) if going else ())
+        return [self._stopped(one) if one.product in halted else next(decided) for one in products]
+
+    def _stopped(self, product: Product) -> dict[str, Any]:
+        self._fallback.note_halted()
+        return self._answers.photo(self._addresses.photo(product))
+
+    async def _decided(self, shopper: str, products: Sequence[Product]) -> list[dict[str, Any]]:
+        """Decisions, or photos of all where they cannot be made."""
         now = time.time()
         try:
             decisions = await self._decide(shopper, [one.product for one in products], now)

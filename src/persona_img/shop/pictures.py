@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from persona_img.rendering.proof.certificate import VerifyReport
     from persona_img.serving.decide import Decider
     from persona_img.serving.follow import Follower
+    from persona_img.serving.halts import HaltFile, Where
     from persona_img.serving.keys import KeyFile
     from persona_img.serving.known import Known
 
@@ -140,6 +141,54 @@ class Pictures(Pages):
         return KeyFile(self.workspace.keys)
 
     @cached_property
+    def halts(self) -> HaltFile:
+        """What is answered by photos, and not counted, until somebody resumes it."""
+        from persona_img.serving.halts import HaltFile
+
+        return HaltFile(self.workspace.halts)
+
+    def halt(self, where: Where, *, who: str, reason: str) -> None:
+        """Answer photos, not counted, within a second, until it is resumed.
+
+        Args:
+            where: ``("all", "")``, ``("test", name)`` or ``("product", name)``.
+            who: Says so.
+            reason: Why, a line.
+
+        Raises:
+            NotFound: no such product.
+            InvalidInput: a name of another test than this shop's, or no reason.
+            CannotWrite: it cannot be kept, and nothing is halted.
+        """
+        scope, name = where
+        if scope == "product":
+            _ = self.live_catalog()[name]
+        if scope == "test" and name != self.settings.test.name:
+            raise InvalidInput(f"test {name!r}: this shop runs {self.settings.test.name!r}")
+        self.halts.halt(where, who=who, reason=reason)
+
+    def resume(self, where: Where, *, who: str, reason: str) -> list[Where]:
+        """End a halt.
+
+        Args:
+            where: As for :meth:`halt`.
+            who: Says so.
+            reason: Why, a line.
+
+        Returns:
+            What is halted still.
+
+        Raises:
+            NotFound: that is not halted.
+            InvalidInput: no reason.
+            CannotWrite: it cannot be kept, and nothing is resumed.
+        """
+        from persona_img.serving.halts import standing
+
+        self.halts.resume(where, who=who, reason=reason)
+        return list(standing(self.halts.entries()))
+
+    @cached_property
     def known(self) -> Known:
         """What is known of a shopper where a decision is made, out of the feature store."""
         from persona_img.serving.known import Known
@@ -227,6 +276,7 @@ class Pictures(Pages):
         from persona_img.serving.app import create_app
         from persona_img.serving.connections import ConnectionLimits
         from persona_img.serving.gate import LOOPBACK, GateRules
+        from persona_img.serving.halts import Halts
         from persona_img.serving.keys import Keys
         from persona_img.serving.run import is_loopback
         from persona_img.variants.renditions import LazyRenditions
@@ -238,6 +288,7 @@ class Pictures(Pages):
             self.variants.servable_path,
             signer=wiring.signer(self.settings, self.workspace),
             known=self.known,
+            halted=Halts(self.halts),
             keys=Keys(self.keys, serve.tokens),
             rules=GateRules(
                 hosts=serve.hosts or (LOOPBACK if is_loopback(serve.host) else ()),
