@@ -72,6 +72,9 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": 
 Shopper = Annotated[
     str, Query(pattern=NAME, max_length=128, description="Your name for them, a pseudonym.")
 ]
+Consent = Annotated[
+    bool, Query(description="False of a shopper who said no: the photo, and nothing is kept.")
+]
 ProductName = Annotated[
     str, Query(min_length=1, max_length=MAX_ID, description="The shop's own identifier.")
 ]
@@ -249,7 +252,7 @@ def _add_hot(
 def _describe(app: FastAPI) -> None:
     """What the hot routes are, for ``/docs``; they are answered before anything gets here."""
 
-    async def variant(shopper: Shopper, product: ProductName) -> None:
+    async def variant(shopper: Shopper, product: ProductName, consent: Consent = True) -> None:
         """The picture that this shopper sees for this product, and the token that proves it.
 
         Where none can be decided, the original photo, which is not counted.

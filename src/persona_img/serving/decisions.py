@@ -11,7 +11,8 @@ from fastapi import HTTPException
 from persona_img.domain.catalog import product_id
 from persona_img.errors import BadCatalog, NotFound
 from persona_img.serving.answers import Answers
-from persona_img.serving.fallback import Fallback
+from persona_img.serving.consent import consent_of, declined
+from persona_img.serving.fallback import HALTED, Fallback
 from persona_img.serving.hot import Answer, answer, read_body
 from persona_img.serving.wire import check_name, parse_page
 
@@ -62,7 +63,7 @@ class Decisions:
         self._fallback = Fallback(lambda reason: metrics.photos.labels(reason).inc())
 
     async def one(self, scope: Scope, _: Receive) -> Answer:
-        """``GET /v1/variant?shopper=…&product=…``.
+        """``GET /v1/variant?shopper=…&product=…``, and ``&consent=false`` of who said no.
 
         Raises:
             InvalidInput: a shopper's name that is none.
@@ -83,10 +84,11 @@ class Decisions:
             return answer(self._unknown(asked["product"]), headers=_FRESH)
         if name not in products and self._photo_url is not None:
             return answer(self._unknown(name), headers=_FRESH)
-        (shown,) = await self.shown(asked["shopper"], [products[name]])
+        why = declined(scope["headers"], consent_of(asked.get("consent")))
+        (shown,) = await self.shown(asked["shopper"], [products[name]], why)
         return answer(shown, headers=_FRESH)
 
-    async def page(self, _: Scope, receive: Receive) -> Answer:
+    async def page(self, scope: Scope, receive: Receive) -> Answer:
         """``POST /v1/decisions``; a product that is not known holds up no other.
 
         Raises:
@@ -96,24 +98,38 @@ class Decisions:
         names, products = [_product(one) for one in asked.products], self._catalog()
         known = [name in products for name in names]
         there = [products[name] for name, is_known in zip(names, known, strict=True) if is_known]
-        shown = iter(await self.shown(asked.shopper, there) if there else ())
+        why = declined(scope["headers"], asked.consent)
+        shown = iter(await self.shown(asked.shopper, there, why) if there else ())
         found = [
             {"product": name, **(next(shown) if is_known else self._unknown(name))}
             for name, is_known in zip(names, known, strict=True)
         ]
         return answer({"decisions": found}, headers=_FRESH)
 
-    async def shown(self, shopper: str, products: Sequence[Product]) -> list[dict[str, Any]]:
-        """What is told of products that are known: of each a decision, or the photo."""
+    async def shown(
+        self, shopper: str, products: Sequence[Product], why: str = ""
+    ) -> list[dict[str, Any]]:
+        """What is told of products that are known: of each a decision, or the photo.
+
+        Args:
+            shopper: Asked for.
+            products: Of the page.
+            why: Nothing is to be kept of whoever asks, in a word; then photos are shown. Empty
+                where they are decided for.
+        """
+        if why:
+            return [self._photo(one, why) for one in products]
         halted = {one.product for one in products if self._halted(self._test, one.product)}
         if not halted:
             return await self._decided(shopper, products)
         going = [one for one in products if one.product not in halted]
         decided = iter(await self._decided(shopper, going) if going else ())
-        return [self._stopped(one) if one.product in halted else next(decided) for one in products]
+        return [
+            self._photo(one, HALTED) if one.product in halted else next(decided) for one in products
+        ]
 
-    def _stopped(self, product: Product) -> dict[str, Any]:
-        self._fallback.note_halted()
+    def _photo(self, product: Product, reason: str) -> dict[str, Any]:
+        self._fallback.note_chosen(reason)
         return self._answers.photo(self._addresses.photo(product))
 
     async def _decided(self, shopper: str, products: Sequence[Product]) -> list[dict[str, Any]]:

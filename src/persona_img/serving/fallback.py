@@ -29,8 +29,8 @@ class Fallback:
 
     Args:
         on_photo: Told the reason of each: one of :class:`StoreFailed`, ``late`` for a decision
-            that took too long, ``error`` for what nobody foresaw, :data:`HALTED` or
-            :data:`UNKNOWN_PRODUCT`.
+            that took too long, ``error`` for what nobody foresaw, :data:`HALTED`,
+            :data:`UNKNOWN_PRODUCT`, or one of :mod:`persona_img.serving.consent`.
         seconds: Between two lines of the program's log for the same reason.
         clock: For tests.
     """
@@ -54,9 +54,12 @@ class Fallback:
         """A photo of an unknown product is shown."""
         self._count(UNKNOWN_PRODUCT, None)
 
-    def note_halted(self) -> None:
-        """A photo is shown because somebody halted what would be decided."""
-        self._count(HALTED, None)
+    def note_chosen(self, reason: str) -> None:
+        """A photo is shown because somebody wants it so, not because anything fails."""
+        if reason == HALTED:
+            self._count(reason, None)
+        else:
+            self._on_photo(reason)
 
     def _count(self, reason: str, error: Exception | None) -> None:
         self._on_photo(reason)
