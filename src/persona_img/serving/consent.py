@@ -80,7 +80,7 @@ def _is_bot(agent: str) -> bool:
 
 @lru_cache(4096)
 def _is_crawler(agent: str) -> bool:
-    return _LIST.is_crawler(agent)
+    return bool(_LIST.is_crawler(agent))
 
 
 _LIST = CrawlerDetect()
