@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from persona_img.serving.halts import HaltFile, Where
     from persona_img.serving.keys import KeyFile
     from persona_img.serving.known import Known
+    from persona_img.serving.local import LocalDecider
 
 
 class Pictures(Pages):
@@ -234,6 +235,42 @@ class Pictures(Pages):
             self.workspace.published,
             lambda: (self.table, self.workspace.revoked(), self.workspace.ramp()),
             seconds=seconds,
+        )
+
+    def local(self, url: str = "http://127.0.0.1:8080", *, key: str = "") -> LocalDecider:
+        """What decides in this program, by the same files as the service, and sends it events.
+
+        Example::
+
+            with Shop.open("shop").local() as pictures:
+                shown = pictures.page("anna", ["22423"])
+
+        Args:
+            url: Of the service that takes events.
+            key: Of the role ``ingest``; empty where the service asks for none.
+
+        Raises:
+            NotFound: nothing was prepared yet.
+        """
+        from persona_img.serving.addresses import Addresses
+        from persona_img.serving.halts import Halts
+        from persona_img.serving.local import LocalDecider
+        from persona_img.variants.renditions import LazyRenditions
+
+        decider = self.decider()
+        return LocalDecider(
+            decider,
+            self.live_catalog,
+            wiring.signer(self.settings, self.workspace),
+            Addresses(
+                LazyRenditions(self.renditions),
+                self.variants.servable_path,
+                self.settings.serve.cdn_url or "",
+            ),
+            halted=Halts(self.halts),
+            following=self.following(decider),
+            url=url,
+            key=key,
         )
 
     def rotate_key(self, keep: int = 1) -> int:
