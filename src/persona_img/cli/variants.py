@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import quote
 
 import typer
 
@@ -39,8 +40,24 @@ def register(app: typer.Typer) -> None:
     add(group, approve, "persona-img variants approve 3f2a81c0")
     add(group, withdraw, 'persona-img variants withdraw 3f2a81c0 --reason "hides the heel"')
     add(group, restore, 'persona-img variants restore 3f2a81c0 --reason "looked again"')
+    add(group, preview, "persona-img variants preview 3f2a81c0 --hours 2")
     add(group, log, "persona-img variants log")
     app.add_typer(group, name="variants")
+
+
+def preview(
+    digest: Annotated[str, typer.Argument(help="Of an approved variant, or how it begins.")],
+    hours: Annotated[float, typer.Option(help="For how long it holds.", min=0.1, max=720)] = 24.0,
+    home: Home = None,
+) -> None:
+    """Print what `/v1/variant` takes as `preview`: it shows this variant, and is not counted.
+
+    It is signed by the shop's key, so no shopper can make one.
+    """
+    from persona_img.shop import Shop
+
+    product, text = Shop.open(home).preview(digest, hours=hours)
+    print(f"/v1/variant?shopper=preview&product={quote(product, safe='')}&preview={text}")
 
 
 def list_variants(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote
@@ -9,7 +10,7 @@ from urllib.parse import parse_qsl, quote
 from fastapi import HTTPException
 
 from persona_img.domain.catalog import product_id
-from persona_img.errors import BadCatalog, NotFound
+from persona_img.errors import BadCatalog, InvalidInput, NotFound
 from persona_img.serving.answers import Answers
 from persona_img.serving.consent import consent_of, declined
 from persona_img.serving.fallback import HALTED, Fallback
@@ -18,6 +19,7 @@ from persona_img.serving.wire import check_name, parse_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from starlette.types import Receive, Scope
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from persona_img.serving.addresses import Addresses
     from persona_img.serving.deciding import Deciding
     from persona_img.serving.metrics import ServingMetrics
+    from persona_img.serving.preview import Previews
     from persona_img.serving.token import Signer
 
 _PAGE_BODY = 2**16
@@ -44,6 +47,8 @@ class Decisions:
         metrics: Counts.
         photo_url: Address of photos of unknown products, with ``{product}``.
         halted: Whether a product of a test is to be answered by its photo.
+        previews: Proves previews; None where there are none.
+        variants: The file of a variant; raises :class:`NotFound` for one that may not be shown.
     """
 
     def __init__(
@@ -56,7 +61,10 @@ class Decisions:
         metrics: ServingMetrics,
         photo_url: str | None,
         halted: Callable[[str, str], bool],
+        previews: Previews | None,
+        variants: Callable[[str], Path | bytes],
     ) -> None:
+        self._previews, self._variants = previews, variants
         self._test, self._halted = test, halted
         self._deciding, self._catalog, self._photo_url = deciding, catalog, photo_url
         self._answers, self._addresses, self._metrics = Answers(test, signer), addresses, metrics
@@ -84,6 +92,8 @@ class Decisions:
             return answer(self._unknown(asked["product"]), headers=_FRESH)
         if name not in products and self._photo_url is not None:
             return answer(self._unknown(name), headers=_FRESH)
+        if "preview" in asked:
+            return answer(await self._previewed(products[name], asked["preview"]), headers=_FRESH)
         why = declined(scope["headers"], consent_of(asked.get("consent")))
         (shown,) = await self.shown(asked["shopper"], [products[name]], why)
         return answer(shown, headers=_FRESH)
@@ -155,6 +165,18 @@ class Decisions:
         decisions = await self._deciding.page(shopper, products, now)
         self._metrics.decided(decisions, now, time.perf_counter() - start)
         return decisions
+
+    async def _previewed(self, product: Product, text: str) -> dict[str, Any]:
+        """A variant that somebody of the shop wants to see; never counted, halted or not."""
+        if self._previews is None:
+            raise InvalidInput("preview: this service shows none; leave it out")
+        one = self._previews.read(text, time.time())
+        if one.product != product.product:
+            raise InvalidInput(f"preview: of product {one.product!r}, not {product.product!r}")
+        await asyncio.to_thread(self._variants, one.digest)
+        (picture,) = await self._addresses.all([(product, one.digest)])
+        shown = self._answers.photo(picture)
+        return {**shown, "style": one.style_key, "digest": one.digest}
 
     def _unknown(self, name: str) -> dict[str, Any]:
         self._fallback.note_unknown()

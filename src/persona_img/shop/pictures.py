@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from persona_img import wiring
 from persona_img.errors import InvalidInput, NotFound
 from persona_img.shop.pages import Pages
+from persona_img.shop.switches import Switches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,13 +23,12 @@ if TYPE_CHECKING:
     from persona_img.rendering.proof.certificate import VerifyReport
     from persona_img.serving.decide import Decider
     from persona_img.serving.follow import Follower
-    from persona_img.serving.halts import HaltFile, Where
     from persona_img.serving.keys import KeyFile
     from persona_img.serving.known import Known
     from persona_img.serving.local import LocalDecider
 
 
-class Pictures(Pages):
+class Pictures(Switches, Pages):
     """Variants, approved and withdrawn by a ledger; whoever serves them."""
 
     def approve(self, *digests: str, by: str, reason: str = "") -> list[VariantRecord]:
@@ -140,54 +140,6 @@ class Pictures(Pages):
         from persona_img.serving.keys import KeyFile
 
         return KeyFile(self.workspace.keys)
-
-    @cached_property
-    def halts(self) -> HaltFile:
-        """What is answered by photos, and not counted, until somebody resumes it."""
-        from persona_img.serving.halts import HaltFile
-
-        return HaltFile(self.workspace.halts)
-
-    def halt(self, where: Where, *, who: str, reason: str) -> None:
-        """Answer photos, not counted, within a second, until it is resumed.
-
-        Args:
-            where: ``("all", "")``, ``("test", name)`` or ``("product", name)``.
-            who: Says so.
-            reason: Why, a line.
-
-        Raises:
-            NotFound: no such product.
-            InvalidInput: a name of another test than this shop's, or no reason.
-            CannotWrite: it cannot be kept, and nothing is halted.
-        """
-        scope, name = where
-        if scope == "product":
-            _ = self.live_catalog()[name]
-        if scope == "test" and name != self.settings.test.name:
-            raise InvalidInput(f"test {name!r}: this shop runs {self.settings.test.name!r}")
-        self.halts.halt(where, who=who, reason=reason)
-
-    def resume(self, where: Where, *, who: str, reason: str) -> list[Where]:
-        """End a halt.
-
-        Args:
-            where: As for :meth:`halt`.
-            who: Says so.
-            reason: Why, a line.
-
-        Returns:
-            What is halted still.
-
-        Raises:
-            NotFound: that is not halted.
-            InvalidInput: no reason.
-            CannotWrite: it cannot be kept, and nothing is resumed.
-        """
-        from persona_img.serving.halts import standing
-
-        self.halts.resume(where, who=who, reason=reason)
-        return list(standing(self.halts.entries()))
 
     @cached_property
     def known(self) -> Known:
@@ -326,6 +278,7 @@ class Pictures(Pages):
             signer=wiring.signer(self.settings, self.workspace),
             known=self.known,
             halted=Halts(self.halts),
+            previews=wiring.previews(self.settings, self.workspace),
             keys=Keys(self.keys, serve.tokens),
             rules=GateRules(
                 hosts=serve.hosts or (LOOPBACK if is_loopback(serve.host) else ()),
