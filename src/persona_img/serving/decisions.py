@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote
 from fastapi import HTTPException
 
 from persona_img.domain.catalog import product_id
-from persona_img.errors import BadCatalog, InvalidInput, NotFound
+from persona_img.errors import BadCatalog, NotFound
 from persona_img.serving.answers import Answers
 from persona_img.serving.consent import consent_of, declined
 from persona_img.serving.fallback import HALTED, Fallback
@@ -92,7 +92,7 @@ class Decisions:
             return answer(self._unknown(asked["product"]), headers=_FRESH)
         if name not in products and self._photo_url is not None:
             return answer(self._unknown(name), headers=_FRESH)
-        if "preview" in asked:
+        if asked.get("preview"):
             return answer(await self._previewed(products[name], asked["preview"]), headers=_FRESH)
         why = declined(scope["headers"], consent_of(asked.get("consent")))
         (shown,) = await self.shown(asked["shopper"], [products[name]], why)
@@ -169,10 +169,10 @@ class Decisions:
     async def _previewed(self, product: Product, text: str) -> dict[str, Any]:
         """A variant that somebody of the shop wants to see; never counted, halted or not."""
         if self._previews is None:
-            raise InvalidInput("preview: this service shows none; leave it out")
+            raise NotFound("preview: this service shows none; leave it out")
         one = self._previews.read(text, time.time())
         if one.product != product.product:
-            raise InvalidInput(f"preview: of product {one.product!r}, not {product.product!r}")
+            raise NotFound(f"preview: of product {one.product!r}, not {product.product!r}")
         await asyncio.to_thread(self._variants, one.digest)
         (picture,) = await self._addresses.all([(product, one.digest)])
         shown = self._answers.photo(picture)

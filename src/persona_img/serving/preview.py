@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from persona_img.errors import InvalidInput
+from persona_img.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,7 @@ class Previews:
         """What a text is a preview of.
 
         Raises:
-            InvalidInput: nobody with one of the keys signed it, or its time is over.
+            NotFound: nobody with one of the keys signed it, or its time is over.
         """
         try:
             sent = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
@@ -83,11 +83,11 @@ class Previews:
         if len(body) < _UNTIL.size or not any(
             hmac.compare_digest(mac, _mac(secret, body)) for secret in self._secrets
         ):
-            raise InvalidInput(
+            raise NotFound(
                 "preview: not signed by this shop; make one (`persona-img variants preview`)"
             )
         if now > _UNTIL.unpack_from(body)[0]:
-            raise InvalidInput(
+            raise NotFound(
                 "preview: its time is over; make another (`persona-img variants preview`)"
             )
         return Preview(*body[_UNTIL.size :].decode().split(_BETWEEN))
