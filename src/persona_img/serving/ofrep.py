@@ -44,7 +44,7 @@ class _Context(BaseModel):
     """What is evaluated for; attributes that we do not know say nothing."""
 
     targetingKey: str | None = None  # noqa: N815 the protocol's name
-    consent: bool = True
+    consent: bool = Field(default=True, strict=True)
     products: list[Annotated[str, Field(min_length=1, max_length=200)]] | None = Field(
         default=None, max_length=MOST_FLAGS
     )
