@@ -93,7 +93,7 @@ def test_tables_come_in_the_order_of_their_publication(tmp_path: Path) -> None:
             workspace.save_decision_table(DecisionTable(version, {("s", "p"): slate}, {}, "s"))
 
     publish("zero")
-    old = json.loads((tmp_path / "shop" / "decisions.json").read_text())
+    old = json.loads((tmp_path / "shop" / "decisions" / "zero.json").read_text())
     del old["published"]
     workspace.save_json("decisions/zero", old)
     workspace.save_json("decisions", old)
@@ -125,6 +125,42 @@ def test_going_back_serves_what_a_ranker_planned_and_revokes_what_the_other_did(
     assert workspace.revoked() == {"a", "b"}
 
 
+def test_a_table_whose_file_is_gone_is_made_again_of_its_record(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "shop")
+    plan = a_plan("v1")
+    workspace.save_decision_table(plan)
+    revised = plan.revised({("s", "p"): a_plan("", 0.75).slates["s", "p"]})
+    for table in (plan, revised):
+        workspace.save_decision_table(table)
+        (file,) = workspace.mapped.glob(f"{table.policy_version}.table")
+        file.unlink()
+        assert workspace.decision_table() == table
+        assert file.is_file()
+
+
+def test_a_home_of_before_there_were_files_is_served_from_one(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "shop")
+    workspace.save_decision_table(a_plan("v1"))
+    whole = workspace.json("decisions/v1")
+    for path in (workspace.root / "decisions" / "v1.json", workspace.mapped / "v1.table"):
+        path.unlink()
+    workspace.save_json("decisions", whole)
+    assert workspace.decision_table() == a_plan("v1")
+    assert (workspace.mapped / "v1.table").is_file()
+
+
+def test_files_of_tables_that_are_not_served_are_deleted_and_stay_mapped(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path / "shop")
+    workspace.save_decision_table(a_plan("v0"))
+    held = workspace.decision_table()
+    workspace.begin_ramp(a_plan("ramp"), ranker=2, share=0.1, now=NOON)
+    for number in range(1, 9):
+        workspace.save_decision_table(a_plan(f"v{number}"))
+    found = {path.stem for path in workspace.mapped.iterdir()}
+    assert found == {"ramp", "v6", "v7", "v8"}
+    assert held == a_plan("v0")
+
+
 def a_plan(version: str, chance: float = 0.5) -> DecisionTable:
     candidates = (
         Candidate(ORIGINAL, None, 1.0 - chance),
@@ -135,7 +171,7 @@ def a_plan(version: str, chance: float = 0.5) -> DecisionTable:
 
 def test_of_revisions_the_difference_is_kept_and_all_come_back(tmp_path: Path) -> None:
     workspace = Workspace.open(tmp_path / "shop")
-    one, two = a_plan("v1").slates["s", "p"], a_plan("v1", 0.7).slates["s", "p"]
+    one, two = a_plan("v1").slates["s", "p"], a_plan("v1", 0.75).slates["s", "p"]
     plan = DecisionTable("v1", {("s", f"p{n}"): one for n in range(50)}, {"ann": "s"}, "s")
     workspace.save_decision_table(plan, ranker=3)
     first = plan.revised({("s", "p1"): two})
@@ -169,7 +205,7 @@ def test_who_publishes_over_what_is_served_no_more_is_told(tmp_path: Path) -> No
 def test_going_back_serves_the_newest_revision_whole(tmp_path: Path) -> None:
     workspace = Workspace.open(tmp_path / "shop")
     plan = a_plan("v1")
-    revision = plan.revised(dict(a_plan("v1", 0.7).slates))
+    revision = plan.revised(dict(a_plan("v1", 0.75).slates))
     workspace.save_decision_table(plan, ranker=1)
     workspace.save_decision_table(revision, ranker=1)
     workspace.save_decision_table(a_plan("v2"), ranker=2)
@@ -183,10 +219,10 @@ def test_a_ramp_goes_stage_by_stage_and_nobody_moves_it_twice(tmp_path: Path) ->
     workspace = Workspace.open(tmp_path / "shop")
     workspace.save_decision_table(a_plan("v1"), ranker=1)
     before = workspace.published()
-    workspace.begin_ramp(a_plan("v2", 0.9), ranker=2, share=0.1, now=NOON)
+    workspace.begin_ramp(a_plan("v2", 0.875), ranker=2, share=0.1, now=NOON)
     assert workspace.published() != before
     assert workspace.decision_table().policy_version == "v1"
-    assert workspace.ramp() == Ramp(a_plan("v2", 0.9), 0.1)
+    assert workspace.ramp() == Ramp(a_plan("v2", 0.875), 0.1)
     with pytest.raises(StoreConflict, match="'v2' is on a ramp"):
         workspace.begin_ramp(a_plan("v3"), ranker=3, share=0.1, now=NOON)
     first = workspace.ramp_stage()
@@ -204,7 +240,7 @@ def test_a_ramp_goes_stage_by_stage_and_nobody_moves_it_twice(tmp_path: Path) ->
     assert second == RampStage("v2", 2, 0.5, NOON)
     workspace.finish_ramp(second)
     workspace.finish_ramp(second)  # as after a crash
-    assert workspace.decision_table() == a_plan("v2", 0.9)
+    assert workspace.decision_table() == a_plan("v2", 0.875)
     assert workspace.served_ranker() == 2
     workspace.end_ramp(second, keep=True)
     assert workspace.ramp() is None
@@ -290,7 +326,7 @@ def test_a_ramp_that_is_finished_again_leaves_a_revision_of_its_table_alone(
     stage = workspace.ramp_stage()
     assert stage is not None
     workspace.finish_ramp(stage)
-    revision = a_plan("v2").revised(dict(a_plan("v2", 0.7).slates))
+    revision = a_plan("v2").revised(dict(a_plan("v2", 0.75).slates))
     workspace.save_decision_table(revision, ranker=2)
     workspace.finish_ramp(stage)
     assert workspace.decision_table() == revision
@@ -303,7 +339,7 @@ def publishing(home: Path, product: str, ready: Barrier) -> None:
     done = 0
     while done < 10:
         served = workspace.decision_table()
-        chance = served.slates["s", product].candidates[1].probability + 0.01
+        chance = served.slates["s", product].candidates[1].probability + 1 / 64
         revised = served.revised({("s", product): a_plan("", chance).slates["s", "p"]})
         try:
             workspace.save_decision_table(revised, replacing=served.policy_version)
@@ -332,7 +368,7 @@ def test_two_processes_that_publish_at_once_lose_nothing(tmp_path: Path) -> None
     for place in (("s", "a"), ("s", "b")):
         chances = [table.slates[place].candidates[1].probability for table in tables]
         assert chances == sorted(chances)
-        assert chances[-1] == pytest.approx(0.6)
+        assert chances[-1] == 0.5 + 10 / 64
 
 
 def test_a_home_whose_name_is_a_pattern_is_refused_by_name(

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 from collections import ChainMap
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -15,14 +15,13 @@ from urllib.parse import quote
 
 from persona_img.domain.decision import Candidate, DecisionTable, Ramp, Slate, plan_of
 from persona_img.domain.style import ORIGINAL, Style
+from persona_img.domain.table_file import as_personal, open_table, personal_dict, write_table
 from persona_img.errors import InvalidInput, NotFound, StoreConflict
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
-
-    from persona_img.domain.leaning import Personal
 
 _STEPS = {"profile": "profile", "decisions": "prepare"}
 """What makes a file, by its name."""
@@ -30,6 +29,8 @@ _MARKER = ".persona-img"
 _STOPPED = "-stopped"
 _SERVING = ("decisions", "revoked", "ramp")
 """Files that say what is served."""
+_EARLIER = 2
+"""Files of tables that are kept besides those in use."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,19 @@ class Workspace:
         return self.root / "keys.json"
 
     @property
+    def halts(self) -> Path:
+        """Who halted what, and resumed it."""
+        return self.root / "halts.json"
+
+    @property
     def variants(self) -> Path:
         """The variant store."""
         return self.root / "variants"
+
+    @property
+    def mapped(self) -> Path:
+        """Tables as they are served, made again from ``decisions`` where they are gone."""
+        return self.root / "serving"
 
     @property
     def tracking(self) -> Path:
@@ -208,8 +219,16 @@ class Workspace:
             return self._publish(table, ranker)
 
     def decision_table(self) -> DecisionTable:
-        """What serving decides by, as stored last."""
-        return _table(self.json("decisions"))
+        """What serving decides by, as stored last; looked up in its file, which is not read.
+
+        Raises:
+            NotFound: nothing was published yet.
+            StoreFailed: the file is damaged; says which.
+        """
+        served = self.json("decisions")
+        version = served["policy_version"]
+        # Of a home of before there were files it is all in there.
+        return self._opened(version, lambda: self._recorded(version, served))
 
     def decision_tables(self, *, of: Collection[str] | None = None) -> list[DecisionTable]:
         """Plans and revisions that were stored, in the order in which they were published.
@@ -320,13 +339,18 @@ class Workspace:
         with self.publishing():
             if self.has_json("ramp"):
                 raise StoreConflict(f"{self.json('ramp')['plan']!r} is on a ramp; end that first")
+            table = table.in_parts()
             self.save_json(_file_of(table.policy_version), self._stored(table, ranker))
+            write_table(self._mapped_path(table.policy_version), table)
             self._save_stage(table.plan, ranker, share, now)
 
     def ramp(self) -> Ramp | None:
         """Who gets another table than the one that is served; None where nobody does."""
         stage = self.ramp_stage()
-        return None if stage is None else Ramp(self.plan(stage.plan), stage.share)
+        if stage is None:
+            return None
+        plan = stage.plan
+        return Ramp(self._opened(plan, lambda: self.plan(plan)), stage.share)
 
     def ramp_stage(self) -> RampStage | None:
         """What a ramp is at; None where there is none."""
@@ -394,18 +418,18 @@ class Workspace:
             )
 
     def _publish(self, table: DecisionTable, ranker: int | None) -> Path:
+        table, version = table.in_parts(), table.policy_version
         kept = self._stored(table, ranker)
-        if table.plan != table.policy_version:
+        about = {key: kept[key] for key in ("published", "ranker", "policy_version")}
+        if table.plan != version:
             plan = self.plan(table.plan).slates
             changed = {place: s for place, s in table.slates.items() if s != plan[place]}
-            small = {key: kept[key] for key in ("published", "ranker", "policy_version")}
-            self.save_json(
-                _file_of(table.policy_version),
-                small | {"revises": table.plan, "slates": _rows(changed)},
-            )
-        else:
-            self.save_json(_file_of(table.policy_version), kept)
-        return self.save_json("decisions", kept)
+            kept = about | {"revises": table.plan, "slates": _rows(changed)}
+        self.save_json(_file_of(version), kept)
+        write_table(self._mapped_path(version), table)
+        told = self.save_json("decisions", about)
+        self._sweep(version)
+        return told
 
     def _stored(self, table: DecisionTable, ranker: int | None) -> dict[str, Any]:
         return {
@@ -415,8 +439,37 @@ class Workspace:
             "default_segment": table.default_segment,
             "segments": dict(table.segments),
             "slates": _rows(table.slates),
-            **({} if table.personal is None else {"personal": _personal(table.personal)}),
+            **({} if table.personal is None else {"personal": personal_dict(table.personal)}),
         }
+
+    def _opened(self, version: str, made: Callable[[], DecisionTable]) -> DecisionTable:
+        """A table from its file, which is made where it is missing."""
+        path = self._mapped_path(version)
+        with suppress(NotFound):
+            return open_table(path)
+        with self.publishing():
+            if not path.exists():
+                write_table(path, made())
+        return open_table(path)
+
+    def _recorded(self, version: str, served: Mapping[str, Any]) -> DecisionTable:
+        """A table as it is kept for evaluation."""
+        if "slates" in served:
+            return _table(served)
+        kept = self.json(_file_of(version))
+        return _revision(kept, self.plan(version)) if "revises" in kept else _table(kept)
+
+    def _mapped_path(self, version: str) -> Path:
+        return self.mapped / f"{quote(version, safe='')}.table"
+
+    def _sweep(self, version: str) -> None:
+        """Delete files of tables that are not served; who has one mapped keeps it."""
+        stage = self.ramp_stage()
+        used = {self._mapped_path(one) for one in (version, stage.plan if stage else version)}
+        found = set(self.mapped.glob("*.table")) - used
+        # Whoever read the name a moment ago is to find it.
+        for path in sorted(found, key=lambda one: one.stat().st_mtime_ns)[:-_EARLIER]:
+            path.unlink(missing_ok=True)
 
     def _save_stage(self, plan: str, ranker: int, share: float, now: datetime) -> None:
         stage = {"plan": plan, "ranker": ranker, "share": share, "since": now.isoformat()}
@@ -499,25 +552,8 @@ def _table(stored: Mapping[str, Any]) -> DecisionTable:
         slates=_slates(stored["slates"]),
         segments=stored["segments"],
         default_segment=stored["default_segment"],
-        personal=_as_personal(stored.get("personal")),
+        personal=as_personal(stored.get("personal")),
     )
-
-
-def _personal(personal: Personal) -> dict[str, Any]:
-    return {
-        "leaning": personal.leaning.as_dict(),
-        "sharpness": personal.sharpness,
-        "floor": personal.floor,
-    }
-
-
-def _as_personal(stored: Mapping[str, Any] | None) -> Personal | None:
-    if stored is None:
-        return None
-    from persona_img.domain.leaning import Leaning, Personal  # numpy: paths alone open fast
-
-    leaning = Leaning.from_dict(stored["leaning"])
-    return Personal(leaning, stored["sharpness"], stored["floor"])
 
 
 def _revision(stored: Mapping[str, Any], plan: DecisionTable) -> DecisionTable:

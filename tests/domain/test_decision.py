@@ -121,10 +121,10 @@ def two(first: float) -> Slate:
 
 def test_a_revision_shows_the_same_pictures_with_other_chances():
     plan = DecisionTable("v1", {("s", "p"): two(0.5), ("s", "q"): two(0.5)}, {"ann": "s"}, "s")
-    revised = plan.revised({("s", "p"): two(0.2)})
+    revised = plan.revised({("s", "p"): two(0.25)})
     assert (revised.policy_version, revised.plan) == ("v1~r1", "v1")
-    assert revised.slates == {("s", "p"): two(0.2), ("s", "q"): two(0.5)}
+    assert revised.slates == {("s", "p"): two(0.25), ("s", "q"): two(0.5)}
     assert plan.slates["s", "p"] == two(0.5)
-    for other in ({("s", "x"): two(0.2)}, {("s", "p"): Slate((Candidate(ORIGINAL, None, 1.0),))}):
+    for other in ({("s", "x"): two(0.25)}, {("s", "p"): Slate((Candidate(ORIGINAL, None, 1.0),))}):
         with pytest.raises(InvalidInput, match="a revision shows what its plan shows"):
             plan.revised(other)

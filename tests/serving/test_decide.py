@@ -404,7 +404,8 @@ def test_within_a_plan_a_picture_stays_and_who_comes_new_is_drawn_with_the_new_c
         for one in new:
             if one.arm != "control":
                 assert one.policy_version == f"v1~r{number}"
-                known = {c.style.key: c.probability for c in slate(*chances).candidates}
+                offered = table.slates["all", "mug"].candidates
+                known = {c.style.key: c.probability for c in offered}
                 assert one.propensity == known[one.style_key]
 
 

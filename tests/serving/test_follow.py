@@ -60,8 +60,8 @@ def test_what_cannot_be_read_is_not_taken_and_said(
         "{}",
         "[]",
         "null",
-        json.dumps({**json.loads(whole), "slates": [1]}),
-        json.dumps({"policy_version": "v1"}),
+        json.dumps({**json.loads(whole), "policy_version": 5}),
+        json.dumps({"policy_version": "of-nobody"}),
     )
     for broken in broken_files:
         path.write_text(broken)
@@ -74,6 +74,24 @@ def test_what_cannot_be_read_is_not_taken_and_said(
     workspace.save_decision_table(table("v3"))
     assert follower.look()
     assert decider.table == table("v3")
+
+
+def test_a_damaged_table_is_not_taken_and_named(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    decider, follower = followed(workspace)
+    follower.look()
+    workspace.save_decision_table(table("v2"))
+    file = workspace.mapped / "v2.table"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + b"?")
+    assert not follower.look()
+    assert decider.table == table("v1")
+    assert str(file) in caplog.text
+    assert "damaged" in caplog.text
+    file.unlink()  # what the message says
+    assert follower.look()
+    assert decider.table == table("v2")
 
 
 def test_what_hindered_for_a_moment_is_tried_again_and_said_once(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import quote
 
 import typer
 
-from persona_img.cli.home import Home, Json, add
+from persona_img.cli.home import Home, Json, add, who
 
 if TYPE_CHECKING:
     from persona_img.domain.style import Style
@@ -39,8 +40,24 @@ def register(app: typer.Typer) -> None:
     add(group, approve, "persona-img variants approve 3f2a81c0")
     add(group, withdraw, 'persona-img variants withdraw 3f2a81c0 --reason "hides the heel"')
     add(group, restore, 'persona-img variants restore 3f2a81c0 --reason "looked again"')
+    add(group, preview, "persona-img variants preview 3f2a81c0 --hours 2")
     add(group, log, "persona-img variants log")
     app.add_typer(group, name="variants")
+
+
+def preview(
+    digest: Annotated[str, typer.Argument(help="Of an approved variant, or how it begins.")],
+    hours: Annotated[float, typer.Option(help="For how long it holds.", min=0.1, max=720)] = 24.0,
+    home: Home = None,
+) -> None:
+    """Print what `/v1/variant` takes as `preview`: it shows this variant, and is not counted.
+
+    It is signed by the shop's key, so no shopper can make one.
+    """
+    from persona_img.shop import Shop
+
+    product, text = Shop.open(home).preview(digest, hours=hours)
+    print(f"/v1/variant?shopper=preview&product={quote(product, safe='')}&preview={text}")
 
 
 def list_variants(
@@ -138,7 +155,7 @@ def approve(
     """Approve proposed variants, so that they may be served."""
     from persona_img.shop import Shop
 
-    records = Shop.open(home).approve(*_given(digests), by=_who(by), reason=reason)
+    records = Shop.open(home).approve(*_given(digests), by=who(by), reason=reason)
     for record in records:
         print(f"{record.digest[:_SHORT]}  {record.product}  approved")
     print("`persona-img prepare` puts what is approved into the table that is served")
@@ -163,10 +180,10 @@ def withdraw(
     shop = Shop.open(home)
     about = _about(digests, product, style)
     if about is None:
-        for record in shop.withdraw(*_given(digests), by=_who(by), reason=reason):
+        for record in shop.withdraw(*_given(digests), by=who(by), reason=reason):
             print(f"{record.digest[:_SHORT]}  {record.product}  withdrawn")
     else:
-        shop.withdraw_style(*about, by=_who(by), reason=reason)
+        shop.withdraw_style(*about, by=who(by), reason=reason)
         print(f"{about[0]}  {about[1]}  withdrawn, whatever renders it")
     print("shoppers see the original photo from the next answer on; browsers may keep a copy")
 
@@ -185,10 +202,10 @@ def restore(
     shop = Shop.open(home)
     about = _about(digests, product, style)
     if about is None:
-        for record in shop.restore(*_given(digests), by=_who(by), reason=reason):
+        for record in shop.restore(*_given(digests), by=who(by), reason=reason):
             print(f"{record.digest[:_SHORT]}  {record.product}  approved")
     else:
-        shop.restore_style(*about, by=_who(by), reason=reason)
+        shop.restore_style(*about, by=who(by), reason=reason)
         print(f"{about[0]}  {about[1]}  allowed again")
     print("`persona-img prepare` puts what is approved into the table that is served")
 
@@ -279,14 +296,3 @@ def _style(text: str) -> Style:
     from persona_img.domain.style import Style
 
     return Style.read(text)
-
-
-def _who(by: str | None) -> str:
-    import getpass
-
-    if by is not None:
-        return by
-    try:
-        return getpass.getuser()
-    except (ImportError, KeyError, OSError) as error:
-        raise typer.BadParameter("nobody is logged in here; say who decides with --by") from error

@@ -201,7 +201,7 @@ def decide(
     version: str,
     leaning: Leaning | None = None,
 ) -> DecisionTable:
-    """What serving decides by: only approved variants, each with its probability.
+    """What serving decides by: only approved variants, each with its probability, in whole parts.
 
     With a ``leaning``, and a policy that can be turned to a shopper, single shoppers' chances
     differ from their segment's.
@@ -224,7 +224,7 @@ def decide(
         policy_version=version,
         digests=digests,
     )
-    return replace(table, personal=personal(leaning, ranker, policy, shown))
+    return replace(table.in_parts(), personal=personal(leaning, ranker, policy, shown))
 
 
 _TYPICAL = 200

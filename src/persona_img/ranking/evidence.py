@@ -68,7 +68,7 @@ def revised_slates(
     else:
         counted = counted_evidence(feedback)
         # What was moved before and has no impression any more goes back to the plan.
-        moved = {p for p, slate in served.slates.items() if slate is not plan.slates[p]}
+        moved = {p for p, slate in served.slates.items() if slate != plan.slates[p]}
         concerned = (set(counted) & set(plan.slates)) | moved
     told = concerned if isinstance(ranker, Updatable) else concerned & set(counted)
     asked = {p: [c.style for c in plan.slates[p].candidates] for p in sorted(told)}

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from persona_img.serving.approvals import Approvals
     from persona_img.serving.decide import Decider
     from persona_img.serving.known import Known
+    from persona_img.serving.preview import Previews
     from persona_img.serving.token import Signer
 
 _T = TypeVar("_T")
@@ -71,6 +72,15 @@ _EVENTS = "events"
 _PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"model": Problem}}
 Shopper = Annotated[
     str, Query(pattern=NAME, max_length=128, description="Your name for them, a pseudonym.")
+]
+Consent = Annotated[
+    bool, Query(description="False of a shopper who said no: the photo, and nothing is kept.")
+]
+Asked = Annotated[
+    str,
+    Query(
+        max_length=2048, description="Of `persona-img variants preview`: one variant, not counted."
+    ),
 ]
 ProductName = Annotated[
     str, Query(min_length=1, max_length=MAX_ID, description="The shop's own identifier.")
@@ -87,6 +97,8 @@ def create_app(
     *,
     signer: Signer,
     known: Known | None = None,
+    halted: Callable[[str, str], bool] = lambda _test, _product: False,
+    previews: Previews | None = None,
     tokens: Collection[str] = (),
     keys: Keys | None = None,
     rules: GateRules | None = None,
@@ -115,6 +127,8 @@ def create_app(
             :class:`NotFound` for one that may not be shown.
         signer: Signs what is answered, and proves what is sent back.
         known: What the decider asks of shoppers; what comes of it is counted.
+        halted: Whether a product of a test is to be answered by its photo now; asked every time.
+        previews: Proves that whoever asks to see one variant may; None where nobody may.
         tokens: Any of them lets a client do everything that needs a key.
         keys: Keys with roles, which may change while the service runs; None for the tokens alone.
             Without any key everybody is let in, and :func:`~persona_img.serving.run.serve` stays
@@ -162,7 +176,16 @@ def create_app(
     _answer_errors(app, metrics)
     addresses = Addresses(renditions, variants, cdn_url, seconds=decision_seconds)
     decisions = Decisions(
-        decider.arms.test, deciding, products, signer, addresses, metrics, photo_url
+        decider.arms.test,
+        deciding,
+        products,
+        signer,
+        addresses,
+        metrics,
+        photo_url,
+        halted,
+        previews,
+        variants,
     )
     _describe(app)
     add_ofrep(app, decisions, products)
@@ -247,7 +270,9 @@ def _add_hot(
 def _describe(app: FastAPI) -> None:
     """What the hot routes are, for ``/docs``; they are answered before anything gets here."""
 
-    async def variant(shopper: Shopper, product: ProductName) -> None:
+    async def variant(
+        shopper: Shopper, product: ProductName, consent: Consent = True, preview: Asked = ""
+    ) -> None:
         """The picture that this shopper sees for this product, and the token that proves it.
 
         Where none can be decided, the original photo, which is not counted.

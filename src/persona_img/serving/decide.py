@@ -57,6 +57,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from persona_img.domain.decision import Candidate, Decision, plan_of, uniform
@@ -81,20 +82,19 @@ class _Serving:
     """A table and what may be shown while it is in use; replaced as one."""
 
     table: DecisionTable
-    pictures: frozenset[tuple[str, str]]
     revoked: frozenset[str]
     ramp: Ramp | None
 
-    @classmethod
-    def of(cls, table: DecisionTable, revoked: Collection[str], ramp: Ramp | None) -> _Serving:
-        pictures = (
+    @cached_property
+    def pictures(self) -> frozenset[tuple[str, str]]:
+        """Of all slates: only asked for where no store says what may be shown."""
+        return frozenset(
             (product, candidate.digest)
-            for one in (table, ramp.table if ramp else table)
+            for one in (self.table, self.ramp.table if self.ramp else self.table)
             for (_, product), slate in one.slates.items()
             for candidate in slate.candidates
             if candidate.digest is not None
         )
-        return cls(table, frozenset(pictures), frozenset(revoked), ramp)
 
     def table_of(self, test: str, arm: str, shopper: str) -> DecisionTable:
         """What a shopper is decided for by."""
@@ -152,7 +152,7 @@ class Decider:
         self._keep = keep_days * _DAY
         self._servable = servable
         self._traits = traits
-        self._serving = _Serving.of(table, revoked, ramp)
+        self._serving = _Serving(table, frozenset(revoked), ramp)
 
     @property
     def table(self) -> DecisionTable:
@@ -182,7 +182,7 @@ class Decider:
         used = self._serving.table
         if table.policy_version == used.policy_version and table != used:
             raise _version_reused(table.policy_version)
-        self._serving = _Serving.of(table, revoked, ramp)
+        self._serving = _Serving(table, frozenset(revoked), ramp)
 
     def decide(self, shopper: str, product: str, now: float) -> Decision:
         """The decision to show.
@@ -253,14 +253,21 @@ class Decider:
             return self._servable(digest, product)
         return (product, digest) in serving.pictures
 
-    def _own(
-        self, table: DecisionTable, segment: str, slate: Slate, shopper: str, now: float
-    ) -> Slate:
-        """The slate with the shopper's own chances, as far as these are known."""
-        if table.personal is None or self._traits is None:
-            return slate
-        known = self._traits(shopper, table.personal.leaning.traits, now)
-        return slate if known is None else table.personal.slate(slate, segment, known)
+    def _drawn(
+        self, table: DecisionTable, segment: str, shopper: str, product: str, now: float
+    ) -> tuple[Candidate | None, Slate | None]:
+        """What is drawn; and the slate it is drawn from, where that is the shopper's own."""
+        number = uniform(self.arms.test, table.policy_version, shopper, product)
+        if table.personal is None:
+            return table.draw(segment, product, number), None
+        slate = table.slates.get((segment, product))
+        if slate is None:
+            return None, None
+        if self._traits is not None:
+            known = self._traits(shopper, table.personal.leaning.traits, now)
+            if known is not None:
+                slate = table.personal.slate(slate, segment, known)
+        return slate.draw(number), slate
 
     def _draw(
         self,
@@ -272,23 +279,26 @@ class Decider:
         now: float,
     ) -> Decision:
         version = table.policy_version
-        segment, slate = table.slate(shopper, product)
-        drawn = _NOTHING_ELSE
-        if slate is not None and arm != CONTROL:
-            slate = self._own(table, segment, slate, shopper, now)
-            drawn = slate.draw(uniform(self.arms.test, version, shopper, product))
+        segment = table.segment(shopper)
+        drawn, own = None, None
+        if arm != CONTROL:
+            drawn, own = self._drawn(table, segment, shopper, product, now)
+        if drawn is None:
+            drawn = _NOTHING_ELSE
+        else:
             if drawn.digest is None or not self._may_show(serving, product, drawn.digest):
                 # Drawn first and mapped then: a withdrawal moves nobody else's picture.
+                slate = own or table.slates[segment, product]
                 chances = (
                     candidate.probability
                     for candidate in slate.candidates
                     if candidate.digest is None
-                    or candidate is drawn
+                    or (candidate.style, candidate.digest) == (drawn.style, drawn.digest)
                     or not self._may_show(serving, product, candidate.digest)
                 )
                 drawn = Candidate(ORIGINAL, digest=None, probability=math.fsum(chances))
-            if table.personal is not None and not all(
-                self._may_show(serving, product, c.digest) for c in slate.candidates
+            if own is not None and not all(
+                self._may_show(serving, product, c.digest) for c in own.candidates
             ):
                 version += PARTIAL
         return Decision(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote
@@ -11,12 +12,14 @@ from fastapi import HTTPException
 from persona_img.domain.catalog import product_id
 from persona_img.errors import BadCatalog, NotFound
 from persona_img.serving.answers import Answers
-from persona_img.serving.fallback import Fallback
+from persona_img.serving.consent import consent_of, declined
+from persona_img.serving.fallback import HALTED, Fallback
 from persona_img.serving.hot import Answer, answer, read_body
 from persona_img.serving.wire import check_name, parse_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from starlette.types import Receive, Scope
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from persona_img.serving.addresses import Addresses
     from persona_img.serving.deciding import Deciding
     from persona_img.serving.metrics import ServingMetrics
+    from persona_img.serving.preview import Previews
     from persona_img.serving.token import Signer
 
 _PAGE_BODY = 2**16
@@ -42,6 +46,9 @@ class Decisions:
         addresses: What is told of pictures.
         metrics: Counts.
         photo_url: Address of photos of unknown products, with ``{product}``.
+        halted: Whether a product of a test is to be answered by its photo.
+        previews: Proves previews; None where there are none.
+        variants: The file of a variant; raises :class:`NotFound` for one that may not be shown.
     """
 
     def __init__(
@@ -53,13 +60,18 @@ class Decisions:
         addresses: Addresses,
         metrics: ServingMetrics,
         photo_url: str | None,
+        halted: Callable[[str, str], bool],
+        previews: Previews | None,
+        variants: Callable[[str], Path | bytes],
     ) -> None:
+        self._previews, self._variants = previews, variants
+        self._test, self._halted = test, halted
         self._deciding, self._catalog, self._photo_url = deciding, catalog, photo_url
         self._answers, self._addresses, self._metrics = Answers(test, signer), addresses, metrics
         self._fallback = Fallback(lambda reason: metrics.photos.labels(reason).inc())
 
     async def one(self, scope: Scope, _: Receive) -> Answer:
-        """``GET /v1/variant?shopper=…&product=…``.
+        """``GET /v1/variant?shopper=…&product=…``, and ``&consent=false`` of who said no.
 
         Raises:
             InvalidInput: a shopper's name that is none.
@@ -78,10 +90,13 @@ class Decisions:
             raise NotFound(str(error)) from error
         if name not in products and self._photo_url is not None:
             return answer(self._unknown(name), headers=_FRESH)
-        (shown,) = await self.shown(asked["shopper"], [products[name]])
+        if asked.get("preview"):
+            return answer(await self._previewed(products[name], asked["preview"]), headers=_FRESH)
+        why = declined(scope["headers"], consent_of(asked.get("consent")))
+        (shown,) = await self.shown(asked["shopper"], [products[name]], why)
         return answer(shown, headers=_FRESH)
 
-    async def page(self, _: Scope, receive: Receive) -> Answer:
+    async def page(self, scope: Scope, receive: Receive) -> Answer:
         """``POST /v1/decisions``; a product that is not known holds up no other.
 
         Raises:
@@ -91,15 +106,42 @@ class Decisions:
         names, products = [_product(one) for one in asked.products], self._catalog()
         known = [name is not None and name in products for name in names]
         there = [products[name] for name in names if name is not None and name in products]
-        shown = iter(await self.shown(asked.shopper, there) if there else ())
+        why = declined(scope["headers"], asked.consent)
+        shown = iter(await self.shown(asked.shopper, there, why) if there else ())
         found = [
             {"product": name or given, **(next(shown) if is_known else self._unknown(name))}
             for given, name, is_known in zip(asked.products, names, known, strict=True)
         ]
         return answer({"decisions": found}, headers=_FRESH)
 
-    async def shown(self, shopper: str, products: Sequence[Product]) -> list[dict[str, Any]]:
-        """What is told of products that are known, each a decision or, for all, the photo."""
+    async def shown(
+        self, shopper: str, products: Sequence[Product], why: str = ""
+    ) -> list[dict[str, Any]]:
+        """What is told of products that are known: of each a decision, or the photo.
+
+        Args:
+            shopper: Asked for.
+            products: Of the page.
+            why: Nothing is to be kept of whoever asks, in a word; then photos are shown. Empty
+                where they are decided for.
+        """
+        if why:
+            return [self._photo(one, why) for one in products]
+        halted = {one.product for one in products if self._halted(self._test, one.product)}
+        if not halted:
+            return await self._decided(shopper, products)
+        going = [one for one in products if one.product not in halted]
+        decided = iter(await self._decided(shopper, going) if going else ())
+        return [
+            self._photo(one, HALTED) if one.product in halted else next(decided) for one in products
+        ]
+
+    def _photo(self, product: Product, reason: str) -> dict[str, Any]:
+        self._fallback.note_chosen(reason)
+        return self._answers.photo(self._addresses.photo(product))
+
+    async def _decided(self, shopper: str, products: Sequence[Product]) -> list[dict[str, Any]]:
+        """Decisions, or photos of all where they cannot be made."""
         now = time.time()
         try:
             decisions = await self._decide(shopper, [one.product for one in products], now)
@@ -121,6 +163,18 @@ class Decisions:
         decisions = await self._deciding.page(shopper, products, now)
         self._metrics.decided(decisions, now, time.perf_counter() - start)
         return decisions
+
+    async def _previewed(self, product: Product, text: str) -> dict[str, Any]:
+        """A variant that somebody of the shop wants to see; never counted, halted or not."""
+        if self._previews is None:
+            raise NotFound("preview: this service shows none; leave it out")
+        one = self._previews.read(text, time.time())
+        if one.product != product.product:
+            raise NotFound(f"preview: of product {one.product!r}, not {product.product!r}")
+        await asyncio.to_thread(self._variants, one.digest)
+        (picture,) = await self._addresses.all([(product, one.digest)])
+        shown = self._answers.photo(picture)
+        return {**shown, "style": one.style_key, "digest": one.digest}
 
     def _unknown(self, name: str | None) -> dict[str, Any]:
         """The answer for a product that is not known; None is what no product can be called."""

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
+HALTED = "halted"
+"""The reason for a photo of what somebody halted."""
+
 UNKNOWN_PRODUCT = "unknown-product"
 """The reason for a photo of a product that the catalogue does not know."""
 
@@ -26,7 +29,8 @@ class Fallback:
 
     Args:
         on_photo: Told the reason of each: one of :class:`StoreFailed`, ``late`` for a decision
-            that took too long, ``error`` for what nobody foresaw, or :data:`UNKNOWN_PRODUCT`.
+            that took too long, ``error`` for what nobody foresaw, :data:`HALTED`,
+            :data:`UNKNOWN_PRODUCT`, or one of :mod:`persona_img.serving.consent`.
         seconds: Between two lines of the program's log for the same reason.
         clock: For tests.
     """
@@ -49,6 +53,13 @@ class Fallback:
     def note_unknown(self) -> None:
         """A photo of an unknown product is shown."""
         self._count(UNKNOWN_PRODUCT, None)
+
+    def note_chosen(self, reason: str) -> None:
+        """A photo is shown because somebody wants it so, not because anything fails."""
+        if reason == HALTED:
+            self._count(reason, None)
+        else:
+            self._on_photo(reason)
 
     def _count(self, reason: str, error: Exception | None) -> None:
         self._on_photo(reason)

@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 
 from persona_img.domain.catalog import product_id
 from persona_img.errors import InvalidInput
+from persona_img.serving.consent import declined
 from persona_img.serving.hot import read_body
 from persona_img.serving.wire import NAME, Problem
 
@@ -43,6 +44,7 @@ class _Context(BaseModel):
     """What is evaluated for; attributes that we do not know say nothing."""
 
     targetingKey: str | None = None  # noqa: N815 the protocol's name
+    consent: bool = Field(default=True, strict=True)
     products: list[Annotated[str, Field(min_length=1, max_length=200)]] | None = Field(
         default=None, max_length=MOST_FLAGS
     )
@@ -97,9 +99,9 @@ def add_ofrep(app: FastAPI, decisions: Decisions, catalog: Callable[[], Catalog]
     async def one(request: Request, key: str) -> Response:
         """The picture of one product, as a flag."""
         try:
-            shopper, _ = await _asked(request)
+            shopper, _, why = await _asked(request)
             product = _product(catalog(), key)
-            (shown,) = await decisions.shown(shopper, [product])
+            (shown,) = await decisions.shown(shopper, [product], why)
             return _json(_flag(product.product, shown))
         except _Failed as failed:
             return _failure(failed, key)
@@ -111,7 +113,7 @@ def add_ofrep(app: FastAPI, decisions: Decisions, catalog: Callable[[], Catalog]
         would be shown the same is answered 304, and goes on with the flags that it has.
         """
         try:
-            shopper, names = await _asked(request)
+            shopper, names, why = await _asked(request)
             products = catalog()
             wanted = (
                 [_product(products, name) for name in names]
@@ -125,7 +127,7 @@ def add_ofrep(app: FastAPI, decisions: Decisions, catalog: Callable[[], Catalog]
                     f"{len(wanted)} products on offer, at most {MOST_FLAGS} at once; name those "
                     "of the page as `products` of the context",
                 )
-            shown = await decisions.shown(shopper, wanted) if wanted else []
+            shown = await decisions.shown(shopper, wanted, why) if wanted else []
         except _Failed as failed:
             return _failure(failed, None)
         flags = [_flag(one.product, told) for one, told in zip(wanted, shown, strict=True)]
@@ -161,8 +163,8 @@ def add_ofrep(app: FastAPI, decisions: Decisions, catalog: Callable[[], Catalog]
         )(route)
 
 
-async def _asked(request: Request) -> tuple[str, Sequence[str] | None]:
-    """The shopper, and the products of the page where they are told."""
+async def _asked(request: Request) -> tuple[str, Sequence[str] | None, str]:
+    """The shopper, the products of the page where they are told, and why none is decided."""
     try:
         body = await read_body(request.receive, _BODY)
     except HTTPException as error:
@@ -183,7 +185,7 @@ async def _asked(request: Request) -> tuple[str, Sequence[str] | None]:
             f"targetingKey {shopper[:140]!r}: use 1 to 128 letters, digits and ._:@+/=~|- ; hash "
             "other names",
         )
-    return shopper, context.products
+    return shopper, context.products, declined(request.headers.raw, context.consent)
 
 
 def _product(catalog: Catalog, key: str) -> Product:

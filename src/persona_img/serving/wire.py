@@ -98,6 +98,9 @@ class PageIn(BaseModel):
     products: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
         min_length=1, max_length=MAX_PAGE, description="What is on the page."
     )
+    consent: bool = Field(
+        default=True, description="False of a shopper who said no: photos, and nothing is kept."
+    )
 
 
 class Ready(BaseModel):

@@ -192,7 +192,7 @@ class Learning(Pages, Results):
         if version is None and earlier:
             served = self.table
             plan = self.workspace.plan(served.policy_version)
-            if replace(prepared.table, policy_version=plan.policy_version) == plan:
+            if replace(prepared.table, policy_version=plan.policy_version) == plan.in_parts():
                 return replace(prepared, table=served)
         self.workspace.save_decision_table(prepared.table, ranker=champion)
         self.workspace.resume()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from persona_img import wiring
 from persona_img.errors import InvalidInput, NotFound
 from persona_img.shop.pages import Pages
+from persona_img.shop.switches import Switches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from persona_img.serving.follow import Follower
     from persona_img.serving.keys import KeyFile
     from persona_img.serving.known import Known
+    from persona_img.serving.local import LocalDecider
 
 
-class Pictures(Pages):
+class Pictures(Switches, Pages):
     """Variants, approved and withdrawn by a ledger; whoever serves them."""
 
     def approve(self, *digests: str, by: str, reason: str = "") -> list[VariantRecord]:
@@ -187,6 +189,42 @@ class Pictures(Pages):
             seconds=seconds,
         )
 
+    def local(self, url: str = "http://127.0.0.1:8080", *, key: str = "") -> LocalDecider:
+        """What decides in this program, by the same files as the service, and sends it events.
+
+        Example::
+
+            with Shop.open("shop").local() as pictures:
+                shown = pictures.page("anna", ["22423"])
+
+        Args:
+            url: Of the service that takes events.
+            key: Of the role ``ingest``; empty where the service asks for none.
+
+        Raises:
+            NotFound: nothing was prepared yet.
+        """
+        from persona_img.serving.addresses import Addresses
+        from persona_img.serving.halts import Halts
+        from persona_img.serving.local import LocalDecider
+        from persona_img.variants.renditions import LazyRenditions
+
+        decider = self.decider()
+        return LocalDecider(
+            decider,
+            self.live_catalog,
+            wiring.signer(self.settings, self.workspace),
+            Addresses(
+                LazyRenditions(self.renditions),
+                self.variants.servable_path,
+                self.settings.serve.cdn_url or "",
+            ),
+            halted=Halts(self.halts),
+            following=self.following(decider),
+            url=url,
+            key=key,
+        )
+
     def rotate_key(self, keep: int = 1) -> int:
         """Put a new key before those that sign answers; services take it when they start.
 
@@ -227,6 +265,7 @@ class Pictures(Pages):
         from persona_img.serving.app import create_app
         from persona_img.serving.connections import ConnectionLimits
         from persona_img.serving.gate import LOOPBACK, GateRules
+        from persona_img.serving.halts import Halts
         from persona_img.serving.keys import Keys
         from persona_img.serving.run import is_loopback
         from persona_img.variants.renditions import LazyRenditions
@@ -238,6 +277,8 @@ class Pictures(Pages):
             self.variants.servable_path,
             signer=wiring.signer(self.settings, self.workspace),
             known=self.known,
+            halted=Halts(self.halts),
+            previews=wiring.previews(self.settings, self.workspace),
             keys=Keys(self.keys, serve.tokens),
             rules=GateRules(
                 hosts=serve.hosts or (LOOPBACK if is_loopback(serve.host) else ()),

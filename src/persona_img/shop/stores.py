@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _EVERYTHING_BUT_VARIANTS = (
     "catalog", "interactions", "features", "tables", "mlflow", "rankers", "decisions", "archive",
-    "imports",
+    "imports", "serving",
 )  # fmt: skip
 
 

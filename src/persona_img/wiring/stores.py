@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from persona_img.wiring.registry import named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from persona_img.profiles.base import FeatureSource
     from persona_img.serving.archive import Archive
     from persona_img.serving.base import EventLog
     from persona_img.serving.history import History
+    from persona_img.serving.key import ShopKey
+    from persona_img.serving.preview import Previews
     from persona_img.serving.token import Signer
     from persona_img.settings import Settings
     from persona_img.tracking.base import Tracker
@@ -119,7 +121,22 @@ def history(workspace: Workspace) -> History:
 
 
 def signer(settings: Settings, workspace: Workspace) -> Signer:
-    """What signs answers: the settings' key, else the workspace's own.
+    """What signs answers, by :func:`shop_keys`."""
+    from persona_img.serving.token import Signer
+
+    first, *others = shop_keys(settings, workspace)
+    return Signer(first, others, days=settings.serve.token_days)
+
+
+def previews(settings: Settings, workspace: Workspace) -> Previews:
+    """What signs previews, by :func:`shop_keys`."""
+    from persona_img.serving.preview import Previews
+
+    return Previews(shop_keys(settings, workspace))
+
+
+def shop_keys(settings: Settings, workspace: Workspace) -> Sequence[ShopKey]:
+    """The key that signs, and those of before: the settings', else the workspace's own.
 
     Keys of the workspace's file still prove what they signed where the settings give another.
 
@@ -127,16 +144,11 @@ def signer(settings: Settings, workspace: Workspace) -> Signer:
         InvalidInput: the workspace's file holds something else, or no key can be put there.
     """
     from persona_img.serving.key import kept_keys, key_of
-    from persona_img.serving.token import Signer
 
-    given, path, days = (
-        settings.serve.decision_key,
-        workspace.decision_key,
-        settings.serve.token_days,
-    )
+    given, path = settings.serve.decision_key, workspace.decision_key
     earlier = [key_of(one.get_secret_value().encode()) for one in settings.serve.earlier_keys]
     if given is not None:
         kept = kept_keys(path) if path.exists() else ()
-        return Signer(key_of(given.get_secret_value().encode()), [*earlier, *kept], days=days)
+        return [key_of(given.get_secret_value().encode()), *earlier, *kept]
     first, *others = kept_keys(path)
-    return Signer(first, [*earlier, *others], days=days)
+    return [first, *earlier, *others]
