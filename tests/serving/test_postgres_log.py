@@ -10,8 +10,10 @@ from contextlib import closing, contextmanager
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import Connection, NullPool, create_engine, text
 
+import persona_img as pi
 from contracts.event_log import (
     NOON,
     EventLogContract,
@@ -22,6 +24,7 @@ from contracts.event_log import (
     see,
 )
 from examples import SIGNER
+from persona_img import wiring
 from persona_img.domain.decision import Arms
 from persona_img.errors import InvalidInput, StoreConflict, StoreFailed
 from persona_img.serving.app import create_app
@@ -30,6 +33,8 @@ from persona_img.serving.history import History
 from persona_img.serving.postgres.log import PostgresEventLog
 from persona_img.serving.postgres.reader import PostgresReader, prune
 from persona_img.serving.run import BackgroundServer
+from persona_img.settings import Settings
+from persona_img.workspace import Workspace
 
 from .conftest import Shop, a_catalog, a_decider, stored_variant
 from .postgres_server import PostgresServer
@@ -188,3 +193,29 @@ def test_errors_do_not_tell_the_password():
     with pytest.raises(InvalidInput, match="events_url") as wrong:
         PostgresEventLog("hunter2 is no address")
     assert "hunter2" not in str(wrong.value)
+
+
+def test_a_shop_has_its_log_where_its_settings_say(url, tmp_path):
+    settings = Settings(
+        home=tmp_path / "mine",
+        test={"name": "hero"},
+        stores={"features": "frame", "tracker": "folder", "events_url": url},
+    )
+    shop = pi.Shop.begin(settings)
+    with closing(wiring.event_log(shop.workspace, settings.stores.events_url)) as log:
+        see(log, a_showing(1), a_showing(2))
+        assert shop.archive().impressions == 2
+        log.record_events([a_click(2)])
+    assert list(shop.feedback()["clicked"]) == [0, 1]
+    assert not shop.workspace.events.exists()
+    kept = "".join(p.read_text() for p in (tmp_path / "mine").rglob("*.toml"))
+    assert "postgresql" not in kept  # the address may hold a password
+    with pytest.raises(InvalidInput, match="pg_dump"):
+        shop.backup(tmp_path / "kept.zip")
+
+
+def test_an_address_that_nobody_serves_is_refused(tmp_path):
+    url = SecretStr("mysql://shop:hunter2@db/persona")
+    with pytest.raises(InvalidInput, match="there are postgresql") as refused:
+        wiring.event_log(Workspace(tmp_path), url)
+    assert "hunter2" not in str(refused.value)
