@@ -96,5 +96,5 @@ $(VENV)/core: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/dev: $(VENV)/core
-	$(PIP) -e '.[dev,dashboard,docs,pretrained,onnx,evaluation]'
+	$(PIP) -e '.[dev,dashboard,docs,pretrained,onnx,evaluation,postgres]'
 	@touch $@

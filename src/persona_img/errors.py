@@ -90,8 +90,8 @@ class StoreFailed(PersonaImgError):
 
     Attributes:
         reason: One word for what hinders it: ``locked``, ``full``, ``read-only``, ``corrupt``,
-            ``missing``, ``closed``, ``late``, ``disk`` for one that answers with errors, or
-            ``failed``.
+            ``missing``, ``unreachable``, ``closed``, ``late``, ``disk`` for one that answers with
+            errors, or ``failed``.
     """
 
     def __init__(self, message: str, reason: str = "failed") -> None:

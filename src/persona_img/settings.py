@@ -49,12 +49,13 @@ _NOT_KEPT: Any = {
         "log",
         "log_requests",
     },
+    "stores": {"events_url"},
     "render": {"workers", "processes"},
     "pretrained": {"memory"},
 }
 """A shop's file is about the shop, not about where it runs; and secrets are not written down."""
 
-_SECRET = {"tokens", "decision_key", "earlier_keys"}
+_SECRET = {"tokens", "decision_key", "earlier_keys", "events_url"}
 """Settings whose values no error repeats."""
 
 _HOST = r"^(\*\.)?[A-Za-z0-9.-]{1,253}$|^\[[0-9A-Fa-f:.]{2,45}\]$"
@@ -381,11 +382,14 @@ class Stores(_Group):
         features: ``feast``, or ``frame`` to keep features in plain tables.
         feature_repo: Feast definitions.
         tracker: ``mlflow``, or ``folder`` to keep runs and rankers as plain files.
+        events_url: Database of the log, as in ``postgresql://shop:secret@db.internal/persona``;
+            None for a file in the shop's folder. Secret: better told by the environment.
     """
 
     features: str = "feast"
     feature_repo: UserPath = Field(default_factory=_feature_repo)
     tracker: str = "mlflow"
+    events_url: SecretStr | None = Field(None, min_length=1, max_length=1024)
 
 
 class Keep(_Group):

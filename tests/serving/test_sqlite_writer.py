@@ -30,7 +30,9 @@ def writing_to(path):
     """A writer to a file, and the file."""
     with (
         closing(SqliteFile(path, looked_at)) as file,
-        closing(GroupWriter(file.writing, path)) as writer,
+        closing(
+            GroupWriter(file.writing, path, lambda db: db.execute("BEGIN IMMEDIATE"))
+        ) as writer,
     ):
         yield writer, file
 

@@ -68,6 +68,7 @@ _STATUS: dict[type[PersonaImgError], int] = {
     StoreConflict: 409,
     StoreFailed: 503,
 }
+_AGAIN = {"Retry-After": "1"}  # seconds; a store that is back is used at once
 _EVENTS = "events"
 _PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"model": Problem}}
 Shopper = Annotated[
@@ -383,7 +384,8 @@ def told(error: Exception) -> tuple[int, str, Mapping[str, str] | None]:
     if isinstance(error, RequestValidationError):
         fields = ", ".join(str(e["loc"][-1]) for e in error.errors())
         return 422, f"{fields}: missing; see /docs for what to send", None
-    return next(s for kind, s in _STATUS.items() if isinstance(error, kind)), str(error), None
+    status = next(s for kind, s in _STATUS.items() if isinstance(error, kind))
+    return status, str(error), _AGAIN if isinstance(error, StoreFailed) else None
 
 
 def _answer_errors(app: FastAPI, metrics: ServingMetrics) -> None:

@@ -32,6 +32,7 @@ HINDRANCES = {
     "read-only": "the log is read-only; let it be written, and try again",
     "corrupt": "the log is corrupt; put a backup in its place",
     "missing": "the log is missing; put it back, or start the service again to begin a new one",
+    "unreachable": "the log's database does not answer; start it, or mend the way to it",
     "disk": "the log's disk answers with errors; look at it, and try again",
     "late": "the log's disk is too slow; try again",
     "closed": "the log is closed; open it again",

@@ -18,7 +18,7 @@ from persona_img.domain.decision import plan_of
 from persona_img.domain.feedback import ATTRIBUTION_SECONDS, BEFORE_TOKENS, FEEDBACK_COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
 _NAME = pa.dictionary(pa.int32(), pa.string())
@@ -58,6 +58,35 @@ LATE = pa.schema(
 
 OUTCOMES = tuple(name for name, _ in _OUTCOMES)
 """Columns that an event adds to its impression."""
+
+_CLICK, _CONVERSION, _DISMISS, _SURVEY = 2, 3, 4, 5
+
+
+def moments(seconds: Sequence[float]) -> pa.Array:
+    """Unix seconds as ``shown_at`` has them."""
+    micros = np.rint(np.asarray(seconds, np.float64) * 1e6).astype(np.int64)
+    return pa.array(micros).cast(SCHEMA.field("shown_at").type)
+
+
+def outcome_columns(place: Any, outcome: Sequence[Sequence[Any]], count: int) -> list[pa.Array]:
+    """Columns of :data:`OUTCOMES` for ``count`` impressions.
+
+    Args:
+        place: (m,) int, which impression each of m events belongs to.
+        outcome: Kind, seconds after the impression, value and rating of each event.
+        count: Impressions.
+    """
+    kind, after, value, rating = (np.asarray(one, np.float64) for one in outcome)
+    columns = []
+    for wanted, values in (
+        (_CLICK, after), (_CONVERSION, after), (_CONVERSION, value), (_DISMISS, after),
+        (_SURVEY, rating),
+    ):  # fmt: skip
+        column = np.full(count, np.nan)
+        mine = kind == wanted
+        column[place[mine]] = values[mine]
+        columns.append(pa.array(column, mask=np.isnan(column)))
+    return [*columns[:-1], columns[-1].cast(pa.int8())]
 
 
 def settled(late: pa.Table) -> pa.Table:

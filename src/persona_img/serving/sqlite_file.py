@@ -43,7 +43,7 @@ _SUSPECT = {"read-only", "corrupt", "missing", "disk"}
 """After these, the file is opened anew: it may be another one by then, or be writable again."""
 
 
-def store_failed(path: Path, reason: str, said: object = "") -> StoreFailed:
+def store_failed(path: Path | str, reason: str, said: object = "") -> StoreFailed:
     """The error for a log that does not do what it is asked, with what to do about it."""
     told = f" ({said})" if str(said) else ""
     return StoreFailed(f"{path}: {HINDRANCES[reason]}{told}", reason)

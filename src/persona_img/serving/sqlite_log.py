@@ -103,7 +103,9 @@ class SqliteEventLog:
             prepare(db, self._path)
             # While the first connection is open: closing the last one costs a checkpoint.
             self._file = SqliteFile(self._path, check)
-        self._writer = GroupWriter(self._file.writing, self._path)
+        self._writer = GroupWriter(
+            self._file.writing, self._path, begin=lambda db: db.execute("BEGIN IMMEDIATE")
+        )
 
     def open_test(self, arms: Arms) -> None:
         """See :meth:`EventLog.open_test`."""

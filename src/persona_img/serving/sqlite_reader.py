@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from persona_img.errors import StoreConflict
-from persona_img.serving.impressions import LATE, NAMES, SCHEMA
+from persona_img.serving.impressions import LATE, NAMES, SCHEMA, moments, outcome_columns
 from persona_img.serving.sqlite_file import connect
 
 if TYPE_CHECKING:
@@ -58,7 +58,6 @@ _SHOPPERS = """
 SELECT shopper_id, shopper FROM shoppers
 WHERE shopper_id IN (SELECT value FROM json_each(?))
 """
-_CLICK, _CONVERSION, _DISMISS, _SURVEY = 2, 3, 4, 5
 
 
 class SqliteReader:
@@ -120,10 +119,10 @@ class SqliteReader:
         if not rows:
             return LATE.empty_table()
         showing, shown_at, *outcome = zip(*rows, strict=True)
-        columns = [pa.array(showing, pa.string()), _moments(shown_at)]
+        columns = [pa.array(showing, pa.string()), moments(shown_at)]
         # Every event is a row of its own: no two of them are one impression's.
         every = np.arange(len(rows))
-        return pa.table([*columns, *_outcomes(every, outcome, len(rows))], schema=LATE)
+        return pa.table([*columns, *outcome_columns(every, outcome, len(rows))], schema=LATE)
 
     def _table(self, rows: Sequence[tuple[Any, ...]], came: Sequence[tuple[Any, ...]]) -> pa.Table:
         n, showing, shopper, choice, propensity, position, shown_at = zip(*rows, strict=True)
@@ -137,8 +136,8 @@ class SqliteReader:
                 *(names[name] for name in NAMES),
                 pa.array(propensity, pa.float64()),
                 pa.array(position, pa.int32()),
-                _moments(shown_at),
-                *_outcomes(np.searchsorted(n, of), outcome, len(rows)),
+                moments(shown_at),
+                *outcome_columns(np.searchsorted(n, of), outcome, len(rows)),
             ],
             schema=SCHEMA,
         )
@@ -150,23 +149,3 @@ class SqliteReader:
         columns = list(zip(*sorted(found), strict=True))[1:]
         codes = pa.array(place)
         return [pa.array(one, pa.string()).dictionary_encode().take(codes) for one in columns]
-
-
-def _moments(seconds: Sequence[float]) -> pa.Array:
-    micros = np.rint(np.asarray(seconds, np.float64) * 1e6).astype(np.int64)
-    return pa.array(micros).cast(SCHEMA.field("shown_at").type)
-
-
-def _outcomes(place: Any, outcome: Sequence[Sequence[Any]], count: int) -> list[pa.Array]:
-    """Columns of outcomes for ``count`` rows; each event goes to its place."""
-    kind, after, value, rating = (np.asarray(one, np.float64) for one in outcome)
-    columns = []
-    for wanted, values in (
-        (_CLICK, after), (_CONVERSION, after), (_CONVERSION, value), (_DISMISS, after),
-        (_SURVEY, rating),
-    ):  # fmt: skip
-        column = np.full(count, np.nan)
-        mine = kind == wanted
-        column[place[mine]] = values[mine]
-        columns.append(pa.array(column, mask=np.isnan(column)))
-    return [*columns[:-1], columns[-1].cast(pa.int8())]

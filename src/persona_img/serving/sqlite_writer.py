@@ -1,4 +1,4 @@
-"""One thread that writes to SQLite, with many calls to a commit.
+"""One thread that writes to a database, with many calls to a commit.
 
 Every call that waits goes into the same transaction, so many requests share one fsync; each is
 answered after the commit. A call may give up before: what had not begun by then is not done.
@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from persona_img.errors import PersonaImgError, StoreFailed
 from persona_img.serving.sqlite_file import BUSY_SECONDS, store_failed
@@ -25,26 +24,39 @@ if TYPE_CHECKING:
 _GROUP = 1024  # calls a transaction; bounds how long the first one waits
 
 _T = TypeVar("_T")
-_Work = tuple[Callable[[sqlite3.Connection], Any], "Future[Any]"]
+_Work = tuple[Callable[[Any], Any], "Future[Any]"]
 
 
-class GroupWriter:
+class _Connection(Protocol):
+    def commit(self) -> None: ...
+    def rollback(self) -> None: ...
+
+
+_Db = TypeVar("_Db", bound=_Connection)
+
+
+class GroupWriter(Generic[_Db]):
     """Runs writes one after the other.
 
     Args:
-        open: Holds a connection in autocommit mode, not bound to a thread, for a transaction;
-            raises :class:`StoreFailed` where there is none, and for SQLite's own errors.
+        open: Holds a connection, not bound to a thread, for a transaction; raises
+            :class:`StoreFailed` where there is none, and for the database's own errors.
         path: What errors call the database.
+        begin: Begins a transaction, and waits until no other one writes.
 
     Attributes:
         commits: Transactions committed; with the number of calls it tells how well they share.
     """
 
     def __init__(
-        self, open: Callable[[], AbstractContextManager[sqlite3.Connection]], path: Path
+        self,
+        open: Callable[[], AbstractContextManager[_Db]],
+        path: Path | str,
+        begin: Callable[[_Db], object],
     ) -> None:
         self.commits = 0
         self._open = open
+        self._begin = begin
         self._path = path
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._entering = threading.Lock()
@@ -59,9 +71,7 @@ class GroupWriter:
         """Calls that no transaction has taken up yet."""
         return self._queue.qsize()
 
-    def write(
-        self, work: Callable[[sqlite3.Connection], _T], *, seconds: float = BUSY_SECONDS
-    ) -> _T:
+    def write(self, work: Callable[[_Db], _T], *, seconds: float = BUSY_SECONDS) -> _T:
         """Run ``work`` inside a transaction and return its result once that is committed.
 
         Args:
@@ -126,16 +136,16 @@ class GroupWriter:
         with self._open() as db:
             try:
                 self._locked = True
-                db.execute("BEGIN IMMEDIATE")
+                self._begin(db)
                 self._locked = False
                 # Gathered with the lock in hand: whoever came while we waited for it joins.
                 self._gather(group)
                 group[:] = [one for one in group if one[1].set_running_or_notify_cancel()]
                 outcomes = [_outcome(work, db) for work, _ in group]
-                db.execute("COMMIT")
+                db.commit()
             except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    db.execute("ROLLBACK")
+                with contextlib.suppress(Exception):  # what went wrong before is what is told
+                    db.rollback()
                 raise
         self.commits += 1
         return outcomes
@@ -152,7 +162,7 @@ class GroupWriter:
             group.append(work)
 
 
-def _outcome(work: Callable[[sqlite3.Connection], Any], db: sqlite3.Connection) -> Any:
+def _outcome(work: Callable[[_Db], Any], db: _Db) -> Any:
     try:
         return work(db)
     except PersonaImgError as error:

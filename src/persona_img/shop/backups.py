@@ -92,11 +92,16 @@ class Backups(Stores):
             What it holds, read back from it.
 
         Raises:
-            InvalidInput: the file would lie in the shop's folder.
+            InvalidInput: the file would lie in the shop's folder, or the log lies in a database.
             StoreFailed: a file of the shop cannot be read, or the backup does not read back.
             OSError: it cannot be written.
         """
         path, root = Path(path), self.workspace.root
+        if self.settings.stores.events_url is not None:
+            raise InvalidInput(
+                "stores.events_url: the log lies in a database, which this file would lack; stop "
+                f"`learn` and `archive`, copy {root}, then run pg_dump"
+            )
         if path.resolve().is_relative_to(root.resolve()):
             raise InvalidInput(f"{path}: lies in the shop itself; name a file outside {root}")
         partial = path.with_name(path.name + ".part")

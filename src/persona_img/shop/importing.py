@@ -84,7 +84,7 @@ class Importing(Stores):
         counts: Counter[str] = Counter()
         refused: Counter[str] = Counter()
         with (
-            closing(wiring.event_log(self.workspace)) as log,
+            closing(wiring.event_log(self.workspace, self.settings.stores.events_url)) as log,
             into.open("w", newline="", encoding="utf-8") as file,
         ):
             receiver = Receiver(

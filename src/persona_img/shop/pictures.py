@@ -117,7 +117,7 @@ class Pictures(Switches, Pages):
         from persona_img.serving.decide import Decider
         from persona_img.variants.showing import Showing
 
-        table, log = self.table, wiring.event_log(self.workspace)
+        table, log = self.table, wiring.event_log(self.workspace, self.settings.stores.events_url)
         try:
             return Decider(
                 table,

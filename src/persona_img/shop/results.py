@@ -102,10 +102,11 @@ class Results(Stores):
         return len(manifest.files), manifest.rows
 
     def _history(self) -> History:
-        if not self.workspace.events.exists():
+        url = self.settings.stores.events_url
+        if url is None and not self.workspace.events.exists():
             raise NotFound(f"{self.workspace.events}: no events yet; run `persona-img serve`")
-        wiring.event_log(self.workspace).close()  # brought up to date, where it is an older one
-        return wiring.history(self.workspace)
+        wiring.event_log(self.workspace, url).close()  # brought up to date, where it is older
+        return wiring.history(self.workspace, url)
 
     @property
     def _counted(self) -> dict[str, Any]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from persona_img.errors import InvalidInput
 from persona_img.wiring.registry import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from pydantic import SecretStr
 
     from persona_img.profiles.base import FeatureSource
     from persona_img.serving.archive import Archive
@@ -94,8 +97,49 @@ def variant_store(workspace: Workspace) -> VariantStore:
     return VariantStore(workspace.variants)
 
 
-def event_log(workspace: Workspace) -> EventLog:
-    """The workspace's durable log."""
+def _postgres_log(url: str) -> EventLog:
+    try:
+        from persona_img.serving.postgres.log import PostgresEventLog
+    except ImportError as error:
+        raise InvalidInput(
+            f"stores.events_url: {error}; pip install 'persona-img[postgres]'"
+        ) from error
+    return PostgresEventLog(url)
+
+
+def _postgres_history(archive: Archive, url: str) -> History:
+    from functools import partial
+
+    from persona_img.serving.history import History
+    from persona_img.serving.postgres.reader import PostgresReader, prune
+
+    return History(archive, partial(PostgresReader, url), partial(prune, url))
+
+
+LOGS: Mapping[str, tuple[Callable[[str], EventLog], Callable[[Archive, str], History]]] = {
+    "postgresql": (_postgres_log, _postgres_history),
+}
+"""What opens the log of an address, and what reads it beside its archive, by the scheme."""
+
+
+def _scheme(url: str) -> str:
+    return url.partition(":")[0]
+
+
+def event_log(workspace: Workspace, url: SecretStr | None = None) -> EventLog:
+    """The durable log.
+
+    Args:
+        workspace: Its folder holds the log where there is no address.
+        url: Address of a database, ``stores.events_url``.
+
+    Raises:
+        InvalidInput: an address that nobody serves, or its driver is not installed.
+        StoreFailed: its database cannot be reached.
+    """
+    if url is not None:
+        address = url.get_secret_value()
+        return named(LOGS, _scheme(address), "scheme of stores.events_url")[0](address)
     from persona_img.serving.sqlite_log import SqliteEventLog
 
     return SqliteEventLog(workspace.events)
@@ -108,8 +152,12 @@ def archive(workspace: Workspace) -> Archive:
     return Archive(workspace.archive)
 
 
-def history(workspace: Workspace) -> History:
-    """What came back to a workspace: its archive, and the log's tail."""
+def history(workspace: Workspace, url: SecretStr | None = None) -> History:
+    """What came back to a workspace: its archive, and the log's tail; see :func:`event_log`."""
+    if url is not None:
+        address = url.get_secret_value()
+        opens = named(LOGS, _scheme(address), "scheme of stores.events_url")[1]
+        return opens(archive(workspace), address)
     from functools import partial
 
     from persona_img.serving.history import History

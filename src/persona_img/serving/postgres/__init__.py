@@ -1,0 +1,1 @@
+"""The log on PostgreSQL, for services on several machines."""
