@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import cores  # noqa: F401  before numpy, OpenCV and torch
 from examples import PHOTOS, STYLE, a_photo
@@ -19,6 +20,10 @@ from persona_img.rendering.base import Variant
 from persona_img.rendering.renderer import BackdropRenderer
 from persona_img.rendering.sources.plain import PlainBackdrops
 from persona_img.shop import adapting, learning
+
+# No test is timed: machines are shared, and a first call imports.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
