@@ -217,10 +217,10 @@ def test_missing_shoppers_of_an_arm_are_noticed_and_nothing_is_trusted(
     assert report.sample_ratio.ok is False
     assert report.sample_ratio.p < 0.001
     lifts = report.comparisons + report.secondary + report.by_segment
-    assert {c.verdict for c in lifts} == {"do not trust"}
-    assert all(c.verdict in {"do not trust", "undefined"} for c in report.guardrails)
+    assert {c.verdict for c in lifts} == {"do not read"}
+    assert all(c.verdict in {"do not read", "undefined"} for c in report.guardrails)
     assert math.isfinite(report.comparisons[0].lift)
-    assert "do not trust" in report.warnings[0]
+    assert "do not read" in report.warnings[0]
 
 
 def test_arms_that_differ_from_each_other_fail_the_split() -> None:
@@ -234,7 +234,7 @@ def test_arms_that_differ_from_each_other_fail_the_split() -> None:
     report = ABTest("hero", arms=dict.fromkeys(counts, 1 / 3)).analyze(table)
     assert report.sample_ratio.ok is False
     assert report.sample_ratio.p == pytest.approx(np.exp(-10), rel=1e-6)
-    assert {c.verdict for c in report.comparisons} == {"do not trust"}
+    assert {c.verdict for c in report.comparisons} == {"do not read"}
     assert "a 1100 of 1000 expected" in report.warnings[0]
     assert "NOT as planned, chi-square over all arms" in str(report)
 

@@ -26,7 +26,7 @@ def found(low: float, high: float, p: float = 0.01, **more: object) -> Compariso
 )
 def test_at_the_end_interval_and_p_must_agree(comparison: Comparison, verdict: str) -> None:
     assert of_lift(comparison, 0.05, trusted=True, early=False) == verdict
-    assert of_lift(comparison, 0.05, trusted=False, early=False) == "do not trust"
+    assert of_lift(comparison, 0.05, trusted=False, early=False) == "do not read"
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_early_only_the_interval_for_any_look_counts(
 )
 def test_guardrails(low: float, high: float, verdict: str) -> None:
     assert of_guardrail(found(low, high), 0.1, trusted=True) == verdict
-    assert of_guardrail(found(low, high), 0.1, trusted=False) == "do not trust"
+    assert of_guardrail(found(low, high), 0.1, trusted=False) == "do not read"
 
 
 @pytest.mark.parametrize("trusted", [True, False])

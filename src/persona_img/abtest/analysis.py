@@ -201,7 +201,7 @@ class ABTest:
             any_look=self.always_valid,
         )
         by: Literal["one look", "any look", ""] = ""
-        if verdict not in ("undefined", "do not trust"):
+        if verdict not in ("undefined", "do not read"):
             by = "any look" if early or self.always_valid else "one look"
         return replace(found, verdict=verdict, judged_by=by)
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from persona_img.abtest.report import ArmSummary, Comparison, SampleRatio, Verdict
-from persona_img.abtest.statistics import check_split
+from persona_img.abtest.split import check_split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,7 +44,7 @@ def of_lift(
     if found.reason:
         return "undefined"
     if not trusted:
-        return "do not trust"
+        return "do not read"
     watched = early or any_look
     low, high = (found.always_low, found.always_high) if watched else (found.low, found.high)
     sure = watched or found.p < alpha
@@ -60,7 +60,7 @@ def of_guardrail(found: Comparison, margin: float, *, trusted: bool) -> Verdict:
     if found.reason:
         return "undefined"
     if not trusted:
-        return "do not trust"
+        return "do not read"
     if found.high < 0:
         return "harmed"
     return "holds" if found.low > -margin else "unclear"
@@ -70,7 +70,7 @@ def of_segment(found: Comparison, *, trusted: bool) -> Verdict:
     """``exploratory``: with many segments one looks better by chance."""
     if found.reason:
         return "undefined"
-    return "exploratory" if trusted else "do not trust"
+    return "exploratory" if trusted else "do not read"
 
 
 def warnings(
@@ -97,8 +97,8 @@ def _warnings(
             f"{a.arm} {a.shoppers} of {total * a.share / shares:.0f} expected" for a in arms
         )
         yield (
-            f"the split fails its check: {seen}. Shoppers are missing from an arm; do not "
-            "trust the lifts before assignment and logging are repaired"
+            f"the split fails its check: {seen}. Shoppers are missing from an arm; do not read "
+            "the lifts before assignment and logging are repaired"
         )
     if crossed:
         share = crossed / (crossed + total)
