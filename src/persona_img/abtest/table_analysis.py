@@ -72,12 +72,11 @@ def analyze_table(
     _check(roles, metrics, plan, once, confidence, cap, counts)
     segments: dict[str, dict[str, Moments]] = {}
     with Table(path, roles, metrics, policy=policy, counts=counts) as table:
-        until = table.moment_of(plan) if once and plan is not None else None
         if counts:
             groups, counted = _totals(table, metrics)
             uncapped = groups
         else:
-            counted = table.fold(until)
+            counted = table.fold(plan if once else None)
             groups = [_group(table, metric, cap) for metric in metrics]
             uncapped = [_group(table, metric, 1.0) for metric in metrics]
             if "segment" in roles:
@@ -87,7 +86,7 @@ def analyze_table(
         unit = "trial" if counts else "unit"
         done = plan is not None and sum(counted.units.values()) + counted.crossed >= plan
         if once:
-            done = until is not None
+            done = bool(counted.until)
         rules = Rules(
             "at the plan" if once else "any look", plan, planned, control, done,
             "" if health.ok else health.reason, unit,
@@ -108,7 +107,7 @@ def analyze_table(
             shares=planned,
             read=rules.read,
             plan=plan,
-            read_until="" if until is None else str(until),
+            read_until=counted.until,
             confidence=confidence,
             cap=_cap(metrics[0], cap),
             policy=table.policy,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +40,7 @@ class Counted:
         crossed: Units in several arms; left out.
         bots: Units left out because one column is far beyond everybody's.
         limits: Column to the value beyond which a unit is left out.
+        until: The moment up to which rows were used, as text; empty for all.
     """
 
     rows: int
@@ -47,6 +48,7 @@ class Counted:
     crossed: int
     bots: int
     limits: dict[str, float]
+    until: str = ""
 
 
 class Table:
@@ -119,28 +121,17 @@ class Table:
     ) -> None:
         self.close()
 
-    def moment_of(self, units: int) -> object:
-        """When the given number of units had come; None while they have not.
-
-        Args:
-            units: How many, units in several arms included.
-        """
-        unit, time = (_named(self.roles[role]) for role in ("unit", "time"))
-        found = self._all(
-            f"SELECT first FROM (SELECT min({time}) AS first FROM source GROUP BY {unit}) "
-            f"ORDER BY first LIMIT 1 OFFSET {units - 1:d}"
-        )
-        return found[0][0] if found else None
-
-    def fold(self, until: object = None) -> Counted:
+    def fold(self, first: int | None = None) -> Counted:
         """Bring the rows to one per unit; what follows is of these.
 
         Args:
-            until: Only rows shown up to this moment, of :meth:`moment_of`; None for all.
+            first: Only rows up to the moment when so many units had come, units in several arms
+                included; all rows while they have not. None for all.
 
         Raises:
             InvalidInput: what was known of a unit before differs between its rows.
         """
+        until = "" if first is None else self._cut(first)
         column = {role: _named(name) for role, name in self.roles.items()}
         picks = [
             f"min({column['arm']}::VARCHAR) AS arm",
@@ -156,18 +147,18 @@ class Table:
         if "before" in column:
             before = f"{column['before']}::DOUBLE"
             picks.append(f"min({before}) AS c_before, min({before}) <> max({before}) AS moved")
-        where = f"WHERE {column['time']} <= ?" if until is not None else ""
+        # The moment stays in DuckDB: as a value of Python it would lose its nanoseconds.
+        where = f"WHERE {column['time']} <= (SELECT moment FROM cut)" if until else ""
         self._db.execute(
             f"CREATE OR REPLACE TEMP TABLE units AS SELECT {column['unit']} AS unit, "
-            f"{', '.join(picks)} FROM source {where} GROUP BY 1",
-            [until] if until is not None else [],
+            f"{', '.join(picks)} FROM source {where} GROUP BY 1"
         )
         if "before" in column and self._one("SELECT count(*) FROM units WHERE moved"):
             raise InvalidInput(
                 f"{self.roles['before']}: differs between rows of one unit; give what was known of "
                 "it before the test, the same in each row"
             )
-        return self._left_out()
+        return replace(self._left_out(), until=until)
 
     def moments(
         self, metric: Metric, *, cap: float, by: str | None = None
@@ -309,6 +300,17 @@ class Table:
                     f"{self.path}: {name} {fault} in {number:,} of {rows:,} rows; mend or leave "
                     "them out, and say in which arm they were"
                 )
+
+    def _cut(self, units: int) -> str:
+        """The moment when so many units had come, in a table ``cut``; empty while they have not."""
+        unit, time = (_named(self.roles[role]) for role in ("unit", "time"))
+        self._db.execute(
+            f"CREATE OR REPLACE TEMP TABLE cut AS SELECT first AS moment FROM "
+            f"(SELECT min({time}) AS first FROM source GROUP BY {unit}) "
+            f"ORDER BY first LIMIT 1 OFFSET {units - 1:d}"
+        )
+        found = self._all("SELECT moment::VARCHAR FROM cut")
+        return str(found[0][0]) if found else ""
 
     def _left_out(self) -> Counted:
         """Leave out who is in several arms, and what no shopper does."""
