@@ -194,7 +194,8 @@ def analyze(
         bool | None,
         typer.Option(
             "--always-valid/--one-look",
-            help="Verdicts by the interval that holds however often one looks.",
+            help="Verdicts by the interval that holds however often one looks, or by one look when "
+            "the planned shoppers had come.",
         ),
     ] = None,
     by_segment: Annotated[
