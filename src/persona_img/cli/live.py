@@ -178,7 +178,10 @@ def analyze(
     ] = None,
     policy: Annotated[
         str | None,
-        typer.Option(help="Only impressions of this policy version; last: the one that is served."),
+        typer.Option(
+            help="Only impressions of this policy version; last: the one that is served; all: "
+            "every one, pooled. Left out, the newest that was seen: each is a test of its own."
+        ),
     ] = None,
     planned: Annotated[
         int | None,
@@ -246,13 +249,21 @@ def analyze(
     from persona_img.shop import Shop
 
     shop = Shop.open(home, test={"name": test})
+    seen = shop.seen_policies()
+    chosen = policy or (seen[-1] if seen else "all")
+    others = [] if chosen == "all" else [one for one in seen if one != chosen]
     result, run = shop.analyse(
-        policy=policy, planned=planned, always_valid=always_valid, by_segment=by_segment
-    )
+        policy=None if chosen == "all" else chosen,
+        planned=planned, always_valid=always_valid, by_segment=by_segment,
+    )  # fmt: skip
     if as_json:
-        print(json.dumps(result.to_dict() | {"run": run}))
-    else:
-        print(f"{result.table()}\nrun {run}")
+        of = {"policy": chosen, "other_policies": others}
+        print(json.dumps(result.to_dict() | of | {"run": run}))
+        return
+    print(result.table())
+    if others and chosen != "last":
+        print(f"only policy {chosen}; not in it: {', '.join(others)} (--policy NAME, or all)")
+    print(f"run {run}")
 
 
 def push(home: Home = None) -> None:
