@@ -293,7 +293,8 @@ class Test(_Group):
         attribution_days: For how long after an impression a click or conversion counts for it.
         planned_shoppers: Exposed shoppers at which the test is to be read, of
             ``persona-img test plan``; None where nobody planned.
-        always_valid: Take verdicts from the interval that holds however often one looks.
+        always_valid: Take verdicts from the interval that holds however often one looks; otherwise
+            from one look, when the planned shoppers had come.
         ramp_impressions: Of a challenger's shoppers and of the champion's, each, at which the last
             stage of a ramp is read.
     """
@@ -306,7 +307,7 @@ class Test(_Group):
     keep_days: float = Field(14.0, ge=0)
     attribution_days: float = Field(7.0, gt=0, le=366)
     planned_shoppers: int | None = Field(None, ge=1)
-    always_valid: bool = False
+    always_valid: bool = True
     ramp_impressions: int = Field(30_000, ge=100)
 
 

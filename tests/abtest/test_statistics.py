@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from persona_img.abtest.statistics import Sample, check_split, compare
+from persona_img.abtest.split import check_split
+from persona_img.abtest.statistics import Sample, compare
 
 RUNS = 600
 

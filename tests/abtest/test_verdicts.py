@@ -25,8 +25,9 @@ def found(low: float, high: float, p: float = 0.01, **more: object) -> Compariso
     ],
 )
 def test_at_the_end_interval_and_p_must_agree(comparison: Comparison, verdict: str) -> None:
-    assert of_lift(comparison, 0.05, trusted=True, early=False) == verdict
-    assert of_lift(comparison, 0.05, trusted=False, early=False) == "do not trust"
+    assert of_lift(comparison, 0.05, trusted=True, early=False, any_look=False) == verdict
+    assert of_lift(comparison, 0.05, trusted=True, early=True, any_look=False) == "too early"
+    assert of_lift(comparison, 0.05, trusted=False, early=False, any_look=False) == "do not read"
 
 
 @pytest.mark.parametrize(
@@ -38,11 +39,13 @@ def test_at_the_end_interval_and_p_must_agree(comparison: Comparison, verdict: s
         ((math.nan, math.nan), "too early"),
     ],
 )
-def test_early_only_the_interval_for_any_look_counts(
+def test_while_watched_only_the_interval_for_any_look_counts(
     always: tuple[float, float], verdict: str
 ) -> None:
     comparison = found(0.01, 0.2, always_low=always[0], always_high=always[1])
-    assert of_lift(comparison, 0.05, trusted=True, early=True) == verdict
+    assert of_lift(comparison, 0.05, trusted=True, early=True, any_look=True) == verdict
+    done = of_lift(comparison, 0.05, trusted=True, early=False, any_look=True)
+    assert done == {"too early": "no difference shown"}.get(verdict, verdict)
 
 
 @pytest.mark.parametrize(
@@ -50,13 +53,16 @@ def test_early_only_the_interval_for_any_look_counts(
     [(-0.05, 0.1, "holds"), (-0.3, -0.1, "harmed"), (-0.2, 0.1, "unclear")],
 )
 def test_guardrails(low: float, high: float, verdict: str) -> None:
-    assert of_guardrail(found(low, high), 0.1, trusted=True) == verdict
-    assert of_guardrail(found(low, high), 0.1, trusted=False) == "do not trust"
+    once = found(low, high, always_low=-0.9, always_high=0.9)
+    assert of_guardrail(once, 0.1, trusted=True, any_look=False) == verdict
+    watched = found(-0.9, 0.9, always_low=low, always_high=high)
+    assert of_guardrail(watched, 0.1, trusted=True, any_look=True) == verdict
+    assert of_guardrail(once, 0.1, trusted=False, any_look=False) == "do not read"
 
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_undefined_stays_undefined(trusted: bool) -> None:
     nothing = found(math.nan, math.nan, math.nan, reason="one shopper")
-    assert of_lift(nothing, 0.05, trusted=trusted, early=False) == "undefined"
-    assert of_guardrail(nothing, 0.1, trusted=trusted) == "undefined"
+    assert of_lift(nothing, 0.05, trusted=trusted, early=False, any_look=False) == "undefined"
+    assert of_guardrail(nothing, 0.1, trusted=trusted, any_look=True) == "undefined"
     assert of_segment(nothing, trusted=trusted) == "undefined"

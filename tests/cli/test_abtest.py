@@ -149,15 +149,15 @@ def test_planned_shoppers_reach_the_verdict(shop: pi.Shop) -> None:
     home = ("--home", shop.settings.home, "--json")
     plain = json.loads(run("analyze", *home))
     (found,) = plain["comparisons"]
-    assert (found["judged_by"], plain["planned_shoppers"]) == ("one look", None)
+    assert (found["judged_by"], plain["planned_shoppers"]) == ("any look", None)
     early = json.loads(run("analyze", "--planned", 50_000, *home))
     assert early["planned_shoppers"] == 50_000
     assert early["comparisons"][0]["judged_by"] == "any look"
     assert any(f"{SHOPPERS} of 50000 planned" in w for w in early["warnings"])
     assert early["comparisons"][0]["low"] == found["low"]
-    watched = json.loads(run("analyze", "--always-valid", *home))
-    assert watched["comparisons"][0]["judged_by"] == "any look"
-    assert watched["comparisons"][0]["always_low"] == found["always_low"] < found["low"]
+    once = json.loads(run("analyze", "--one-look", "--plan", SHOPPERS, *home))
+    assert once["comparisons"][0]["judged_by"] == "one look"
+    assert found["always_low"] < found["low"] == once["comparisons"][0]["low"]
     segments = json.loads(run("analyze", "--by-segment", *home))["by_segment"]
     assert [c["segment"] for c in segments] == ["all"]
 
@@ -165,9 +165,9 @@ def test_planned_shoppers_reach_the_verdict(shop: pi.Shop) -> None:
 def test_the_text_of_a_report_shows_both_intervals_and_which_is_judged(shop: pi.Shop) -> None:
     said = run("analyze", "--home", shop.settings.home)
     assert "at any look" in said
-    assert "95% interval and p, which hold for one look" in said
-    other = run("analyze", "--always-valid", "--home", shop.settings.home)
-    assert "holds however often one looks" in other
+    assert "holds however often one looks" in said
+    other = run("analyze", "--one-look", "--plan", SHOPPERS, "--home", shop.settings.home)
+    assert "95% interval and p, which hold for one look" in other
 
 
 def test_what_the_settings_plan_holds_until_an_option_says_otherwise(shop: pi.Shop) -> None:

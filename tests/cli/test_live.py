@@ -105,7 +105,9 @@ def two_tables(shop: Shop) -> Shop:
 
 
 def test_a_policy_is_analysed_alone(two_tables: Shop) -> None:
-    assert impressions(two_tables) == 50
+    assert impressions(two_tables) == 30
+    assert "not in it: version-9" in run(two_tables, "analyze")
+    assert impressions(two_tables, "--policy", "all") == 50
     assert impressions(two_tables, "--policy", "version-9") == 20
     assert impressions(two_tables, "--policy", "version-10") == 30
 

@@ -65,6 +65,24 @@ def somebodys_log(path: Path) -> None:
     ).to_parquet(path)
 
 
+def somebodys_test(path: Path) -> None:
+    """Three thousand users of two arms, a row an impression."""
+    rng = np.random.default_rng(1)
+    user = rng.integers(3000, size=20_000)
+    clicked = rng.random(20_000) < 0.1
+    pd.DataFrame(
+        {
+            "user_id": user,
+            "variant": np.where(user % 2, "personalized", "control"),
+            "at": pd.Timestamp("2026-03-01", tz="UTC") + pd.to_timedelta(np.arange(20_000), "min"),
+            "place": np.array(["home", "list"])[user // 2 % 2],
+            "clicks": clicked,
+            "impressions": 1,
+            "revenue": clicked * rng.lognormal(2, 1, 20_000),
+        }
+    ).to_parquet(path)
+
+
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """Somebody with a folder of photos, a product table and a log of what was bought."""
@@ -165,9 +183,12 @@ def visits(reader: Reader, count: int) -> None:
 def test_results(reader: Reader) -> None:
     visits(reader, 120)
     somebodys_log(Path("log.parquet"))
+    somebodys_test(Path("shown.parquet"))
     said = reader.read("results.md")
     assert "personalized" in said
     assert "gain over the log" in said
+    assert "holds however often one looks" in said
+    assert '"read": "at the plan"' in said
     page = Path("shop/report.html").read_text()
     assert "simulated" not in page
 

@@ -57,10 +57,12 @@ class ABTest:
         name: The test's name; feedback of other tests is left out.
         arms: Arm to planned share, > 0, together 1; ``control`` is among them.
         unit: What was randomised; analysis is by the same.
-        planned_shoppers: Exposed shoppers, all arms together, at which the test is to be read.
-            Before that, only the interval that holds at every look can give a verdict.
-        always_valid: Take every verdict on a lift from that interval, for who looks as often as
-            they like and stops when they like. Choose before the first look.
+        planned_shoppers: Exposed shoppers, all arms together, at which the interval that holds at
+            every look is narrowest, or at which the test is read once.
+        always_valid: Verdicts are of that interval, for who looks as often as they like and stops
+            when they like. Otherwise they are of one look: of the impressions up to the moment when
+            the planned shoppers had come, so that nothing later changes them; none is given
+            before, and without a plan there is no such moment. Choose before the first look.
         confidence: Level of the intervals; with several arms, of all CTR comparisons together.
         guardrail_margin: Relative loss that a guardrail tolerates.
 
@@ -73,7 +75,7 @@ class ABTest:
     arms: Mapping[str, float] = field(default_factory=lambda: {CONTROL: 0.5, "personalized": 0.5})
     unit: Literal["shopper"] = "shopper"
     planned_shoppers: int | None = None
-    always_valid: bool = False
+    always_valid: bool = True
     confidence: float = 0.95
     guardrail_margin: float = 0.1
 
@@ -117,11 +119,19 @@ class ABTest:
                 ``clicked``/``converted`` other than 0 and 1.
             NotEnoughData: no impression of this test.
         """
-        exposed = per_shopper(feedback, self.name, tuple(self.arms))
+        exposed = per_shopper(
+            feedback,
+            self.name,
+            tuple(self.arms),
+            first=None if self._any_look else self.planned_shoppers,
+        )
         shoppers = exposed.table
         arms = tuple(self._summaries(shoppers))
         ratio = verdicts.sample_ratio(arms)
         trusted = ratio.ok is not False
+        # Without a plan nobody can say that it is the end: what is not shown may come yet.
+        planned = self.planned_shoppers
+        early = planned is None or len(shoppers) + len(exposed.crossed) < planned
         return ABReport(
             test=self.name,
             unit=self.unit,
@@ -129,14 +139,19 @@ class ABTest:
             confidence=self.confidence,
             planned_shoppers=self.planned_shoppers,
             arms=arms,
-            comparisons=tuple(self._by_ctr(shoppers, trusted)),
-            secondary=tuple(self._by_clicks(shoppers, trusted)),
+            comparisons=tuple(self._by_ctr(shoppers, trusted, early)),
+            secondary=tuple(self._by_clicks(shoppers, trusted, early)),
             guardrails=tuple(self._guarded(shoppers, trusted)),
             by_segment=tuple(self._by_segment(shoppers, trusted)) if by_segment else (),
             sample_ratio=ratio,
             warnings=verdicts.warnings(arms, ratio, self.planned_shoppers, len(exposed.crossed)),
             crossed=len(exposed.crossed),
         )
+
+    @property
+    def _any_look(self) -> bool:
+        """Without a plan nobody can say when the one look is."""
+        return self.always_valid or self.planned_shoppers is None
 
     @property
     def _others(self) -> tuple[str, ...]:
@@ -156,7 +171,7 @@ class ABTest:
                 ctr=clicks / impressions if impressions else math.nan,
             )
 
-    def _by_ctr(self, shoppers: pd.DataFrame, trusted: bool) -> Iterator[Comparison]:
+    def _by_ctr(self, shoppers: pd.DataFrame, trusted: bool, early: bool) -> Iterator[Comparison]:
         # Bonferroni, for p and intervals alike: a verdict then agrees with the interval shown.
         arms = len(self._others)
         alpha = (1 - self.confidence) / arms
@@ -165,14 +180,16 @@ class ABTest:
             # In this order min keeps NaN: an undefined p must not become 1.
             found = _comparison(_CTR, arm, replace(estimate, p=min(arms * estimate.p, 1.0)))
             found = self._watched(found, estimate.log_error, shoppers, alpha)
-            yield self._judged(found, shoppers, trusted)
+            yield self._judged(found, trusted, early)
 
-    def _by_clicks(self, shoppers: pd.DataFrame, trusted: bool) -> Iterator[Comparison]:
+    def _by_clicks(
+        self, shoppers: pd.DataFrame, trusted: bool, early: bool
+    ) -> Iterator[Comparison]:
         for arm in self._others:
             estimate = self._estimate(_CLICKS, shoppers, arm, self.confidence)
             found = _comparison(_CLICKS, arm, estimate)
             found = self._watched(found, estimate.log_error, shoppers, 1 - self.confidence)
-            yield self._judged(found, shoppers, trusted)
+            yield self._judged(found, trusted, early)
 
     def _watched(
         self, found: Comparison, log_error: float, shoppers: pd.DataFrame, alpha: float
@@ -188,21 +205,17 @@ class ABTest:
         )
         return replace(found, always_low=low, always_high=high)
 
-    def _judged(self, found: Comparison, shoppers: pd.DataFrame, trusted: bool) -> Comparison:
-        planned = self.planned_shoppers
-        early = planned is not None and len(shoppers) < planned
-        # Without a plan nobody can say that it is the end: what is not shown may come yet.
-        open_end = self.always_valid and planned is None
+    def _judged(self, found: Comparison, trusted: bool, early: bool) -> Comparison:
         verdict = verdicts.of_lift(
             found,
             1 - self.confidence,
             trusted=trusted,
-            early=early or open_end,
-            any_look=self.always_valid,
+            early=early,
+            any_look=self._any_look,
         )
         by: Literal["one look", "any look", ""] = ""
-        if verdict not in ("undefined", "do not trust"):
-            by = "any look" if early or self.always_valid else "one look"
+        if verdict not in ("undefined", "do not read"):
+            by = "any look" if self._any_look else "one look"
         return replace(found, verdict=verdict, judged_by=by)
 
     def _guarded(self, shoppers: pd.DataFrame, trusted: bool) -> Iterator[Comparison]:
@@ -211,13 +224,18 @@ class ABTest:
                 estimate = self._estimate(metric, shoppers, arm, self.confidence)
                 found = _comparison(metric, arm, estimate)
                 found = self._watched(found, estimate.log_error, shoppers, 1 - self.confidence)
-                verdict = verdicts.of_guardrail(found, self.guardrail_margin, trusted=trusted)
+                verdict = verdicts.of_guardrail(
+                    found, self.guardrail_margin, trusted=trusted, any_look=self._any_look
+                )
                 yield replace(found, verdict=verdict)
 
     def _by_segment(self, shoppers: pd.DataFrame, trusted: bool) -> Iterator[Comparison]:
-        for segment, rows in shoppers.groupby("segment", sort=True):
+        segments = shoppers.groupby("segment", sort=True)
+        # All of them miss the truth together no more often than one may (Bonferroni).
+        alpha = (1 - self.confidence) / (len(segments) * len(self._others))
+        for segment, rows in segments:
             for arm in self._others:
-                found = _comparison(_CTR, arm, self._estimate(_CTR, rows, arm, self.confidence))
+                found = _comparison(_CTR, arm, self._estimate(_CTR, rows, arm, 1 - alpha))
                 verdict = verdicts.of_segment(found, trusted=trusted)
                 yield replace(found, segment=str(segment), verdict=verdict)
 

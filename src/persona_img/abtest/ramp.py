@@ -11,7 +11,8 @@ import numpy as np
 
 from persona_img.abtest.sequential import EARLIEST, always_valid_width
 from persona_img.abtest.shoppers import per_shopper
-from persona_img.abtest.statistics import Sample, check_split
+from persona_img.abtest.split import check_split
+from persona_img.abtest.statistics import Sample
 from persona_img.errors import NotEnoughData
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 Verdict = Literal[
-    "better", "worse", "no difference shown", "too early", "undefined", "do not trust",
+    "better", "worse", "no difference shown", "too early", "undefined", "do not read",
     "holds", "harmed", "unclear", "exploratory",
 ]  # fmt: skip
-"""``undefined`` and ``do not trust`` may stand anywhere. Else comparisons say one of the first
+"""``undefined`` and ``do not read`` may stand anywhere. Else comparisons say one of the first
 four, guardrails ``holds``, ``harmed`` or ``unclear``, and segments ``exploratory``."""
 
 
@@ -140,7 +140,7 @@ class ABReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; undefined numbers are None."""
-        plain = _without_nan(asdict(self))
+        plain = without_nan(asdict(self))
         assert isinstance(plain, dict)
         return plain | {"shoppers_are": self.shoppers_are}
 
@@ -169,7 +169,7 @@ class ABReport:
             f"A/B test {self.test}: shoppers are {self.shoppers_are.upper()}\n"
             f"analysed by {self.unit}; only exposed shoppers count (at least one impression)"
         )
-        yield _columns(
+        yield as_columns(
             ["arm", "shoppers", "impressions", "clicks", "CTR"],
             [
                 [a.arm, f"{a.shoppers:,}", f"{a.impressions:,}", f"{a.clicks:,}", _rate(a.ctr)]
@@ -202,26 +202,28 @@ class ABReport:
             [
                 c.arm if c.segment is None else f"{c.arm} · {c.segment}",
                 c.metric,
-                _percent(c.lift),
-                _interval(c.low, c.high),
-                _p(c.p),
-                *([_interval(c.always_low, c.always_high)] if watched else []),
+                as_percent(c.lift),
+                as_interval(c.low, c.high),
+                as_p(c.p),
+                *([as_interval(c.always_low, c.always_high)] if watched else []),
                 c.verdict + (f": {c.reason}" if c.reason else ""),
             ]
             for c in comparisons
         ]
-        return _columns([*head, *(["at any look"] if watched else []), "verdict"], rows)
+        return as_columns([*head, *(["at any look"] if watched else []), "verdict"], rows)
 
 
-def _without_nan(value: object) -> object:
+def without_nan(value: object) -> object:
+    """Plain values, with None where a number is undefined."""
     if isinstance(value, dict):
-        return {k: _without_nan(v) for k, v in value.items()}
+        return {k: without_nan(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(v) for v in value]
+        return [without_nan(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def as_columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Text in columns, a head over them."""
     lines = [head, *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     return "\n".join(
@@ -234,15 +236,18 @@ def _rate(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.2%}"
 
 
-def _percent(value: float) -> str:
+def as_percent(value: float) -> str:
+    """A lift as text; a dash where undefined."""
     return "–" if math.isnan(value) else f"{value:+.1%}"
 
 
-def _interval(low: float, high: float) -> str:
+def as_interval(low: float, high: float) -> str:
+    """An interval of lifts as text; a dash where undefined."""
     return "–" if math.isnan(low) or math.isnan(high) else f"[{low:+.1%}, {high:+.1%}]"
 
 
-def _p(value: float) -> str:
+def as_p(value: float) -> str:
+    """A p-value as text; a dash where undefined."""
     return "–" if math.isnan(value) else f"{value:.3g}" if value >= 1e-6 else "< 1e-6"
 
 
@@ -251,4 +256,4 @@ def _ratio(check: SampleRatio) -> str:
         "simulated": ", against simulated splits: an arm expects too few for chi-square",
         "chi-square": ", chi-square over all arms",
     }.get(check.method, "")
-    return f"p {_p(check.p)}, " + ("as planned" if check.ok else "NOT as planned") + method
+    return f"p {as_p(check.p)}, " + ("as planned" if check.ok else "NOT as planned") + method

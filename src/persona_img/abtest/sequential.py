@@ -55,22 +55,55 @@ def always_valid_interval(
     )
 
 
-def always_valid_width(shoppers: int, *, planned: float, alpha: float) -> float:
+def always_valid_width(
+    shoppers: int, *, planned: float, alpha: float, tuned_at: float | None = None
+) -> float:
     """Half the interval that holds at every look, in standard errors.
 
     Args:
         shoppers: As for :func:`always_valid_interval`.
         planned: As for :func:`always_valid_interval`.
         alpha: As for :func:`always_valid_interval`.
+        tuned_at: The level at which it is narrowest; None for ``alpha``. Intervals of one test at
+            several levels contain each other only where this is the same for all.
 
     Raises:
         InvalidInput: as for :func:`always_valid_interval`.
     """
+    scaled = _scaled(shoppers, planned, alpha if tuned_at is None else tuned_at)
+    if not 0 < alpha < 1:
+        raise InvalidInput(f"alpha {alpha}: choose between 0 and 1, e.g. 0.05")
+    return math.sqrt(2 * (1 + 1 / scaled) * math.log(math.sqrt(1 + scaled) / alpha))
+
+
+def always_valid_p(
+    lift: float, log_error: float, shoppers: int, *, planned: float, tuned_at: float
+) -> float:
+    """P-value of "no difference" that holds at every look: the level whose interval ends at 0.
+
+    Args:
+        lift: As for :func:`always_valid_interval`.
+        log_error: As for :func:`always_valid_interval`.
+        shoppers: As for :func:`always_valid_interval`.
+        planned: As for :func:`always_valid_interval`.
+        tuned_at: The level at which the interval is narrowest at ``planned``.
+
+    Returns:
+        In [0, 1]; NaN where ``lift`` is.
+    """
+    scaled = _scaled(shoppers, planned, tuned_at)
+    away = math.log1p(lift) / log_error
+    if math.isnan(away):
+        return math.nan
+    log_p = 0.5 * math.log1p(scaled) - away**2 / (2 * (1 + 1 / scaled))
+    return math.exp(min(0.0, log_p))
+
+
+def _scaled(shoppers: int, planned: float, alpha: float) -> float:
+    """Shoppers in the scale of the mixture that makes the interval narrowest at ``planned``."""
     if planned < 1 or shoppers < 1:
         raise InvalidInput(f"{shoppers} shoppers of {planned} planned: both are at least 1")
     if not 0 < alpha < 1:
         raise InvalidInput(f"alpha {alpha}: choose between 0 and 1, e.g. 0.05")
-    # The mixture's scale that makes the interval narrowest at the planned number.
     surprise = -2 * math.log(alpha)
-    scaled = (surprise + math.log(surprise + 1)) / planned * shoppers
-    return math.sqrt(2 * (1 + 1 / scaled) * math.log(math.sqrt(1 + scaled) / alpha))
+    return (surprise + math.log(surprise + 1)) / planned * shoppers

@@ -25,13 +25,17 @@ class Exposed:
             and ``conversions`` float64. ``segment`` is that of the first impression.
         crossed: Shoppers seen in more than one arm. They are not in the table: nobody can say
             which arm moved them.
+        until: The moment up to which impressions were read; None where all were.
     """
 
     table: pd.DataFrame
     crossed: tuple[str, ...] = ()
+    until: pd.Timestamp | None = None
 
 
-def per_shopper(feedback: pd.DataFrame, test: str, arms: Sequence[str]) -> Exposed:
+def per_shopper(
+    feedback: pd.DataFrame, test: str, arms: Sequence[str], *, first: int | None = None
+) -> Exposed:
     """Impressions, clicks and conversions of each exposed shopper of one test.
 
     Args:
@@ -40,6 +44,8 @@ def per_shopper(feedback: pd.DataFrame, test: str, arms: Sequence[str]) -> Expos
             :func:`~persona_img.domain.feedback_table.as_feedback` takes them.
         test: Its name; rows of other tests are left out.
         arms: Names of its arms.
+        first: Only impressions up to the moment when so many shoppers had come, crossed ones
+            included; all while they have not. None for all.
 
     Raises:
         InvalidInput: a missing column, a missing name, an unknown arm, or ``clicked``/``converted``
@@ -53,6 +59,12 @@ def per_shopper(feedback: pd.DataFrame, test: str, arms: Sequence[str]) -> Expos
             f"no impression of test {test!r}; the feedback holds {tests or 'nothing'}"
         )
     _check_arms(rows, arms)
+    until = None
+    if first is not None:
+        came = rows.groupby("shopper")["shown_at"].min().sort_values()
+        if len(came) >= first:
+            until = came.iloc[first - 1]
+            rows = rows[rows["shown_at"] <= until]
     seen = rows.groupby("shopper")["arm"].nunique()
     crossed = seen.index[seen > 1]
     rows = rows[~rows["shopper"].isin(crossed)]
@@ -66,7 +78,7 @@ def per_shopper(feedback: pd.DataFrame, test: str, arms: Sequence[str]) -> Expos
         conversions=("converted", "sum"),
     )
     numbers = dict.fromkeys(("impressions", "clicks", "conversions"), "float64")
-    return Exposed(folded.astype(numbers), tuple(sorted(map(str, crossed))))
+    return Exposed(folded.astype(numbers), tuple(sorted(map(str, crossed))), until)
 
 
 def _check_arms(rows: pd.DataFrame, arms: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""What is computed of arms, through tea-tasting, which only this module imports, and SciPy.
+"""What is computed of arms, through tea-tasting, which only this module imports.
 
 Every setting is passed, so tea-tasting's global configuration does not reach in here. The imports
 are inside the functions because they take seconds.
@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from persona_img.abtest.moments import Moments
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    import numpy as np
     from numpy.typing import NDArray
+
+    from persona_img.abtest.moments import Ratio
 
 # Below this a spread is rounding, not variation between shoppers.
 _NO_SPREAD = 1e-9
+LEAST_UNITS, LEAST_EVENTS = 30, 30
+"""What an arm's activity and its events have to be worth, in equal units, to be compared."""
+
 # The least that two arms can be planned with.
 _FEWEST = 4
-# Expected shoppers in every arm from which on chi-square is customarily trusted.
-_EXPECTED = 5.0
-# The chance of 0.001 is found to a tenth of itself.
-_DRAWS = 100_000
+
+
+_OF = ("numerator", "denominator")
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,12 @@ class Sample:
 
         The ratio's own variance is this by the number of shoppers.
         """
-        if self.shoppers < 2:
-            return math.nan
-        residual = self.numerator - self.ratio * self.denominator
-        return float(residual.var(ddof=1) / self.denominator.mean() ** 2)
+        return self.moments.variance(*_OF) if self.shoppers > 1 else math.nan
+
+    @property
+    def moments(self) -> Moments:
+        """All that a comparison needs to know of them; columns ``numerator``, ``denominator``."""
+        return Moments.of(self.arm, {"numerator": self.numerator, "denominator": self.denominator})
 
 
 @dataclass(frozen=True)
@@ -90,31 +95,54 @@ class Estimate:
 
 
 def compare(control: Sample, treatment: Sample, confidence: float, event: str) -> Estimate:
+    """The same as :func:`compare_moments`, from one value a shopper."""
+    return compare_moments(control.moments, treatment.moments, _OF, confidence, event)
+
+
+def compare_moments(
+    control: Moments,
+    treatment: Moments,
+    ratio: Ratio,
+    confidence: float,
+    event: str,
+    *,
+    unit: str = "shopper",
+    covariate: Ratio | None = None,
+) -> Estimate:
     """Relative difference of two ratios of means, by the delta method with Welch's t.
 
     The p-value is that of the difference, the interval that of the log ratio; near the border one
     may exclude "no difference" and the other not.
 
     Args:
-        control: Shoppers of control.
-        treatment: Shoppers of the other arm.
+        control: Of control.
+        treatment: Of the other arm, with the same columns.
+        ratio: Columns of numerator and denominator; without the latter, a mean per unit.
         confidence: Level of the interval, in (0, 1).
         event: What the numerator counts, for the reason: ``click``.
+        unit: What was randomised, for the reason.
+        covariate: Columns known before the test, whose part in the outcome is taken out (CUPED).
 
     Returns:
         The estimate; NaN with a reason where it is undefined.
 
     References:
-        Deng, Knoblich, Lu 2018, "Applying the Delta Method in Metric Analytics", KDD.
+        Deng, Knoblich, Lu 2018, "Applying the Delta Method in Metric Analytics", KDD. Deng, Xu,
+        Kohavi, Walker 2013, "Improving the Sensitivity of Online Controlled Experiments by
+        Utilizing Pre-Experiment Data", WSDM.
     """
-    reason = _undefined(control, treatment, event)
+    rates = [arm.ratio(*ratio) for arm in (control, treatment)]
+    reason = _undefined((control, treatment), ratio, event, unit)
     if reason:
-        return Estimate(control.ratio, treatment.ratio, reason=reason)
+        return Estimate(rates[0], rates[1], reason=reason)
     from tea_tasting.metrics import RatioOfMeans
 
+    before, shown = covariate or (None, None)
     metric = RatioOfMeans(
-        "numerator",
-        "denominator",
+        ratio[0],
+        ratio[1],
+        before,
+        shown,
         alternative="two-sided",
         confidence_level=confidence,
         equal_var=False,
@@ -122,73 +150,16 @@ def compare(control: Sample, treatment: Sample, confidence: float, event: str) -
     )
     result = metric.analyze_aggregates(_aggregates(control), _aggregates(treatment))
     return Estimate(
-        control=control.ratio,
-        treatment=treatment.ratio,
+        control=float(result.control),
+        treatment=float(result.treatment),
         lift=float(result.rel_effect_size),
         low=float(result.rel_effect_size_ci_lower),
         high=float(result.rel_effect_size_ci_upper),
         p=float(result.pvalue),
-        log_error=_log_error(control, treatment),
+        log_error=_log_error(
+            (control, treatment), ratio, covariate, (result.control, result.treatment)
+        ),
     )
-
-
-@dataclass(frozen=True)
-class SplitCheck:
-    """How likely a split as uneven as this is, where shoppers are dealt as planned.
-
-    Attributes:
-        p: P-value of "the split is as planned"; NaN where no split of so few could fail.
-        method: ``chi-square``, or ``simulated`` where an arm expects too few shoppers for it.
-        expected: Shoppers that each arm should have, in the order given.
-    """
-
-    p: float
-    method: Literal["chi-square", "simulated", ""]
-    expected: tuple[float, ...]
-
-
-def check_split(seen: Sequence[int], shares: Sequence[float], alpha: float) -> SplitCheck:
-    """One chi-square test over all arms, those without a shopper included.
-
-    Below :data:`_EXPECTED` expected shoppers in an arm its distribution is not that of the
-    statistic; the statistic is then compared with splits that are drawn as planned.
-
-    Args:
-        seen: Shoppers of each arm.
-        shares: Planned share of each arm, > 0, together 1.
-        alpha: Below which a p counts as failing: where even the most uneven split has a higher
-            chance, there is nothing to check.
-
-    References:
-        Pearson 1900; Cochran 1954, "Some Methods for Strengthening the Common chi-squared Tests",
-        Biometrics 10, for the least expected counts.
-    """
-    planned = np.array(shares, dtype=np.float64) / math.fsum(shares)
-    total = sum(seen)
-    expected = planned * total
-    least = float(planned.min())
-    # All in one of the smallest arms: no split is less likely.
-    if not total or np.count_nonzero(planned == least) * least**total >= alpha:
-        return SplitCheck(math.nan, "", tuple(expected.tolist()))
-    if expected.min() >= _EXPECTED:
-        from scipy import stats
-
-        p = float(stats.chisquare(seen, expected).pvalue)
-        return SplitCheck(p, "chi-square", tuple(expected.tolist()))
-    return SplitCheck(_drawn_p(seen, planned), "simulated", tuple(expected.tolist()))
-
-
-def _drawn_p(seen: Sequence[int], planned: NDArray[np.float64]) -> float:
-    """Share of splits drawn as planned that are at least as uneven as this one."""
-    total = sum(seen)
-    # Arms in one order: another one would draw other splits.
-    order = np.lexsort((np.array(seen), planned))
-    planned = planned[order]
-    drawn = np.random.default_rng(0).multinomial(total, planned, size=_DRAWS)
-    uneven = ((drawn - planned * total) ** 2 / (planned * total)).sum(axis=1)
-    mine = ((np.array(seen)[order] - planned * total) ** 2 / (planned * total)).sum()
-    # Equal but for rounding is as uneven.
-    return float((1 + np.count_nonzero(uneven >= mine * (1 - 1e-9))) / (1 + _DRAWS))
 
 
 def pair_size(mean: float, variance: float, lift: float, **plan: float) -> float:
@@ -218,36 +189,77 @@ def _power(mean: float, variance: float, **plan: float) -> tuple[Any, Any]:
     return metric, Aggregates(count_=2, mean_={"rate": mean}, var_={"rate": variance})
 
 
-def _aggregates(sample: Sample) -> Any:
+def _aggregates(arm: Moments) -> Any:
     from tea_tasting.aggr import Aggregates
 
-    covariance = np.cov(sample.numerator, sample.denominator)
+    names, cov = arm.columns, arm.covariance
     return Aggregates(
-        count_=sample.shoppers,
-        mean_={
-            "numerator": float(sample.numerator.mean()),
-            "denominator": float(sample.denominator.mean()),
+        count_=arm.units,
+        mean_={name: float(arm.mean[i]) for i, name in enumerate(names)},
+        var_={name: float(cov[i, i]) for i, name in enumerate(names)},
+        cov_={
+            (a, b): float(cov[i, j])
+            for i, a in enumerate(names)
+            for j, b in enumerate(names)
+            if i < j
         },
-        var_={"numerator": float(covariance[0, 0]), "denominator": float(covariance[1, 1])},
-        cov_={("numerator", "denominator"): float(covariance[0, 1])},
     )
 
 
-def _log_error(control: Sample, treatment: Sample) -> float:
-    parts = (s.variance / s.shoppers / s.ratio**2 for s in (control, treatment))
-    return math.sqrt(math.fsum(parts))
+def _log_error(
+    arms: tuple[Moments, Moments],
+    ratio: Ratio,
+    covariate: Ratio | None = None,
+    rates: tuple[float, float] | None = None,
+) -> float:
+    """Standard error of log(treatment / control), without what the covariate explains."""
+    slope = 0.0
+    if covariate is not None:
+        both = arms[0] + arms[1]
+        spread = both.variance(*covariate)
+        slope = both.covariance_of(ratio, covariate) / spread if spread else 0.0
+    parts = []
+    for number, arm in enumerate(arms):
+        variance = arm.variance(*ratio)
+        if covariate is not None and slope:
+            variance += slope**2 * arm.variance(*covariate)
+            variance -= 2 * slope * arm.covariance_of(ratio, covariate)
+        rate = arm.ratio(*ratio) if rates is None else rates[number]
+        parts.append(variance / arm.units / rate**2)
+    return math.sqrt(max(math.fsum(parts), 0.0))
 
 
-def _undefined(control: Sample, treatment: Sample, event: str) -> str:
+def _undefined(arms: tuple[Moments, Moments], ratio: Ratio, event: str, unit: str) -> str:
     """Why the two cannot be compared; empty where they can."""
-    for sample in (control, treatment):
-        if sample.shoppers < 2:
-            seen = f"{sample.shoppers} exposed shopper" + ("" if sample.shoppers == 1 else "s")
-            return f"arm {sample.arm} has {seen}; an interval needs two"
-        if not sample.numerator.any():
-            return (
-                f"arm {sample.arm} has no {event} from {sample.shoppers} shoppers; a lift needs one"
-            )
-    if _log_error(control, treatment) < _NO_SPREAD:
-        return "every shopper has the same rate; without spread there is no interval"
+    for arm in arms:
+        if arm.units < 2:
+            seen = f"{arm.units} exposed {unit}" + ("" if arm.units == 1 else "s")
+            return f"arm {arm.arm} has {seen}; an interval needs two"
+        if not arm.ratio(ratio[0]):
+            return f"arm {arm.arm} has no {event} from {arm.units} {unit}s; a lift needs one"
+        if not arm.ratio(*ratio) > 0:
+            return f"arm {arm.arm} has {arm.ratio(*ratio):.3g} on average; a lift needs it above 0"
+    if _log_error(arms, ratio) < _NO_SPREAD:
+        return f"every {unit} has the same rate; without spread there is no interval"
+    return ""
+
+
+def too_thin(arm: Moments, ratio: Ratio, event: str, unit: str = "shopper") -> str:
+    """Why an arm's interval would not cover what it says; empty where it does.
+
+    The rule is blind to what the arms differ in: units count for what their sums are worth
+    (:meth:`Moments.effective`), and :data:`LEAST_UNITS` and :data:`LEAST_EVENTS` are asked of each
+    arm. `experiments/abtest` shows the coverage on both sides of it.
+    """
+    if ratio[1] is not None and arm.effective(ratio[1]) < LEAST_UNITS:
+        worth = arm.effective(ratio[1])
+        return (
+            f"arm {arm.arm}: {arm.units:,} {unit}s are worth {worth:.0f} of equal "
+            f"activity; an interval that keeps its promise needs {LEAST_UNITS}"
+        )
+    if arm.effective(ratio[0]) < LEAST_EVENTS:
+        return (
+            f"arm {arm.arm}: its {event}s are worth those of {arm.effective(ratio[0]):.0f} "
+            f"{unit}s; an interval that keeps its promise needs {LEAST_EVENTS}"
+        )
     return ""

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from persona_img.abtest.report import ArmSummary, Comparison, SampleRatio, Verdict
-from persona_img.abtest.statistics import check_split
+from persona_img.abtest.split import check_split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,20 +34,19 @@ def sample_ratio(arms: Sequence[ArmSummary]) -> SampleRatio:
 
 
 def of_lift(
-    found: Comparison, alpha: float, *, trusted: bool, early: bool, any_look: bool = False
+    found: Comparison, alpha: float, *, trusted: bool, early: bool, any_look: bool
 ) -> Verdict:
     """The verdict on a lift.
 
-    Before the planned number of shoppers, and where ``any_look`` asks for it, only the interval
-    that holds at every look counts; else p-value and interval must both exclude "no difference".
+    With ``any_look`` only the interval that holds at every look counts, also after the plan. Else
+    nothing does before the plan, and then p-value and interval must both exclude "no difference".
     """
     if found.reason:
         return "undefined"
     if not trusted:
-        return "do not trust"
-    watched = early or any_look
-    low, high = (found.always_low, found.always_high) if watched else (found.low, found.high)
-    sure = watched or found.p < alpha
+        return "do not read"
+    low, high = (found.always_low, found.always_high) if any_look else (found.low, found.high)
+    sure = any_look or (not early and found.p < alpha)
     if sure and low > 0:
         return "better"
     if sure and high < 0:
@@ -55,22 +54,26 @@ def of_lift(
     return "too early" if early else "no difference shown"
 
 
-def of_guardrail(found: Comparison, margin: float, *, trusted: bool) -> Verdict:
-    """``holds`` where a loss beyond the margin is excluded, ``harmed`` where a loss is shown."""
+def of_guardrail(found: Comparison, margin: float, *, trusted: bool, any_look: bool) -> Verdict:
+    """``holds`` where a loss beyond the margin is excluded, ``harmed`` where a loss is shown.
+
+    With ``any_look`` by the interval that holds at every look.
+    """
     if found.reason:
         return "undefined"
     if not trusted:
-        return "do not trust"
-    if found.high < 0:
+        return "do not read"
+    low, high = (found.always_low, found.always_high) if any_look else (found.low, found.high)
+    if high < 0:
         return "harmed"
-    return "holds" if found.low > -margin else "unclear"
+    return "holds" if low > -margin else "unclear"
 
 
 def of_segment(found: Comparison, *, trusted: bool) -> Verdict:
     """``exploratory``: with many segments one looks better by chance."""
     if found.reason:
         return "undefined"
-    return "exploratory" if trusted else "do not trust"
+    return "exploratory" if trusted else "do not read"
 
 
 def warnings(
@@ -97,8 +100,8 @@ def _warnings(
             f"{a.arm} {a.shoppers} of {total * a.share / shares:.0f} expected" for a in arms
         )
         yield (
-            f"the split fails its check: {seen}. Shoppers are missing from an arm; do not "
-            "trust the lifts before assignment and logging are repaired"
+            f"the split fails its check: {seen}. Shoppers are missing from an arm; do not read "
+            "the lifts before assignment and logging are repaired"
         )
     if crossed:
         share = crossed / (crossed + total)
@@ -110,8 +113,8 @@ def _warnings(
         )
     if planned is not None and total < planned:
         yield (
-            f"{total} of {planned} planned shoppers: p and interval hold for one look at the end; "
-            "before it, read the interval that holds at any look"
+            f"{total} of {planned} planned shoppers: p and the usual interval hold for one look at "
+            "the end; before it, read the interval that holds at any look"
         )
     for arm in arms:
         if arm.shoppers < _FEW_SHOPPERS or arm.clicks < _FEW_CLICKS:

@@ -41,7 +41,13 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     add(app, serve, "persona-img serve --port 8080")
     add(app, rotate_key, "persona-img rotate-key --keep 1", name="rotate-key")
-    add(app, analyze, "persona-img analyze hero-image --policy last")
+    add(
+        app,
+        analyze,
+        "persona-img analyze hero-image --policy last`, or of anybody's table "
+        "`persona-img analyze shown.parquet --map arm=variant,unit=user_id "
+        "--metric ctr=clicks/impressions --metric revenue --plan 20000 --json",
+    )
     add(app, push, "persona-img push")
     add(app, report, "persona-img report -o report.html")
     add(app, learn, "persona-img learn --every 1h")
@@ -149,40 +155,115 @@ def rotate_key(
 
 def analyze(
     test: Annotated[
-        str | None, typer.Argument(help="The A/B test; the settings' if left out.")
+        str | None,
+        typer.Argument(
+            help="The A/B test; the settings' if left out. Or, with --map, anybody's table: "
+            "Parquet, CSV or JSON Lines."
+        ),
+    ] = None,
+    mapped: Annotated[
+        str | None,
+        typer.Option(
+            "--map",
+            help="Of a table: arm=…,unit=… (what was randomised); also time=…, segment=…, policy=… "
+            "and before=… (known before the test).",
+        ),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of a table: ctr=clicks/impressions, or a column whose mean per unit is taken; "
+            "again for more. `rows` counts rows. The first decides."
+        ),
     ] = None,
     policy: Annotated[
         str | None,
-        typer.Option(help="Only impressions of this policy version; last: the one that is served."),
+        typer.Option(
+            help="Only impressions of this policy version; last: the one that is served; all: "
+            "every one, pooled. Left out, the newest that was seen: each is a test of its own."
+        ),
     ] = None,
     planned: Annotated[
         int | None,
-        typer.Option(help="Shoppers at which the test is to be read, of `test plan`.", min=1),
+        typer.Option(
+            "--plan",
+            "--planned",
+            help="Shoppers at which the test is to be read, of `test plan`.",
+            min=1,
+            max=10**12,
+        ),
     ] = None,
     always_valid: Annotated[
         bool | None,
         typer.Option(
             "--always-valid/--one-look",
-            help="Verdicts by the interval that holds however often one looks.",
+            help="Verdicts by the interval that holds however often one looks, or by one look when "
+            "the planned shoppers had come.",
         ),
     ] = None,
     by_segment: Annotated[
         bool, typer.Option("--by-segment", help="Also within each segment; exploratory.")
     ] = False,
+    control: Annotated[str, typer.Option(help="Of a table: the arm others are compared with.")] = (
+        "control"
+    ),
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Of a table: how shoppers were dealt, control=1,personalized=1; equal."),
+    ] = None,
+    confidence: Annotated[
+        float, typer.Option(min=0.5, max=0.999, help="Of a table: of the intervals.")
+    ] = 0.95,
+    cap: Annotated[
+        float | None,
+        typer.Option(
+            min=0.5,
+            max=1.0,
+            help="Of a table: quantile that a unit counts for at most; .99 of what a ratio "
+            "divides by and .999 of a value if left out, 1 for no cap.",
+        ),
+    ] = None,
+    counts: Annotated[
+        bool, typer.Option("--counts", help="Of a table: it holds totals of arms, not units.")
+    ] = False,
     as_json: Json = False,
     home: Home = None,
 ) -> None:
-    """Analyse the A/B test by shopper and log it as a run."""
+    """Analyse the A/B test by shopper and log it as a run; or analyse anybody's table.
+
+    Of a table nothing is logged, and no shop is needed. A verdict is of the interval that holds
+    however often one looks, or, with `--one-look --plan N` and `--map time=…`, of one look when N
+    units had come, which nothing later changes.
+    """
+    if mapped is not None or metric:
+        from persona_img.cli.tables import analyze_file
+
+        analyze_file(
+            test, mapped or "", metric or [],
+            control=control, weights=weights, plan=planned, once=always_valid is False,
+            policy=policy, confidence=confidence, cap=cap, counts=counts, as_json=as_json,
+        )  # fmt: skip
+        return
+    if weights is not None or cap is not None or counts:
+        raise InvalidInput("--weights, --cap and --counts are of a table; say --map arm=…,unit=…")
     from persona_img.shop import Shop
 
     shop = Shop.open(home, test={"name": test})
+    seen = shop.seen_policies()
+    chosen = policy or (seen[-1] if seen else "all")
+    others = [] if chosen == "all" else [one for one in seen if one != chosen]
     result, run = shop.analyse(
-        policy=policy, planned=planned, always_valid=always_valid, by_segment=by_segment
-    )
+        policy=None if chosen == "all" else chosen,
+        planned=planned, always_valid=always_valid, by_segment=by_segment,
+    )  # fmt: skip
     if as_json:
-        print(json.dumps(result.to_dict() | {"run": run}))
-    else:
-        print(f"{result.table()}\nrun {run}")
+        of = {"policy": chosen, "other_policies": others}
+        print(json.dumps(result.to_dict() | of | {"run": run}))
+        return
+    print(result.table())
+    if others and chosen != "last":
+        print(f"only policy {chosen}; not in it: {', '.join(others)} (--policy NAME, or all)")
+    print(f"run {run}")
 
 
 def push(home: Home = None) -> None:

@@ -68,7 +68,7 @@ def analyse(
     run_name: str,
     artifacts: Mapping[str, Path] | None = None,
     planned: int | None = None,
-    always_valid: bool = False,
+    always_valid: bool = True,
     by_segment: bool = False,
 ) -> tuple[ABReport, str]:
     """The A/B test by shopper, logged as a run.
@@ -81,7 +81,7 @@ def analyse(
         run_name: What a reader of the runs sees.
         artifacts: Files kept with the run, by name.
         planned: Exposed shoppers at which the test is to be read.
-        always_valid: Verdicts by the interval that holds at every look.
+        always_valid: Verdicts by the interval that holds at every look, else by one planned look.
         by_segment: Also compare within each segment.
 
     Returns:

@@ -174,6 +174,18 @@ class Results(Stores):
             by_segment=by_segment,
         )
 
+    def seen_policies(self) -> list[str]:
+        """Plans of which an impression came back, in the order in which they were published.
+
+        Raises:
+            NotFound: nothing was served from this home yet.
+        """
+        seen: set[str] = set()
+        for batch in self.feedback_batches():
+            seen.update(map(plan_of, batch["policy_version"].unique().to_pylist()))
+        known = [plan for plan in self.policies if plan in seen]
+        return sorted(seen.difference(known)) + known
+
     def baseline(self) -> Baseline:
         """CTR of the test's control, as measured: what a next test is planned from.
 
@@ -229,9 +241,7 @@ class Results(Stores):
     def _rounds(self) -> list[Round]:
         from persona_img.reports.rounds import Round
 
-        served: set[str] = set()
-        for batch in self.feedback_batches():
-            served.update(map(plan_of, batch["policy_version"].unique().to_pylist()))
+        served = self.seen_policies()
         rounds: list[Round] = []
         for table in self.workspace.decision_tables():
             if table.policy_version in served:  # of a plan its first table, not every revision

@@ -1,0 +1,356 @@
+"""Anybody's table, folded to sufficient statistics by DuckDB, which only this module imports."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from persona_img.abtest.metrics import ROWS
+from persona_img.abtest.moments import Moments
+from persona_img.errors import InvalidInput, NotEnoughData, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from persona_img.abtest.metrics import Metric
+
+_READERS = {".parquet": "read_parquet", ".csv": "read_csv", ".jsonl": "read_json"}
+_MEMORY = "1500MB"
+ALL = "all"
+"""Every policy version, pooled."""
+
+# What is far beyond all others is no shopper: so many times what 99 in 100 stay below, and at
+# least so much. One in ten thousand of Pareto activity with exponent 1.5 is.
+_FAR, _USUAL, _ANYWAY = 20.0, 0.99, 50.0
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a table holds, before anything is compared.
+
+    Attributes:
+        rows: Rows used.
+        units: Arm to units, without those left out.
+        crossed: Units in several arms; left out.
+        bots: Units left out because one column is far beyond everybody's.
+        limits: Column to the value beyond which a unit is left out.
+        until: The moment up to which rows were used, as text; empty for all.
+    """
+
+    rows: int
+    units: dict[str, int]
+    crossed: int
+    bots: int
+    limits: dict[str, float]
+    until: str = ""
+
+
+class Table:
+    """A Parquet, CSV or JSON Lines file with a row per impression or per unit.
+
+    Use as a context manager. Memory stays below 1.5 GB; what does not fit goes to a folder that is
+    deleted at the end.
+
+    Args:
+        path: The file, or a Parquet pattern such as ``log/*.parquet``.
+        roles: Role to column; see :data:`persona_img.abtest.metrics.ROLES`.
+        metrics: What is measured.
+        policy: Only rows of this version; None for the newest there is, ``all`` for every one.
+        counts: It holds totals of arms: no unit is needed.
+
+    Raises:
+        NotFound: no such file.
+        InvalidInput: it cannot be read, a column is missing or no number, a value is missing, not
+            finite or, of a denominator, below 0.
+        NotEnoughData: it holds no row.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        roles: Mapping[str, str],
+        metrics: Sequence[Metric],
+        *,
+        policy: str | None = None,
+        counts: bool = False,
+    ) -> None:
+        import duckdb
+
+        reader = _READERS.get(path.suffix.lower())
+        if reader is None:
+            raise InvalidInput(f"{path}: give a table ending in {', '.join(_READERS)}")
+        if not any(path.parent.glob(path.name)):
+            raise NotFound(f"{path}: no such table")
+        self.path, self.roles, self.metrics = path, dict(roles), tuple(metrics)
+        self._needed = ("arm",) if counts else ("arm", "unit")
+        self._spill = tempfile.TemporaryDirectory(prefix="persona-img-")
+        self._db = duckdb.connect(
+            config={"memory_limit": _MEMORY, "temp_directory": self._spill.name}
+        )
+        try:
+            try:
+                self._db.execute(f"CREATE VIEW everything AS FROM {reader}({_text(str(path))})")
+                told = self._db.execute("DESCRIBE everything").fetchall()
+            except duckdb.Error as error:
+                raise InvalidInput(f"{path}: cannot be read as a table: {error}") from error
+            self._prepare({name: kind for name, kind, *_ in told}, policy)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the file and of what was spilt."""
+        self._db.close()
+        self._spill.cleanup()
+
+    def __enter__(self) -> Table:
+        """Itself; closed at the end."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def fold(self, first: int | None = None) -> Counted:
+        """Bring the rows to one per unit; what follows is of these.
+
+        Args:
+            first: Only rows up to the moment when so many units had come, units in several arms
+                included; all rows while they have not. None for all.
+
+        Raises:
+            InvalidInput: what was known of a unit before differs between its rows.
+        """
+        until = "" if first is None else self._cut(first)
+        column = {role: _named(name) for role, name in self.roles.items()}
+        picks = [
+            f"min({column['arm']}::VARCHAR) AS arm",
+            f"min({column['arm']}::VARCHAR) <> max({column['arm']}::VARCHAR) AS crossed",
+            "count(*)::DOUBLE AS c_rows",
+            *(f"sum({_named(c)}::DOUBLE) AS {_named('c_' + c)}" for c in self._summed),
+        ]
+        if "segment" in column:
+            segment = f"{column['segment']}::VARCHAR"
+            # The arm may have changed where it was seen later.
+            first = f"arg_min({segment}, {column['time']})" if "time" in column else ""
+            picks.append(f"{first or f'min({segment})'} AS segment")
+        if "before" in column:
+            before = f"{column['before']}::DOUBLE"
+            picks.append(f"min({before}) AS c_before, min({before}) <> max({before}) AS moved")
+        # The moment stays in DuckDB: as a value of Python it would lose its nanoseconds.
+        where = f"WHERE {column['time']} <= (SELECT moment FROM cut)" if until else ""
+        self._db.execute(
+            f"CREATE OR REPLACE TEMP TABLE units AS SELECT {column['unit']} AS unit, "
+            f"{', '.join(picks)} FROM source {where} GROUP BY 1"
+        )
+        if "before" in column and self._one("SELECT count(*) FROM units WHERE moved"):
+            raise InvalidInput(
+                f"{self.roles['before']}: differs between rows of one unit; give what was known of "
+                "it before the test, the same in each row"
+            )
+        return replace(self._left_out(), until=until)
+
+    def moments(
+        self, metric: Metric, *, cap: float, by: str | None = None
+    ) -> dict[str, dict[str, Moments]]:
+        """Sufficient statistics by group and arm, of the units that were folded.
+
+        Args:
+            metric: Of which: columns ``numerator``, ``denominator`` for a ratio, and ``before``
+                where it is known.
+            cap: Quantile over all units of all arms that a unit counts for at most, in (0, 1]: of
+                a ratio's denominator, whose unit keeps its own rate; else of the value itself.
+            by: ``segment``, for groups; None has one, ``""``.
+        """
+        top = _named(f"c_{metric.of}")
+        below = None if metric.by is None else self._counted(metric.by)
+        most = self._one(f"SELECT quantile_disc({below or top}, {cap!r}) FROM kept")
+        if most is None:
+            return {}
+        columns = {"numerator": f"least({top}, {most!r})"}
+        if below is not None:
+            share = f"CASE WHEN {below} > {most!r} THEN {most!r} / {below} ELSE 1 END"
+            columns = {"numerator": f"{top} * ({share})", "denominator": f"{below} * ({share})"}
+        if "before" in self.roles:
+            columns["before"] = "c_before"
+        made = ", ".join(f"{value} AS {name}" for name, value in columns.items())
+        names = tuple(columns)
+        pairs = [(a, b) for i, a in enumerate(names) for b in names[i:]]
+        asked = [
+            *(f"avg({name})" for name in names),
+            *(f"max(abs({name}))" for name in names),
+            *(f"covar_samp({a}, {b})" for a, b in pairs),
+        ]
+        group = "segment" if by == "segment" else "''"
+        found = self._all(
+            f"SELECT kind, arm, count(*), {', '.join(asked)} FROM "
+            f"(SELECT arm, {group} AS kind, {made} FROM kept) GROUP BY kind, arm ORDER BY kind, arm"
+        )
+        result: dict[str, dict[str, Moments]] = {}
+        for kind, arm, units, *numbers in found:
+            k = len(names)
+            mean, largest = np.array(numbers[:k]), np.array(numbers[k : 2 * k])
+            covariance = np.full((k, k), math.nan)
+            for (a, b), value in zip(pairs, numbers[2 * k :], strict=True):
+                i, j = names.index(a), names.index(b)
+                covariance[i, j] = covariance[j, i] = math.nan if value is None else value
+            total = np.abs(mean) * units
+            share = np.divide(largest, total, out=np.zeros(k), where=total > 0)
+            result.setdefault(str(kind), {})[arm] = Moments(
+                arm, names, units, mean, covariance, share
+            )
+        return result
+
+    def totals(self, metric: Metric) -> dict[str, tuple[float, float]]:
+        """Arm to the sums of a ratio's columns, of a table that holds totals."""
+        of, by = (f"sum({_named(column)}::DOUBLE)" for column in metric.columns)
+        arm = f"{_named(self.roles['arm'])}::VARCHAR"
+        found = self._all(f"SELECT {arm}, {of}, {by} FROM source GROUP BY 1 ORDER BY 1")
+        return {name: (events, trials) for name, events, trials in found}
+
+    def _counted(self, column: str) -> str:
+        return "c_rows" if column == ROWS and ROWS not in self._known else _named(f"c_{column}")
+
+    @property
+    def _summed(self) -> list[str]:
+        wanted = dict.fromkeys(c for metric in self.metrics for c in metric.columns)
+        return [c for c in wanted if c != ROWS or ROWS in self._known]
+
+    def _prepare(self, known: Mapping[str, str], policy: str | None) -> None:
+        self._known = known
+        for role in self._needed:
+            if role not in self.roles:
+                raise InvalidInput(
+                    f"--map without {role}: say which column it is, as in arm=variant,unit=user_id"
+                )
+        for name in dict.fromkeys((*self.roles.values(), *self._summed)):
+            if name not in known:
+                raise InvalidInput(f"{self.path}: no column {name!r}; there are {', '.join(known)}")
+        self.policy, self.other_policies = self._versions(policy)
+        where = ""
+        if self.policy not in (None, ALL):
+            where = f"WHERE {_named(self.roles['policy'])}::VARCHAR = {_text(str(self.policy))}"
+        self._db.execute(f"CREATE VIEW source AS SELECT * FROM everything {where}")
+        self._check()
+
+    def _versions(self, asked: str | None) -> tuple[str | None, tuple[str, ...]]:
+        """Which version is used, and which are not; None without versions."""
+        if "policy" not in self.roles:
+            if asked is not None:
+                raise InvalidInput(f"policy {asked!r}: say which column it is: --map policy=…")
+            return None, ()
+        if asked == ALL:
+            return ALL, ()
+        policy = _named(self.roles["policy"])
+        order = f"min({_named(self.roles['time'])})," if "time" in self.roles else ""
+        found = self._all(
+            f"SELECT {policy}::VARCHAR FROM everything WHERE {policy} IS NOT NULL "
+            f"GROUP BY 1 ORDER BY {order} 1"
+        )
+        versions = [str(one) for (one,) in found]
+        listed = ", ".join(versions) or "none"
+        if asked is None and len(versions) > 1 and not order:
+            raise InvalidInput(
+                f"{self.path}: {len(versions)} policy versions ({listed}), and no time says which "
+                f"is newest; give --map time=… or --policy, which may be {ALL}"
+            )
+        if asked is not None and asked not in versions:
+            raise InvalidInput(f"policy {asked!r}: there are {listed}; choose one, or {ALL}")
+        used = versions[-1] if asked is None and versions else asked
+        return used, tuple(one for one in versions if one != used)
+
+    def _check(self) -> None:
+        """One pass over the rows; each fault with its column and how often it occurs."""
+        import duckdb
+
+        bottoms = {metric.by for metric in self.metrics if metric.by is not None}
+        faults: list[tuple[str, str, str]] = []
+        for name in dict.fromkeys(self.roles.values()):
+            faults.append((name, f"{_named(name)} IS NULL", "is missing"))
+        numbers = [*self._summed, *(self.roles[r] for r in ("before",) if r in self.roles)]
+        for name in dict.fromkeys(numbers):
+            value = f"{_named(name)}::DOUBLE"
+            faults.append((name, f"{value} IS NULL", "is missing"))
+            faults.append((name, f"NOT isfinite({value})", "is not finite"))
+            if name in bottoms or any(name == m.of and m.by is not None for m in self.metrics):
+                faults.append((name, f"{value} < 0", "is below 0"))
+        counts = ", ".join(f"count(*) FILTER (WHERE {test})" for _, test, _ in faults)
+        try:
+            rows, *found = self._all(f"SELECT count(*), {counts} FROM source")[0]
+        except duckdb.ConversionException as error:
+            raise InvalidInput(
+                f"{self.path}: a metric's column holds what is no number: {error}"
+            ) from error
+        self.rows = int(rows)
+        if not rows:
+            raise NotEnoughData(f"{self.path}: no row to analyse; widen --policy, or give others")
+        for (name, _, fault), number in zip(faults, found, strict=True):
+            if number:
+                raise InvalidInput(
+                    f"{self.path}: {name} {fault} in {number:,} of {rows:,} rows; mend or leave "
+                    "them out, and say in which arm they were"
+                )
+
+    def _cut(self, units: int) -> str:
+        """The moment when so many units had come, in a table ``cut``; empty while they have not."""
+        unit, time = (_named(self.roles[role]) for role in ("unit", "time"))
+        self._db.execute(
+            f"CREATE OR REPLACE TEMP TABLE cut AS SELECT first AS moment FROM "
+            f"(SELECT min({time}) AS first FROM source GROUP BY {unit}) "
+            f"ORDER BY first LIMIT 1 OFFSET {units - 1:d}"
+        )
+        found = self._all("SELECT moment::VARCHAR FROM cut")
+        return str(found[0][0]) if found else ""
+
+    def _left_out(self) -> Counted:
+        """Leave out who is in several arms, and what no shopper does."""
+        columns = {
+            one: self._counted(one)
+            for metric in self.metrics
+            if metric.by is not None
+            for one in metric.columns
+        }
+        limits = {}
+        for name, column in columns.items():
+            usual = self._one(
+                f"SELECT quantile_disc({column}, {_USUAL}) FROM units WHERE NOT crossed"
+            )
+            if usual is not None:
+                limits[name] = max(_FAR * usual, _ANYWAY)
+        beyond = [f"{columns[name]} > {limit!r}" for name, limit in limits.items()] or ["false"]
+        self._db.execute(
+            f"CREATE OR REPLACE TEMP VIEW kept AS FROM units WHERE NOT crossed AND NOT "
+            f"({' OR '.join(beyond)})"
+        )
+        rows, crossed, bots = self._all(
+            "SELECT sum(c_rows), count(*) FILTER (WHERE crossed), "
+            f"count(*) FILTER (WHERE NOT crossed AND ({' OR '.join(beyond)})) FROM units"
+        )[0]
+        arms = self._all("SELECT arm, count(*) FROM kept GROUP BY 1 ORDER BY 1")
+        return Counted(int(rows), dict(arms), crossed, bots, limits)
+
+    def _all(self, query: str) -> list[tuple[Any, ...]]:
+        return self._db.execute(query).fetchall()
+
+    def _one(self, query: str) -> Any:
+        return self._all(query)[0][0]
+
+
+def _named(column: str) -> str:
+    escaped = column.replace('"', '""')
+    return f'"{escaped}"'
+
+
+def _text(value: str) -> str:
+    escaped = value.replace("'", "''")
+    return f"'{escaped}'"
