@@ -1,7 +1,7 @@
 """Workers of a service are killed without a warning, again and again, while it is used.
 
-Nobody stops sending meanwhile: what was not acknowledged is sent again, as a page or a shop's server
-would. In the end the log is compared with what was acknowledged.
+Nobody stops sending meanwhile: what was not acknowledged is sent again, as a page or a shop's
+server would. In the end the log is compared with what was acknowledged.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Killed:
         shown: Pictures asked for and answered.
         failed: Answers to these other than 200.
         unreached: Requests whose connection broke: what a load balancer would ask the other one.
-        up: Seconds from a kill, of one worker or of all, until there are as many others and a picture
-            is answered again.
+        up: Seconds from a kill, of one worker or of all, until there are as many others and a
+            picture is answered again.
         sound: Whether SQLite finds the log whole.
     """
 
@@ -204,9 +204,7 @@ def _back(process: int, port: int, gone: Collection[int] = ()) -> None:
     raise TimeoutError(f"the service did not come back within {_PATIENCE:.0f} s")
 
 
-def _judged(
-    log: Path, senders: list[_Sender], killed: int, up: tuple[float, ...]
-) -> Killed:
+def _judged(log: Path, senders: list[_Sender], killed: int, up: tuple[float, ...]) -> Killed:
     refused = [one for sender in senders for one in sender.refused]
     assert not refused, refused[:3]
     assert not any(one.is_alive() for one in senders), "a sender hangs"
