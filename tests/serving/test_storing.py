@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from fastapi import HTTPException
 
 from examples import SIGNER
 from persona_img.errors import StoreFailed
+from persona_img.serving import app as application
 from persona_img.serving import storing as module
 from persona_img.serving.app import create_app
 from persona_img.serving.hot import Answer
@@ -111,7 +113,7 @@ class Hanging(MemoryEventLog):
 def test_a_service_whose_disk_hangs_shows_pictures_and_refuses_what_it_cannot_hold(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Storing.__init__, "__kwdefaults__", {"most": 45, "most_bytes": 2**26})
+    monkeypatch.setattr(application, "Storing", partial(Storing, most=45))
     log = Hanging()
     app = create_app(
         a_decider(log), a_catalog(), stored_variant, signer=SIGNER, decision_seconds=10.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,6 @@ from persona_img.serving.sqlite_schema import check, prepare
 from persona_img.serving.sqlite_writer import GroupWriter
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Collection, Mapping, Sequence
 
     import pandas as pd
@@ -185,7 +185,11 @@ def _record(
         else:
             outcomes[place] = again(event, known)
     if new:
-        _insert(db, choices, new)
+        try:
+            _insert(db, choices, new)
+        except sqlite3.IntegrityError:
+            choices.forget()  # a file that was written over in its place has other numbers
+            raise
     return outcomes
 
 

@@ -82,6 +82,10 @@ class Choices:
                 self._known[facts] = found
         return found
 
+    def forget(self) -> None:
+        """Ask the file again: it holds something else than before."""
+        self._known = {}
+
     def _number(self, query: str, insert: str, values: tuple[Any, ...]) -> int:
         assert self._db is not None
         row = self._db.execute(query, values).fetchone()
