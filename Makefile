@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 HOME_DIR ?= demo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-quick test test-unit test-long check lint types imports docs eval-render bench bench-serving bench-learning bench-gpu serve dashboard mlflow clean help
+.PHONY: demo demo-quick test test-unit test-long chaos check lint types imports docs eval-render bench bench-serving bench-learning bench-gpu serve dashboard mlflow clean help
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -30,6 +30,9 @@ test-unit: $(VENV)/dev    ## the tests that take under two minutes together
 test-long: $(VENV)/dev    ## the tests that take minutes each; CONTRIBUTING says what they add
 	@tools/system-packages chromium
 	$(PYTEST) -m long
+
+chaos: $(VENV)/dev        ## kill -9 and slow connections by the thousand; figures go to docs/serve.md (10 minutes)
+	PYTHONPATH=tests $(BIN)/python -m chaos.figures
 
 check: lint types imports docs ## style, types, the architecture and the documents
 

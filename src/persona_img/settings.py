@@ -323,7 +323,8 @@ class Serve(_Group):
         hosts: Names by which it may be called, ``*.shop.example`` for all below; none for
             ``localhost``, ``127.0.0.1`` and ``[::1]`` on loopback, and for any elsewhere.
         origins: Of pages elsewhere that may ask, e.g. ``https://shop.example`` (CORS).
-        proxies: Addresses that are believed when they say for whom they ask (X-Forwarded-For).
+        proxies: Addresses, or networks such as ``10.0.0.0/8``, that are believed when they say for
+            whom they ask (X-Forwarded-For); they have no limit of connections.
         address_rate: Requests a second of one address that presents no key of a server's, ten
             seconds of them at once; 0 for no limit. This machine has none.
         key_rate: Requests a second by one key, in the same way.

@@ -169,8 +169,9 @@ def test_one_address_has_so_many_and_this_machine_any(server: BackgroundServer) 
         def __init__(self) -> None:
             self.transport = Transport()
 
+    free = frozenset({"192.0.2.9", "10.0.0.0/8", "2001:db8:5::7"})
     why: list[str] = []
-    all_of_them = Connections(ConnectionLimits(each=3, free=frozenset({"192.0.2.9"})), why.append)
+    all_of_them = Connections(ConnectionLimits(each=3, free=free), why.append)
     ones = [One() for _ in range(5)]
     for one in ones:
         all_of_them.joined(one, "192.0.2.7")
@@ -179,7 +180,7 @@ def test_one_address_has_so_many_and_this_machine_any(server: BackgroundServer) 
     all_of_them.left(ones[0])
     again = One()
     all_of_them.joined(again, "192.0.2.7")
-    for caller in (None, "192.0.2.9"):
+    for caller in (None, "192.0.2.9", "10.1.2.3", "::ffff:10.1.2.4", "2001:db8:5::7"):
         for one in [One() for _ in range(9)]:
             all_of_them.joined(one, caller)
             assert not one.transport.aborted

@@ -174,3 +174,18 @@ def test_feedback_is_saved_in_known_formats_only(tmp_path):
         pytest.raises(InvalidInput, match="xls"),
     ):
         save_feedback(log.feedback(), tmp_path / "feedback.xls")
+
+
+def test_a_file_whose_rows_went_is_asked_again(path):
+    """As where another program writes a backup over it, in its place."""
+    with closing(SqliteEventLog(path)) as log:
+        for n in range(1, 4):
+            see(log, a_showing(n))
+        with closing(sqlite3.connect(path)) as db:
+            for table in ("events", "decisions", "choices", "offers"):
+                db.execute(f"DELETE FROM {table}")
+            db.commit()
+        with pytest.raises(StoreFailed, match="FOREIGN KEY"):
+            see(log, a_showing(4))
+        see(log, a_showing(4))
+        assert len(log.feedback()) == 1

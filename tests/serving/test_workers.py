@@ -124,3 +124,25 @@ def test_it_ends_where_all_are_told_to_end() -> None:
     _, status = os.waitpid(first, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert time.monotonic() - begun < 20
+
+
+def test_workers_end_when_the_first_process_is_killed(tmp_path: Path) -> None:
+    """Else they would keep the port, by an old table, and nobody could tell them to end."""
+    with serving(tmp_path / "log.sqlite") as (process, url):
+        soon(lambda: len(children(process.pid)) == 2)
+        visit(url, 1)
+        both = children(process.pid)
+        process.kill()
+        process.wait()
+        soon(lambda: not any(alive(one) for one in both), 15.0)
+        assert not answers(url)
+    with closing(SqliteEventLog(tmp_path / "log.sqlite")) as kept:
+        assert len(kept.feedback()) == 1
+
+
+def alive(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2]
+    except FileNotFoundError:
+        return False
+    return not state.startswith("Z")  # whoever adopted it may not have waited for it yet

@@ -34,6 +34,7 @@ from persona_img.serving.pictures import add_pictures
 from persona_img.serving.receive import Receiver
 from persona_img.serving.recent import Recent
 from persona_img.serving.snippet import add_snippet
+from persona_img.serving.storing import Storing
 from persona_img.serving.wire import (
     EVENTS_SCHEMA,
     MAX_BODY,
@@ -86,7 +87,6 @@ Asked = Annotated[
 ProductName = Annotated[
     str, Query(min_length=1, max_length=MAX_ID, description="The shop's own identifier.")
 ]
-_THREADS = 40  # each for decisions and for events: what waits for a commit shares it
 _EVENT_SECONDS = 12.0  # the log itself gives up before
 _LOG = logging.getLogger(__name__)
 
@@ -214,7 +214,7 @@ def create_app(
 class _Threads:
     """Threads for one kind of work, and for how many ``seconds`` it is waited for."""
 
-    def __init__(self, name: str, seconds: float, threads: int = _THREADS) -> None:
+    def __init__(self, name: str, seconds: float, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"persona-img-{name}")
         self.seconds = seconds
 
@@ -239,7 +239,6 @@ def _add_hot(
     max_body: int,
 ) -> None:
     """Decisions and events: answered before the framework, which describes them."""
-    storing = _Threads("events", _EVENT_SECONDS)
 
     def store(body: bytes) -> Answer:
         batch = parse_events(body)
@@ -248,10 +247,9 @@ def _add_hot(
         return answer(outcome)
 
     async def take(_: Scope, receive: Receive) -> Answer:
-        try:
-            return await storing.run(store, await read_body(receive, max_body))
-        except TimeoutError as error:
-            raise StoreFailed(HINDRANCES["late"], "late") from error
+        return await storing.answer(await read_body(receive, max_body))
+
+    storing = Storing(store, _EVENT_SECONDS)
 
     routes: dict[tuple[str, str], Handler] = {
         ("GET", "/v1/variant"): decisions.one,

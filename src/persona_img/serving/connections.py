@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from persona_img.serving.limits import caller_of
+from persona_img.serving.limits import Among, caller_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -32,7 +32,7 @@ class ConnectionLimits:
         stuck_seconds: For a client to take what was sent to it.
         header_bytes: Of one request, address included.
         headers: Of one request.
-        free: Addresses without the limit ``each``.
+        free: Addresses and networks without the limit ``each``.
     """
 
     most: int = 4000
@@ -61,6 +61,7 @@ class Connections:
     ) -> None:
         self.limits = limits or ConnectionLimits()
         self.on_closed = on_closed
+        self._free = Among(self.limits.free)
         # In the order of their times: the first one waits longest.
         self._waiting: dict[GuardedProtocol, float] = {}
         # Since when nothing was taken, and how much then lay there.
@@ -76,10 +77,11 @@ class Connections:
         """A protocol of uvicorn's whose connections these are."""
         return type("Guarded", (GuardedProtocol,), {"registry": self})
 
-    def joined(self, one: GuardedProtocol, caller: str | None) -> None:
-        """A connection was made."""
+    def joined(self, one: GuardedProtocol, address: str | None) -> None:
+        """A connection was made, from an address where it has one."""
         self._open.add(one)
-        if caller is not None and caller not in self.limits.free:
+        caller = None if address is None or address in self._free else caller_of(address)
+        if caller is not None:
             one.caller = caller
             self._by_address[caller] = self._by_address.get(caller, 0) + 1
             if self._by_address[caller] > self.limits.each:
@@ -168,7 +170,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count it."""
         super().connection_made(transport)
-        self.registry.joined(self, caller_of(self.client[0]) if self.client else None)
+        self.registry.joined(self, self.client[0] if self.client else None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count it no more."""

@@ -5,6 +5,12 @@ from __future__ import annotations
 import ipaddress
 from collections import OrderedDict
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Rates:
@@ -63,3 +69,36 @@ def caller_of(address: str) -> str | None:
             # One home or server has a whole /64.
             return str(ipaddress.IPv6Address(int(found) >> 64 << 64))
     return None if found.is_loopback else str(found)
+
+
+class Among:
+    """Whether an address is one of some, or in one of their networks.
+
+    Args:
+        names: Addresses, networks (``10.0.0.0/8``), or ``*`` for all. What is neither, such as the
+            name of a socket, is compared as it is.
+
+    Example:
+        >>> inside = Among(["192.0.2.7", "10.0.0.0/8", "2001:db8::/32"])
+        >>> "10.1.2.3" in inside, "2001:db8:1::1" in inside, "192.0.2.8" in inside
+        (True, True, False)
+    """
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._all, self._networks, self._names = "*" in names, list[_Network](), set[str]()
+        for name in names:
+            try:
+                self._networks.append(ipaddress.ip_network(name, strict=False))
+            except ValueError:
+                self._names.add(name)
+
+    def __contains__(self, address: str) -> bool:
+        if self._all or address in self._names:
+            return True
+        try:
+            found = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+            found = found.ipv4_mapped
+        return any(found in network for network in self._networks)

@@ -69,7 +69,8 @@ def serve(
         port: TCP port; 0 takes a free one.
         on_listening: Told the URL once connections are taken.
         listening: Of :func:`listen` at that address, where several processes share it.
-        proxies: Addresses that are believed when they say for whom they ask (X-Forwarded-For).
+        proxies: Addresses, or networks, that are believed when they say for whom they ask
+            (X-Forwarded-For).
 
     Raises:
         InvalidInput: others could reach an app without keys, or the port is taken.

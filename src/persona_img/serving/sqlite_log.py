@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from persona_img.domain.decision import Decision
 from persona_img.domain.feedback import ATTRIBUTION_SECONDS, KINDS
@@ -24,12 +25,12 @@ from persona_img.serving.base import (
 )
 from persona_img.serving.impressions import as_frame, selected
 from persona_img.serving.sqlite_file import BUSY_SECONDS, SqliteFile, connect
+from persona_img.serving.sqlite_numbers import Choices, numbered
 from persona_img.serving.sqlite_reader import SqliteReader
 from persona_img.serving.sqlite_schema import check, prepare
 from persona_img.serving.sqlite_writer import GroupWriter
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Collection, Mapping, Sequence
 
     import pandas as pd
@@ -70,17 +71,6 @@ WHERE d.decision_id IN (SELECT value FROM json_each(?))
 """
 
 
-# As the index has it, so that it is used.
-_CHOICE = """
-SELECT choice_id FROM choices WHERE offer_id = ? AND policy_version = ? AND style_key = ?
-AND segment = ? AND arm = ? AND ifnull(digest, '') = ifnull(?, '')
-"""
-_NEW = """
-INSERT INTO choices (offer_id, policy_version, style_key, segment, arm, digest)
-VALUES (?, ?, ?, ?, ?, ?)
-"""
-
-
 class SqliteEventLog:
     """:class:`~persona_img.serving.base.EventLog` in a file on a local disk.
 
@@ -106,6 +96,7 @@ class SqliteEventLog:
         self._writer = GroupWriter(
             self._file.writing, self._path, begin=lambda db: db.execute("BEGIN IMMEDIATE")
         )
+        self._choices = Choices(lambda: self._writer.commits)
 
     def open_test(self, arms: Arms) -> None:
         """See :meth:`EventLog.open_test`."""
@@ -128,7 +119,9 @@ class SqliteEventLog:
         sound, rejected = sound_events(events)
         if not sound:
             return recorded(rejected)
-        stored = self._writer.write(lambda db: _record(db, sound), seconds=_EVENT_SECONDS)
+        stored = self._writer.write(
+            lambda db: _record(db, self._choices, sound), seconds=_EVENT_SECONDS
+        )
         return recorded(rejected, stored)
 
     def earlier(self, names: Collection[str]) -> Mapping[str, Decision]:
@@ -175,7 +168,9 @@ def _open_test(db: sqlite3.Connection, arms: Arms) -> None:
         raise other_shares(arms, known)
 
 
-def _record(db: sqlite3.Connection, events: Mapping[int, Event]) -> dict[int, Outcome]:
+def _record(
+    db: sqlite3.Connection, choices: Choices, events: Mapping[int, Event]
+) -> dict[int, Outcome]:
     """What became of each event. Statements are of all of them: each costs more than its row."""
     keys = {
         place: (_showing(event.showing.showing_id), _CODES[event.kind])
@@ -192,7 +187,11 @@ def _record(db: sqlite3.Connection, events: Mapping[int, Event]) -> dict[int, Ou
         else:
             outcomes[place] = again(event, known)
     if new:
-        _insert(db, new)
+        try:
+            _insert(db, choices, new)
+        except sqlite3.IntegrityError:
+            choices.forget()  # a file that was written over in its place has other numbers
+            raise
     return outcomes
 
 
@@ -210,14 +209,13 @@ def _stored(db: sqlite3.Connection, showings: set[bytes | str]) -> dict[_Key, st
     return found
 
 
-def _insert(db: sqlite3.Connection, events: Mapping[_Key, Event]) -> None:
-    numbers = _Numbers(db)
-    numbers.learn({event.showing.decision.shopper for event in events.values()})
+def _insert(db: sqlite3.Connection, choices: Choices, events: Mapping[_Key, Event]) -> None:
+    shoppers = numbered(db, {event.showing.decision.shopper for event in events.values()})
     rows, seen = [], []
     for (showing, code), event in events.items():
         decision = event.showing.decision
-        shopper = numbers.shoppers[decision.shopper]
-        offer, choice = numbers.choice(decision)
+        shopper = shoppers[decision.shopper]
+        offer, choice = choices.numbers(db, decision)
         # NumPy's numbers are numbers to us, but not to SQLite.
         decided_at, propensity = float(decision.decided_at), float(decision.propensity)
         if code == _IMPRESSION:
@@ -246,59 +244,6 @@ def _insert(db: sqlite3.Connection, events: Mapping[_Key, Event]) -> None:
         rows,
     )
     db.executemany("INSERT OR IGNORE INTO decisions VALUES (?, ?, ?, ?, ?)", seen)
-
-
-class _Numbers:
-    """Numbers of names, for one call: what another transaction knows may be rolled back."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-        self.shoppers: dict[str, int] = {}
-        self._offers: dict[tuple[str, str], int] = {}
-        self._choices: dict[tuple[str | None, ...], tuple[int, int]] = {}
-
-    def learn(self, shoppers: set[str]) -> None:
-        """Give each shopper a number."""
-        names = [(name,) for name in sorted(shoppers)]
-        self._db.executemany("INSERT OR IGNORE INTO shoppers (shopper) VALUES (?)", names)
-        rows = self._db.execute(
-            "SELECT shopper, shopper_id FROM shoppers "
-            "WHERE shopper IN (SELECT value FROM json_each(?))",
-            (json.dumps([*shoppers]),),
-        )
-        self.shoppers = dict(rows.fetchall())
-
-    def choice(self, decision: Decision) -> tuple[int, int]:
-        """The numbers of an offer and a choice."""
-        facts = (
-            decision.test,
-            decision.product,
-            decision.policy_version,
-            decision.style_key,
-            decision.segment,
-            decision.arm,
-            decision.digest,
-        )
-        found = self._choices.get(facts)
-        if found is None:
-            place = facts[:2]
-            if place not in self._offers:
-                self._offers[place] = self._number(
-                    "SELECT offer_id FROM offers WHERE test = ? AND product = ?",
-                    "INSERT INTO offers (test, product) VALUES (?, ?)",
-                    place,
-                )
-            offer = self._offers[place]
-            found = self._choices[facts] = (offer, self._number(_CHOICE, _NEW, (offer, *facts[2:])))
-        return found
-
-    def _number(self, query: str, insert: str, values: tuple[Any, ...]) -> int:
-        row = self._db.execute(query, values).fetchone()
-        if row is not None:
-            return int(row[0])
-        number = self._db.execute(insert, values).lastrowid
-        assert number is not None
-        return number
 
 
 def _showing(showing_id: str) -> bytes | str:

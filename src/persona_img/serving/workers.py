@@ -1,7 +1,8 @@
 """Several processes that serve on one socket: one for each core, and no other than the next.
 
 They share the log, the variants and the tables by their files, so it does not matter which of them
-answers. One that dies is replaced; told to end, all of them finish what is under way.
+answers. One that dies is replaced; told to end, all of them finish what is under way. They end too
+where the first process was killed: whoever starts it again has the port and the log to itself.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -61,6 +63,8 @@ def run_workers(count: int, work: Callable[[], None]) -> None:
 class _Team:
     def __init__(self, work: Callable[[], None]) -> None:
         self._work = work
+        # Nobody writes to it. Its end here closes with this process, however that ends.
+        self._listening, self._held = os.pipe()
         self._begun: dict[int, float] = {}
         self._ending = False
         self._served = False
@@ -80,12 +84,14 @@ class _Team:
         while not self._ending:
             now = time.monotonic()
             self._served |= any(now - begun > _LEAST_SECONDS for begun in self._begun.values())
-            for process, begun in self._ended().items():
+            for process, (begun, status) in self._ended().items():
                 lived = time.monotonic() - begun
-                if lived < _LEAST_SECONDS and not self._served:
+                # Killed from outside, it was hindered by nothing of its own.
+                itself = lived < _LEAST_SECONDS and status != -signal.SIGKILL
+                if itself and not self._served:
                     raise ServiceFailed("a worker did not start; what it said stands above")
                 _LOG.warning("worker %d ended after %.0f s, another one begins", process, lived)
-                if lived < _LEAST_SECONDS:
+                if itself:
                     time.sleep(_PAUSE_SECONDS)  # what hinders it hinders the next one too
                 self.begin()
             time.sleep(_LOOK_SECONDS)
@@ -100,14 +106,20 @@ class _Team:
         self._tell(signal.SIGKILL)
         for process in self._begun:
             os.waitpid(process, 0)
+        os.close(self._held)
+        os.close(self._listening)
 
-    def _ended(self) -> dict[int, float]:
-        """Who has ended, and when each had begun; they are no longer of the team.
+    def _ended(self) -> dict[int, tuple[float, int]]:
+        """Who has ended, when each had begun, and by what; they are no longer of the team.
 
         What was waited for has no number any more: the next process of that number is somebody's.
         """
-        gone = [one for one in self._begun if os.waitpid(one, os.WNOHANG)[0]]
-        return {one: self._begun.pop(one) for one in gone}
+        found = [os.waitpid(one, os.WNOHANG) for one in self._begun]
+        return {
+            one: (self._begun.pop(one), os.waitstatus_to_exitcode(status))
+            for one, status in found
+            if one
+        }
 
     def _tell(self, what: signal.Signals) -> None:
         for process in self._begun:
@@ -121,6 +133,8 @@ class _Team:
                 signal.SIGINT, signal.SIG_IGN
             )  # a terminal interrupts all; the first tells
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.close(self._held)
+            threading.Thread(target=self._end_with_first, name="first-process", daemon=True).start()
             self._work()
             code = 0
         except BaseException as error:
@@ -128,3 +142,14 @@ class _Team:
         finally:
             # At once: a thread that hangs on a disk would keep it.
             os._exit(code)
+
+    def _end_with_first(self) -> None:
+        """Wait until the first process is gone, then end as if it had told: in time, or by force.
+
+        Without it nobody replaces this one or tells it to end, and it would keep the port.
+        """
+        os.read(self._listening, 1)
+        _LOG.warning("the first process is gone; worker %d ends", os.getpid())
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_END_SECONDS)
+        os._exit(1)
