@@ -52,10 +52,11 @@ _NOT_KEPT: Any = {
     "stores": {"events_url"},
     "render": {"workers", "processes"},
     "pretrained": {"memory"},
+    "provenance": {"watermark_key"},
 }
 """A shop's file is about the shop, not about where it runs; and secrets are not written down."""
 
-_SECRET = {"tokens", "decision_key", "earlier_keys", "events_url"}
+_SECRET = {"tokens", "decision_key", "earlier_keys", "events_url", "watermark_key"}
 """Settings whose values no error repeats."""
 
 _HOST = r"^(\*\.)?[A-Za-z0-9.-]{1,253}$|^\[[0-9A-Fa-f:.]{2,45}\]$"
@@ -406,6 +407,19 @@ class Keep(_Group):
     raw_days: float = Field(90.0, ge=0, le=36_600)
 
 
+class Provenance(_Group):
+    """What says, in a picture itself, where it comes from.
+
+    Attributes:
+        watermark_key: Secret by which backdrops are marked and marks are found again, 16 to 1,024
+            characters, drawn at random; None marks nothing. Give it by
+            ``PERSONA_IMG_PROVENANCE__WATERMARK_KEY``; it is not kept with the shop. Another key is
+            another renderer: variants are rendered anew.
+    """
+
+    watermark_key: SecretStr | None = Field(None, min_length=16, max_length=1024)
+
+
 class Settings(_Group):
     """Everything that can be set. Paths may be relative to the current folder.
 
@@ -423,6 +437,7 @@ class Settings(_Group):
         serve: Where the service listens.
         keep: For how long what came back lies in the log.
         stores: Where data lives.
+        provenance: What pictures carry of where they come from.
     """
 
     home: UserPath = Path("shop")
@@ -436,6 +451,7 @@ class Settings(_Group):
     serve: Serve = Serve()
     keep: Keep = Keep()
     stores: Stores = Stores()
+    provenance: Provenance = Provenance()
 
     @model_validator(mode="after")
     def _kept_long_enough(self) -> Settings:

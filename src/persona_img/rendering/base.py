@@ -192,6 +192,25 @@ class PictureJudge(Protocol):
 
 
 @runtime_checkable
+class PictureMark(Protocol):
+    """Puts eight bytes into a picture's backdrop, where no eye sees them."""
+
+    def mark(
+        self, pixels: NDArray[np.uint8], alpha: NDArray[np.uint8], payload: bytes
+    ) -> NDArray[np.uint8]:
+        """The picture with a payload; the same arguments give the same pixels.
+
+        Args:
+            pixels: uint8 sRGB (H, W, 3).
+            alpha: uint8 (H, W), the product: only where it is 0 may anything change.
+            payload: 8 bytes.
+        """
+
+    def fingerprint(self) -> str:
+        """Hex digest of everything a mark depends on besides its arguments; tells no secret."""
+
+
+@runtime_checkable
 class Renderer(Protocol):
     """Makes variants of photographs."""
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from persona_img.imaging.frame import Frame
     from persona_img.imaging.photo import Photo
     from persona_img.masking.base import Masker, ProductMask
-    from persona_img.rendering.base import BackdropSource, PictureJudge
+    from persona_img.rendering.base import BackdropSource, PictureJudge, PictureMark
     from persona_img.rendering.framing import Layout
     from persona_img.rendering.proof.adherence import StyleJudge
     from persona_img.scenery.layer import Layer
@@ -60,6 +60,7 @@ _CALM = 0.6  # of what is far behind, where text is to stand
 _VERSION = "18"
 """Raised whenever the same recipe would give other pixels."""
 _MASKS = 4
+_PAYLOAD = 16  # hexadecimal digits of a recipe's digest that a watermark carries
 _MOST_DRAWN = 8_000_000  # pixels: a larger canvas's set is drawn so large and enlarged
 
 
@@ -74,6 +75,8 @@ class BackdropRenderer:
         fallback: Paints where no candidate of ``backdrops`` passes the gate; None rejects then.
         chooser: Says which of several candidates that passed is kept; None keeps the one that
             shows its style best.
+        mark: Puts the beginning of the recipe's digest into each backdrop, before anything is
+            measured; None leaves it as it is.
 
     Example:
         >>> from persona_img.assets import ASSETS
@@ -95,9 +98,10 @@ class BackdropRenderer:
         judge: StyleJudge | None = None,
         fallback: BackdropSource | None = None,
         chooser: PictureJudge | None = None,
+        mark: PictureMark | None = None,
     ) -> None:
         self.backdrops, self.fallback, self.judge = backdrops, fallback, judge
-        self.chooser = chooser
+        self.chooser, self.marker = chooser, mark
         self.settings = settings or RenderSettings()
         self.masker = masker or ClassicMasker()
         self.materials = materials_of(self.settings.materials)
@@ -114,13 +118,21 @@ class BackdropRenderer:
         theirs.append(self.materials.fingerprint())
         if self.chooser is not None:
             theirs.append(self.chooser.fingerprint())
+        if self.marker is not None:
+            theirs.append(self.marker.fingerprint())
         return digest_of([mine, *theirs])
 
     def laid_out(self, layout: Layout) -> BackdropRenderer:
         """The same renderer, and the same models in memory, for another layout."""
         settings = replace(self.settings, layout=layout)
         return BackdropRenderer(
-            self.backdrops, settings, self.masker, self.judge, self.fallback, self.chooser
+            self.backdrops,
+            settings,
+            self.masker,
+            self.judge,
+            self.fallback,
+            self.chooser,
+            self.marker,
         )
 
     def mask(self, photo: Photo) -> ProductMask:
@@ -278,6 +290,14 @@ class BackdropRenderer:
             picture = grained(to_srgb(large), shot.grain, drawn)
             contact = built.contact(placed.alpha) if not source.casts_shadows or whole else None
             pixels = compose(picture, placed, contact, self.settings.light_wrap)
+            recipe = self._recipe(shot, style, seed, attempt, source)
+            recipe["rests"] = built.plan.rests
+            if relight is not None:
+                recipe["relight"] = relight.as_dict()
+            if self.marker is not None:
+                payload = digest_of(recipe)[:_PAYLOAD]
+                recipe["watermark"] = payload
+                pixels = self.marker.mark(pixels, placed.alpha, bytes.fromhex(payload))
         with clock("gate"):
             frame, alpha = placed.frame, shot.cut.alpha
             look = Look(pixels, placed.alpha)
@@ -300,10 +320,6 @@ class BackdropRenderer:
             scores |= self._style_scores(pixels, placed.alpha, style, source, built.plan.tells)
             gate = judge(scores, self.settings.rules)
         with clock("encode"):
-            recipe = self._recipe(shot, style, seed, attempt, source)
-            recipe["rests"] = built.plan.rests
-            if relight is not None:
-                recipe["relight"] = relight.as_dict()
             png = png_bytes(pixels, {VARIANT_KEY: json.dumps(recipe, sort_keys=True)})
             certificate = certify(
                 png,

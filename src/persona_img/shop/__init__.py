@@ -14,6 +14,7 @@ from persona_img.shop.choosing import Choosing, TrainedChooser
 from persona_img.shop.goods import Goods
 from persona_img.shop.importing import ImportedEvents, Importing
 from persona_img.shop.learning import Retrained
+from persona_img.shop.origins import Origin, Origins
 from persona_img.shop.pictures import Pictures
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Backup",
     "ImportedEvents",
     "Learnt",
+    "Origin",
     "Prepared",
     "Rendered",
     "Retrained",
@@ -29,7 +31,7 @@ __all__ = [
 ]
 
 
-class Shop(Goods, Pictures, Adapting, Choosing, Importing, Backups):
+class Shop(Goods, Pictures, Origins, Adapting, Choosing, Importing, Backups):
     """The one owner of a shop's stores.
 
     Args:

@@ -104,6 +104,7 @@ def renderer(settings: Settings) -> BackdropRenderer:
         >>> renderer(Settings(render={"backdrops": "library"})).backdrops.name
         'library'
     """
+    from persona_img.provenance.watermark import Watermark
     from persona_img.rendering.base import RenderSettings
     from persona_img.rendering.framing import Layout
     from persona_img.rendering.proof.adherence import StyleJudge
@@ -121,6 +122,7 @@ def renderer(settings: Settings) -> BackdropRenderer:
         materials=chosen.materials,
         rules=RULES if chosen.adapter is None else OWN_RULES,
     )
+    key = settings.provenance.watermark_key
     # No set of ours stands in for a shop's own backdrop.
     alone = chosen.backdrops in WEIGHTLESS or chosen.adapter is not None
     return BackdropRenderer(
@@ -130,6 +132,7 @@ def renderer(settings: Settings) -> BackdropRenderer:
         StyleJudge(),
         fallback=None if alone else _library(settings),
         chooser=None if chosen.chooser is None else picture_judge(chosen.chooser),
+        mark=None if key is None else Watermark(key.get_secret_value().encode()),
     )
 
 
