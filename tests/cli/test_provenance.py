@@ -93,7 +93,7 @@ def test_without_key_or_picture_the_reason_is_told(
     with pytest.raises(BadPhoto):
         raise find(shop, tmp_path / "none.png").exception or AssertionError
     monkeypatch.setenv(VARIABLE, "short")
-    with pytest.raises(InvalidInput, match="watermark_key=\\.\\.\\..*16"):
+    with pytest.raises(InvalidInput, match=r"watermark_key=\.\.\..*16"):
         raise find(shop, PHOTOS / "shirt-01.jpg").exception or AssertionError
     monkeypatch.delenv(VARIABLE)
     with pytest.raises(InvalidInput, match="set PERSONA_IMG_PROVENANCE__WATERMARK_KEY"):

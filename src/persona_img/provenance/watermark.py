@@ -112,10 +112,10 @@ def _kept_within(change: NDArray[np.float32], count: int) -> NDArray[np.int16]:
     """A change in whole levels, int16 (H, W), weakened until its error is allowed."""
     strength = 1.0
     while True:
-        moved = np.rint(strength * change)
+        moved: NDArray[np.float32] = np.rint(strength * change)
         error = math.sqrt(float((moved**2).sum(dtype=np.float64)) / count)
         if error <= _MOST_ERROR:
-            return moved.astype(np.int16)
+            return np.asarray(moved, np.int16)
         # A little more than it takes: what rounding adds does not follow the strength.
         strength *= min(0.99, _MOST_ERROR / error)
 
