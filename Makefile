@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 HOME_DIR ?= demo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-quick test test-unit test-long chaos check lint types imports docs eval-render bench bench-serving bench-learning bench-gpu serve dashboard mlflow clean help
+.PHONY: demo demo-quick test test-unit test-long chaos check lint types imports docs eval-render bench bench-serving bench-learning bench-gpu serve dashboard mlflow clean help bench-abtest
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -71,6 +71,9 @@ bench-serving: $(VENV)/dev ## decisions and events beside a no-op route and a na
 SEEDS  := 0-2
 bench-learning: $(VENV)/dev ## what the loop earns in truth, by ranker and world; SEEDS=0-19 for all
 	OMP_NUM_THREADS=1 $(BIN)/python experiments/learning/bench.py --gates --seeds $(SEEDS)
+
+bench-abtest: $(VENV)/dev ## what is said of tests in which nothing differs: 2,000 a cell, minutes; report.md
+	OMP_NUM_THREADS=1 $(BIN)/python experiments/abtest/simulated.py
 
 bench-gpu: $(VENV)/dev    ## what a GPU adds, beside large models' shapes; needs one
 	$(BIN)/python benchmarks/render_gpu.py

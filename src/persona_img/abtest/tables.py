@@ -142,8 +142,8 @@ class Table:
         if "segment" in column:
             segment = f"{column['segment']}::VARCHAR"
             # The arm may have changed where it was seen later.
-            first = f"arg_min({segment}, {column['time']})" if "time" in column else ""
-            picks.append(f"{first or f'min({segment})'} AS segment")
+            seen = f"arg_min({segment}, {column['time']})" if "time" in column else ""
+            picks.append(f"{seen or f'min({segment})'} AS segment")
         if "before" in column:
             before = f"{column['before']}::DOUBLE"
             picks.append(f"min({before}) AS c_before, min({before}) <> max({before}) AS moved")
