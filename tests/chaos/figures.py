@@ -26,7 +26,7 @@ def told(killed: Killed, slowed: Slowed, load: float) -> str:
 | events acknowledged; of these lost; doubled | {killed.acknowledged:,}; {killed.lost}; {killed.doubled} |
 | pictures answered meanwhile; with an error | {killed.shown:,}; {killed.failed} |
 | all workers back and a picture answered, seconds: median, 95 %, longest | {np.median(up):.2f}, {np.quantile(up, 0.95):.2f}, {up.max():.2f} |
-| of {len(up):,} times, longer than 2 s | {(up > 2).sum()} |
+| times that it took over 2 s | {(up > 2).sum()} |
 | slow connections; pictures and decisions asked beside them; not answered | {slowed.connections:,}; {slowed.shown + slowed.failed}; {slowed.failed} |
 | the slowest of these, seconds | {slowed.slowest:.2f} |
 {END}"""  # noqa: E501
