@@ -49,7 +49,7 @@ lift = overall[0]
 right.metric("Lift", f"{lift.lift:+.1%}", help=f"{report.confidence:.0%} interval, by shopper")
 right.caption(f"{lift.low:+.1%} to {lift.high:+.1%}")
 if report.sample_ratio.ok is False:
-    st.error("The sample ratio is not as planned: do not trust these lifts.")
+    st.error("The sample ratio is not as planned: do not read these lifts.")
 for warning in report.warnings:
     st.warning(warning)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Ranking,
     )
     from persona_img.domain.feedback import Event
+    from persona_img.domain.holdout import Holdout
     from persona_img.domain.style import Style, StyleSpace
     from persona_img.domain.variant import Certificate
     from persona_img.errors import PersonaImgError
@@ -52,6 +53,7 @@ _HOMES = {
     "Decision": "domain.decision",
     "DecisionTable": "domain.decision",
     "Event": "domain.feedback",
+    "Holdout": "domain.holdout",
     "LightGBMRanker": "ranking.lightgbm",
     "PersonaImgError": "errors",
     "Photo": "imaging.photo",
@@ -82,6 +84,7 @@ __all__ = [
     "Decision",
     "DecisionTable",
     "Event",
+    "Holdout",
     "LightGBMRanker",
     "PersonaImgError",
     "Photo",

@@ -289,6 +289,9 @@ class Test(_Group):
     Attributes:
         name: Of the test; it is the salt of the assignment.
         personalized_share: Share of shoppers in the personalized arm.
+        holdout_share: Share of all shoppers who see photos over all tests and are in none of them,
+            0 to 1; 0 holds out nobody. It is fixed while the holdout has its name.
+        holdout_name: Of the holdout; it says who is in it. Another name draws them anew.
         change_budget: By how many other plans a shopper may be drawn for, of one product.
         keep_days: Beyond that it still changes with a new table when it was drawn so many days ago.
         attribution_days: For how long after an impression a click or conversion counts for it.
@@ -304,12 +307,23 @@ class Test(_Group):
 
     name: str = Field("hero-image", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     personalized_share: float = Field(0.5, gt=0, lt=1)
+    holdout_share: float = Field(0.0, ge=0, lt=1)
+    holdout_name: str = Field("holdout", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     change_budget: int = Field(2, ge=0)
     keep_days: float = Field(14.0, ge=0)
     attribution_days: float = Field(7.0, gt=0, le=366)
     planned_shoppers: int | None = Field(None, ge=1)
     always_valid: bool = True
     ramp_impressions: int = Field(30_000, ge=100)
+
+    @model_validator(mode="after")
+    def _two_names(self) -> Test:
+        if self.holdout_share and self.holdout_name == self.name:
+            raise ValueError(
+                f"name={self.name!r} is the holdout's too, so its shoppers would be one arm's; "
+                "give one of them another name"
+            )
+        return self
 
 
 class Serve(_Group):

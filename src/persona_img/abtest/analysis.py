@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from persona_img.abtest.shoppers import Exposed
+    from persona_img.domain.holdout import Holdout
+
 CONTROL = "control"
 
 
@@ -65,6 +68,7 @@ class ABTest:
             before, and without a plan there is no such moment. Choose before the first look.
         confidence: Level of the intervals; with several arms, of all CTR comparisons together.
         guardrail_margin: Relative loss that a guardrail tolerates.
+        holdout: Who is in no test; what they did is told beside the arms. None for nobody.
 
     Example:
         >>> ABTest("hero-image", planned_shoppers=20_000).arms
@@ -78,6 +82,7 @@ class ABTest:
     always_valid: bool = True
     confidence: float = 0.95
     guardrail_margin: float = 0.1
+    holdout: Holdout | None = None
 
     def __post_init__(self) -> None:
         Arms(self.name, self.arms)
@@ -101,6 +106,9 @@ class ABTest:
         all, that shows as a failing sample ratio. A shopper seen in several arms is left out and
         counted. Conversions come late: analyse when the last
         impressions are old enough to have led to one.
+
+        Impressions of the holdout, where there are some in the feedback, are summed up; no verdict
+        is of them. Whoever was in the test too was not held out all the time, and is left out.
 
         Args:
             feedback: Columns of :data:`persona_img.domain.feedback.FEEDBACK_COLUMNS`, of which
@@ -127,6 +135,7 @@ class ABTest:
         )
         shoppers = exposed.table
         arms = tuple(self._summaries(shoppers))
+        held, left = self._held_out(feedback, exposed)
         ratio = verdicts.sample_ratio(arms)
         trusted = ratio.ok is not False
         # Without a plan nobody can say that it is the end: what is not shown may come yet.
@@ -144,8 +153,12 @@ class ABTest:
             guardrails=tuple(self._guarded(shoppers, trusted)),
             by_segment=tuple(self._by_segment(shoppers, trusted)) if by_segment else (),
             sample_ratio=ratio,
-            warnings=verdicts.warnings(arms, ratio, self.planned_shoppers, len(exposed.crossed)),
+            warnings=(
+                *verdicts.warnings(arms, ratio, self.planned_shoppers, len(exposed.crossed)),
+                *verdicts.holdout_warnings(left),
+            ),
             crossed=len(exposed.crossed),
+            holdout=held,
         )
 
     @property
@@ -159,17 +172,15 @@ class ABTest:
 
     def _summaries(self, shoppers: pd.DataFrame) -> Iterator[ArmSummary]:
         for arm in (CONTROL, *self._others):
-            rows = shoppers[shoppers["arm"] == arm]
-            impressions, clicks = int(rows["impressions"].sum()), int(rows["clicks"].sum())
-            yield ArmSummary(
-                arm=arm,
-                share=self.arms[arm],
-                shoppers=len(rows),
-                impressions=impressions,
-                clicks=clicks,
-                conversions=int(rows["conversions"].sum()),
-                ctr=clicks / impressions if impressions else math.nan,
-            )
+            yield _summary(arm, self.arms[arm], shoppers[shoppers["arm"] == arm])
+
+    def _held_out(self, feedback: pd.DataFrame, tested: Exposed) -> tuple[ArmSummary | None, int]:
+        """The holdout, and how many of it were left out for having been tested."""
+        if self.holdout is None or not (feedback["test"] == self.holdout.name).any():
+            return None, 0
+        held = per_shopper(feedback, self.holdout.name, (CONTROL,)).table
+        both = held.index.isin([*tested.table.index, *tested.crossed])
+        return _summary("holdout", self.holdout.share, held[~both]), int(both.sum())
 
     def _by_ctr(self, shoppers: pd.DataFrame, trusted: bool, early: bool) -> Iterator[Comparison]:
         # Bonferroni, for p and intervals alike: a verdict then agrees with the interval shown.
@@ -244,6 +255,19 @@ class ABTest:
     ) -> Estimate:
         control, treatment = metric.sample(shoppers, CONTROL), metric.sample(shoppers, arm)
         return compare(control, treatment, confidence, metric.event)
+
+
+def _summary(arm: str, share: float, rows: pd.DataFrame) -> ArmSummary:
+    impressions, clicks = int(rows["impressions"].sum()), int(rows["clicks"].sum())
+    return ArmSummary(
+        arm=arm,
+        share=share,
+        shoppers=len(rows),
+        impressions=impressions,
+        clicks=clicks,
+        conversions=int(rows["conversions"].sum()),
+        ctr=clicks / impressions if impressions else math.nan,
+    )
 
 
 def _comparison(metric: _Metric, arm: str, estimate: Estimate) -> Comparison:

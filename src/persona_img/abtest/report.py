@@ -117,6 +117,8 @@ class ABReport:
         sample_ratio: Whether the arms got the shoppers they should.
         warnings: What to know before acting on it.
         crossed: Shoppers seen in several arms; they are left out of everything else.
+        holdout: Shoppers who are in no test, as the arm ``holdout``; its share is of all shoppers.
+            None where none of them was seen.
     """
 
     test: str
@@ -132,6 +134,7 @@ class ABReport:
     sample_ratio: SampleRatio
     warnings: tuple[str, ...]
     crossed: int = 0
+    holdout: ArmSummary | None = None
 
     @property
     def shoppers_are(self) -> str:
@@ -145,9 +148,12 @@ class ABReport:
         return plain | {"shoppers_are": self.shoppers_are}
 
     def metrics(self) -> dict[str, float]:
-        """Flat numbers for a tracker, e.g. ``lift/personalized``; undefined ones are NaN."""
+        """Flat numbers for a tracker, e.g. ``lift/personalized``; undefined ones are NaN.
+
+        A holdout's are ``ctr/holdout`` and so on.
+        """
         flat = {"sample_ratio_p": self.sample_ratio.p, "crossed": float(self.crossed)}
-        for a in self.arms:
+        for a in self._groups:
             flat |= {f"shoppers/{a.arm}": float(a.shoppers), f"ctr/{a.arm}": a.ctr}
             flat |= {f"impressions/{a.arm}": float(a.impressions)}
             flat |= {f"clicks/{a.arm}": float(a.clicks)}
@@ -164,6 +170,10 @@ class ABReport:
     def __str__(self) -> str:
         return self.table()
 
+    @property
+    def _groups(self) -> tuple[ArmSummary, ...]:
+        return self.arms if self.holdout is None else (*self.arms, self.holdout)
+
     def _sections(self) -> Iterable[str]:
         yield (
             f"A/B test {self.test}: shoppers are {self.shoppers_are.upper()}\n"
@@ -173,9 +183,14 @@ class ABReport:
             ["arm", "shoppers", "impressions", "clicks", "CTR"],
             [
                 [a.arm, f"{a.shoppers:,}", f"{a.impressions:,}", f"{a.clicks:,}", _rate(a.ctr)]
-                for a in self.arms
+                for a in self._groups
             ],
         )
+        if self.holdout is not None:
+            yield (
+                f"holdout: {self.holdout.share:.1%} of all shoppers, who see photos over all tests "
+                "and are in none; no verdict is of them"
+            )
         yield self._compared("against control", self.comparisons + self.secondary)
         yield self.judging
         yield self._compared("guardrail", self.guardrails)

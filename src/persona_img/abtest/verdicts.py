@@ -90,6 +90,21 @@ def warnings(
     return tuple(_warnings(arms, ratio, planned, crossed))
 
 
+def holdout_warnings(tested: int) -> tuple[str, ...]:
+    """What to know of the holdout.
+
+    Args:
+        tested: Its shoppers who were left out because they were in the test too.
+    """
+    if not tested:
+        return ()
+    were = "shopper of the holdout was" if tested == 1 else "shoppers of the holdout were"
+    return (
+        f"{tested} {were} in the test too, and left out of the holdout: it began or ended while "
+        "the test ran; begin both together",
+    )
+
+
 def _warnings(
     arms: Sequence[ArmSummary], ratio: SampleRatio, planned: int | None, crossed: int
 ) -> Iterator[str]:

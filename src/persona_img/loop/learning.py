@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from persona_img.abtest.harm import Harmful
     from persona_img.abtest.report import ABReport
+    from persona_img.domain.holdout import Holdout
     from persona_img.loop.profiling import Profiled
     from persona_img.profiles.base import FeatureSource
     from persona_img.ranking.base import Policy, Ranker
@@ -70,6 +71,7 @@ def analyse(
     planned: int | None = None,
     always_valid: bool = True,
     by_segment: bool = False,
+    holdout: Holdout | None = None,
 ) -> tuple[ABReport, str]:
     """The A/B test by shopper, logged as a run.
 
@@ -83,6 +85,7 @@ def analyse(
         planned: Exposed shoppers at which the test is to be read.
         always_valid: Verdicts by the interval that holds at every look, else by one planned look.
         by_segment: Also compare within each segment.
+        holdout: Whose impressions, where the feedback has some, are told beside the arms.
 
     Returns:
         The report and the run's id.
@@ -92,6 +95,7 @@ def analyse(
         arms=dict(arms.shares),
         planned_shoppers=planned,
         always_valid=always_valid,
+        holdout=holdout,
     )
     report = test.analyze(feedback, simulated=simulated, by_segment=by_segment)
     run = tracker.log_report(

@@ -163,7 +163,7 @@ def create_app(
         redoc_url=None,
     )
     keys = keys or Keys(tokens=tokens)
-    metrics = ServingMetrics()
+    metrics = ServingMetrics(decider.holdout)
     app.state.guarded = keys.any
     app.state.connections = Connections(limits, lambda why: metrics.closed.labels(why).inc())
     if known is not None:
@@ -173,7 +173,8 @@ def create_app(
     # what a slow disk or a held lock stops of one of them stops no other.
     deciding = Deciding(decider, decision_seconds)
     probing = _Threads("probe", decision_seconds, threads=2)
-    receiver = Receiver(decider.log, signer, decider.arms.test, trusting=trusting)
+    holdout = decider.holdout.name if decider.holdout else None
+    receiver = Receiver(decider.log, signer, decider.arms.test, holdout=holdout, trusting=trusting)
     _answer_errors(app, metrics)
     addresses = Addresses(renditions, variants, cdn_url, seconds=decision_seconds)
     decisions = Decisions(
@@ -195,8 +196,7 @@ def create_app(
     _add_operations(app, decider, probing, probe_seconds, metrics)
     add_snippet(app)
     if demo_shop:
-        arms, counts = decider.arms, metrics.kept_by_kind
-        add_demo_shop(app, products, lambda: decider.table, arms, counts, cdn_url)
+        add_demo_shop(app, products, decider, metrics.kept_by_kind, cdn_url)
     if approvals is not None:
         add_approvals(app, approvals)
     add_docs(app)

@@ -19,6 +19,8 @@ the decision one that was *seen*. What is kept is the picture that was seen.
 - Where a table turns chances to single shoppers, they are drawn for with their own, which are
   logged. What is known of a shopper may change between two decisions; the picture that was seen
   stays. Nothing known, or not in time, is the segment's chances.
+- A holdout's shoppers are in no test: they see the photo with propensity 1, under the holdout's
+  name, whichever test runs.
 - A ramp gives another table to a part of the arm's shoppers, who are dealt by name: for them that
   is the table, for all others and for control the one that is served.
 - A variant whose approval was withdrawn gives its probability to the original photo: whoever would
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from persona_img.domain.decision import Arms, DecisionTable, Ramp, Slate
+    from persona_img.domain.holdout import Holdout
     from persona_img.domain.leaning import Floats
     from persona_img.serving.base import EventLog, Seen
 
@@ -122,10 +125,11 @@ class Decider:
         servable: Whether a variant (its digest) may be shown for a product at this moment: the
             variant store's word, asked at every decision. Without it, what the table holds may be
             shown.
+        holdout: Who sees photos whatever is tested; None for nobody.
 
     Raises:
-        InvalidInput: a negative budget or time.
-        StoreConflict: the log knows the test with other arms.
+        InvalidInput: a negative budget or time; a holdout with the name of the test.
+        StoreConflict: the log knows the test with other arms, or the holdout with another share.
     """
 
     def __init__(
@@ -140,13 +144,19 @@ class Decider:
         ramp: Ramp | None = None,
         traits: Callable[[str, Sequence[str], float], Floats | None] | None = None,
         servable: Callable[[str, str], bool] | None = None,
+        holdout: Holdout | None = None,
     ) -> None:
         if change_budget < 0:
             raise InvalidInput(f"change_budget {change_budget}; 0 never changes a picture")
         if not keep_days >= 0:
             raise InvalidInput(f"keep_days {keep_days}: days, 0 or more")
+        if holdout is not None and holdout.name == arms.test:
+            raise InvalidInput(f"holdout {holdout.name!r}: the test's name; give it one of its own")
         log.open_test(arms)
+        if holdout is not None:
+            log.open_test(holdout.arms)
         self.arms = arms
+        self.holdout = holdout
         self.log = log
         self._budget = change_budget
         self._keep = keep_days * _DAY
@@ -217,15 +227,21 @@ class Decider:
         _check_name("shopper", shopper)
         for product in products:
             _check_name("product", product)
-        serving, test = self._serving, self.arms.test
-        arm = self.arms.assign(shopper)
+        serving = self._serving
+        test, arm = self._group(shopper)
         table = serving.table_of(test, arm, shopper)
         seen = self.log.seen(test, shopper, products)
         return [
             self._kept(serving, table, seen.get(product), now)
-            or self._draw(serving, table, arm, shopper, product, now)
+            or self._draw(serving, table, test, arm, shopper, product, now)
             for product in products
         ]
+
+    def _group(self, shopper: str) -> tuple[str, str]:
+        """The test that a shopper's impressions count for, and the arm."""
+        if self.holdout is not None and self.holdout.includes(shopper):
+            return self.holdout.name, CONTROL
+        return self.arms.test, self.arms.assign(shopper)
 
     def _kept(
         self, serving: _Serving, table: DecisionTable, seen: Seen | None, now: float
@@ -273,6 +289,7 @@ class Decider:
         self,
         serving: _Serving,
         table: DecisionTable,
+        test: str,
         arm: str,
         shopper: str,
         product: str,
@@ -302,7 +319,7 @@ class Decider:
             ):
                 version += PARTIAL
         return Decision(
-            test=self.arms.test,
+            test=test,
             shopper=shopper,
             product=product,
             segment=segment,

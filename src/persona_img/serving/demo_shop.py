@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from persona_img.domain.catalog import Catalog, Product
     from persona_img.domain.decision import Arms, DecisionTable
+    from persona_img.domain.holdout import Holdout
+    from persona_img.serving.decide import Decider
 
 _MOST = 12
 _MOST_SEGMENTS = 6
@@ -38,14 +40,21 @@ class Visitor:
     about: str
 
 
-def visitors(table: DecisionTable, arms: Arms, treated: str = "personalized") -> list[Visitor]:
+def visitors(
+    table: DecisionTable,
+    arms: Arms,
+    holdout: Holdout | None = None,
+    treated: str = "personalized",
+) -> list[Visitor]:
     """A shopper of each segment who sees variants, and one who sees photos.
 
-    Of each the first by name whose arm is the one wanted.
+    Of each the first by name whose arm is the one wanted; nobody of the holdout.
     """
     found: dict[str, str] = {}
     photos = ""
     for shopper in sorted(table.segments):
+        if holdout is not None and holdout.includes(shopper):
+            continue
         segment = table.segments[shopper]
         if arms.assign(shopper) != treated:
             photos = photos or shopper
@@ -71,8 +80,7 @@ def shown_products(catalog: Catalog, table: DecisionTable) -> list[Product]:
 def add_demo_shop(
     app: FastAPI,
     catalog: Callable[[], Catalog],
-    table: Callable[[], DecisionTable],
-    arms: Arms,
+    decider: Decider,
     counts: Callable[[], Mapping[str, int]],
     cdn_url: str = "",
 ) -> None:
@@ -81,16 +89,15 @@ def add_demo_shop(
     Args:
         app: Where to.
         catalog: What is on sale.
-        table: What is served now.
-        arms: Of the test.
+        decider: Says what is served now, and to whom.
         counts: Events that were kept, by kind, since the service started.
         cdn_url: Where pictures come from, if not from here.
     """
 
     def demo_shop(shopper: str | None = None) -> Response:
         """The page, seen as one of the visitors."""
-        served = table()
-        people = visitors(served, arms)
+        served = decider.table
+        people = visitors(served, decider.arms, decider.holdout)
         if not people:
             raise NotFound("no shoppers are known; run `persona-img profile` and prepare")
         known: Sequence[Visitor] = [one for one in people if one.shopper == shopper]
@@ -101,7 +108,7 @@ def add_demo_shop(
             products=[(one, photo_path(one)) for one in shown_products(catalog(), served)],
             visitors=people,
             me=me,
-            test=arms.test,
+            test=decider.arms.test,
         )
 
     def demo_shop_counts() -> dict[str, int]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from persona_img.domain.decision import Decision
+    from persona_img.domain.holdout import Holdout
 
 _SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 
@@ -28,8 +29,12 @@ _SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 class ServingMetrics:
     """Counters of one app, in a registry of its own: two apps in a process do not mix.
 
+    Args:
+        holdout: Who is in no test; None where everybody is in one.
+
     Attributes:
-        decisions: Pictures answered, by ``arm`` and ``made`` (``new``, or ``kept`` of one seen).
+        decisions: Pictures answered, by ``arm``, which is ``holdout`` of who is in no test, and
+            ``made`` (``new``, or ``kept`` of one seen).
         seconds: Time to a decision, or to a page of them.
         events: Events received, by ``outcome`` (``new``, ``duplicate`` or ``rejected``).
         kept: Events that were new, by ``kind``.
@@ -46,7 +51,8 @@ class ServingMetrics:
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self) -> None:
+    def __init__(self, holdout: Holdout | None = None) -> None:
+        self._held = holdout.name if holdout else None
         self._registry = CollectorRegistry()
         self._decided: dict[tuple[str, str], Counter] = {}
         self.decisions = Counter(
@@ -100,7 +106,7 @@ class ServingMetrics:
         self.seconds.observe(seconds)
         for one in decisions:
             made = "new" if one.decided_at == now else "kept"
-            key = (one.arm, made)
+            key = ("holdout" if one.test == self._held else one.arm, made)
             counter = self._decided.get(key)
             if counter is None:
                 counter = self._decided[key] = self.decisions.labels(*key)

@@ -58,6 +58,7 @@ class Receiver:
         log: Where to.
         signer: Proves tokens.
         test: The A/B test that runs; events of another are not taken.
+        holdout: Name of the holdout, whose events are taken too; None where there is none.
         trusting: Whether senders' clocks are believed whatever they say, as those of simulated
             shoppers are.
     """
@@ -68,9 +69,11 @@ class Receiver:
         signer: Signer,
         test: str,
         *,
+        holdout: str | None = None,
         trusting: Callable[[], bool] = lambda: False,
     ) -> None:
         self._log, self._signer, self._test = log, signer, test
+        self._tests = {test, holdout}
         self._trusting = trusting
 
     def record(self, sent: Mapping[int, Sent], now: float) -> Recorded:
@@ -113,7 +116,7 @@ class Receiver:
             showing = self._signer.read(sent.token, now)
         else:
             showing = _before_tokens(sent, earlier)
-        if showing.decision.test != self._test:
+        if showing.decision.test not in self._tests:
             raise Refused(
                 f"token of A/B test {showing.decision.test!r}; {self._test!r} runs here",
                 "other-test",

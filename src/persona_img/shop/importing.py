@@ -87,8 +87,13 @@ class Importing(Stores):
             closing(wiring.event_log(self.workspace, self.settings.stores.events_url)) as log,
             into.open("w", newline="", encoding="utf-8") as file,
         ):
+            held = wiring.holdout(self.settings)
             receiver = Receiver(
-                log, signer, self.settings.test.name, trusting=lambda: self.simulated
+                log,
+                signer,
+                self.settings.test.name,
+                holdout=held.name if held else None,
+                trusting=lambda: self.simulated,
             )
             say = csv.DictWriter(file, _COLUMNS, restval="", extrasaction="ignore")
             say.writeheader()

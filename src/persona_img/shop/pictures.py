@@ -125,6 +125,7 @@ class Pictures(Switches, Pages):
                 log,
                 change_budget=self.settings.test.change_budget,
                 keep_days=self.settings.test.keep_days,
+                holdout=wiring.holdout(self.settings),
                 revoked=self.workspace.revoked(),
                 ramp=self.workspace.ramp(),
                 traits=self.known,

@@ -44,6 +44,23 @@ class Results(Stores):
         """
         return self._history().frame(plan=self._plan(policy), since=since, **self._counted)
 
+    def holdout_feedback(
+        self, *, policy: str | None = None, since: datetime | None = None
+    ) -> pd.DataFrame:
+        """Counted impressions of the holdout: photos, of shoppers who are in no test.
+
+        They are in no other feedback, so nothing is learned from them.
+
+        Args:
+            policy: As for :meth:`feedback`: what was served to others then.
+            since: As for :meth:`feedback`.
+
+        Raises:
+            NotFound: nothing was served from this home yet.
+        """
+        counted = self._counted | {"test": self.settings.test.holdout_name}
+        return self._history().frame(plan=self._plan(policy), since=since, **counted)
+
     def feedback_batches(
         self,
         *,
@@ -162,8 +179,15 @@ class Results(Stores):
             The report and the run's id.
         """
         chosen = self.settings.test
+        import pandas as pd
+
+        feedback = self.feedback(policy=policy, since=since)
+        held_out = wiring.holdout(self.settings)
+        if held_out is not None:
+            held = self.holdout_feedback(policy=policy, since=since)
+            feedback = pd.concat([feedback, held], ignore_index=True) if len(held) else feedback
         return loop.analyse(
-            self.feedback(policy=policy, since=since),
+            feedback,
             wiring.arms(self.settings),
             self.tracker,
             simulated=self.simulated,
@@ -172,6 +196,7 @@ class Results(Stores):
             planned=chosen.planned_shoppers if planned is None else planned,
             always_valid=chosen.always_valid if always_valid is None else always_valid,
             by_segment=by_segment,
+            holdout=held_out,
         )
 
     def seen_policies(self) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from persona_img.domain.decision import Arms
+from persona_img.domain.holdout import Holdout
 from persona_img.domain.style import StyleSpace
 from persona_img.wiring.backdrops import (
     COMPARED,
@@ -49,6 +50,7 @@ __all__ = [
     "event_log",
     "feature_source",
     "history",
+    "holdout",
     "load_ranker",
     "masker",
     "new_ranker",
@@ -136,6 +138,12 @@ def arms(settings: Settings) -> Arms:
     return Arms(settings.test.name, {"control": 1.0 - share, "personalized": share})
 
 
+def holdout(settings: Settings) -> Holdout | None:
+    """Who is never personalised; None for nobody."""
+    share = settings.test.holdout_share
+    return Holdout(settings.test.holdout_name, share) if share else None
+
+
 def ab_test(settings: Settings) -> ABTest:
     """How the A/B test's feedback is to be read."""
     from persona_img.abtest.analysis import ABTest
@@ -145,4 +153,5 @@ def ab_test(settings: Settings) -> ABTest:
         arms=dict(arms(settings).shares),
         planned_shoppers=settings.test.planned_shoppers,
         always_valid=settings.test.always_valid,
+        holdout=holdout(settings),
     )

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pandas as pd
+import pytest
+
+from persona_img.abtest import ABTest
+from persona_img.abtest.report import ABReport
+from persona_img.domain.holdout import Holdout
+
+TENTH = Holdout("holdout", 0.1)
+
+
+def split(feedback: pd.DataFrame) -> pd.DataFrame:
+    """The same, with a tenth of the shoppers held out."""
+    held = feedback["shopper"].map(TENTH.includes)
+    rest = feedback[~held]
+    out = feedback[held].assign(test="holdout", arm="control")
+    return pd.concat([rest, out], ignore_index=True)
+
+
+def analysed(feedback: pd.DataFrame, holdout: Holdout | None = TENTH) -> ABReport:
+    return ABTest("hero", holdout=holdout).analyze(feedback, simulated=True)
+
+
+def test_its_ctr_stands_beside_the_arms(feedback: pd.DataFrame) -> None:
+    both = split(feedback)
+    report, out = analysed(both), both[both["test"] == "holdout"]
+    assert report.holdout is not None
+    assert report.holdout.shoppers == out["shopper"].nunique()
+    assert report.holdout.impressions == len(out)
+    assert report.holdout.ctr == pytest.approx(out["clicked"].mean(), rel=1e-12)
+    assert report.metrics()["ctr/holdout"] == report.holdout.ctr
+    text = str(report)
+    assert f"{report.holdout.ctr:.2%}" in text
+    assert "10.0% of all shoppers" in text
+    assert report.to_dict()["holdout"]["clicks"] == out["clicked"].sum()
+
+
+def test_it_changes_no_verdict_on_the_test(feedback: pd.DataFrame) -> None:
+    both = split(feedback)
+    report, without = analysed(both), analysed(both[both["test"] == "hero"], None)
+    assert dataclasses.replace(report, holdout=None) == without
+    assert without.holdout is None
+    assert "holdout" not in str(without)
+
+
+def test_who_was_in_the_test_too_is_counted_and_left_out(feedback: pd.DataFrame) -> None:
+    both = split(feedback)
+    names = both.loc[both["test"] == "holdout", "shopper"].unique()[:7]
+    before = both[both["shopper"].isin(names)].assign(test="hero")
+    report, clean = analysed(pd.concat([both, before], ignore_index=True)), analysed(both)
+    assert report.holdout is not None
+    assert clean.holdout is not None
+    assert report.holdout.shoppers == clean.holdout.shoppers - 7
+    assert any("7 shoppers of the holdout" in warning for warning in report.warnings)
+    assert not any("holdout" in warning for warning in clean.warnings)
