@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from persona_img.serving.known import OUTCOMES, WAITING, Known
+from persona_img.serving.known import OUTCOMES, REST, WAITING, Known
 
 ANNA = np.array([1.0, 2.0])
 NAMES = ("views", "price_level")
@@ -92,6 +92,70 @@ def test_an_error_is_told_once_and_serves_the_segment(outcomes, caplog):
         "the feature store does not answer, segments decide: disk gone"
     ]
     assert set(outcomes) <= set(OUTCOMES)
+    known.close()
+
+
+def test_behind_a_question_that_hangs_nobody_waits(outcomes):
+    now, go = [0.0], threading.Event()
+    known = told(outcomes, lambda *_: go.wait(30), wait=0.02, clock=lambda: now[0])
+    assert known("anna", NAMES, 1.0) is None
+    known._wait = 30  # whoever waited now would wait for all of it
+    known._began = -60.0
+    began = time.perf_counter()
+    for shopper in ("anna", "bob", "cat"):
+        assert known(shopper, NAMES, 1.0) is None
+    assert time.perf_counter() - began < 15
+    assert outcomes == {"late": 4}
+    go.set()
+    known.close()
+
+
+def test_a_store_that_failed_rests_and_is_asked_again(outcomes, caplog):
+    now, broken, asked = [0.0], [True], []
+
+    def read(shopper, *_):
+        asked.append(shopper)
+        if broken[0]:
+            raise OSError("no route")
+        return ANNA
+
+    known = told(outcomes, read, wait=5, clock=lambda: now[0])
+    for _ in range(44):  # products of a page
+        assert known("anna", NAMES, 1.0) is None
+    assert asked == ["anna"]
+    now[0] = REST
+    assert known("anna", NAMES, 1.0) is None
+    broken[0], now[0] = False, 2 * REST - 0.01
+    assert known("anna", NAMES, 1.0) is None
+    now[0] = 2 * REST
+    assert known("anna", NAMES, 1.0) is ANNA
+    assert known("bob", NAMES, 1.0) is ANNA
+    assert asked == ["anna", "anna", "anna", "bob"]
+    assert outcomes == {"failed": 46, "read": 2}
+    assert [r.message for r in caplog.records] == [
+        "the feature store does not answer, segments decide: no route",
+        "the feature store answers again",
+    ]
+    known.close()
+
+
+def test_what_waits_behind_an_error_is_given_up(outcomes):
+    now, go, asked = [0.0], threading.Event(), []
+
+    def read(shopper, *_):
+        asked.append(shopper)
+        go.wait(30)
+        raise OSError("timed out")
+
+    known = told(outcomes, read, wait=0.001, clock=lambda: now[0])
+    for shopper in ("anna", "bob", "cat"):
+        assert known(shopper, NAMES, 1.0) is None
+    go.set()
+    deadline = time.monotonic() + 10
+    while known._asked and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not known._asked
+    assert asked == ["anna"]
     known.close()
 
 

@@ -24,6 +24,9 @@ MOST = 100_000
 WAITING = 64
 """Questions that may wait for the store; further ones are too late at once."""
 
+REST = 1.0
+"""Seconds for which a store that failed is left alone: an error costs a page time, too."""
+
 OUTCOMES = ("kept", "read", "unknown", "late", "failed")
 """What may come of asking: remembered, read in time, nobody known, not in time, or an error."""
 
@@ -33,8 +36,9 @@ _Key = tuple[str, tuple[str, ...]]
 class Known:
     """Traits of shoppers out of a feature store, never waited for longer than told.
 
-    What comes too late is remembered for the next decision. One thread asks, and few questions
-    wait for it, so a store that hangs costs nothing but the wait, and that only at first.
+    What comes too late is remembered for the next decision. One thread asks, one question after the
+    other, so behind one that is late nobody waits: a store that hangs costs one decision its wait,
+    not each product of a page. One that failed is asked again a second later, by whoever comes.
 
     Args:
         read: Traits of a shopper by these names at a moment (Unix seconds), None for nobody known.
@@ -42,7 +46,7 @@ class Known:
         seconds: For how long an answer is taken for true; 0 asks every time.
         wait: Seconds that a decision waits.
         on_outcome: Told what came of each question, of :data:`OUTCOMES`.
-        clock: For tests.
+        clock: Seconds, for tests.
     """
 
     def __init__(
@@ -54,13 +58,16 @@ class Known:
         on_outcome: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._read, self._wait = read, wait
+        self._read, self._wait, self._clock = read, wait, clock
         self.on_outcome = on_outcome
         self._answers: TTLCache[_Key, Floats | None] = TTLCache(MOST, seconds, timer=clock)
         self._asked: dict[_Key, Future[Floats | None]] = {}
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="persona-img-known")
-        self._failing = False
+        self._began: float | None = None
+        """When the store was asked what it has not answered yet."""
+        self._failed: float | None = None
+        """When it failed, unless it has answered since."""
 
     def __call__(self, shopper: str, names: Sequence[str], now: float) -> Floats | None:
         """Traits, or None where nothing is known in time."""
@@ -70,10 +77,14 @@ class Known:
                 found = self._answers[key]
                 self.on_outcome("kept")
                 return found
+            if self._failed is not None and self._clock() < self._failed + REST:
+                self.on_outcome("failed")
+                return None
             asked = self._asked.get(key)
             if asked is None and len(self._asked) >= WAITING:
                 self.on_outcome("late")
                 return None
+            hangs = self._began is not None and self._clock() > self._began + self._wait
             if asked is None:
                 try:
                     asked = self._pool.submit(self._ask, key, now)
@@ -82,7 +93,7 @@ class Known:
                     return None
                 self._asked[key] = asked
         try:
-            found = asked.result(self._wait)
+            found = asked.result(0 if hangs else self._wait)
         except Late:
             self.on_outcome("late")
             return None
@@ -97,18 +108,28 @@ class Known:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _ask(self, key: _Key, now: float) -> Floats | None:
+        with self._lock:
+            self._began = self._clock()
         try:
             found = self._read(*key, now)
         except Exception as error:
             # Whatever a store may raise: the segment's chances are served, and the log says why.
-            if not self._failing:
-                _LOG.warning("the feature store does not answer, segments decide: %s", error)
-            self._failing = True
             with self._lock:
-                self._asked.pop(key, None)
+                again, self._failed = self._failed is not None, self._clock()
+                # What waits would fail as slowly, and hold up whoever asks once the store is back.
+                self._asked = {k: f for k, f in self._asked.items() if not f.cancel()}
+                self._settle(key)
+            if not again:
+                _LOG.warning("the feature store does not answer, segments decide: %s", error)
             raise
-        self._failing = False
         with self._lock:
+            back, self._failed = self._failed is not None, None
             self._answers[key] = found
-            self._asked.pop(key, None)
+            self._settle(key)
+        if back:
+            _LOG.warning("the feature store answers again")
         return found
+
+    def _settle(self, key: _Key) -> None:
+        self._asked.pop(key, None)
+        self._began = None
