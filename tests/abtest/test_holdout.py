@@ -56,3 +56,15 @@ def test_who_was_in_the_test_too_is_counted_and_left_out(feedback: pd.DataFrame)
     assert report.holdout.shoppers == clean.holdout.shoppers - 7
     assert any("7 shoppers of the holdout" in warning for warning in report.warnings)
     assert not any("holdout" in warning for warning in clean.warnings)
+
+
+def test_it_is_read_up_to_the_moment_of_the_planned_look(feedback: pd.DataFrame) -> None:
+    both = split(feedback)
+    came = both[both["test"] == "hero"].groupby("shopper")["shown_at"].min().sort_values()
+    out = both[(both["test"] == "holdout") & (both["shown_at"] <= came.iloc[299])]
+    test = ABTest("hero", holdout=TENTH, planned_shoppers=300, always_valid=False)
+    texts = both.assign(shown_at=both["shown_at"].map(pd.Timestamp.isoformat))
+    for table in (both, texts):
+        held = test.analyze(table).holdout
+        assert held is not None
+        assert held.impressions == len(out) < (both["test"] == "holdout").sum()

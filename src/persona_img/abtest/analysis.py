@@ -14,6 +14,7 @@ from persona_img.abtest.sequential import EARLIEST, UNPLANNED, always_valid_inte
 from persona_img.abtest.shoppers import per_shopper
 from persona_img.abtest.statistics import Estimate, Sample, compare
 from persona_img.domain.decision import Arms
+from persona_img.domain.feedback_table import as_feedback
 from persona_img.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -107,8 +108,9 @@ class ABTest:
         counted. Conversions come late: analyse when the last
         impressions are old enough to have led to one.
 
-        Impressions of the holdout, where there are some in the feedback, are summed up; no verdict
-        is of them. Whoever was in the test too was not held out all the time, and is left out.
+        Impressions of the holdout, where there are some in the feedback, are summed up, until the
+        moment to which the test is read; no verdict is of them. Whoever was in the test too was not
+        held out all the time, and is left out.
 
         Args:
             feedback: Columns of :data:`persona_img.domain.feedback.FEEDBACK_COLUMNS`, of which
@@ -176,9 +178,15 @@ class ABTest:
 
     def _held_out(self, feedback: pd.DataFrame, tested: Exposed) -> tuple[ArmSummary | None, int]:
         """The holdout, and how many of it were left out for having been tested."""
-        if self.holdout is None or not (feedback["test"] == self.holdout.name).any():
+        if self.holdout is None:
             return None, 0
-        held = per_shopper(feedback, self.holdout.name, (CONTROL,)).table
+        rows = feedback[feedback["test"] == self.holdout.name]
+        if tested.until is not None:  # beside what the arms did until then
+            shown = as_feedback(rows, ("shown_at",))["shown_at"]
+            rows = rows[(shown <= tested.until).to_numpy()]
+        if rows.empty:
+            return None, 0
+        held = per_shopper(rows, self.holdout.name, (CONTROL,)).table
         both = held.index.isin([*tested.table.index, *tested.crossed])
         return _summary("holdout", self.holdout.share, held[~both]), int(both.sum())
 
