@@ -102,5 +102,5 @@ $(VENV)/core: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/dev: $(VENV)/core
-	$(PIP) -e '.[dev,dashboard,docs,pretrained,onnx,evaluation,postgres]'
+	$(PIP) -e '.[dev,dashboard,docs,pretrained,onnx,evaluation,postgres,redis]'
 	@touch $@

@@ -398,6 +398,9 @@ class Stores(_Group):
     Attributes:
         features: ``feast``, or ``frame`` to keep features in plain tables.
         feature_repo: Feast definitions.
+        feature_store: File in ``feature_repo`` that says where Feast's registry and online store
+            lie: ``feature_store.yaml`` in the shop's folder, ``feature_store.production.yaml`` in
+            a database and in Valkey or Redis, for several machines.
         tracker: ``mlflow``, or ``folder`` to keep runs and rankers as plain files.
         events_url: Database of the log, as in ``postgresql://shop:secret@db.internal/persona``;
             None for a file in the shop's folder. Secret: better told by the environment.
@@ -405,6 +408,7 @@ class Stores(_Group):
 
     features: str = "feast"
     feature_repo: UserPath = Field(default_factory=_feature_repo)
+    feature_store: str = Field("feature_store.yaml", pattern=r"^[A-Za-z0-9_.-]{1,80}\.yaml$")
     tracker: str = "mlflow"
     events_url: SecretStr | None = Field(None, min_length=1, max_length=1024)
 

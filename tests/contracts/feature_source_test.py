@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
+import valkey
 from persona_img.errors import InvalidInput
 from persona_img.profiles.base import PRODUCT_FEATURES, SERVING_FEATURES, SHOPPER_FEATURES
 from persona_img.profiles.frame import FrameFeatureSource
@@ -28,6 +32,8 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 TICK = timedelta(microseconds=1)
 NAMES = itertools.count()
+DATABASES = itertools.count()
+DEFINED: list[bytes] = []
 
 
 def feast(work: Path) -> FeatureSource:
@@ -37,7 +43,42 @@ def feast(work: Path) -> FeatureSource:
     return FeastFeatureSource(work, REPO)
 
 
-OPEN: dict[str, Callable[[Path], FeatureSource]] = {"feast": feast, "frame": FrameFeatureSource}
+@cache
+def server() -> valkey.ValkeyServer:
+    """One for all tests of a process; each source has a database of its own there."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(valkey.running())
+
+
+@cache
+def database(_: Path) -> int:
+    """A number for each folder, the same when it is opened again."""
+    return next(DATABASES)
+
+
+def production(work: Path) -> FeatureSource:
+    """On the servers' file; its database of definitions is costly to make, and copied."""
+    from persona_img.profiles.feast import FeastFeatureSource
+
+    work.mkdir(parents=True, exist_ok=True)
+    if DEFINED and not (work / "shared.db").exists():
+        (work / "shared.db").write_bytes(DEFINED[0])
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PERSONA_IMG_REGISTRY", f"sqlite:///{work}/shared.db")
+        where = f"127.0.0.1:{server().port},db={database(work)}"
+        environment.setenv("PERSONA_IMG_REDIS", where)
+        source = FeastFeatureSource(work, REPO, "feature_store.production.yaml")
+    if not DEFINED:
+        DEFINED.append((work / "shared.db").read_bytes())
+    return source
+
+
+OPEN: dict[str, Callable[[Path], FeatureSource]] = {
+    "feast": feast,
+    "production": production,
+    "frame": FrameFeatureSource,
+}
 
 
 @pytest.fixture(params=list(OPEN))
@@ -352,8 +393,9 @@ def test_questions_without_a_moment_are_refused(source: FeatureSource) -> None:
 @given(seed=st.integers(0, 2**32 - 1))
 def test_sources_agree(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     answers = [_lived(open_(tmp_path_factory.mktemp("agree")), seed) for open_ in OPEN.values()]
-    for ours, theirs in zip(*answers, strict=True):
-        assert_frame_equal(ours, theirs)
+    for ours, *others in zip(*answers, strict=True):
+        for theirs in others:
+            assert_frame_equal(ours, theirs)
 
 
 def _lived(source: FeatureSource, seed: int) -> Sequence[pd.DataFrame]:

@@ -8,23 +8,29 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
+from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
-import yaml
 
 # First, because it keeps what `import feast` does to the environment out of the test session.
 from persona_img.profiles.feast import FeastFeatureSource
 
 # isort: split
 from feast import FeatureService, FeatureView
+from feast.infra.online_stores.redis import RedisOnlineStore
 from feast.infra.registry.sql import SqlRegistryConfig
-from feast.repo_config import RepoConfig, load_repo_config
+from feast.repo_config import load_repo_config
 from feast.types import Array, Float32, Float64, String
 
+import valkey
 from contracts.feature_source_test import asked, events, profiles
-from persona_img.errors import NotFound
+from persona_img.domain.leaning import Floats
+from persona_img.errors import InvalidInput, NotFound
 from persona_img.profiles.base import (
     MOMENT_FEATURES,
     PRODUCT_FEATURES,
@@ -33,6 +39,7 @@ from persona_img.profiles.base import (
     SHOPPER_FEATURES,
 )
 from persona_img.profiles.definitions import load_definitions
+from persona_img.serving.known import Known
 
 REPO = Path(__file__).parents[2] / "feature_repo"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -77,25 +84,110 @@ def test_services_ask_for_what_the_port_promises() -> None:
     assert set(MOMENT_FEATURES) <= set(SERVING_FEATURES)
 
 
+PRODUCTION = "feature_store.production.yaml"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[valkey.ValkeyServer]:
+    with valkey.running() as server:
+        yield server
+
+
+@pytest.fixture
+def addressed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: valkey.ValkeyServer
+) -> valkey.ValkeyServer:
+    monkeypatch.setenv("PERSONA_IMG_REGISTRY", f"sqlite:///{tmp_path}/there.db")
+    monkeypatch.setenv("PERSONA_IMG_REDIS", f"127.0.0.1:{server.port}")
+    return server
+
+
 def test_production_shares_the_project_and_takes_its_addresses_from_outside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PERSONA_IMG_REGISTRY", "sqlite:///there.db")
-    monkeypatch.setenv("PERSONA_IMG_REDIS", "redis.example:6379")
-    text = os.path.expandvars((REPO / "feature_store.production.yaml").read_text("utf-8"))
-    production = yaml.safe_load(text)
-    # Redis comes with an extra that is not installed here, so the rest is read as Feast reads it.
-    online = production.pop("online_store")
-    read = RepoConfig(**production)
+    monkeypatch.setenv("PERSONA_IMG_REDIS", "redis.example:6379,socket_timeout=9")
+    read = load_repo_config(tmp_path, REPO / PRODUCTION)
     local = load_repo_config(tmp_path, REPO / "feature_store.yaml")
 
-    assert online["type"] == "redis"
-    assert online["connection_string"] == "redis.example:6379"
+    nodes, given = RedisOnlineStore._parse_connection_string(read.online_store.connection_string)
+    assert nodes == [{"host": "redis.example", "port": "6379"}]
+    assert given == {"socket_connect_timeout": 1, "socket_timeout": 9, "retry": None}
     assert read.project == local.project
     assert read.entity_key_serialization_version == local.entity_key_serialization_version
     assert read.offline_store.type == local.offline_store.type
     assert isinstance(read.registry, SqlRegistryConfig)
     assert read.registry.path == "sqlite:///there.db"
+
+
+def test_production_says_which_variable_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERSONA_IMG_REGISTRY", "sqlite:///there.db")
+    monkeypatch.delenv("PERSONA_IMG_REDIS", raising=False)
+    with pytest.raises(InvalidInput, match=r"production\.yaml asks for PERSONA_IMG_REDIS; set it"):
+        FeastFeatureSource(tmp_path / "work", REPO, PRODUCTION)
+    assert not (tmp_path / "work").exists()
+
+
+def test_machines_that_share_a_registry_apply_definitions_once(
+    tmp_path: Path, addressed: valkey.ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = FeastFeatureSource(tmp_path / "work", REPO, PRODUCTION)
+    monkeypatch.setattr(FeastFeatureSource, "_apply", lambda *_: pytest.fail("applied again"))
+    reader = FeastFeatureSource(tmp_path / "elsewhere", REPO, PRODUCTION)
+    writer.publish(profiles(("ann", NOON, 1.0)))
+    writer.materialize(NOON)
+    writer.push(events(("ann", "mug", "view", NOON)))
+
+    assert reader.online(["ann"], now=NOON)["views"].to_list() == [1.0]
+    assert reader.online(["ann"], now=NOON)["recent_product"].to_list() == ["mug"]
+    assert not list((tmp_path / "work").glob("*.db"))
+
+
+def test_a_server_that_hangs_or_goes_away_costs_the_wait_and_comes_back_by_itself(
+    tmp_path: Path, addressed: valkey.ValkeyServer
+) -> None:
+    source = FeastFeatureSource(tmp_path / "work", REPO, PRODUCTION)
+    source.publish(profiles(("ann", NOON, 1.0), ("bob", NOON, 2.0)))
+    source.materialize(NOON)
+    outcomes: Counter[str] = Counter()
+
+    def read(shopper: str, *_: object) -> Floats | None:
+        views = source.online([shopper], now=NOON)["views"].to_numpy()
+        return None if np.isnan(views[0]) else views
+
+    known = Known(read, seconds=0, wait=10, on_outcome=lambda what: outcomes.update([what]))
+
+    def answered(shopper: str) -> float:
+        deadline = time.monotonic() + 60
+        while (found := known(shopper, ("views",), 0.0)) is None:
+            assert time.monotonic() < deadline, outcomes
+            time.sleep(0.05)
+        return float(found[0])
+
+    assert answered("ann") == 1.0
+    outcomes.clear()
+    addressed.hang()
+    known._wait = 0.001
+    for _ in range(44):  # products of a page
+        assert known("bob", ("views",), 0.0) is None
+    assert outcomes == {"late": 44}
+    known._wait = 10
+    assert known("bob", ("views",), 0.0) is None  # the client's own limit gave it up
+    assert outcomes == {"late": 44, "failed": 1}
+    addressed.go_on()
+    assert answered("bob") == 2.0
+
+    addressed.stop()
+    outcomes.clear()
+    for _ in range(44):
+        assert known("ann", ("views",), 0.0) is None
+    assert outcomes == {"failed": 44}
+    addressed.start()
+    source.materialize(NOON)  # it keeps nothing on disk here
+    assert answered("ann") == 1.0
+    known.close()
 
 
 def test_definitions_leave_no_names_behind(tmp_path: Path) -> None:

@@ -17,17 +17,21 @@ if TYPE_CHECKING:
 _IMPORTING = threading.Lock()
 
 
-def load_definitions(repo: Path) -> list[ModuleType]:
+STORE = "feature_store.yaml"
+"""The file that says where features lie, unless another of the folder is named."""
+
+
+def load_definitions(repo: Path, store: str = STORE) -> list[ModuleType]:
     """The modules of a folder, in the order of their names.
 
     They import each other by bare names, as ``feast apply`` wants it; here the folder is on the
     path, and the names are taken, only while they are imported. No bytecode is written beside them.
 
     Raises:
-        NotFound: the folder holds no feature_store.yaml.
+        NotFound: the folder holds no file named ``store``.
     """
-    if not (repo / "feature_store.yaml").is_file():
-        raise NotFound(f"{repo}: no feature_store.yaml; name the folder of the Feast definitions")
+    if not (repo / store).is_file():
+        raise NotFound(f"{repo}: no {store}; name the folder of the Feast definitions")
     names = sorted(path.stem for path in repo.glob("*.py"))
     with _IMPORTING:
         others = {name: sys.modules.pop(name) for name in names if name in sys.modules}
@@ -44,9 +48,9 @@ def load_definitions(repo: Path) -> list[ModuleType]:
             sys.modules.update(others)
 
 
-def definitions_digest(repo: Path) -> str:
-    """SHA-256 over the names and bytes of a folder's definitions, hex."""
+def definitions_digest(repo: Path, store: str = STORE) -> str:
+    """SHA-256 over the names and bytes of a folder's definitions and its file ``store``, hex."""
     digest = hashlib.sha256()
-    for path in sorted([*repo.glob("*.py"), repo / "feature_store.yaml"]):
+    for path in sorted([*repo.glob("*.py"), repo / store]):
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
     return digest.hexdigest()

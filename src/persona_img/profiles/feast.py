@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import sqlite3
 import warnings
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from persona_img.errors import InvalidInput
 from persona_img.profiles.base import (
     MOMENT_FEATURES,
     PRODUCT_FEATURES,
@@ -24,7 +26,7 @@ from persona_img.profiles.base import (
     recent_events,
     unix_seconds,
 )
-from persona_img.profiles.definitions import definitions_digest, load_definitions
+from persona_img.profiles.definitions import STORE, definitions_digest, load_definitions
 from persona_img.profiles.snapshots import Snapshots
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ def _without_metrics() -> Iterator[None]:
 with _without_metrics():
     from feast import Entity, FeatureService, FeatureStore, FeatureView, OnDemandFeatureView
     from feast.data_source import DataSource, PushMode
+    from feast.errors import FeastExtrasDependencyImportError, ProjectObjectNotFoundException
+    from feast.project import Project
 
 _DEFINED = (DataSource, Entity, FeatureView, OnDemandFeatureView, FeatureService)
 _BEGINNING = datetime(1970, 1, 2, tzinfo=UTC)
@@ -66,31 +70,44 @@ _LOOKUP = 10_000  # shoppers at a time: SQLite takes at most 32,766 names in a q
 class FeastFeatureSource:
     """A :class:`~persona_img.profiles.base.FeatureSource` that asks Feast.
 
-    Everything lies in one folder: ``registry.db``, ``online.db``, one Parquet file per view, and
-    ``applied``, the digest of the definitions in the registry. The registry is code: it holds the
-    source of the on-demand view, which Feast runs.
+    With ``feature_store.yaml`` everything lies in one folder: ``registry.db``, ``online.db``, one
+    Parquet file per view, and ``applied``, the digest of the definitions in the registry. With
+    ``feature_store.production.yaml`` the registry and the online store are servers' and several
+    machines', the registry says itself which definitions it holds, and the folder has the Parquet
+    files. The registry is code: it holds the source of the on-demand view, which Feast runs.
     """
 
-    def __init__(self, work: Path, repo: Path) -> None:
+    def __init__(self, work: Path, repo: Path, store: str = STORE) -> None:
         """Open the features in ``work``; the folder and the registry are made where they lack.
 
         Args:
             work: Folder that everything is written to.
             repo: Folder of the definitions, only read.
+            store: Name of the file in it that says where registry and online store lie.
 
         Raises:
             NotFound: ``repo`` holds no definitions.
+            InvalidInput: the file asks for a variable that is not set, or for a package that is not
+                installed.
         """
-        self._definitions = load_definitions(repo)
-        self._digest = definitions_digest(repo)
+        self._definitions = load_definitions(repo, store)
+        self._digest = definitions_digest(repo, store)
+        _require_variables(repo / store)
         self._applied = work / "applied"
         work.mkdir(parents=True, exist_ok=True)
         self._profiles = Snapshots(work / "shopper_profile.parquet", "shopper", SHOPPER_FEATURES)
         self._products = Snapshots(work / "product_profile.parquet", "product", PRODUCT_FEATURES)
         self._recent = Snapshots(work / "shopper_recent.parquet", "shopper", RECENT_FEATURES)
-        self._store = FeatureStore(str(work), fs_yaml_file=repo / "feature_store.yaml")
-        if not self._applied.exists() or self._applied.read_text("utf-8") != self._digest:
+        try:
+            self._store = FeatureStore(str(work), fs_yaml_file=repo / store)
+        except FeastExtrasDependencyImportError as error:
+            raise InvalidInput(f"{store}: {error}; pip install 'persona-img[redis]'") from error
+        self._shared = self._store.config.registry.registry_type != "file"
+        if self._known_definitions() != self._digest:
             self._apply(work)
+        # Once, as the definitions are: made of the registry's bytes it takes as long as the rest of
+        # a look-up, and the registry may be away.
+        self._serving = self._store.get_feature_service("serving_v1")
 
     def publish(self, profiles: pd.DataFrame) -> None:
         """See :class:`~persona_img.profiles.base.FeatureSource`."""
@@ -116,11 +133,12 @@ class FeastFeatureSource:
         unix_seconds(until)
         if not self._profiles.exists:
             return
-        # Feast rewrites the registry in place: cut off in between, it is made anew at next opening.
+        # Feast rewrites a registry's file in place: cut off in between, it is made anew at the next
+        # opening. A registry in a database has transactions.
         self._applied.unlink(missing_ok=True)
         with _quiet():
             self._store.materialize(_BEGINNING, until, feature_views=["shopper_profile"])
-        self._applied.write_text(self._digest, "utf-8")
+        self._note_applied()
 
     def historical(self, entities: pd.DataFrame) -> pd.DataFrame:
         """See :class:`~persona_img.profiles.base.FeatureSource`."""
@@ -147,12 +165,11 @@ class FeastFeatureSource:
         if index.empty:
             return conform(pd.DataFrame(index=index), SERVING_FEATURES)
         moment = unix_seconds(now)
-        service = self._store.get_feature_service("serving_v1")
         parts = []
         for start in range(0, len(index), _LOOKUP):
             asked = {"shopper": index[start : start + _LOOKUP].to_list()}
             asked["now"] = [moment] * len(asked["shopper"])
-            answer = self._store.get_online_features(service, asked).to_dict()
+            answer = self._store.get_online_features(self._serving, asked).to_dict()
             parts.append(pd.DataFrame(answer, dtype=object))
         return conform(pd.concat(parts).set_index(index), SERVING_FEATURES)
 
@@ -181,10 +198,29 @@ class FeastFeatureSource:
         found = answer.set_index("row").reindex(row).set_axis(asked.index)
         return conform(found, features)
 
+    def _known_definitions(self) -> str | None:
+        """The digest of the definitions that the registry holds, None for no whole ones."""
+        if not self._shared:
+            return self._applied.read_text("utf-8") if self._applied.exists() else None
+        try:
+            project = self._store.get_project(self._store.project)
+        except ProjectObjectNotFoundException:
+            return None
+        digest: str | None = project.tags.get("definitions")
+        return digest
+
+    def _note_applied(self) -> None:
+        if not self._shared:
+            self._applied.write_text(self._digest, "utf-8")
+
     def _apply(self, work: Path) -> None:
-        """Put the definitions into a new registry; what was materialised or pushed stays."""
-        self._applied.unlink(missing_ok=True)
-        (work / "registry.db").unlink(missing_ok=True)
+        """Put the definitions into the registry; what was materialised or pushed stays.
+
+        One of the folder's own is made anew, one that is shared is added to.
+        """
+        if not self._shared:
+            self._applied.unlink(missing_ok=True)
+            (work / "registry.db").unlink(missing_ok=True)
         defined = {
             id(value): value
             for module in self._definitions
@@ -193,10 +229,26 @@ class FeastFeatureSource:
         }
         with _quiet():
             self._store.apply(list(defined.values()))
-        # So that a reader and a writer do not wait for each other; the file keeps this setting.
-        with contextlib.closing(sqlite3.connect(work / "online.db")) as database:
-            database.execute("PRAGMA journal_mode=WAL")
-        self._applied.write_text(self._digest, "utf-8")
+            if self._shared:  # last, so that it is said of whole definitions only
+                name = self._store.project
+                self._store.apply([Project(name=name, tags={"definitions": self._digest})])
+        if self._store.config.online_store.type == "sqlite":
+            # So that a reader and a writer do not wait for each other; the file keeps this setting.
+            with contextlib.closing(sqlite3.connect(work / "online.db")) as database:
+                database.execute("PRAGMA journal_mode=WAL")
+        self._note_applied()
+
+
+def _require_variables(file: Path) -> None:
+    """Raise InvalidInput where a file of Feast names variables of the environment that are not set.
+
+    Feast would take their names for values, and say of these that they are no address.
+    """
+    lines = [line for line in file.read_text("utf-8").splitlines() if not line.startswith("#")]
+    named = re.findall(r"\$\{(\w+)\}", "\n".join(lines))
+    missing = [name for name in dict.fromkeys(named) if not os.environ.get(name)]
+    if missing:
+        raise InvalidInput(f"{file.name} asks for {', '.join(missing)}; set it in the environment")
 
 
 @contextlib.contextmanager

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 def _feast(settings: Settings, workspace: Workspace) -> FeatureSource:
     from persona_img.profiles.feast import FeastFeatureSource
 
-    return FeastFeatureSource(workspace.features, settings.stores.feature_repo)
+    stores = settings.stores
+    return FeastFeatureSource(workspace.features, stores.feature_repo, stores.feature_store)
 
 
 def _frame(_: Settings, workspace: Workspace) -> FeatureSource:
@@ -41,7 +42,7 @@ FEATURES: Mapping[str, Callable[[Settings, Workspace], FeatureSource]] = {
     "feast": _feast,
     "frame": _frame,
 }
-"""Feast in the workspace's folder, or plain tables."""
+"""Feast in the workspace's folder or where its file says, or plain tables."""
 
 
 def _mlflow(_: Settings, workspace: Workspace) -> Tracker:
