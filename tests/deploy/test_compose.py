@@ -79,6 +79,8 @@ def test_settings_and_commands_are_the_programs(
     assert check_command(service["command"]) == f"persona-img {name}"
     assert settings.serve.tokens == (SECRETS["SHOP_TOKEN"],)
     assert settings.stores.events_url is not None
+    assert (settings.stores.feature_repo / settings.stores.feature_store).is_file()
+    assert environment["PERSONA_IMG_REDIS"].startswith("valkey:6379,")
     # The health check asks by this name.
     assert "127.0.0.1" in settings.serve.hosts
     for volume in service["volumes"]:

@@ -25,6 +25,8 @@ FILES = sorted((ROOT / "deploy").glob("*.yaml"))
 ALL = [one for file in FILES for one in yaml.safe_load_all(file.read_text(encoding="utf-8"))]
 SECRET = {
     "PERSONA_IMG_STORES__EVENTS_URL": "postgresql://shop:secret@db.internal/persona",
+    "PERSONA_IMG_REGISTRY": "postgresql+psycopg://shop:secret@db.internal/feast",
+    "PERSONA_IMG_REDIS": "valkey.internal:6379,password=secret",
     "PERSONA_IMG_SERVE__TOKENS": '["0c7e0c7e0c7e0c7e0c7e0c7e"]',
     "PERSONA_IMG_SERVE__DECISION_KEY": "f1a9" * 16,
 }

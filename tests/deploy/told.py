@@ -17,7 +17,11 @@ from persona_img.cli import app
 from persona_img.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-SECRETS = {"POSTGRES_PASSWORD": "f1a9" * 12, "SHOP_TOKEN": "0c7e" * 12}
+SECRETS = {
+    "POSTGRES_PASSWORD": "f1a9" * 12,
+    "SHOP_TOKEN": "0c7e" * 12,
+    "VALKEY_PASSWORD": "5b3d" * 12,
+}
 """Whatever an administrator draws."""
 
 _PREFIX = "PERSONA_IMG_"
@@ -50,15 +54,16 @@ def settings_of(environment: Mapping[str, str], patch: pytest.MonkeyPatch, here:
 
 
 def variables() -> set[str]:
-    """Every variable that is a setting."""
+    """Every variable that is a setting, or that Feast's own file asks for."""
     names = set()
+    feast = (ROOT / "feature_repo" / "feature_store.production.yaml").read_text(encoding="utf-8")
     for name, field in Settings.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             names |= {f"{name}__{inner}" for inner in kind.model_fields}
         else:
             names.add(name)
-    return {_PREFIX + name.upper() for name in names}
+    return {_PREFIX + name.upper() for name in names} | set(re.findall(r"\$\{(\w+)\}", feast))
 
 
 def check_command(words: Iterable[str]) -> str:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _ENVIRONMENT = {"LOKY_MAX_MEMORY_LEAK_SIZE": str(64 * 2**30)}
 """Materials and views that are kept in memory are no leak, for which a process would begin anew."""
 
+_IDLE_SECONDS = 60.0
+"""After which a process without work ends, also where whoever began it was killed."""
+
 _Made = list["Variant | tuple[Style, str]"]
 """In the order of the styles: a variant, or the style and why it was refused."""
 
@@ -51,7 +54,11 @@ class ProcessRenderer:
         self._local = local
         # Unlike the standard library's, loky's processes do not run the caller's script again.
         self._pool = ProcessPoolExecutor(
-            processes, initializer=_begin, initargs=(build,), env=_ENVIRONMENT
+            processes,
+            timeout=_IDLE_SECONDS,
+            initializer=_begin,
+            initargs=(build,),
+            env=_ENVIRONMENT,
         )
 
     def __enter__(self) -> ProcessRenderer:
