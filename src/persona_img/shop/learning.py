@@ -427,9 +427,15 @@ class Learning(Pages, Results):
         told = None if version is None else tags.get(version, {}).get(_LEARNED_UNTIL)
         return None if told is None else datetime.fromisoformat(told)
 
-    def _example(self) -> pd.DataFrame:
-        """What a ranker can be asked: a segment's click rates of a product's photo and a style."""
-        product = next(iter(self.catalog)).product
+    def _example(self) -> pd.DataFrame | None:
+        """What a ranker can be asked: a segment's click rates of a product's photo and a style.
+
+        None of a shop whose catalogue is not here, as of a log that came from elsewhere.
+        """
+        try:
+            product = next(iter(self.catalog)).product
+        except NotFound:
+            return None
         styles = [ORIGINAL.key, next(s.key for s in self.space.styles() if not s.is_original)]
         row = {"segment": self.profiled.default_segment, "product": product}
         return pd.DataFrame([{**row, "style": style} for style in styles])
