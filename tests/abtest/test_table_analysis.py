@@ -192,6 +192,8 @@ def test_totals_of_arms_will_do(tmp_path: Path) -> None:
         ({}, {"metrics": [CTR, CTR]}, "a name of its own"),
         ({}, {"shares": {"control": 1.0, "c": 1.0}}, "arm 'b' has no weight"),
         ({}, {"cap": 0.0}, "cap 0.0"),
+        ({"at": "5 weeks"}, {}, "none of time"),
+        ({"v": None}, {"roles": ROLES | {"policy": "v"}}, "v is missing in"),
         ({}, {"policy": "v1"}, "say which column"),
         ({}, {"counts": True, "metrics": [REVENUE]}, "give ratios"),
     ],
@@ -201,6 +203,29 @@ def test_what_cannot_be_read_is_refused(
 ) -> None:
     with pytest.raises(InvalidInput, match=said):
         analysed(shown(200).assign(**change), tmp_path, **how)
+
+
+def test_few_who_buy_are_no_bots_and_are_not_capped_away(tmp_path: Path) -> None:
+    """Hardly anybody buys, and who does buys for more than a bot clicks: that is the outcome."""
+    users = np.arange(20_000)
+    arm = np.where(users % 2, "b", "control")
+    buys = users % 200 < 2
+    spent = np.where(buys, np.where(arm == "b", 40.0, 120.0), 0.0)
+    table = pd.DataFrame({"user": users, "variant": arm, "spent": spent, "visits": 1})
+    metrics = [Metric("a visit", "spent", "visits"), Metric("a user", "spent")]
+    found = analysed(table, tmp_path, roles={"arm": "variant", "unit": "user"}, metrics=metrics)
+    for one in found.comparisons:
+        assert one.lift == pytest.approx(40 / 120 - 1), one.metric
+        assert one.verdict != "better"
+
+
+def test_a_column_may_have_any_name(tmp_path: Path) -> None:
+    table = shown().assign(rows=2, before=1.0)
+    plain, named = (
+        analysed(table, tmp_path, metrics=[Metric("ctr", "clicks", by)]).comparisons[0]
+        for by in ("impressions", "rows")
+    )
+    assert named.control == pytest.approx(plain.control / 2)
 
 
 def test_no_table_and_no_row(tmp_path: Path) -> None:

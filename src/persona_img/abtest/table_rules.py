@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from persona_img.abtest.report import Verdict
     from persona_img.abtest.table_report import Read
 
+_SURE = ("better", "worse")
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -77,6 +79,8 @@ class Rules:
             width = always_valid_width(units, planned=planned, alpha=level, tuned_at=tuned_at)
             centre, reach = math.log1p(found.lift), width * found.log_error
             low, high = math.expm1(centre - reach), math.expm1(centre + reach)
+        if math.isnan(low) or math.isnan(high):
+            return replace(blank, reason="its interval is undefined: values too large, or too few")
         return replace(
             blank, low=low, high=high, p=p, verdict=self.verdict(low, high, p, level),
             reason=self.failed,
@@ -128,11 +132,15 @@ class Rules:
             range(m), key=lambda i: (math.isnan(first[i].p), first[i].p, pairs[i][0], pairs[i][1])
         )
         result = list(first)
-        level = alpha / m
+        level, sure = alpha / m, True
         for rank, i in enumerate(order):
-            if result[order[rank - 1]].verdict in ("better", "worse") or not rank:
+            if sure:
                 level = alpha / (m - rank)
-            result[i] = at(pairs[i], level)
+            told = at(pairs[i], level)
+            if not sure and told.verdict in _SURE:
+                told = replace(told, verdict="no difference shown" if self.done else "too early")
+            sure = sure and told.verdict in _SURE
+            result[i] = told
         return tuple(result)
 
 

@@ -27,6 +27,10 @@ ALL = "all"
 
 # What is far beyond all others is no shopper: so many times what 99 in 100 stay below, and at
 # least so much. One in ten thousand of Pareto activity with exponent 1.5 is.
+_TIMES = (
+    "TIMESTAMP", "DATE", "DOUBLE", "FLOAT", "DECIMAL", "BIGINT", "INTEGER", "HUGEINT", "SMALLINT",
+    "TINYINT", "UBIGINT", "UINTEGER", "UHUGEINT", "USMALLINT", "UTINYINT",
+)  # fmt: skip
 _FAR, _USUAL, _ANYWAY = 20.0, 0.99, 50.0
 
 
@@ -136,7 +140,7 @@ class Table:
         picks = [
             f"min({column['arm']}::VARCHAR) AS arm",
             f"min({column['arm']}::VARCHAR) <> max({column['arm']}::VARCHAR) AS crossed",
-            "count(*)::DOUBLE AS c_rows",
+            "count(*)::DOUBLE AS n_rows",
             *(f"sum({_named(c)}::DOUBLE) AS {_named('c_' + c)}" for c in self._summed),
         ]
         if "segment" in column:
@@ -146,7 +150,7 @@ class Table:
             picks.append(f"{seen or f'min({segment})'} AS segment")
         if "before" in column:
             before = f"{column['before']}::DOUBLE"
-            picks.append(f"min({before}) AS c_before, min({before}) <> max({before}) AS moved")
+            picks.append(f"min({before}) AS known_before, min({before}) <> max({before}) AS moved")
         # The moment stays in DuckDB: as a value of Python it would lose its nanoseconds.
         where = f"WHERE {column['time']} <= (SELECT moment FROM cut)" if until else ""
         self._db.execute(
@@ -177,12 +181,14 @@ class Table:
         most = self._one(f"SELECT quantile_disc({below or top}, {cap!r}) FROM kept")
         if most is None:
             return {}
+        if most <= 0:  # so few have any that nobody has more than others: nothing is capped
+            most = self._one(f"SELECT max({below or top}) FROM kept")
         columns = {"numerator": f"least({top}, {most!r})"}
         if below is not None:
             share = f"CASE WHEN {below} > {most!r} THEN {most!r} / {below} ELSE 1 END"
             columns = {"numerator": f"{top} * ({share})", "denominator": f"{below} * ({share})"}
         if "before" in self.roles:
-            columns["before"] = "c_before"
+            columns["before"] = "known_before"
         made = ", ".join(f"{value} AS {name}" for name, value in columns.items())
         names = tuple(columns)
         pairs = [(a, b) for i, a in enumerate(names) for b in names[i:]]
@@ -219,7 +225,7 @@ class Table:
         return {name: (events, trials) for name, events, trials in found}
 
     def _counted(self, column: str) -> str:
-        return "c_rows" if column == ROWS and ROWS not in self._known else _named(f"c_{column}")
+        return "n_rows" if column == ROWS and ROWS not in self._known else _named(f"c_{column}")
 
     @property
     def _summed(self) -> list[str]:
@@ -236,6 +242,12 @@ class Table:
         for name in dict.fromkeys((*self.roles.values(), *self._summed)):
             if name not in known:
                 raise InvalidInput(f"{self.path}: no column {name!r}; there are {', '.join(known)}")
+        time = self.roles.get("time")
+        if time is not None and not known[time].startswith(_TIMES):
+            raise InvalidInput(
+                f"{self.path}: {time} is {known[time]}, whose order is none of time; give moments, "
+                "dates or numbers"
+            )
         self.policy, self.other_policies = self._versions(policy)
         where = ""
         if self.policy not in (None, ALL):
@@ -252,6 +264,12 @@ class Table:
         if asked == ALL:
             return ALL, ()
         policy = _named(self.roles["policy"])
+        lost = self._one(f"SELECT count(*) FROM everything WHERE {policy} IS NULL")
+        if lost:
+            raise InvalidInput(
+                f"{self.path}: {self.roles['policy']} is missing in {lost:,} rows; mend or leave "
+                "them out, and say in which arm they were"
+            )
         order = f"min({_named(self.roles['time'])})," if "time" in self.roles else ""
         found = self._all(
             f"SELECT {policy}::VARCHAR FROM everything WHERE {policy} IS NOT NULL "
@@ -325,7 +343,8 @@ class Table:
             usual = self._one(
                 f"SELECT quantile_disc({column}, {_USUAL}) FROM units WHERE NOT crossed"
             )
-            if usual is not None:
+            # Where hardly anybody has any, the few who do are what is counted, whatever its unit.
+            if usual is not None and usual > 0:
                 limits[name] = max(_FAR * usual, _ANYWAY)
         beyond = [f"{columns[name]} > {limit!r}" for name, limit in limits.items()] or ["false"]
         self._db.execute(
@@ -333,7 +352,7 @@ class Table:
             f"({' OR '.join(beyond)})"
         )
         rows, crossed, bots = self._all(
-            "SELECT sum(c_rows), count(*) FILTER (WHERE crossed), "
+            "SELECT sum(n_rows), count(*) FILTER (WHERE crossed), "
             f"count(*) FILTER (WHERE NOT crossed AND ({' OR '.join(beyond)})) FROM units"
         )[0]
         arms = self._all("SELECT arm, count(*) FROM kept GROUP BY 1 ORDER BY 1")

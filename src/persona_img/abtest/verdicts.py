@@ -46,6 +46,8 @@ def of_lift(
     if not trusted:
         return "do not read"
     low, high = (found.always_low, found.always_high) if any_look else (found.low, found.high)
+    if any_look and math.isnan(low):
+        return "too early"  # of so few shoppers no interval holds at every look
     sure = any_look or (not early and found.p < alpha)
     if sure and low > 0:
         return "better"
