@@ -29,6 +29,7 @@ from persona_img.assets import ASSETS
 from persona_img.cli.demo import show_result
 from persona_img.demo import FULL, QUICK, Demo, DemoResult, DemoSize, spread
 from persona_img.domain.catalog import Catalog
+from persona_img.errors import InvalidInput
 from persona_img.imaging.photo import load_photo
 from persona_img.rendering.proof.certificate import verify
 from persona_img.shop import Shop
@@ -123,6 +124,15 @@ def test_a_later_command_knows_the_demos_shop(done: tuple[DemoResult, str], home
     assert shop.simulated
     with closing(shop.decider().log):
         pass
+
+
+def test_a_demo_counts_nobody_in_a_log_that_several_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERSONA_IMG_STORES__EVENTS_URL", "postgresql://shop@127.0.0.1:9/shop")
+    with pytest.raises(InvalidInput, match="events_url"):
+        Demo.begin(SMALL, Console(), home=tmp_path / "d")
+    assert not (tmp_path / "d").exists()
 
 
 @pytest.mark.long

@@ -422,7 +422,7 @@ class Workspace:
         kept = self._stored(table, ranker)
         about = {key: kept[key] for key in ("published", "ranker", "policy_version")}
         if table.plan != version:
-            plan = self.plan(table.plan).slates
+            plan = self.plan(table.plan).in_parts().slates  # as older homes have not kept it
             changed = {place: s for place, s in table.slates.items() if s != plan[place]}
             kept = about | {"revises": table.plan, "slates": _rows(changed)}
         self.save_json(_file_of(version), kept)

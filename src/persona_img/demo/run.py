@@ -14,7 +14,7 @@ from persona_img.assets import ASSETS
 from persona_img.demo.size import DemoSize, spread
 from persona_img.demo.traffic import simulate_history, simulate_visits, simulated_shoppers
 from persona_img.domain.catalog import Catalog
-from persona_img.errors import VerificationFailed
+from persona_img.errors import InvalidInput, VerificationFailed
 from persona_img.reports.rounds import Round
 from persona_img.serving.run import ServiceProcess
 from persona_img.settings import Settings
@@ -74,6 +74,11 @@ class Demo:
     def begin(cls, size: DemoSize, console: Console, **given: object) -> Demo:
         """A demo in the folder ``home``; what was asked for wins over the demo's own settings."""
         settings = Settings.fresh(defaults=size.settings, **given)
+        if settings.stores.events_url is not None:
+            raise InvalidInput(
+                "stores.events_url is set: simulated shoppers would be counted in that log; "
+                "unset PERSONA_IMG_STORES__EVENTS_URL for the demo"
+            )
         return cls(Shop.begin(settings), size, console)
 
     def run(self) -> DemoResult:

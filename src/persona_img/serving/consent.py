@@ -28,7 +28,7 @@ _SERVERS = (
 """How programs' names begin by which a shop's server asks for its shoppers; lists of bots have them
 too."""
 
-_LONGEST = 512
+_LONGEST = 256
 _CONSENT = {"true": True, "1": True, "false": False, "0": False}
 
 

@@ -169,7 +169,8 @@ class Halts:
         self._stamp = self._look()
         self._next = clock() + _LOOK_SECONDS
         self._halted = {EVERYTHING}
-        self._read()
+        if not self._read():
+            self._stamp = None  # looked at again, for what hinders it may pass without a change
 
     def __call__(self, test: str, product: str) -> bool:
         """Whether a product of a test is to be answered by its photo."""

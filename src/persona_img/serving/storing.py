@@ -81,7 +81,12 @@ class Storing:
             if not done.cancelled():
                 done.exception()  # looked at, for there may be nobody else
 
-        done = asyncio.get_running_loop().run_in_executor(self._pool, store)
+        try:
+            done = asyncio.get_running_loop().run_in_executor(self._pool, store)
+        except RuntimeError as error:  # no thread can begin: nothing is held that would end
+            self._held -= 1
+            self._bytes -= len(body)
+            raise StoreFailed(f"events are not stored, {error}; send them again", "late") from error
         done.add_done_callback(over)
         try:
             # Not cancelled in the end: a cancelled call would be held by the threads' queue, and
