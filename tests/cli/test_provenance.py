@@ -46,12 +46,12 @@ def find(shop: Shop, picture: Path, *options: str) -> Result:
     )
 
 
-def test_a_smaller_copy_is_led_back_to_variant_and_photo(
+def test_a_copy_of_another_size_is_led_back_to_variant_and_photo(
     shop: Shop, variant: Variant, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy.jpg"
     image = Image.fromarray(variant.pixels)
-    image.resize((image.width * 7 // 10, image.height * 7 // 10)).save(copy, quality=70)
+    image.resize((image.width * 2, image.height * 2)).save(copy, quality=80)
     done = find(shop, copy, "--json")
     assert done.exit_code == 0, done.output
     told = json.loads(done.output)

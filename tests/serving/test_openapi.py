@@ -99,7 +99,7 @@ ACCEPTED: list[tuple[str, str]] = []
 @pytest.mark.slow
 def test_a_token_is_given_once_and_counts_once_for_each_kind() -> None:
     ACCEPTED.clear()
-    Visits.run(settings=settings(HOW, max_examples=40, stateful_step_count=20))
+    Visits.run(settings=settings(HOW, max_examples=100, stateful_step_count=20))
     assert len(ACCEPTED) > 20, "links lead from pictures to events"
     assert len(set(ACCEPTED)) == len(ACCEPTED)
 

@@ -188,14 +188,10 @@ def test_decomposed_letters_name_the_same_product(client: httpx.Client) -> None:
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("name", "status"), [("nobody", 404), ("a\x00b", 422), ("", 422), ("x" * 129, 422)]
-)
-def test_an_unknown_product_is_404_and_no_identifier_422(
-    client: httpx.Client, name: str, status: int
-) -> None:
+@pytest.mark.parametrize("name", ["nobody", "a\x00b", "", "x" * 129])
+def test_what_is_no_product_is_404(client: httpx.Client, name: str) -> None:
     answer = client.get("/v1/variant", params={"shopper": "ann", "product": name})
-    assert (answer.status_code, "detail" in answer.json()) == (status, True)
+    assert (answer.status_code, "detail" in answer.json()) == (404, True)
 
 
 def test_the_address_changes_with_the_photo(photos: Path) -> None:
