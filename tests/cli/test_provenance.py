@@ -46,6 +46,15 @@ def find(shop: Shop, picture: Path, *options: str) -> Result:
     )
 
 
+@pytest.mark.xfail(strict=False, reason="at .7 and JPEG 70 many are not read")
+def test_a_smaller_copy_is_read(shop: Shop, variant: Variant, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.jpg"
+    image = Image.fromarray(variant.pixels)
+    image.resize((image.width * 7 // 10, image.height * 7 // 10)).save(copy, quality=70)
+    told = json.loads(find(shop, copy, "--json").output)
+    assert [one["digest"] for one in told["variants"]] == [variant.digest]
+
+
 def test_a_copy_of_another_size_is_led_back_to_variant_and_photo(
     shop: Shop, variant: Variant, tmp_path: Path
 ) -> None:
