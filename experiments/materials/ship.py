@@ -33,7 +33,7 @@ SURFACES = {
         "tile",
         [
             ("wood_light/wood_floor", 160, True),
-            ("wood_light/wood_floor", 64, True),
+            ("wood_light/plywood", 50, True),
         ],
     ),
     "oak": (
@@ -42,7 +42,7 @@ SURFACES = {
         0.10,
         "tile",
         [
-            ("wood_light/wood_floor", 64, True),
+            ("wood_light/plywood", 50, True),
             ("wood_light/wood_floor", 160, True),
         ],
     ),
@@ -53,6 +53,7 @@ SURFACES = {
         "tile",
         [
             ("wood_light/wood_floor", 160, True),
+            ("wood_light/plywood", 50, True),
         ],
     ),
     "dark-wood": (
@@ -216,13 +217,16 @@ SURFACES = {
 CLOSE = {
     ("plaster", "painted_plaster_wall", 45): 1.0,
     ("travertine", "Marble020", 100): 1.0,
-    ("light-wood", "wood_floor", 64): 2.5,
-    ("oak", "wood_floor", 64): 2.5,
+    ("light-wood", "plywood", 50): 2.5,
+    ("oak", "plywood", 50): 2.5,
+    ("walnut", "plywood", 50): 2.5,
 }
 """How many times too large others would have to be shown before this is taken: plaster that is near
-is fine, for coarse grains are a towel's; of staves 6 cm wide table tops are glued, no floors."""
-JOINTS = ("marble_tiles/marble_01",)
-"""Of tiles; a podium is one block."""
+is fine, for coarse grains are a towel's; a table top is veneered, a floor is not."""
+JOINTS = ("marble_tiles/marble_01", "wood_light/wood_floor")
+"""Of tiles and boards; a podium is one block, and so is what small things stand on."""
+TURNED = ("wood_dark/WoodFloor005",)
+"""Whose boards stood upright: all others' run across the picture, along a table or a shelf."""
 MADE = [
     ("terrazzo.jpg", 75, 1.5, None, 1024, 7),
     ("terrazzo_wide.jpg", 120, 0.84, None, 1280, 8),
@@ -256,9 +260,13 @@ HEALED = {
         (700, 114, 19), (671, 113, 12), (651, 165, 20), (177, 216, 20), (880, 727, 17),
         (943, 38, 24), (922, 303, 24), (9, 302, 19), (55, 423, 17), (195, 558, 17), (446, 547, 18),
     ],
+    "marble_tiles/marble_01": [
+        (950, 342, 36), (912, 388, 26), (888, 402, 16), (905, 428, 26), (937, 438, 16),
+        (740, 240, 26), (275, 262, 24), (775, 898, 26), (198, 932, 20), (170, 884, 16),
+    ],
 }  # fmt: skip
 """Round stains, (x, y, radius) in pixels, that are covered with what is beside them: two of them on
-a canvas were taken for the same one, seen twice."""
+a canvas were taken for the same one, seen twice, and a vein that curls for a loose thread."""
 _EDGE = 4.0  # pixels over which what covers a stain fades
 _SPOT = (0.004, 0.08)  # scales, of the side
 _STAIN, _LEFT = 0.08, 0.2  # of the side: larger is a stain; what is left of it
@@ -274,7 +282,9 @@ VIEWS = {
         "interior/relax_inn_seaview_suite_090",
         "interior_soft/lebombo_045",
         "studio_soft/brown_photostudio_01_025",
+        "studio_soft/brown_photostudio_02_250",
         "studio_soft/brown_photostudio_06_020",
+        "studio_soft/brown_photostudio_06_215",
         "studio_soft/christmas_photo_studio_07_325",
     ],
     "outdoor": [
@@ -287,7 +297,6 @@ VIEWS = {
         "garden/quadrangle_cloudy_315",
         "garden/studio_garden_315",
         "garden/symmetrical_garden_02_000",
-        "garden/symmetrical_garden_02_090",
         "outdoor_soft/forest_slope_000",
         "outdoor_soft/rainforest_trail_290",
         "outdoor_soft/rooitou_park_270",
@@ -356,6 +365,8 @@ def ship(data: Path, assets: Path) -> None:
         for stem, cm, turn in tiles:
             file = stem.split("/")[1]
             picture = np.asarray(Image.open(data / "materials" / f"{stem}.jpg").convert("RGB"))
+            if stem in TURNED:
+                picture = np.rot90(picture)
             if file == "Paper001":
                 picture = picture[: np.flatnonzero(picture.mean(axis=(1, 2)) > 128).max() - 8]
             square = _square(picture)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from persona_img.imaging.light import LIGHTS
 from persona_img.scenery.build import SceneSet
+from persona_img.scenery.plan import Plan
 from persona_img.scenery.scenes import SCENES, fits
 from persona_img.scenery.shade import clear_around, touching
 from persona_img.scenery.standing import Stage, _mirrored_far, _panes_on, reflection
@@ -105,11 +106,32 @@ def test_a_layer_says_where_what_stands_takes_the_light(scene: str) -> None:
 # A shelf and a table
 
 
-def test_a_shelfs_boards_run_along_it_and_a_tables_away_from_the_camera() -> None:
-    shelf, table = (plan(scene, "oak").ground() for scene in ("shelf", "tabletop"))
-    assert shelf is not None
-    assert table is not None
-    np.testing.assert_array_equal(shelf.levels[0], np.rot90(table.levels[0]))
+def runs_across(made: Plan) -> bool:
+    """Whether grain and boards run from left to right: there it changes less than up and down."""
+    ground = made.ground()
+    assert ground is not None
+    tile = ground.levels[0].mean(axis=2)
+    return float(np.abs(np.diff(tile, axis=1)).mean()) < float(np.abs(np.diff(tile, axis=0)).mean())
+
+
+def sized(made: Plan, cm: float) -> Plan:
+    return replace(made, subject=replace(made.subject, cm=cm))
+
+
+@pytest.mark.parametrize("surface", ["oak", "light-wood", "walnut", "dark-wood"])
+def test_grain_runs_along_a_shelf_and_a_table(surface: str) -> None:
+    for scene in ("shelf", "tabletop", "room"):
+        assert all(runs_across(plan(scene, surface, seed=seed)) for seed in range(4))
+
+
+def test_what_is_small_stands_on_one_piece_of_wood_and_what_is_large_on_boards() -> None:
+    small, large = plan("tabletop", "oak"), sized(plan("tabletop", "oak"), 60.0)
+    assert small.on_block
+    assert not large.on_block
+    assert runs_across(small)
+    assert not runs_across(large)  # boards run away from the camera
+    assert sized(plan("podium", "oak"), 60.0).on_block
+    assert not plan("wall-floor", "oak").on_block
 
 
 def test_where_a_shelfs_lid_meets_its_front_no_wall_shines_through() -> None:

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from persona_img.scenery.layer import Layer
 
 _CALM = 0.6  # of what is far behind, where text is to stand
-_VERSION = "18"
+_VERSION = "19"
 """Raised whenever the same recipe would give other pixels."""
 _MASKS = 4
 _PAYLOAD = 16  # hexadecimal digits of a recipe's digest that a watermark carries

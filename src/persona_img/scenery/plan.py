@@ -38,6 +38,7 @@ _AGAIN = 1.2
 there, see :meth:`.laying.Laid.begin`, and a whole tile shows less twice than a quilt of it."""
 _VIEWS = 6  # drawn, of which the calmest behind the product is taken
 _VIEW_SIDE = 160  # of the canvas on which that is told
+_STANDS_ON_FLOORS = 35.0  # cm of a product's longest side: what is smaller stands on a counter
 _PALEST, _APART = 91.0, 9.0  # L*: a wall is pale, and never as light as the table
 
 
@@ -137,6 +138,19 @@ class Plan:
         return APART if self.far_only else LIES if self.flat else STANDS
 
     @property
+    def on_counter(self) -> bool:
+        """Whether the product is so small that it stands on a counter, not on a floor."""
+        return self.subject.cm < _STANDS_ON_FLOORS
+
+    @property
+    def on_block(self) -> bool:
+        """Whether it stands on one piece: a podium, a board, or a counter's top."""
+        if self.flat:
+            return False
+        table = self.scene.table
+        return table in ("podium", "shelf") or (table == "table" and self.on_counter)
+
+    @property
     def far_only(self) -> bool:
         """Whether nothing but what is far behind is seen."""
         return self.flat and self.view is not None
@@ -199,10 +213,8 @@ class Plan:
         seen = max(self.subject.alpha.shape) / per_cm
         length = max(1e-6, float(np.hypot(*side)))
         toward = self.lamp.rake * side[0] / length, self.lamp.rake * side[1] / length
-        # Boards run away from the camera, but along a shelf.
+        # Grain runs along a table and a shelf; how a floor lies is left to chance.
         turned = None if what == 0 and self.subject.pose == "lying" else False
-        if what == 0 and self.scene.table == "shelf":
-            turned = True
         return laid(
             self.materials.surface(name),
             colour,
@@ -211,7 +223,7 @@ class Plan:
             cm=seen / _AGAIN if self.flat else _RECEDES * seen,
             per_cm=per_cm,
             turned=turned,
-            solid=what == 0 and self.scene.table in ("podium", "shelf"),
+            solid=what == 0 and self.on_block,
         )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from persona_img.scenery.camera import Camera
 
 Points = tuple["NDArray[np.float32]", "NDArray[np.float32]", "NDArray[np.float32]"]
-_BEVEL = 0.035  # of the radius: how round the lid's edge is
+_BEVEL = 0.012, 0.16  # of the radius, and centimetres at most: how round the lid's edge is
 _CONTACT, _CONTACT_REACH = 0.55, 0.045  # how dark the line at its foot is; of the radius
 _OUTSIDE = 1.002  # of the radius: points under a drum are lit as those at its foot
 
@@ -66,10 +66,15 @@ class Drum:
     def normal(self, angle: NDArray[np.float32], y: NDArray[np.float32]) -> Points:
         """Unit normals of its side, whose upper edge is round, float32 (h, w) each."""
         # The edge turns from the side into the lid over the bevel.
-        lean = np.exp(np.minimum(y, 0) / (_BEVEL * self.radius)) * (np.pi / 2.2)
+        lean = self.edge(y) * np.float32(np.pi / 2.2)
         out = np.cos(lean)
         x, z = out * np.sin(angle), -out * np.cos(angle)
         return x.astype(np.float32), np.sin(lean).astype(np.float32), z.astype(np.float32)
+
+    def edge(self, y: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How near to the lid's round edge a height of the side is, float32, 0..1."""
+        bevel = min(_BEVEL[0] * self.radius, _BEVEL[1])
+        return np.exp(np.minimum(y, 0) / np.float32(bevel)).astype(np.float32)
 
     def hides(self, point: Points, toward: tuple[float, float, float]) -> NDArray[np.float32]:
         """Whether it hides from points what lies in a direction, float32, 0 or 1.

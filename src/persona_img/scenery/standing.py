@@ -42,9 +42,9 @@ _PAPER_WALL = 0.90  # how bright upright paper is
 _PANE = 1.2, 1.0  # a window's pane, wide and tall, of the product's longest side
 _BARS = 0.07, 0.12  # of a pane: its upright bar, and its level one
 _SKIRTING = 7.0  # cm: lower ones are not made
-_STANDS_ON_FLOORS = 35.0  # cm of a product's longest side: what is smaller stands on a counter
 _WALL = 0.35  # of a wall's own contrast: with all of it, limewash is stains behind what is small
 _BLOCK = 0.75  # of its material's contrast a podium has: with all of it the eye goes to the block
+_CAUGHT = 0.22  # light that a podium's edge mirrors: without it lid and side run into one another
 _WINDOWS = 8  # drawn, of which the one whose bars keep clearest of the product is taken
 _IN_BARS, _IN_LIGHT = 0.76, 1.08  # light in the shade of a window's bars, and between them
 _IN_PANE = 0.35, 0.80  # where in its pane's light a product may stand
@@ -283,6 +283,8 @@ class Stage:
         bounced = (1.0 - sky) * _BOUNCED * (1.0 - 0.5 * np.exp(-(y + drum.tall) / drum.radius))
         foot = 1.0 - 0.45 * np.exp(-np.clip(y + drum.tall, 0, None) / (0.10 * drum.radius))
         light = (1.0 - lamp.ambient) * direct + (lamp.ambient * sky + bounced) * foot
+        edge = drum.edge(y)
+        light += np.float32(_CAUGHT) * 4 * edge * (1 - edge)
         return np.asarray(light * self._falloff(camera), dtype=np.float32)
 
     def _shelf(self, camera: Camera, *, even: bool) -> list[_Piece]:
@@ -343,7 +345,7 @@ class Stage:
             ..., None
         ]
         plane = _Piece(floor, lower, own=True, shade=self._shade(camera, "floor"))
-        if max(self.tall, self.wide) < _STANDS_ON_FLOORS:
+        if self.plan.on_counter:
             return [plane]
         board_before = _Piece(
             defocused(paint, 0.7 * blur),
