@@ -11,6 +11,7 @@ of 128 px, at its own scale, and terrazzo is cut from photographs of stone (``te
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import cv2
@@ -214,6 +215,29 @@ SURFACES = {
     ),
     "cork": ((62, 10, 26), 0.3, 0.0, "quilt", []),
 }
+_LIES, _CLOTH = ("flat-lay",), ("flat-lay", "tabletop")
+SCENES = {
+    "stone-wall": _LIES,
+    "brick": _LIES,
+    "grey-brick": _LIES,
+    "gravel": ("flat-lay", "outdoor"),
+    "sand": ("flat-lay", "outdoor"),
+    "grass": ("flat-lay", "outdoor"),
+    "paving": ("flat-lay", "outdoor", "wall-floor"),
+    "terracotta": ("flat-lay", "outdoor", "wall-floor"),
+    "carpet": ("flat-lay", "wall-floor"),
+    "plaster": ("flat-lay", "tabletop", "podium", "shelf", "wall-floor"),
+    "limewash": ("flat-lay", "tabletop", "podium", "shelf", "wall-floor"),
+    "linen": ("flat-lay", "tabletop", "room"),
+    "leather": ("flat-lay", "tabletop", "room"),
+    "cotton": _CLOTH,
+    "felt": _CLOTH,
+    "tweed": _CLOTH,
+    "jersey": _CLOTH,
+    "paper": ("flat-lay", "tabletop", "podium", "shelf"),
+    "planks": ("flat-lay", "tabletop", "shelf", "room", "outdoor", "wall-floor"),
+}
+"""Where a surface is laid when nobody asks for it; anywhere where it is not here."""
 CLOSE = {
     ("plaster", "painted_plaster_wall", 45): 1.0,
     ("travertine", "Marble020", 100): 1.0,
@@ -353,6 +377,7 @@ def ship(data: Path, assets: Path) -> None:
             f"gloss = {gloss}",
             f'repeat = "{repeat}"',
             *([f"pale = {PALE[name]}"] if name in PALE else []),
+            *([f"scenes = {json.dumps(SCENES[name])}"] if name in SCENES else []),
         ]
         if name == "cork":
             _save(_cork(data), materials / "cork.jpg", SIDE, QUALITY)

@@ -105,7 +105,7 @@ def formats(settings: Settings, out: Path) -> None:
 
 def variants(settings: Settings, out: Path) -> None:
     """Photos, each with five different styles that fit it."""
-    renderer, space = wiring.renderer(settings), wiring.render_space(settings)
+    renderer, space = wiring.renderer(settings), wiring.fitting_space(settings)
     rows = []
     for number, name in enumerate(SHOWN):
         photo = load_photo(CATALOG / name)

@@ -62,3 +62,18 @@ def test_the_photo_itself_is_no_style_to_render() -> None:
         asked_for(ALL, "original", "lying")
     with pytest.raises(UnknownStyle, match="surface='gold'"):
         asked_for(ALL, "surface=gold", "lying")
+
+
+def test_nobody_who_names_no_style_gets_a_table_of_sand() -> None:
+    space = wiring.fitting_space(Settings())
+    likely = chosen_for(space, 60, "standing", [3])
+    assert len(likely) == 60
+    seen = {(style.values["surface"], style.values["scene"]) for style in likely}
+    assert not seen & {
+        ("sand", "room"),
+        ("grass", "shelf"),
+        ("jersey", "podium"),
+        ("brick", "tabletop"),
+    }
+    assert {surface for surface, _ in seen} >= {"oak", "marble", "concrete"}
+    assert asked_for(ALL, "surface=sand,scene=room", "standing").values["scene"] == "room"

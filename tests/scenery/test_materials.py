@@ -141,6 +141,7 @@ def test_a_folder_of_ones_own_is_read(tmp_path: Path) -> None:
     ("changes", "says"),
     [
         ({"repeat": "mirror"}, "repeat='mirror'; choose from quilt, scattered, tile"),
+        ({"scenes": ["flat-lay", "kitchen"]}, "scenes='kitchen'; choose from flat-lay, tabletop"),
         ({"dye": 1.5}, "dye=1.5; give a share from 0 to 1"),
         ({"gloss": -0.1}, "gloss=-0.1; give a share from 0 to 1"),
         ({"cm": 0}, "cm=0; give its width"),

@@ -215,7 +215,7 @@ def render(
             photo = photo.with_alpha(load_mask(mask_file))
         seen = renderers[0].stands(photo).pose
         drawn = [seed, zlib.crc32(path.stem.encode())]
-        wanted = _styles(space, _styled(style, seen_in, seen), count, seen, drawn)
+        wanted = _styles(settings, _styled(style, seen_in, seen), count, seen, drawn)
         hue = colour if seen_in is None else seen_in.ground
         styles = list(dict.fromkeys(_with(one, framing, hue) for one in wanted))
 
@@ -279,7 +279,7 @@ def sheet(
     def make(path: Path, _: str) -> None:
         photo = load_photo(path)
         drawn = [seed, zlib.crc32(path.stem.encode())]
-        styles = _styles(space, style, count, renderer.stands(photo).pose, drawn)
+        styles = _styles(settings, style, count, renderer.stands(photo).pose, drawn)
         seeds = [variant_seed(seed, path.stem, s) for s in styles]
         made: dict[Style, Image.Image] = {}
 
@@ -442,14 +442,15 @@ def _small(picture: Image.Image, side: int) -> Image.Image:
 
 
 def _styles(
-    space: StyleSpace, asked: list[str] | None, count: int, pose: str, seeds: list[int]
+    settings: Settings, asked: list[str] | None, count: int, pose: str, seeds: list[int]
 ) -> list[Style]:
     """What a photo is rendered in: what was asked for, else different styles that fit it."""
+    from persona_img import wiring
     from persona_img.rendering.choice import asked_for, chosen_for
 
     if asked:
-        return [asked_for(space, text, pose) for text in asked]
-    return chosen_for(space, count, pose, seeds)
+        return [asked_for(wiring.render_space(settings), text, pose) for text in asked]
+    return chosen_for(wiring.fitting_space(settings), count, pose, seeds)
 
 
 def _told(photo: Photo, pose: str | None, size_cm: float | None, category: str | None) -> Photo:

@@ -21,6 +21,7 @@ from PIL import Image
 from persona_img.domain.digest import digest_of
 from persona_img.errors import InvalidInput, UnknownStyle
 from persona_img.imaging.colour import lab_of, to_lab
+from persona_img.scenery.scenes import SCENES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,6 +81,7 @@ class Surface:
         repeat: One of ``REPEATS``.
         tiles: Its pieces; at least one.
         pale: L* it has when it is dyed; None where that stays.
+        scenes: Where it is laid when nobody asks for it: sand is no table; none given is anywhere.
         folder: Where they lie.
     """
 
@@ -91,6 +93,7 @@ class Surface:
     tiles: tuple[Tile, ...]
     folder: Path
     pale: float | None = None
+    scenes: tuple[str, ...] = ()
 
     def colour(self, chroma: tuple[float, float]) -> tuple[float, float, float]:
         """Mean Lab under a palette of (a*, b*) offset ``chroma``."""
@@ -158,7 +161,8 @@ class Materials:
     def fingerprint(self) -> str:
         """Hex digest of table and tiles."""
         if self._digest is None:
-            table = {n: asdict(s) | {"folder": ""} for n, s in sorted(self.surfaces.items())}
+            seen = {"folder": "", "scenes": ""}  # neither changes a pixel
+            table = {n: asdict(s) | seen for n, s in sorted(self.surfaces.items())}
             parts = {
                 f"{surface.name}/{name}": _digest_of(surface.folder / name)
                 for surface in self.surfaces.values()
@@ -285,6 +289,7 @@ def _surface(path: Path, name: str, values: Mapping[str, Any]) -> Surface:
             tiles,
             path.parent,
             None if values.get("pale") is None else float(values["pale"]),
+            tuple(str(scene) for scene in values.get("scenes", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidInput(f"{where}: {error!r}; see docs/materials") from error
@@ -293,6 +298,9 @@ def _surface(path: Path, name: str, values: Mapping[str, Any]) -> Surface:
     for label, value in (("dye", made.dye), ("gloss", made.gloss)):
         if not 0.0 <= value <= 1.0:
             raise InvalidInput(f"{where}: {label}={value}; give a share from 0 to 1")
+    for scene in made.scenes:
+        if scene not in SCENES:
+            raise InvalidInput(f"{where}: scenes={scene!r}; choose from {', '.join(SCENES)}")
     if not tiles:
         raise InvalidInput(f"{where}: no tile; give at least one [[surface.{name}.tile]]")
     for tile in tiles:

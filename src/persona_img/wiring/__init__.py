@@ -57,6 +57,7 @@ __all__ = [
     "onnx_masker",
     "policy",
     "previews",
+    "fitting_space",
     "render_space",
     "renderer",
     "rendering",
@@ -130,6 +131,27 @@ def render_space(settings: Settings) -> StyleSpace:
         },
         tuple(forbidden),
     )
+
+
+def fitting_space(settings: Settings) -> StyleSpace:
+    """What is rendered where nobody names a style: no table of sand, no podium of cloth.
+
+    Of :func:`render_space` what its materials are for; a shop's own style space as it is.
+    """
+    from persona_img.scenery.materials import materials_of
+    from persona_img.scenery.scenes import SCENES
+    from persona_img.settings import Settings
+
+    space = render_space(settings)
+    if settings.styles != Settings.model_fields["styles"].default:
+        return space
+    unlikely = [
+        {"surface": surface.name, "scene": scene}
+        for surface in materials_of(settings.render.materials).surfaces.values()
+        for scene in SCENES
+        if surface.scenes and scene not in surface.scenes
+    ]
+    return StyleSpace(space.attributes, (*space.forbidden, *unlikely))
 
 
 def arms(settings: Settings) -> Arms:
