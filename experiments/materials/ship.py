@@ -273,7 +273,11 @@ LEVELLED = (
     "fabric/Fabric077",
 )
 """Whose stains and patches are taken out: they would give every repetition away."""
-CALMED = {"concrete/concrete_floor": 1.2}
+CALMED = {
+    "concrete/concrete_floor": 1.2,
+    "wood_medium/wood_planks": 1.0,
+    "wood_medium/WoodFloor043": 1.0,
+}
 """Whose outstanding spots are made so many times as strong as usual ones: stains and knots, each of
 which would be known again."""
 FAINTER = {"fabric/Fabric066": 0.75}
