@@ -34,7 +34,7 @@ SURFACES = {
         "tile",
         [
             ("wood_light/wood_floor", 160, True),
-            ("wood_light/plywood", 50, True),
+            ("wood_light/plywood", 36, True),
         ],
     ),
     "oak": (
@@ -43,7 +43,7 @@ SURFACES = {
         0.10,
         "tile",
         [
-            ("wood_light/plywood", 50, True),
+            ("wood_light/plywood", 36, True),
             ("wood_light/wood_floor", 160, True),
         ],
     ),
@@ -54,7 +54,7 @@ SURFACES = {
         "tile",
         [
             ("wood_light/wood_floor", 160, True),
-            ("wood_light/plywood", 50, True),
+            ("wood_light/plywood", 36, True),
         ],
     ),
     "dark-wood": (
@@ -241,9 +241,9 @@ SCENES = {
 CLOSE = {
     ("plaster", "painted_plaster_wall", 45): 1.0,
     ("travertine", "Marble020", 100): 1.0,
-    ("light-wood", "plywood", 50): 2.5,
-    ("oak", "plywood", 50): 2.5,
-    ("walnut", "plywood", 50): 2.5,
+    ("light-wood", "plywood", 36): 2.5,
+    ("oak", "plywood", 36): 2.5,
+    ("walnut", "plywood", 36): 2.5,
 }
 """How many times too large others would have to be shown before this is taken: plaster that is near
 is fine, for coarse grains are a towel's; a table top is veneered, a floor is not."""
