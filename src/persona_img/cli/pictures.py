@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from persona_img.rendering.look import ReferenceLook
     from persona_img.rendering.proof.certificate import VerifyReport
     from persona_img.rendering.renderer import BackdropRenderer
+    from persona_img.settings import Settings
 
 Styles = Annotated[
     list[str] | None,
@@ -445,7 +446,6 @@ def _styles(
     settings: Settings, asked: list[str] | None, count: int, pose: str, seeds: list[int]
 ) -> list[Style]:
     """What a photo is rendered in: what was asked for, else different styles that fit it."""
-    from persona_img import wiring
     from persona_img.rendering.choice import asked_for, chosen_for
 
     if asked:
