@@ -133,16 +133,16 @@ def _serve(
     decider = shop.decider()
     version, start = decider.table.policy_version, "demo-shop" if demo_shop else "docs"
     if decider.table.personal is not None:
-        _ = shop.features  # opened before anybody waits for it
+        shop.known.open()  # importing Feast alone takes seconds, and pictures need none of it
 
     def tell(url: str) -> None:
         if listening is None:
             print(f"policy {version} on {url}/{start}", flush=True)
 
     try:
-        with shop.following(decider):
+        with shop.following(decider) as following:
             run(
-                shop.app(decider, demo_shop=demo_shop),
+                shop.app(decider, following=following, demo_shop=demo_shop),
                 shop.settings.serve.host,
                 shop.settings.serve.port,
                 on_listening=tell,
