@@ -112,12 +112,9 @@ def _import_service() -> None:
     """What a worker needs of modules: imported once, for all that begin and begin again."""
     # Threads of the linear algebra do not come along into a copy, and nothing here needs them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    import persona_img.serving.app
-    import persona_img.serving.sqlite_log
-    import persona_img.shop.pictures
-    import persona_img.variants.renditions
-    import persona_img.variants.showing
-    import persona_img.variants.store  # noqa: F401
+    from persona_img.shop.pictures import import_service
+
+    import_service()
 
 
 def _serve(

@@ -29,6 +29,15 @@ if TYPE_CHECKING:
     from persona_img.serving.local import LocalDecider
 
 
+def import_service() -> None:
+    """Import what :meth:`Pictures.decider` and :meth:`Pictures.app` would when first called."""
+    import persona_img.serving.app
+    import persona_img.serving.sqlite_log
+    import persona_img.variants.renditions
+    import persona_img.variants.showing
+    import persona_img.variants.store  # noqa: F401
+
+
 class Pictures(Switches, Pages):
     """Variants, approved and withdrawn by a ledger; whoever serves them."""
 
