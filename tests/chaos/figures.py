@@ -51,39 +51,48 @@ def slow(folder: Path, given: argparse.Namespace) -> str:
 
 
 def failures(folder: Path, _: argparse.Namespace) -> str:
-    """Everything else that fails, one after the other."""
-    clock, survived = Clock(folder), list[Survived]()
+    """The log, the other files and the clock."""
+    clock = Clock(folder)
+    return _table(
+        survive(_copied(folder, folder / "log"), LOG, _SECONDS),
+        survive(_copied(folder, folder / "files"), FILES, _SECONDS),
+        survive(
+            _copied(folder, folder / "clock"),
+            clock.failures(),
+            _SECONDS,
+            environment=clock.environment,
+        ),
+    )
 
-    def copied(to: Path) -> Path:
-        shutil.copytree(folder / "home", to / "home")
-        shutil.copy(folder / "home.key", to)
-        return to / "home"
 
-    for name, some, environment in (
-        ("log", LOG, None),
-        ("files", FILES, None),
-        ("clock", clock.failures(), clock.environment),
-    ):
-        home = copied(folder / name)
-        survived.append(survive(home, some, _SECONDS, environment=environment))
-    with a_disk() as disk:
-        survived.append(survive(copied(disk), DISK, _SECONDS))
-    postgres = PostgresServer()
+def disk(folder: Path, _: argparse.Namespace) -> str:
+    """The log's disk."""
+    with a_disk() as small:
+        return _table(survive(_copied(folder, small), DISK, _SECONDS))
+
+
+def servers(folder: Path, _: argparse.Namespace) -> str:
+    """PostgreSQL and Valkey."""
+    home, postgres = folder / "servers", PostgresServer()
     try:
         with valkey.running() as profiles:
-            servers = Servers(postgres, profiles)
-            known_shoppers(folder / "servers", servers.environment)
-            survived.append(
-                survive(
-                    folder / "servers",
-                    servers.failures(),
-                    _SECONDS,
-                    environment=servers.environment,
-                    stored=servers.stored,
-                )
+            both = Servers(postgres, profiles)
+            known_shoppers(home, both.environment)
+            some, environment = both.failures(), both.environment
+            return _table(
+                survive(home, some, _SECONDS, environment=environment, stored=both.stored)
             )
     finally:
         postgres.remove()
+
+
+def _copied(folder: Path, to: Path) -> Path:
+    shutil.copytree(folder / "home", to / "home")
+    shutil.copy(folder / "home.key", to)
+    return to / "home"
+
+
+def _table(*survived: Survived) -> str:
     lines = [
         f"| {one.name} | {one.during.decided:,} | {one.during.photos:,} "
         f"| {len(one.during.failed)} | {one.told_briefly} "
@@ -124,6 +133,8 @@ def written(page: str, name: str, figures: str) -> str:
 
 SECTIONS: dict[str, Callable[[Path, argparse.Namespace], str]] = {
     "failures": failures,
+    "disk": disk,
+    "servers": servers,
     "slow": slow,
     "kills": kills,
 }
