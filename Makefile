@@ -31,7 +31,7 @@ test-long: $(VENV)/dev    ## the tests that take minutes each; CONTRIBUTING says
 	@tools/system-packages chromium
 	$(PYTEST) -m long
 
-chaos: $(VENV)/dev        ## kill -9 and slow connections by the thousand; figures go to docs/serve.md (10 minutes)
+chaos: $(VENV)/dev        ## kill -9 and slow connections by the thousand, and all that may fail; figures go to docs/serve.md
 	PYTHONPATH=tests $(BIN)/python -m chaos.figures
 
 check: lint types imports docs ## style, types, the architecture and the documents

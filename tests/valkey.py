@@ -78,6 +78,10 @@ class ValkeyServer:
     def go_on(self) -> None:
         self._process.send_signal(signal.SIGCONT)
 
+    def kill(self) -> None:
+        """Without a warning."""
+        self.stop()
+
     def stop(self) -> None:
         self._process.kill()
         self._process.wait(30)

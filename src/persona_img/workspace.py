@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 from collections import ChainMap
 from contextlib import contextmanager, suppress
@@ -16,13 +17,14 @@ from urllib.parse import quote
 from persona_img.domain.decision import Candidate, DecisionTable, Ramp, Slate, plan_of
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.domain.table_file import as_personal, open_table, personal_dict, write_table
-from persona_img.errors import InvalidInput, NotFound, StoreConflict
+from persona_img.errors import InvalidInput, NotFound, StoreConflict, StoreFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
 
+_LOG = logging.getLogger(__name__)
 _STEPS = {"profile": "profile", "decisions": "prepare"}
 """What makes a file, by its name."""
 _MARKER = ".persona-img"
@@ -223,7 +225,6 @@ class Workspace:
 
         Raises:
             NotFound: nothing was published yet.
-            StoreFailed: the file is damaged; says which.
         """
         served = self.json("decisions")
         version = served["policy_version"]
@@ -399,8 +400,9 @@ class Workspace:
             (self.root / "ramp.json").unlink()
 
     def published(self) -> tuple[tuple[int, int, int], ...]:
-        """Changes when something else may be served."""
-        return tuple(_stamp(self.root / f"{name}.json") for name in _SERVING)
+        """Changes when something else may be served, or when a table's file was written over."""
+        tables = sorted(self.mapped.glob("*.table"))
+        return tuple(map(_stamp, (*(self.root / f"{name}.json" for name in _SERVING), *tables)))
 
     @contextmanager
     def publishing(self) -> Iterator[None]:
@@ -443,13 +445,22 @@ class Workspace:
         }
 
     def _opened(self, version: str, made: Callable[[], DecisionTable]) -> DecisionTable:
-        """A table from its file, which is made where it is missing."""
+        """A table from its file, which is made where it is missing or damaged.
+
+        Where it cannot be, as on a disk that is full, the table is served all the same.
+        """
         path = self._mapped_path(version)
-        with suppress(NotFound):
+        with suppress(NotFound, StoreFailed):
             return open_table(path)
-        with self.publishing():
-            if not path.exists():
+        try:
+            with self.publishing():
+                with suppress(NotFound, StoreFailed):
+                    return open_table(path)  # of somebody who was sooner
+                _LOG.warning("%s: missing or damaged; it is made again from its plan", path)
                 write_table(path, made())
+        except OSError as error:
+            _LOG.warning("%s: cannot be made (%s); the table is served from memory", path, error)
+            return made().in_parts()
         return open_table(path)
 
     def _recorded(self, version: str, served: Mapping[str, Any]) -> DecisionTable:

@@ -7,16 +7,16 @@ import http.client
 import resource
 import socket
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chaos.kills import service
+from chaos.shops import PRODUCTS, Service, serving
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_ASKED = ("/v1/photos/shirt", "/v1/variant?shopper=ann&product=shirt")
+_ASKED = (f"/v1/photos/{PRODUCTS[0]}", f"/v1/variant?shopper=ann&product={PRODUCTS[0]}")
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Slowed:
     slowest: float
 
 
-def slow_connections(folder: Path, many: int, each: int = 50) -> Slowed:
+def slow_connections(home: Path, many: int, each: int = 50) -> Slowed:
     """Open slow connections, and ask for a photo and a decision after every ``each``.
 
     Args:
-        folder: For the log.
+        home: Of a shop, see :func:`chaos.shops.a_shop`.
         many: How many.
         each: Between two questions.
     """
@@ -51,31 +51,24 @@ def slow_connections(folder: Path, many: int, each: int = 50) -> Slowed:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], many + 200), hard))
     taken, failed = list[float](), 0
     try:
-        with service(folder / "log.sqlite") as (_, port), ExitStack() as slow:
-            until = time.monotonic() + 60
-            while not _is_shown(port, _ASKED[0]):
-                if time.monotonic() > until:
-                    raise TimeoutError("the service did not start within 60 s")
-                time.sleep(0.05)
+        with serving(home) as service, ExitStack() as slow:
             for n in range(many):
-                one = slow.enter_context(socket.create_connection(("127.0.0.1", port)))
+                one = slow.enter_context(socket.create_connection(("127.0.0.1", service.port)))
                 with contextlib.suppress(OSError):  # it may be closed already, to make room
                     one.sendall(b"GET /v1/photos/shirt HTTP/1.1\r\nHost: localhost\r\n")
                 if n % each == 0:
                     for path in _ASKED:
                         begun = time.monotonic()
-                        failed += not _is_shown(port, path)
+                        failed += not _is_shown(service, path)
                         taken.append(time.monotonic() - begun)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     return Slowed(many, len(taken) - failed, failed, max(taken))
 
 
-def _is_shown(port: int, path: str) -> bool:
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as one:
-        try:
-            one.request("GET", path)
-            answer = one.getresponse()
-            return answer.status == 200 and bool(answer.read())
-        except (OSError, http.client.HTTPException):
-            return False
+def _is_shown(service: Service, path: str) -> bool:
+    try:
+        status, said = service.ask("GET", path)
+    except (OSError, http.client.HTTPException):
+        return False
+    return status == 200 and bool(said)

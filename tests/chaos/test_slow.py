@@ -11,7 +11,7 @@ from chaos.slow import slow_connections
 
 @pytest.mark.slow
 @pytest.mark.parametrize("many", [1000, pytest.param(10_000, marks=pytest.mark.long)])
-def test_the_photo_is_shown_beside_slow_connections(tmp_path: Path, many: int) -> None:
-    found = slow_connections(tmp_path, many)
+def test_the_photo_is_shown_beside_slow_connections(home: Path, many: int) -> None:
+    found = slow_connections(home, many)
     assert found.shown == 2 * -(-many // 50)
     assert found.failed == 0

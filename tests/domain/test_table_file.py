@@ -97,6 +97,33 @@ def test_a_file_that_is_not_what_was_written_is_refused_by_name(
         assert raised.value.reason == "corrupt"
 
 
+@given(TABLES)
+def test_the_product_of_a_variant_is_found(table: DecisionTable) -> None:
+    with TemporaryDirectory() as folder:
+        found = stored(table, Path(folder))
+        shows = {(c.digest, p) for (_, p), s in table.slates.items() for c in s.candidates}
+        for digest, _ in shows:
+            if digest is not None:
+                assert (digest, found.product_of(digest)) in shows
+                assert (digest, table.product_of(digest)) in shows
+        assert found.product_of("of nobody") is None
+        assert table.product_of("of nobody") is None
+
+
+@pytest.mark.parametrize("own", [0, 2**23])
+def test_a_file_that_others_write_over_is_theirs_only_where_it_is_big(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: int
+) -> None:
+    monkeypatch.setattr("persona_img.domain.table_file._OWN", own)
+    slate = Slate((Candidate(ORIGINAL, None, 0.25), Candidate(Style("a=b"), "ab" * 32, 0.75)))
+    path = tmp_path / "v1.table"
+    write_table(path, DecisionTable("v1", {("s", "p"): slate}, {}, "s"))
+    table, whole = open_table(path), path.read_bytes()
+    with path.open("r+b") as file:
+        file.write(bytes(len(whole)))
+    assert (table.product_of("ab" * 32) == "p") == bool(own)
+
+
 def test_what_is_not_there_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="prepare"):
         open_table(tmp_path / "none.table")

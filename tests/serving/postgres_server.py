@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,7 @@ class PostgresServer:
 
     def __init__(self) -> None:
         self._bin = programs()
+        self._stopped: list[int] = []
         self._folder = Path(tempfile.mkdtemp(prefix="persona-postgres-"))
         if _ROOT:  # as root it refuses to run
             shutil.chown(self._folder, "postgres", "postgres")
@@ -64,6 +68,36 @@ class PostgresServer:
     def stop(self, how: str = "fast") -> None:
         """``fast`` ends connections and shuts down; ``immediate`` is a crash."""
         self._run("pg_ctl", "stop", "-w", "-D", self._data, "-m", how)
+
+    def kill(self) -> None:
+        """All its processes, without a warning."""
+        for process in self._processes():
+            os.kill(process, signal.SIGKILL)
+        until = time.monotonic() + 30
+        while any(Path(f"/proc/{one}").exists() for one in self._processes()):
+            if time.monotonic() > until:
+                raise TimeoutError("PostgreSQL does not die")
+            time.sleep(0.02)
+
+    def hang(self) -> None:
+        """It takes connections, and answers nothing until :meth:`go_on`."""
+        self._stopped = self._processes()
+        for process in self._stopped:
+            os.kill(process, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        for process in self._stopped:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
+
+    def _processes(self) -> list[int]:
+        """The first one, and those that it began."""
+        first = int((Path(self._data) / "postmaster.pid").read_text().split()[0])
+        try:
+            begun = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+        except FileNotFoundError:
+            return []
+        return [first, *map(int, begun)]
 
     def remove(self) -> None:
         if (self._folder / "data" / "postmaster.pid").exists():

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
 import json
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -69,14 +71,28 @@ def test_what_cannot_be_read_is_not_taken_and_said(
         assert decider.table == table("v1")
         assert "what was before is" in caplog.text
         caplog.clear()
+        assert "the one before it is served" in follower.hindrance
     path.unlink()
     assert not follower.look()
     workspace.save_decision_table(table("v3"))
     assert follower.look()
+    assert not follower.hindrance
     assert decider.table == table("v3")
 
 
-def test_a_damaged_table_is_not_taken_and_named(
+def test_what_is_back_as_it_was_hinders_nothing(workspace: Workspace) -> None:
+    follower = followed(workspace)[1]
+    assert follower.look()
+    path = workspace.root / "decisions.json"
+    path.rename(path.with_suffix(".away"))
+    assert not follower.look()
+    assert follower.hindrance
+    path.with_suffix(".away").rename(path)
+    assert not follower.look()
+    assert not follower.hindrance
+
+
+def test_a_damaged_table_is_made_again_from_its_plan_and_named(
     workspace: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
     decider, follower = followed(workspace)
@@ -85,13 +101,42 @@ def test_a_damaged_table_is_not_taken_and_named(
     file = workspace.mapped / "v2.table"
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] + b"?")
-    assert not follower.look()
-    assert decider.table == table("v1")
-    assert str(file) in caplog.text
-    assert "damaged" in caplog.text
-    file.unlink()  # what the message says
     assert follower.look()
     assert decider.table == table("v2")
+    assert file.read_bytes() == whole
+    assert f"{file}: missing or damaged" in caplog.text
+
+
+@pytest.mark.parametrize("spoil", [lambda whole: whole[:-1] + b"?", lambda whole: whole[:40]])
+def test_a_table_that_is_written_over_while_it_is_served_is_made_again(
+    workspace: Workspace, spoil: Callable[[bytes], bytes]
+) -> None:
+    decider, follower = followed(workspace)
+    follower.look()
+    file = workspace.mapped / "v1.table"
+    whole = file.read_bytes()
+    file.write_bytes(spoil(whole))  # in its place, as ``cp`` does
+    assert decider.table == table("v1"), "nobody is served what lies there now"
+    assert follower.look()
+    assert (file.read_bytes(), decider.table) == (whole, table("v1"))
+    follower.look()  # its file is another one by now
+    assert not follower.look()
+
+
+def test_a_table_that_cannot_be_written_is_served(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    decider, follower = followed(workspace)
+    follower.look()
+    workspace.save_decision_table(table("v2"))
+    (workspace.mapped / "v2.table").unlink()
+    monkeypatch.setattr("persona_img.workspace.write_table", full)
+    assert follower.look()
+    assert decider.table == table("v2")
+    assert "served from memory" in caplog.text
 
 
 def test_what_hindered_for_a_moment_is_tried_again_and_said_once(

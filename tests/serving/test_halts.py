@@ -162,7 +162,10 @@ def test_a_file_that_is_damaged_or_gone_changes_nothing_and_is_told(file, caplog
         assert halts("hero", "mug")
         assert not halts("hero", "shirt")
         assert len(caplog.records) == 1
+        assert "as they did before" in halts.hindrance
     file.path.write_text(whole)
+    clock.now += 1.0
+    assert not halts.hindrance
     file.resume(MUG, who="ann", reason="sold again")
     clock.now += 1.0
     assert not halts("hero", "mug")

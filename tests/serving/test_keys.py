@@ -68,6 +68,18 @@ def test_a_damaged_file_lets_in_whom_it_let_in_and_nobody_new(file: KeyFile) -> 
         file.add("serve", "another")
 
 
+def test_it_says_that_keys_cannot_be_read_until_they_can(file: KeyFile) -> None:
+    file.add("serve", "storefront")
+    keys, away = Keys(file), file.path.with_suffix(".away")
+    assert not keys.hindrance
+    file.path.rename(away)
+    assert "as they were before" in keys.hindrance
+    file.path.write_bytes(b"[]]")
+    assert "as they were before" in keys.hindrance
+    away.replace(file.path)
+    assert not keys.hindrance
+
+
 def test_keys_made_at_once_are_all_kept(file: KeyFile) -> None:
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda n: file.add("serve", f"page {n}")[0], range(24)))

@@ -164,3 +164,49 @@ def test_a_service_that_goes_down_still_answers(outcomes):
     known.close()
     assert known("anna", NAMES, 1.0) is None
     assert outcomes == {"failed": 1}
+
+
+def test_it_says_that_the_store_does_not_answer_until_it_does(outcomes):
+    now, there = [0.0], [False]
+
+    def read(shopper, names, moment):
+        if not there[0]:
+            raise ConnectionError("refused")
+        return ANNA
+
+    known = told(outcomes, read, wait=5, clock=lambda: now[0])
+    assert not known.hindrance
+    assert known("anna", NAMES, 1.0) is None
+    assert "segments decide" in known.hindrance
+    there[0], now[0] = True, REST + 0.1
+    deadline = time.monotonic() + 10
+    while known.hindrance and time.monotonic() < deadline:  # it asks by itself
+        time.sleep(0.01)
+    assert not known.hindrance
+    assert outcomes == {"failed": 1}
+    known.close()
+
+
+def test_a_store_that_takes_long_to_open_is_waited_for_by_nobody(outcomes):
+    now, go, asked = [0.0], threading.Event(), []
+
+    def read(shopper, names, moment):
+        asked.append(shopper)
+        go.wait(10)
+        return ANNA
+
+    known = told(outcomes, read, wait=0.01, clock=lambda: now[0])
+    known.open()
+    known.open()  # once is enough
+    deadline = time.monotonic() + 10
+    while not asked and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not known.hindrance
+    now[0] = REST + 0.1
+    assert "segments decide" in known.hindrance
+    go.set()
+    while known.hindrance and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert known("anna", NAMES, 1.0) is ANNA
+    assert asked == ["~nobody", "anna"]
+    known.close()

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +41,44 @@ def states(store: VariantStore) -> dict[str, str]:
 
 def said(store: VariantStore) -> list[tuple[str, str, str]]:
     return [(e.who, e.action, e.reason) for e in store.ledger.entries()]
+
+
+def test_another_file_in_the_place_of_the_ledger_is_read_at_once(
+    store: VariantStore, variant: Variant
+) -> None:
+    """A backup that is put back holds what was withdrawn before it."""
+    store.ledger.approve([variant.digest], by="ann")
+    assert store.is_servable(variant.digest)
+    path = store.folder / "variants.sqlite"
+    other = VariantStore(store.folder.with_name("other"))
+    other.put(variant, "shirt")
+    other.ledger.withdraw([variant.digest], by="bob", reason=WHY)
+    shutil.copytree(other.folder / "variants", store.folder / "variants", dirs_exist_ok=True)
+    for extra in store.folder.glob("variants.sqlite-*"):
+        extra.unlink()
+    (other.folder / "variants.sqlite").replace(path)
+    assert not store.is_servable(variant.digest)
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(b"no pages" * 999), Path.unlink])
+def test_approvals_that_cannot_be_read_are_told_and_read_again(
+    store: VariantStore, variant: Variant, spoil: Callable[[Path], object]
+) -> None:
+    store.ledger.approve([variant.digest], by="ann")
+    with closing(sqlite3.connect(store.folder / "variants.sqlite")) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    path = store.folder / "variants.sqlite"
+    away = path.with_name("away")
+    path.rename(away)
+    path.write_bytes(b"")
+    spoil(path)
+    with pytest.raises(StoreFailed) as raised:
+        store.servable_path(variant.digest)
+    assert raised.value.reason == "approvals"
+    assert "photos are shown" in store.ledger.hindrance
+    away.replace(path)
+    assert store.is_servable(variant.digest)
+    assert store.ledger.hindrance, "a page of it could not be read a moment ago"
 
 
 def test_the_gate_approves_where_nobody_decided(store: VariantStore, variant: Variant) -> None:

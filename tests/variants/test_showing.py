@@ -87,11 +87,17 @@ def test_a_table_that_breaks_a_rule_is_not_taken(
     for broken in (b"product,category\n", b"\xff\xfe"):
         table.write_bytes(broken)
         assert SHIRT.product in live()
+        assert "as it was before" in live.hindrance
     assert "used as it was before" in caplog.text
     table.unlink()
     assert SHIRT.product in live()
     save(table, replace(SHIRT, product="b"))
     assert "b" in live()
+    assert not live.hindrance
+    table.rename(table.with_suffix(".away"))
+    assert live.hindrance
+    table.with_suffix(".away").rename(table)
+    assert not live.hindrance
 
 
 def test_it_looks_once_a_second(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
 from dataclasses import asdict
@@ -100,7 +101,20 @@ def serve(
     with listen(given.host, given.port) as listening:
         start = "demo-shop" if demo_shop else "docs"
         print(f"{given.workers} workers on {address_of(listening)}/{start}", flush=True)
-        run_workers(given.workers, lambda: _serve(home, asked, listening, demo_shop))
+        run_workers(
+            given.workers,
+            lambda: _serve(home, asked, listening, demo_shop),
+            prepare=_import_service,
+        )
+
+
+def _import_service() -> None:
+    """What a worker needs of modules: imported once, for all that begin and begin again."""
+    # Threads of the linear algebra do not come along into a copy, and nothing here needs them.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from persona_img.shop.pictures import import_service
+
+    import_service()
 
 
 def _serve(
@@ -109,23 +123,23 @@ def _serve(
     """Serve in this process, on a socket of its own or one that it shares."""
     from persona_img.serving.logs import log_to
     from persona_img.serving.run import serve as run
-    from persona_img.shop import Shop
+    from persona_img.shop.pictures import Pictures
 
-    shop = Shop.open(home, serve=asked)
+    shop = Pictures.open(home, serve=asked)
     log_to(as_json=shop.settings.serve.log == "json")
     decider = shop.decider()
     version, start = decider.table.policy_version, "demo-shop" if demo_shop else "docs"
     if decider.table.personal is not None:
-        _ = shop.features  # opened before anybody waits for it
+        shop.known.open()  # importing Feast alone takes seconds, and pictures need none of it
 
     def tell(url: str) -> None:
         if listening is None:
             print(f"policy {version} on {url}/{start}", flush=True)
 
     try:
-        with shop.following(decider):
+        with shop.following(decider) as following:
             run(
-                shop.app(decider, demo_shop=demo_shop),
+                shop.app(decider, following=following, demo_shop=demo_shop),
                 shop.settings.serve.host,
                 shop.settings.serve.port,
                 on_listening=tell,

@@ -207,6 +207,10 @@ class Drawing(Mapping[tuple[str, str], Slate]):
     def draw(self, place: tuple[str, str], uniform: float) -> Candidate | None:
         """What :meth:`Slate.draw` of the slate there gives; None where there is none."""
 
+    @abstractmethod
+    def product_of(self, digest: str) -> str | None:
+        """A product that a variant shows; None of a variant that is in no slate."""
+
 
 @dataclass(frozen=True)
 class DecisionTable:
@@ -265,6 +269,15 @@ class DecisionTable:
         """The shopper's segment, and the slate for it; None where nothing was prepared."""
         segment = self.segment(shopper)
         return segment, self.slates.get((segment, product))
+
+    def product_of(self, digest: str) -> str | None:
+        """A product that a variant shows, after a long look; None of one that is in no slate."""
+        if isinstance(self.slates, Drawing):
+            return self.slates.product_of(digest)
+        for (_, product), slate in self.slates.items():
+            if any(candidate.digest == digest for candidate in slate.candidates):
+                return product
+        return None
 
     def draw(self, segment: str, product: str, uniform: float) -> Candidate | None:
         """The candidate at ``uniform`` in [0, 1) of a slate; None where nothing was prepared."""

@@ -1,7 +1,9 @@
 """A decision table as one file that is mapped, not read: all processes share one copy of it.
 
 Whoever opens it looks at its digest and at a page of names; slates are found in place, one by one,
-when they are asked for. A file is never changed: a new table is a new file.
+when they are asked for. A file is never changed: a new table is a new file. Somebody else may write
+over it, as ``cp`` does, and whoever looks at a mapping whose file became shorter is killed by the
+system; so a file that is small enough for every process to have its own is read all the same.
 
 Layout, little-endian, sections on multiples of 8 bytes::
 
@@ -28,7 +30,7 @@ import re
 import struct
 import sys
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -59,6 +61,8 @@ _NO_DIGEST = bytes(32)
 _MOST = 255
 _PLACES = 2**32 - 1
 _CHANCES = [struct.Struct(f"<{count}I") for count in range(_MOST)]
+_OWN = 2**23
+"""Bytes up to which each process reads a file instead of mapping it."""
 _REMEMBERED = 16_384
 """Places of products that are not looked for again; about 150 bytes each."""
 
@@ -93,7 +97,7 @@ def write_table(path: Path, table: DecisionTable) -> str:
 
 
 def open_table(path: Path) -> DecisionTable:
-    """A table over a mapped file: its slates and segments are looked up in place.
+    """A table over a file's bytes: its slates and segments are looked up in place.
 
     Raises:
         NotFound: there is no such file.
@@ -103,12 +107,15 @@ def open_table(path: Path) -> DecisionTable:
         raise InvalidInput(f"{path}: is little-endian, and this machine is not")
     try:
         with path.open("rb") as file:
-            # Read-only, so that nothing in this process can change what the others see.
-            whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            if os.fstat(file.fileno()).st_size <= _OWN:
+                whole = memoryview(file.read())
+            else:
+                # Read-only, so that nothing in this process can change what the others see.
+                whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except FileNotFoundError as error:
         raise NotFound(f"{path}: no such table; publish one (persona-img prepare)") from error
-    except (OSError, ValueError) as error:  # a mapping of no bytes
-        raise StoreFailed(f"{path}: cannot be mapped ({error}); {_MEND}", "corrupt") from error
+    except (OSError, ValueError) as error:
+        raise StoreFailed(f"{path}: cannot be read ({error}); {_MEND}", "disk") from error
     told, body = whole[len(_MAGIC) : _HEAD], whole[_HEAD:]
     found = hashlib.blake2b(body, digest_size=_DIGEST)
     if whole[: len(_MAGIC)] != _MAGIC or told != found.digest():
@@ -118,7 +125,7 @@ def open_table(path: Path) -> DecisionTable:
     return _Mapped(body, found.hexdigest()).table()
 
 
-_MEND = "delete it, and it is made again from the plan that it was made of"
+_MEND = "delete it: a shop makes it again from the plan that it was made of"
 
 
 class _Mapped:
@@ -172,6 +179,13 @@ class _Mapped:
         style = self.looks[self.styles[variant]]
         return Candidate(style, self._digest_of(variant), parts / PARTS)
 
+    def product_of(self, digest: str) -> str | None:
+        """The product of a variant, found by looking at the variants one by one."""
+        for variant in range(len(self.styles)):
+            if self._digest_of(variant) == digest:
+                return self.products.name(bisect_right(self.firsts, variant) - 1)
+        return None
+
     def _digest_of(self, variant: int) -> str | None:
         raw = bytes(self.digests[32 * variant : 32 * variant + 32])
         return self.other.get(str(variant)) if raw == _NO_DIGEST else raw.hex()
@@ -203,6 +217,10 @@ class MappedSlates(Drawing):
             if wanted < passed:
                 return self._mapped.candidate(*found, number, parts)
         return self._mapped.candidate(*found, len(chances), PARTS - passed)
+
+    def product_of(self, digest: str) -> str | None:
+        """A product that a variant shows; None of a variant that is in no slate."""
+        return self._mapped.product_of(digest)
 
     def __iter__(self) -> Iterator[Place]:
         mapped = self._mapped
@@ -275,9 +293,11 @@ class _Names:
         return None
 
     def __iter__(self) -> Iterator[str]:
-        for place in range(len(self)):
-            raw = self._text[self._ends[place] : self._ends[place + 1]]
-            yield bytes(raw).decode("utf-8", "surrogatepass")
+        return map(self.name, range(len(self)))
+
+    def name(self, place: int) -> str:
+        raw = self._text[self._ends[place] : self._ends[place + 1]]
+        return bytes(raw).decode("utf-8", "surrogatepass")
 
     def __len__(self) -> int:
         return len(self._hashes)

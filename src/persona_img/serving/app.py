@@ -34,6 +34,7 @@ from persona_img.serving.pictures import add_pictures
 from persona_img.serving.receive import Receiver
 from persona_img.serving.recent import Recent
 from persona_img.serving.snippet import add_snippet
+from persona_img.serving.stand_ins import StandIns
 from persona_img.serving.storing import Storing
 from persona_img.serving.wire import (
     EVENTS_SCHEMA,
@@ -50,7 +51,7 @@ from persona_img.serving.wire import (
 from persona_img.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
     from starlette.types import Receive, Scope
@@ -114,6 +115,7 @@ def create_app(
     renditions: RenditionSource | None = None,
     cdn_url: str = "",
     demo_shop: bool = False,
+    hindered: Callable[[], Iterable[str]] = tuple,
 ) -> FastAPI:
     """The service around a decider; whoever made the decider's log closes it.
 
@@ -149,6 +151,8 @@ def create_app(
             where pictures are shown as they are.
         cdn_url: Put before the pictures' paths in every answer, e.g. ``https://cdn.shop``.
         demo_shop: Whether there is a sample shop, whose visitors are shoppers of the table.
+        hindered: What else than the log does not do what it should, each in words for everybody;
+            ``/readyz`` tells it.
 
     Raises:
         InvalidInput: a token under 16 characters.
@@ -177,6 +181,7 @@ def create_app(
     receiver = Receiver(decider.log, signer, decider.arms.test, holdout=holdout, trusting=trusting)
     _answer_errors(app, metrics)
     addresses = Addresses(renditions, variants, cdn_url, seconds=decision_seconds)
+    stand_ins = StandIns(products, decider.product_of)
     decisions = Decisions(
         decider.arms.test,
         deciding,
@@ -188,12 +193,17 @@ def create_app(
         halted,
         previews,
         variants,
+        stand_ins,
     )
     _describe(app)
     add_ofrep(app, decisions, products)
     _add_hot(app, decisions, receiver, metrics, max_body)
-    add_pictures(app, products, variants, renditions)
-    _add_operations(app, decider, probing, probe_seconds, metrics)
+    add_pictures(app, products, variants, renditions, stand_ins)
+
+    def hindrances() -> list[str]:
+        return [*hindered(), *filter(None, [stand_ins.hindrance])]
+
+    _add_operations(app, decider, probing, probe_seconds, metrics, hindrances, known)
     add_snippet(app)
     if demo_shop:
         add_demo_shop(app, products, decider, metrics.kept_by_kind, cdn_url)
@@ -328,6 +338,8 @@ def _add_operations(
     probing: _Threads,
     probe_seconds: float,
     metrics: ServingMetrics,
+    hindered: Callable[[], Iterable[str]],
+    known: Known | None,
 ) -> None:
     # The log gives up before the whole does: then it is known what hinders it.
     probe = partial(decider.log.probe, seconds=probing.seconds / 2)
@@ -350,9 +362,13 @@ def _add_operations(
     async def readyz() -> dict[str, str]:
         """Whether events can be stored and decisions made: writes to the log and reads it.
 
-        If not, 503 says what hinders it. Pictures are answered meanwhile, or photos. Who asks
-        within a second is told the same again: nobody makes the log be written to at will.
+        If not, 503 says what hinders it; so it does of a table, a catalogue or approvals that
+        cannot be read, and of what is used in their place. Pictures are shown meanwhile, or
+        photos. A feature store that does not answer is told as a `hindrance` with 200: segments
+        decide, and another service would do no better. Who asks within a second is told the same
+        again: nobody makes the log be written to at will.
         """
+        found: list[str] = []
         try:
             await ready.ask()
         except Exception as error:
@@ -360,9 +376,12 @@ def _add_operations(
             if reason == "error":
                 _LOG.warning("whether the log works cannot be told: %s", error, exc_info=error)
             # Without where the log lies: this is told to everybody.
-            detail = f"not ready: {HINDRANCES.get(reason, HINDRANCES['failed'])}"
-            raise HTTPException(503, f"{detail}; pictures are shown meanwhile") from error
-        return state("ready")
+            found.append(HINDRANCES.get(reason, HINDRANCES["failed"]))
+        found += hindered()
+        if found:
+            raise HTTPException(503, f"not ready: {'; '.join(found)}; pictures are shown meanwhile")
+        hindrance = "" if known is None else known.hindrance
+        return state("ready") | ({"hindrance": hindrance} if hindrance else {})
 
     async def exposition() -> Response:
         """Metrics for Prometheus."""
@@ -371,7 +390,7 @@ def _add_operations(
     # Watchers ask by HEAD.
     for add in (app.get, partial(app.head, include_in_schema=False)):
         add("/healthz")(healthz)
-        add("/readyz", response_model=Ready)(readyz)
+        add("/readyz", response_model=Ready, response_model_exclude_none=True)(readyz)
         add("/metrics", response_class=Response)(exposition)
 
 

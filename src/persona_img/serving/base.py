@@ -130,6 +130,14 @@ def seen_of(decisions: Iterable[Decision]) -> Seen | None:
     return Seen(order[-1], sum(a != b for a, b in pairwise(plans)))
 
 
+class Watched(Protocol):
+    """Something that may not do what it should, and says so."""
+
+    @property
+    def hindrance(self) -> str:
+        """What it does not do and what is done instead, in words for everybody; or empty."""
+
+
 class EventLog(Protocol):
     """Events of what was shown, kept for good. Safe to call from several threads.
 

@@ -169,6 +169,14 @@ class Decider:
         """The table in use."""
         return self._serving.table
 
+    def product_of(self, digest: str) -> str | None:
+        """A product that a variant shows; None of one that is in no table in use."""
+        serving = self._serving
+        found = serving.table.product_of(digest)
+        if found is None and serving.ramp is not None:
+            found = serving.ramp.table.product_of(digest)
+        return found
+
     @property
     def waits(self) -> bool:
         """Whether a decision may wait for what is known of a shopper."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from persona_img.serving.deciding import Deciding
     from persona_img.serving.metrics import ServingMetrics
     from persona_img.serving.preview import Previews
+    from persona_img.serving.stand_ins import StandIns
     from persona_img.serving.token import Signer
 
 _PAGE_BODY = 2**16
@@ -63,7 +64,9 @@ class Decisions:
         halted: Callable[[str, str], bool],
         previews: Previews | None,
         variants: Callable[[str], Path | bytes],
+        stand_ins: StandIns,
     ) -> None:
+        self._stand_ins = stand_ins
         self._previews, self._variants = previews, variants
         self._test, self._halted = test, halted
         self._deciding, self._catalog, self._photo_url = deciding, catalog, photo_url
@@ -147,6 +150,8 @@ class Decisions:
             decisions = await self._decide(shopper, [one.product for one in products], now)
             wanted = [(one, made.digest) for one, made in zip(products, decisions, strict=True)]
             pictures = await self._addresses.all(wanted)
+            for decision in decisions:
+                self._stand_ins.check(decision.digest)
             told = [
                 self._answers.shown(decision, picture, now)
                 for picture, decision in zip(pictures, decisions, strict=True)

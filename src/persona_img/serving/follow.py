@@ -61,11 +61,19 @@ class Follower:
         self._done.set()
         self._thread.join()
 
+    @property
+    def hindrance(self) -> str:
+        """What keeps it from taking what is published, for everybody to read; or empty."""
+        if self._failed is None:
+            return ""
+        return "the table that was published cannot be read, the one before it is served"
+
     def look(self) -> bool:
         """Take what is published, if it may be new; whether it was taken."""
         # Before reading: what is published meanwhile is found at the next look.
         stamp = self._stamp()
         if stamp == self._seen:
+            self._failed = None  # what could not be read is gone again
             return False
         try:
             self._decider.replace(*self._read())

@@ -180,6 +180,12 @@ class Halts:
             EVERYTHING in halted or ("test", test) in halted or ("product", product) in halted
         )
 
+    @property
+    def hindrance(self) -> str:
+        """What keeps it from reading the file, for everybody to read; or empty."""
+        self._refresh()
+        return "the halts cannot be read, they stand as they did before" if self._told else ""
+
     def _refresh(self) -> None:
         now = self._clock()
         if now < self._next:
@@ -187,6 +193,7 @@ class Halts:
         self._next = now + _LOOK_SECONDS
         stamp = self._look()
         if stamp == self._stamp:
+            self._told = ""
             return
         if stamp is None:
             self._tell("the file of halts is gone; they stand as they did before")

@@ -186,6 +186,12 @@ class Keys:
         self._refresh()
         return bool(self._tokens or self._keys)
 
+    @property
+    def hindrance(self) -> str:
+        """What keeps it from reading the file, for everybody to read; or empty."""
+        self._refresh()
+        return "the keys cannot be read, they are used as they were before" if self._told else ""
+
     def find(self, text: str) -> Key | None:
         """The key that somebody presents, unless it is unknown or revoked."""
         self._refresh()
@@ -205,6 +211,7 @@ class Keys:
         self._next = now + _LOOK_SECONDS
         stamp = self._look()
         if stamp == self._stamp:
+            self._told = ""
             return
         if stamp is None and self._keys:
             # Gone is not empty: without any key everybody would be let in.

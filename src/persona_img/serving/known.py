@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cachetools import TTLCache
@@ -31,6 +32,7 @@ OUTCOMES = ("kept", "read", "unknown", "late", "failed")
 """What may come of asking: remembered, read in time, nobody known, not in time, or an error."""
 
 _Key = tuple[str, tuple[str, ...]]
+_NOBODY: _Key = ("~nobody", ())
 
 
 class Known:
@@ -102,6 +104,31 @@ class Known:
             return None
         self.on_outcome("unknown" if found is None else "read")
         return found
+
+    def open(self) -> None:
+        """Ask for nobody, and wait for nothing: what a store does first takes it seconds."""
+        with self._lock:
+            self._ask_for_nobody()
+
+    def _ask_for_nobody(self) -> None:
+        if not self._asked:
+            with suppress(RuntimeError):  # closed: the service is going down
+                self._asked[_NOBODY] = self._pool.submit(self._ask, _NOBODY, time.time())
+
+    @property
+    def hindrance(self) -> str:
+        """What keeps the store from answering, for everybody to read; or empty.
+
+        A store that failed is asked again, if nobody else does, and by the next look it is known
+        whether it is back.
+        """
+        with self._lock:
+            now = self._clock()
+            failed = self._failed is not None
+            hangs = self._began is not None and now > self._began + REST
+            if self._failed is not None and now >= self._failed + REST:
+                self._ask_for_nobody()
+        return "the feature store does not answer, segments decide" if failed or hangs else ""
 
     def close(self) -> None:
         """End its threads; what they are at is not waited for."""

@@ -13,7 +13,7 @@ from fastapi import Path as InPath
 from fastapi import Query, Request
 from fastapi.responses import FileResponse, Response
 
-from persona_img.errors import BadPhoto, InvalidInput, NotFound
+from persona_img.errors import BadPhoto, InvalidInput, NotFound, PersonaImgError, StoreFailed
 from persona_img.imaging.formats import HEAD, NOT_SHOWN, media_type
 from persona_img.imaging.photo import load_photo, png_bytes
 from persona_img.serving.addresses import choose, rendition_path
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from persona_img.domain.catalog import Catalog
     from persona_img.serving.addresses import RenditionSource
+    from persona_img.serving.stand_ins import StandIns
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FOREVER = "public, max-age=31536000, immutable"
@@ -37,6 +38,7 @@ _IMAGE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/*": {}}},
     304: {"description": "The picture that the client has (`If-None-Match`) is still the one."},
 }
+_NOT_KEPT = {"Cache-Control": "no-store"}  # of what stands in for another picture
 _UNKNOWN = "application/octet-stream"
 _CONVERTED = 32
 _WIDEST = 20_000
@@ -64,11 +66,16 @@ Width = Annotated[
 ]
 
 
+class _Gone(NotFound):
+    """A picture that may be shown, and whose file cannot be read."""
+
+
 def add_pictures(
     app: FastAPI,
     catalog: Callable[[], Catalog],
     variants: Callable[[str], Path | bytes],
-    renditions: RenditionSource | None = None,
+    renditions: RenditionSource | None,
+    stand_ins: StandIns,
 ) -> None:
     """Add ``/v1/variants/``, ``/v1/photos/`` and ``/v1/renditions/``, for GET and HEAD.
 
@@ -77,19 +84,30 @@ def add_pictures(
         catalog: Tells the products; those that are retired keep their pictures.
         variants: File or bytes of the variant with a digest; raises :class:`NotFound`.
         renditions: What pages load of variants and photos; None where there are none.
+        stand_ins: Told of pictures that cannot be read; the photo of their product is answered.
     """
+
+    def instead(request: Request, master: str, error: PersonaImgError) -> Response:
+        """The photo, to be kept by nobody."""
+        product = stand_ins.note(master)
+        if product is None:
+            raise NotFound(f"{error}; no photo is known that could be shown instead") from error
+        return _picture(request, product.photo, f"photo of {product.product}", dict(_NOT_KEPT))
 
     def variant_image(request: Request, digest: Digest, width: Width = None) -> Response:
         """A variant: its own bytes, which never change, or what a page needs of it."""
         if not _DIGEST.fullmatch(digest):
             raise InvalidInput(f"digest {digest[:80]!r}: use 64 hexadecimal digits, small letters")
-        source = variants(digest)
-        if width is not None and not isinstance(source, bytes):
-            negotiated = _negotiated(request, renditions, digest, source, "variant", width)
-            if negotiated is not None:
-                return negotiated
         headers = {"Cache-Control": _FOREVER if width is None else _SOON, "ETag": f'"{digest}"'}
-        return _picture(request, source, f"variant {digest}", headers | _by_accept(width))
+        try:
+            source = variants(digest)
+            if width is not None and not isinstance(source, bytes):
+                negotiated = _negotiated(request, renditions, digest, source, "variant", width)
+                if negotiated is not None:
+                    return negotiated
+            return _picture(request, source, f"variant {digest}", headers | _by_accept(width))
+        except (StoreFailed, _Gone) as error:
+            return instead(request, digest, error)
 
     def photo(request: Request, product: str, width: Width = None) -> Response:
         """The original photograph, by the product's identifier or as `image_url` names it."""
@@ -106,11 +124,14 @@ def add_pictures(
         made = None if renditions is None else renditions.known(master)
         if renditions is None or made is None:
             raise NotFound(f"no renditions of {master[:64]!r}; ask for a picture of it first")
-        if made.of == "variant":
-            variants(master)  # what was withdrawn is not there in any size
-        path = renditions.path(master, file)
-        headers = {"Cache-Control": _FOREVER, "ETag": f'"{path.stem}"'}
-        return _picture(request, path, f"rendition {file}", headers)
+        try:
+            if made.of == "variant":
+                variants(master)  # what was withdrawn is not there in any size
+            path = renditions.path(master, file)
+            headers = {"Cache-Control": _FOREVER, "ETag": f'"{path.stem}"'}
+            return _picture(request, path, f"rendition {file}", headers)
+        except (StoreFailed, _Gone) as error:
+            return instead(request, master, error)
 
     # An identifier may hold a slash.
     routes = (
@@ -167,7 +188,7 @@ def _picture(
             data = _as_png(source, found.st_mtime_ns, found.st_size)
             return _answer(request, data, "image/png", headers)
     except (OSError, BadPhoto) as error:
-        raise NotFound(f"{name}: its file is not there; render or add it again") from error
+        raise _Gone(f"{name}: its file is not there; render or add it again") from error
     if _is_known(request, headers):
         return Response(status_code=304, headers=headers)
     return FileResponse(source, media_type=kind or _UNKNOWN, headers=headers, stat_result=found)

@@ -13,7 +13,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import uvicorn
 
 from persona_img.errors import InvalidInput, PersonaImgError, ServiceFailed
@@ -141,7 +140,7 @@ class ServiceProcess:
             process.wait()
             said = self._log.read_text(encoding="utf-8").strip()
             raise ServiceFailed(f"the service did not start: {said[-800:] or 'it said nothing'}")
-        httpx.get(f"{self.url}/healthz", timeout=_START_SECONDS, trust_env=False).raise_for_status()
+        _greet(self.url)
 
 
 class BackgroundServer:
@@ -191,13 +190,20 @@ class BackgroundServer:
             if not self._thread.is_alive() or time.monotonic() > deadline:
                 raise PersonaImgError(f"{self.url}: the server did not start; see its log above")
             time.sleep(0.005)
-        httpx.get(f"{self.url}/healthz", timeout=_START_SECONDS, trust_env=False).raise_for_status()
+        _greet(self.url)
 
     def _stop(self) -> None:
         self._server.should_exit = True
         self._thread.join()
         if self._socket is not None:
             self._socket.close()
+
+
+def _greet(url: str) -> None:
+    """Wait for a first answer."""
+    import httpx  # who serves asks nobody, and starts sooner without it
+
+    httpx.get(f"{url}/healthz", timeout=_START_SECONDS, trust_env=False).raise_for_status()
 
 
 def _config(app: FastAPI, **settings: Any) -> uvicorn.Config:

@@ -27,6 +27,7 @@ BUSY_SECONDS = 30.0
 
 _READ_SECONDS = 0.02  # a reader waits for nobody; it does where a log is mended after a crash
 _LOOK_SECONDS = 0.1  # a read of what was there a moment ago does no harm; a write would
+_CORRUPT_SECONDS = 2.0  # what was found a moment ago is there still; a whole look takes minutes
 _RETRY_SECONDS = 0.1  # a file that cannot be opened is not tried at every request
 _PRIMARY = 0xFF  # SQLite's error codes hold a finer one above it
 _REASONS = {
@@ -137,6 +138,7 @@ class SqliteFile:
         self._closed = False
         self._next = 0.0
         self._why = ("missing", "")
+        self._corrupt = (-_CORRUPT_SECONDS, "")
         self._opened: _Opened | None = None
         with self._writing, self._reading:
             self._open()
@@ -181,8 +183,11 @@ class SqliteFile:
         """Look at the file as somebody sees it who opens it now.
 
         Raises:
-            StoreFailed: it cannot be opened or read.
+            StoreFailed: it cannot be opened or read, or a page of it could not a moment ago.
         """
+        found, said = self._corrupt
+        if time.monotonic() < found + _CORRUPT_SECONDS:
+            raise store_failed(self._path, "corrupt", said)
         try:
             # Not the last connection: closing it moves nothing into the file.
             with contextlib.closing(connect_to(self._path, _READ_SECONDS)) as db:
@@ -229,6 +234,8 @@ class SqliteFile:
         opened = self._opened
         if reason in _SUSPECT and opened is not None:
             opened.suspect = True
+        if reason == "corrupt":
+            self._corrupt = (time.monotonic(), str(error))
         return store_failed(self._path, reason, error)
 
     def _reason(self, error: Exception) -> str:

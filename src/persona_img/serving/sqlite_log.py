@@ -23,10 +23,8 @@ from persona_img.serving.base import (
     seen_of,
     sound_events,
 )
-from persona_img.serving.impressions import as_frame, selected
 from persona_img.serving.sqlite_file import BUSY_SECONDS, SqliteFile, connect
 from persona_img.serving.sqlite_numbers import Choices, numbered
-from persona_img.serving.sqlite_reader import SqliteReader
 from persona_img.serving.sqlite_schema import check, prepare
 from persona_img.serving.sqlite_writer import GroupWriter
 
@@ -133,6 +131,10 @@ class SqliteEventLog:
         self, test: str | None = None, *, within: float = ATTRIBUTION_SECONDS
     ) -> pd.DataFrame:
         """See :meth:`EventLog.feedback`."""
+        # Tables of analysts: who serves never needs them, and they take long to import.
+        from persona_img.serving.impressions import as_frame, selected
+        from persona_img.serving.sqlite_reader import SqliteReader
+
         with SqliteReader(self._path) as reader:
             found = (selected(some, test=test) for some in reader.impressions())
             return as_frame(found, within=within)

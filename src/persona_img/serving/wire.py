@@ -109,6 +109,10 @@ class Ready(BaseModel):
     status: Literal["ready"]
     test: str
     policy_version: str
+    hindrance: str | None = Field(
+        default=None,
+        description="What is not as it should be, and does no harm; left out if all is.",
+    )
 
 
 class EventIn(BaseModel):

@@ -7,6 +7,7 @@ where the first process was killed: whoever starts it again has the port and the
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -30,7 +31,9 @@ _LOOK_SECONDS = 0.05
 _METRICS = "PROMETHEUS_MULTIPROC_DIR"
 
 
-def run_workers(count: int, work: Callable[[], None]) -> None:
+def run_workers(
+    count: int, work: Callable[[], None], *, prepare: Callable[[], None] = lambda: None
+) -> None:
     """Run ``work`` in so many processes until this one is interrupted or terminated.
 
     To be called before there are threads, and before metrics are imported: each process begins as
@@ -39,6 +42,8 @@ def run_workers(count: int, work: Callable[[], None]) -> None:
     Args:
         count: Processes, at least 1.
         work: Serves until SIGTERM, on a socket that was opened before.
+        prepare: Done once, before the first process begins, and had by all: imports. It starts no
+            threads and opens no files, for a copy cannot use them.
 
     Raises:
         ServiceFailed: one did not start; what it said stands above.
@@ -49,6 +54,9 @@ def run_workers(count: int, work: Callable[[], None]) -> None:
         team = _Team(work)
         before = {one: signal.signal(one, team.end) for one in (signal.SIGTERM, signal.SIGINT)}
         try:
+            prepare()
+            gc.collect()
+            gc.freeze()  # what is never looked at again is never copied
             for _ in range(count):
                 team.begin()
             team.watch()
@@ -58,6 +66,7 @@ def run_workers(count: int, work: Callable[[], None]) -> None:
                 del os.environ[_METRICS]
             for one, handler in before.items():
                 signal.signal(one, handler)
+            gc.unfreeze()
 
 
 class _Team:

@@ -21,11 +21,21 @@ if TYPE_CHECKING:
     from persona_img.domain.style import Style
     from persona_img.domain.variant import VariantRecord
     from persona_img.rendering.proof.certificate import VerifyReport
+    from persona_img.serving.base import Watched
     from persona_img.serving.decide import Decider
     from persona_img.serving.follow import Follower
     from persona_img.serving.keys import KeyFile
     from persona_img.serving.known import Known
     from persona_img.serving.local import LocalDecider
+
+
+def import_service() -> None:
+    """Import what :meth:`Pictures.decider` and :meth:`Pictures.app` would when first called."""
+    import persona_img.serving.app
+    import persona_img.serving.sqlite_log
+    import persona_img.variants.renditions
+    import persona_img.variants.showing
+    import persona_img.variants.store  # noqa: F401
 
 
 class Pictures(Switches, Pages):
@@ -248,11 +258,14 @@ class Pictures(Switches, Pages):
             )
         return rotate(self.workspace.decision_key, keep)
 
-    def app(self, decider: Decider, *, demo_shop: bool = False) -> FastAPI:
+    def app(
+        self, decider: Decider, *, following: Follower | None = None, demo_shop: bool = False
+    ) -> FastAPI:
         """The HTTP service around a decider.
 
         Args:
             decider: Of :meth:`decider`.
+            following: Of :meth:`following`; what keeps it from taking a table is told then.
             demo_shop: Whether it has a sample shop, for shops whose shoppers are simulated.
 
         Raises:
@@ -272,15 +285,19 @@ class Pictures(Switches, Pages):
         from persona_img.variants.renditions import LazyRenditions
 
         serve = self.settings.serve
+        halted, keys = Halts(self.halts), Keys(self.keys, serve.tokens)
+        watched: list[Watched] = [self.live_catalog, halted, keys, self.variants.ledger]
+        if following is not None:
+            watched.append(following)
         return create_app(
             decider,
             self.live_catalog,
             self.variants.servable_path,
             signer=wiring.signer(self.settings, self.workspace),
             known=self.known,
-            halted=Halts(self.halts),
+            halted=halted,
             previews=wiring.previews(self.settings, self.workspace),
-            keys=Keys(self.keys, serve.tokens),
+            keys=keys,
             rules=GateRules(
                 hosts=serve.hosts or (LOOPBACK if is_loopback(serve.host) else ()),
                 address_rate=serve.address_rate,
@@ -300,4 +317,5 @@ class Pictures(Switches, Pages):
             renditions=LazyRenditions(self.renditions),
             cdn_url=serve.cdn_url or "",
             demo_shop=demo_shop,
+            hindered=lambda: [one.hindrance for one in watched if one.hindrance],
         )

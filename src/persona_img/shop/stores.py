@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from persona_img import loop, wiring
+from persona_img import wiring
 from persona_img.domain.catalog import Catalog
 from persona_img.settings import Settings
 from persona_img.workspace import Workspace
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from persona_img.domain.decision import DecisionTable
     from persona_img.domain.style import StyleSpace
     from persona_img.ingest.interactions.store import Interactions
+    from persona_img.loop import Profiled
     from persona_img.profiles.base import FeatureSource
     from persona_img.tracking.base import Tracker
     from persona_img.tracking.ui import UiCommand
@@ -128,13 +129,15 @@ class Stores:
         return ui_command(uri, self.workspace.tracking / "artifacts", port=port)
 
     @property
-    def profiled(self) -> loop.Profiled:
+    def profiled(self) -> Profiled:
         """Shoppers as groups, as :meth:`profile` found them last.
 
         Raises:
             NotFound: no profile was made yet.
         """
-        return loop.Profiled.load(self.workspace)
+        from persona_img.loop import Profiled
+
+        return Profiled.load(self.workspace)
 
     @property
     def table(self) -> DecisionTable:

@@ -16,17 +16,19 @@ The gate never overrules a person: it approves only where no decision stands.
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from persona_img.domain.style import Style
-from persona_img.errors import InvalidInput, NotFound, StoreConflict
+from persona_img.errors import InvalidInput, NotFound, StoreConflict, StoreFailed
 from persona_img.variants.database import MIGRATED
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable
 
     from persona_img.variants.database import Database
@@ -37,6 +39,7 @@ GATE = "gate"
 Action = Literal["approve", "withdraw", "restore"]
 _COLUMNS = "entry, at, who, action, reason, digest, product, style"
 _LONGEST = 1000
+_FAILED_SECONDS = 2.0  # a page that could not be read is told of for so long: others can be
 
 _LAST_OF_RECIPE = "SELECT max(entry) FROM ledger WHERE recipe = variants.recipe"
 _LAST_OF_DIGEST = "SELECT max(entry) FROM ledger WHERE digest = variants.digest"
@@ -103,6 +106,7 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._local = threading.local()
+        self._failed = -_FAILED_SECONDS  # when the file could not be read last
 
     def propose(self, digest: str) -> None:
         """The gate's approval, where nobody decided on the picture yet; else nothing."""
@@ -196,16 +200,47 @@ class Ledger:
         Args:
             digest: The variant.
             product: For this product; None asks whether for any.
+
+        Raises:
+            StoreFailed: it cannot be told.
         """
-        # Asked at every decision: opening the database costs more than the answer.
-        if not hasattr(self._local, "db"):
-            self._local.db = self._database.connect()
         mine = "" if product is None else " AND shown.product = ?"
-        found = self._local.db.execute(
-            f"SELECT 1 {_ROWS} WHERE shown.digest = ?{mine} AND {STATE} = 'approved' LIMIT 1",
-            (digest,) if product is None else (digest, product),
-        ).fetchone()
+        query = f"SELECT 1 {_ROWS} WHERE shown.digest = ?{mine} AND {STATE} = 'approved' LIMIT 1"
+        asked = (digest,) if product is None else (digest, product)
+        path = self._database.path
+        try:
+            found = self._connection().execute(query, asked).fetchone()
+        except (OSError, sqlite3.Error) as error:
+            self._local.opened = None
+            self._failed = time.monotonic()
+            raise StoreFailed(
+                f"{path}: approvals cannot be read ({error}); put a backup in its place",
+                "approvals",
+            ) from error
         return found is not None
+
+    @property
+    def hindrance(self) -> str:
+        """What keeps approvals from being read, for everybody to read; or empty."""
+        with suppress(StoreFailed):
+            self.is_servable("")
+        if time.monotonic() >= self._failed + _FAILED_SECONDS:
+            return ""
+        return "approvals of variants cannot be read, photos are shown"
+
+    def _connection(self) -> sqlite3.Connection:
+        """Of this thread, to the file that lies there now.
+
+        Asked at every decision: opening the database costs more than the answer. But a file that
+        was put in its place is another one, which an open connection does not see.
+        """
+        found = self._database.path.stat()
+        stamp = (found.st_dev, found.st_ino)
+        opened: tuple[tuple[int, int], sqlite3.Connection] | None
+        opened = getattr(self._local, "opened", None)
+        if opened is None or opened[0] != stamp:
+            opened = self._local.opened = (stamp, self._database.connect())
+        return opened[1]
 
     def withdrawn_style(self, product: str, style: Style) -> Entry | None:
         """The entry by which the product is not shown in this style; None where it may be."""

@@ -46,7 +46,9 @@ class LiveCatalog:
         if now >= self._next:
             self._next = now + _LOOK_SECONDS
             stamp = self._look()
-            if stamp != self._stamp:
+            if stamp == self._stamp:
+                self._failed = None  # it is back as it was
+            else:
                 try:
                     self._catalog = Catalog.load(self._path)
                 except (PersonaImgError, OSError) as error:
@@ -57,6 +59,14 @@ class LiveCatalog:
                 else:
                     self._stamp, self._failed = stamp, None
         return self._catalog
+
+    @property
+    def hindrance(self) -> str:
+        """What keeps it from reading the table, for everybody to read; or empty."""
+        self()
+        if self._failed is None:
+            return ""
+        return "the catalogue cannot be read, it is used as it was before"
 
     def _look(self) -> tuple[int, int, int]:
         try:

@@ -22,9 +22,7 @@ from persona_img.serving.base import (
     seen_of,
     sound_events,
 )
-from persona_img.serving.impressions import as_frame, selected
 from persona_img.serving.postgres.opening import engine, failures, place
-from persona_img.serving.postgres.reader import PostgresReader
 from persona_img.serving.postgres.schema import (
     CHOICES,
     DECISIONS,
@@ -121,6 +119,10 @@ class PostgresEventLog:
         self, test: str | None = None, *, within: float = ATTRIBUTION_SECONDS
     ) -> pd.DataFrame:
         """See :meth:`EventLog.feedback`."""
+        # Tables of analysts: who serves never needs them, and they take long to import.
+        from persona_img.serving.impressions import as_frame, selected
+        from persona_img.serving.postgres.reader import PostgresReader
+
         with PostgresReader(self._url) as reader:
             found = (selected(some, test=test) for some in reader.impressions())
             return as_frame(found, within=within)
