@@ -26,7 +26,7 @@ BRIEF = 0.5
 LONG = pytest.param(5.0, marks=pytest.mark.long)
 
 
-def see(found: Survived, failures: list[Failure]) -> None:
+def see(found: Survived, failures: list[Failure], *, replaced: bool = False) -> None:
     assert [one.name for one in found.endured] == [one.name for one in failures]
     for one in found.endured:
         assert not one.during.failed, (one.name, one.during.failed[:3])
@@ -34,7 +34,7 @@ def see(found: Survived, failures: list[Failure]) -> None:
     assert sum(one.during.shown for one in found.endured) > 0
     assert found.acknowledged > 0
     assert (found.lost, found.doubled, found.refused) == (0, 0, ())
-    assert not found.restarted
+    assert replaced or not found.restarted
 
 
 @pytest.mark.parametrize("seconds", [BRIEF, LONG])
@@ -46,7 +46,9 @@ def test_the_log_fails(home: Path, seconds: float) -> None:
 def test_the_disk_of_the_log_fails(shop: Path, seconds: float) -> None:
     with a_disk() as disk:
         shutil.copytree(shop, disk, dirs_exist_ok=True)
-        see(survive(disk / "home", DISK, seconds), DISK)
+        # A system that makes a disk read-only kills whoever writes to what is mapped from it, as
+        # SQLite's -shm is (SIGBUS): another worker is there in a tenth of a second.
+        see(survive(disk / "home", DISK, seconds), DISK, replaced=True)
 
 
 @pytest.mark.parametrize("seconds", [BRIEF, LONG])

@@ -95,8 +95,9 @@ class _Team:
             self._served |= any(now - begun > _LEAST_SECONDS for begun in self._begun.values())
             for process, (begun, status) in self._ended().items():
                 lived = time.monotonic() - begun
-                # Killed from outside, it was hindered by nothing of its own.
-                itself = lived < _LEAST_SECONDS and status != -signal.SIGKILL
+                # Killed by the system (no memory, a full disk under what is mapped), it was
+                # hindered by nothing of its own: only who says why and leaves cannot start.
+                itself = lived < _LEAST_SECONDS and status >= 0
                 if itself and not self._served:
                     raise ServiceFailed("a worker did not start; what it said stands above")
                 _LOG.warning("worker %d ended after %.0f s, another one begins", process, lived)
