@@ -66,7 +66,7 @@ class Harmful:
 
 
 def harm_of_arm(test: ABTest, feedback: pd.DataFrame) -> str:
-    """Why a test has to stop: an arm that loses clicks, or conversions beyond the margin.
+    """Why a test has to stop: an arm that loses what decides, or conversions beyond the margin.
 
     Where the split of shoppers fails, nobody can say what an arm does, and nothing is said.
 
@@ -83,11 +83,10 @@ def harm_of_arm(test: ABTest, feedback: pd.DataFrame) -> str:
         return ""
     if report.sample_ratio.ok is False:
         return ""
+    bought = {metric.name for metric in test.guardrails if metric.of == "conversions"}
     rules = [(found, 0.0) for found in report.comparisons]
     rules += [
-        (found, test.guardrail_margin)
-        for found in report.guardrails
-        if found.metric == "conversion rate"
+        (found, test.guardrail_margin) for found in report.guardrails if found.metric in bought
     ]
     for found, margin in rules:
         # NaN, where there is too little to say, is not below anything.

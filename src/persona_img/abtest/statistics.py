@@ -94,11 +94,6 @@ class Estimate:
     reason: str = ""
 
 
-def compare(control: Sample, treatment: Sample, confidence: float, event: str) -> Estimate:
-    """The same as :func:`compare_moments`, from one value a shopper."""
-    return compare_moments(control.moments, treatment.moments, _OF, confidence, event)
-
-
 def compare_moments(
     control: Moments,
     treatment: Moments,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from persona_img.abtest.moments import Moments
+from persona_img.abtest.robust import quantile_of
 from persona_img.abtest.split import check_split, split_at_any_look
 from persona_img.abtest.table_report import Health, TableReport
 from persona_img.abtest.table_rules import Rules, nobody
 from persona_img.abtest.tables import Counted, Table
-from persona_img.errors import InvalidInput
+from persona_img.errors import InvalidInput, NotEnoughData
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
     from persona_img.abtest.metrics import Metric
     from persona_img.abtest.table_report import Compared
-
-CAP_OF_RATIO, CAP_OF_MEAN = 0.99, 0.999
-"""Quantiles of activity, and of a value itself, that a unit counts for at most."""
 
 _SPLIT, _SPLIT_ANY_LOOK = 0.001, 0.01
 _HEAVY = 0.01
@@ -59,8 +57,8 @@ def analyze_table(
         once: Take the verdict from one look at the plan; needs ``plan`` and a time.
         policy: Version to report; None for the newest, ``all`` for all pooled.
         confidence: Level of the intervals, in (0, 1).
-        cap: Quantile that a unit counts for at most, in (0, 1]; None for .99 of what a ratio
-            divides by and .999 of a value whose mean is taken.
+        cap: Quantile that a unit counts for at most, in (0, 1]; None for those of
+            :mod:`persona_img.abtest.robust`.
         counts: A row for an arm, or several; each trial is a unit.
 
     Raises:
@@ -74,13 +72,21 @@ def analyze_table(
     with Table(path, roles, metrics, policy=policy, counts=counts) as table:
         if counts:
             groups, counted = _totals(table, metrics)
-            uncapped = groups
+            uncapped, caps = groups, []
         else:
             counted = table.fold(plan if once else None)
-            groups = [_group(table, metric, cap) for metric in metrics]
-            uncapped = [_group(table, metric, 1.0) for metric in metrics]
+            if not counted.units:
+                raise NotEnoughData(
+                    f"{path}: nobody is left to compare: {counted.crossed:,} units are in several "
+                    f"arms and {counted.bots:,} far beyond others; look whether unit and arm are "
+                    "the right columns"
+                )
+            caps = [table.cap(one, quantile_of(one) if cap is None else cap) for one in metrics]
+            pairs = list(zip(metrics, caps, strict=True))
+            groups = [table.moments(one, most)[""] for one, most in pairs]
+            uncapped = [table.moments(one)[""] for one in metrics]
             if "segment" in roles:
-                segments = table.moments(metrics[0], cap=_cap(metrics[0], cap), by="segment")
+                segments = table.moments(metrics[0], caps[0], by="segment")
         planned = _shares(path, counted.units, control, shares)
         health = _health(counted, planned, once=once)
         unit = "trial" if counts else "unit"
@@ -109,7 +115,7 @@ def analyze_table(
             plan=plan,
             read_until=counted.until,
             confidence=confidence,
-            cap=_cap(metrics[0], cap),
+            caps={one.name: most for one, most in zip(metrics, caps, strict=False)},
             policy=table.policy,
             other_policies=table.other_policies,
             comparisons=tuple(comparisons),
@@ -145,14 +151,6 @@ def _check(
             raise InvalidInput(f"{name} {value}: choose between 0 and 1")
     if counts and any(metric.by is None for metric in metrics):
         raise InvalidInput("totals of arms: give ratios, as --metric ctr=clicks/impressions")
-
-
-def _cap(metric: Metric, cap: float | None) -> float:
-    return cap if cap is not None else (CAP_OF_MEAN if metric.by is None else CAP_OF_RATIO)
-
-
-def _group(table: Table, metric: Metric, cap: float | None) -> dict[str, Moments]:
-    return table.moments(metric, cap=_cap(metric, cap)).get("", {})
 
 
 def _totals(table: Table, metrics: Sequence[Metric]) -> tuple[list[dict[str, Moments]], Counted]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from persona_img.abtest.metrics import ROWS
 from persona_img.abtest.moments import Moments
+from persona_img.abtest.robust import USUAL, Cap, limit_of
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound
 
 if TYPE_CHECKING:
@@ -25,13 +26,10 @@ _MEMORY = "1500MB"
 ALL = "all"
 """Every policy version, pooled."""
 
-# What is far beyond all others is no shopper: so many times what 99 in 100 stay below, and at
-# least so much. One in ten thousand of Pareto activity with exponent 1.5 is.
 _TIMES = (
     "TIMESTAMP", "DATE", "DOUBLE", "FLOAT", "DECIMAL", "BIGINT", "INTEGER", "HUGEINT", "SMALLINT",
     "TINYINT", "UBIGINT", "UINTEGER", "UHUGEINT", "USMALLINT", "UTINYINT",
 )  # fmt: skip
-_FAR, _USUAL, _ANYWAY = 20.0, 0.99, 50.0
 
 
 @dataclass(frozen=True)
@@ -164,27 +162,40 @@ class Table:
             )
         return replace(self._left_out(), until=until)
 
+    def cap(self, metric: Metric, quantile: float) -> Cap:
+        """Where a metric is capped, of the units that were folded.
+
+        Args:
+            metric: The metric.
+            quantile: Over all units of all arms, in (0, 1].
+        """
+        column = metric.by or metric.of
+        value = self._counted(column)
+        most = self._one(f"SELECT quantile_disc({value}, {quantile!r}) FROM kept")
+        if most is None or not most > 0:  # so few have any that nobody has more than others
+            return Cap(column, quantile, math.inf, 0)
+        beyond = self._one(f"SELECT count(*) FROM kept WHERE {value} > {most!r}")
+        return Cap(column, quantile, most, beyond)
+
     def moments(
-        self, metric: Metric, *, cap: float, by: str | None = None
+        self, metric: Metric, cap: Cap | None = None, *, by: str | None = None
     ) -> dict[str, dict[str, Moments]]:
         """Sufficient statistics by group and arm, of the units that were folded.
 
         Args:
             metric: Of which: columns ``numerator``, ``denominator`` for a ratio, and ``before``
                 where it is known.
-            cap: Quantile over all units of all arms that a unit counts for at most, in (0, 1]: of
-                a ratio's denominator, whose unit keeps its own rate; else of the value itself.
+            cap: For how much a unit counts at most; None for all that it has.
             by: ``segment``, for groups; None has one, ``""``.
         """
-        top = _named(f"c_{metric.of}")
+        top = self._counted(metric.of)
         below = None if metric.by is None else self._counted(metric.by)
-        most = self._one(f"SELECT quantile_disc({below or top}, {cap!r}) FROM kept")
-        if most is None:
-            return {}
-        if most <= 0:  # so few have any that nobody has more than others: nothing is capped
-            most = self._one(f"SELECT max({below or top}) FROM kept")
-        columns = {"numerator": f"least({top}, {most!r})"}
-        if below is not None:
+        most = math.inf if cap is None else cap.most
+        if math.isinf(most):
+            columns = {"numerator": top} | ({} if below is None else {"denominator": below})
+        elif below is None:
+            columns = {"numerator": f"least({top}, {most!r})"}
+        else:
             share = f"CASE WHEN {below} > {most!r} THEN {most!r} / {below} ELSE 1 END"
             columns = {"numerator": f"{top} * ({share})", "denominator": f"{below} * ({share})"}
         if "before" in self.roles:
@@ -341,11 +352,11 @@ class Table:
         limits = {}
         for name, column in columns.items():
             usual = self._one(
-                f"SELECT quantile_disc({column}, {_USUAL}) FROM units WHERE NOT crossed"
+                f"SELECT quantile_disc({column}, {USUAL!r}) FROM units WHERE NOT crossed"
             )
-            # Where hardly anybody has any, the few who do are what is counted, whatever its unit.
-            if usual is not None and usual > 0:
-                limits[name] = max(_FAR * usual, _ANYWAY)
+            limit = limit_of(usual)
+            if limit is not None:
+                limits[name] = limit
         beyond = [f"{columns[name]} > {limit!r}" for name, limit in limits.items()] or ["false"]
         self._db.execute(
             f"CREATE OR REPLACE TEMP VIEW kept AS FROM units WHERE NOT crossed AND NOT "
