@@ -37,10 +37,7 @@ if shop.simulated:
         "The shoppers are **simulated**: this shows that the loop learns, not what it earns."
     )
 
-share = settings.test.personalized_share
-report = pi.ABTest(settings.test.name, arms={"control": 1 - share, "personalized": share}).analyze(
-    feedback, simulated=shop.simulated, by_segment=True
-)
+report = shop.ab_test.analyze(feedback, simulated=shop.simulated, by_segment=True)
 overall = [c for c in report.comparisons if c.segment is None]
 left, middle, right = st.columns(3)
 for arm, place in zip(report.arms, (left, middle), strict=False):

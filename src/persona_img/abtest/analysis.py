@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from persona_img.abtest import verdicts
 from persona_img.abtest.metrics import CLICKS, CONVERSIONS, CTR, IMPRESSIONS, SHOPPER, Metric
 from persona_img.abtest.report import ABReport, ArmSummary, Comparison
@@ -20,7 +18,7 @@ from persona_img.abtest.robust import (
     quantile_of,
 )
 from persona_img.abtest.sequential import EARLIEST, UNPLANNED, always_valid_interval
-from persona_img.abtest.shoppers import per_shopper
+from persona_img.abtest.shoppers import columns_of, per_shopper
 from persona_img.abtest.statistics import Estimate, compare_moments
 from persona_img.domain.decision import Arms
 from persona_img.domain.feedback_table import as_feedback
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import pandas as pd
-    from numpy.typing import NDArray
 
     from persona_img.abtest.moments import Moments
     from persona_img.abtest.robust import Cap
@@ -61,7 +58,7 @@ class _Kept:
         rows = self.table[self.table["arm"] == arm]
         if segment is not None:
             rows = rows[rows["segment"] == segment]
-        return capped_moments(arm, metric, _columns(rows), self.caps[metric])
+        return capped_moments(arm, metric, columns_of(rows), self.caps[metric])
 
     def shoppers(self, arm: str) -> int:
         """How many an arm has."""
@@ -239,10 +236,10 @@ class ABTest:
         limits: dict[str, float] = {}
         bots = 0
         if self.bot_filter and of_ratios:
-            columns = _columns(table)
+            columns = columns_of(table)
             beyond, limits = far_beyond({name: columns[name] for name in sorted(of_ratios)})
             table, bots = table[~beyond], int(beyond.sum())
-        columns = _columns(table)
+        columns = columns_of(table)
         caps = {
             metric: cap_of(
                 metric, columns, quantile_of(metric, self.cap_of_ratio, self.cap_of_mean)
@@ -331,10 +328,6 @@ class ABTest:
         below = None if metric.by is None else "denominator"
         event = metric.of.removesuffix("s")
         return compare_moments(control, treatment, ("numerator", below), confidence, event)
-
-
-def _columns(table: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
-    return {name: table[name].to_numpy(dtype=np.float64) for name in SHOPPER}
 
 
 def _summary(arm: str, share: float, rows: pd.DataFrame) -> ArmSummary:

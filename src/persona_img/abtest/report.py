@@ -103,6 +103,36 @@ class SampleRatio:
 
 
 @dataclass(frozen=True)
+class RecordNote:
+    """By which record a test was read.
+
+    Attributes:
+        digest: Of the record as it was when the test started.
+        says: What it asks, in a line.
+        started_at: When, ISO 8601 with a time zone; what was shown before does not count.
+        stopped: When and why it ended; empty while it runs.
+        changed: What its file says otherwise since the start; none of it is in force.
+        overruled: Settings that say otherwise; they are not in force either.
+    """
+
+    digest: str
+    says: str
+    started_at: str
+    stopped: str = ""
+    changed: tuple[str, ...] = ()
+    overruled: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """As text; changes stand beside the verdict."""
+        return [
+            f"record {self.digest[:12]}, started {self.started_at}: {self.says}",
+            *([f"stopped {self.stopped}"] if self.stopped else []),
+            *(f"changed after the start, and not in force: {one}" for one in self.changed),
+            *(f"not in force, for the record says otherwise: {one}" for one in self.overruled),
+        ]
+
+
+@dataclass(frozen=True)
 class ABReport:
     """The answer of an A/B test.
 
@@ -125,6 +155,7 @@ class ABReport:
             None where none of them was seen.
         bots: Left out as no shoppers, for being far beyond everybody.
         caps: Metric to what a shopper counts for at most in it. Arms' totals are not capped.
+        record: By which record it was read; None where the settings say how.
     """
 
     test: str
@@ -143,6 +174,7 @@ class ABReport:
     holdout: ArmSummary | None = None
     bots: int = 0
     caps: Mapping[str, Cap] = field(default_factory=dict)
+    record: RecordNote | None = None
 
     @property
     def shoppers_are(self) -> str:
@@ -201,6 +233,8 @@ class ABReport:
             )
         yield self._compared("against control", self.comparisons + self.secondary)
         yield self.judging
+        if self.record is not None:
+            yield "\n".join(self.record.lines())
         yield self._compared("guardrail", self.guardrails)
         if self.by_segment:
             yield self._compared("EXPLORATORY, by segment", self.by_segment)

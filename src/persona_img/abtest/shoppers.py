@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from persona_img.abtest.metrics import SHOPPER
 from persona_img.domain.feedback_table import as_feedback
 from persona_img.errors import InvalidInput, NotEnoughData
 
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+    from numpy.typing import NDArray
 
 _READ = ("shopper", "arm", "segment", "shown_at", "clicked", "converted")
 
@@ -79,6 +83,11 @@ def per_shopper(
     )
     numbers = dict.fromkeys(("impressions", "clicks", "conversions"), "float64")
     return Exposed(folded.astype(numbers), tuple(sorted(map(str, crossed))), until)
+
+
+def columns_of(table: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
+    """Columns of :data:`persona_img.abtest.metrics.SHOPPER` of a table of shoppers, by name."""
+    return {name: table[name].to_numpy(dtype=np.float64) for name in SHOPPER}
 
 
 def _check_arms(rows: pd.DataFrame, arms: Sequence[str]) -> None:

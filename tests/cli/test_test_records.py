@@ -1,0 +1,235 @@
+"""A test from plan to end through the command line, on a small log."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import persona_img as pi
+from cli.test_abtest import NOON, SHOPPERS, run, shop
+from persona_img.cli import app
+from persona_img.errors import InvalidInput, NotEnoughData, NotFound, StoreConflict
+
+served = shop
+"""The shop of the other file: twelve hundred shoppers, who came within twenty minutes."""
+
+PLAN = ("--hypothesis", "scenes sell mugs", "--lift", 0.3)
+GIVEN = ("--baseline", 0.2, "--shoppers-per-day", 400)
+
+
+@pytest.fixture
+def mine(served: pi.Shop, tmp_path: Path) -> pi.Shop:
+    """A copy, in which a test may start and stop."""
+    shutil.copytree(served.settings.home, tmp_path / "mine")
+    settings = served.settings.model_copy(update={"home": tmp_path / "mine"})
+    settings.save()
+    return pi.Shop.open(tmp_path / "mine")
+
+
+def of(shop: pi.Shop, *arguments: object) -> str:
+    return run(*arguments, "--home", shop.settings.home)
+
+
+def test_a_plan_is_a_file_with_its_size_days_and_smallest_effect(mine: pi.Shop) -> None:
+    said = of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN)
+    record = mine.records.load("hero-image")
+    assert record.plan is not None
+    assert f"{record.plan.shoppers:,} shoppers" in said
+    assert f"{record.plan.days} days, to find +30.00%" in said
+    assert "the smallest effect they find is +30" in said
+    assert record.plan.days == -(-record.plan.shoppers // 400)
+    assert record.horizon_days % 7 == 0
+    assert "planned" in of(mine, "test", "list")
+
+
+def test_it_plans_from_the_shops_own_history_and_asks_for_what_that_lacks(
+    mine: pi.Shop, tmp_path: Path
+) -> None:
+    with pytest.raises(NotEnoughData, match="say --shoppers-per-day"):
+        of(mine, "test", "plan", "next", *PLAN)
+    said = json.loads(of(mine, "test", "plan", "next", *PLAN, "--shoppers-per-day", 400, "--json"))
+    measured = mine.baseline()
+    assert said["plan"]["baseline"] == pytest.approx(measured.ctr)
+    assert said["plan"]["variance"] == pytest.approx(measured.variance)
+    assert "measured in control of hero-image, clustered by shopper" in said["plan"]["basis"]
+    with pytest.raises(NotFound, match="give the numbers: --baseline"):
+        run("test", "plan", "next", *PLAN, "--home", tmp_path / "new")
+
+
+def test_days_there_are_say_what_is_found(mine: pi.Shop) -> None:
+    of(mine, "test", "plan", "next", "--hypothesis", "x", "--days", 14, *GIVEN)
+    record = mine.records.load("next")
+    assert record.plan is not None
+    assert (record.plan.shoppers, record.plan.days) == (5_600, 14)
+    assert record.minimal_effect == pytest.approx(record.plan.smallest_effect)
+
+
+def test_without_a_plan_it_does_not_start(mine: pi.Shop) -> None:
+    with pytest.raises(NotFound, match="has no record"):
+        of(mine, "test", "start")
+    of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN)
+    path = mine.records.path("hero-image")
+    path.write_text(path.read_text().partition("[plan]")[0])
+    with pytest.raises(InvalidInput, match="has no plan, and cannot start"):
+        of(mine, "test", "start")
+
+
+def test_it_starts_only_as_it_is_served(mine: pi.Shop) -> None:
+    of(mine, "test", "plan", "other", *PLAN, *GIVEN)
+    with pytest.raises(InvalidInput, match=r"set \[test\] name"):
+        of(mine, "test", "start", "other")
+    of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN, "--share", 0.3)
+    with pytest.raises(InvalidInput, match="personalized_share"):
+        of(mine, "test", "start")
+
+
+def test_a_record_that_started_decides_and_what_is_changed_later_is_told(mine: pi.Shop) -> None:
+    of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN, "--primary", "bought=conversions",
+       "--guardrail", "CTR=clicks/impressions")  # fmt: skip
+    before = json.loads(of(mine, "analyze", "--json"))
+    assert before["record"] is None
+    assert before["comparisons"][0]["metric"] == "CTR"
+    started = mine.start_test(now=NOON)
+    found = json.loads(of(mine, "analyze", "--json"))
+    assert found["record"]["digest"] == started.digest
+    assert found["comparisons"][0]["metric"] == "bought"
+    assert [one["metric"] for one in found["guardrails"]] == ["CTR"]
+    assert started.record.plan is not None
+    assert found["planned_shoppers"] == started.record.plan.shoppers
+    assert found["record"]["changed"] == []
+    for option in (("--planned", 10), ("--one-look",)):
+        with pytest.raises(InvalidInput, match="runs by record"):
+            of(mine, "analyze", *option)
+    path = mine.records.path("hero-image")
+    path.write_text(path.read_text().replace("minimal_effect = 0.3", "minimal_effect = 0.05"))
+    text = of(mine, "analyze")
+    assert "changed after the start, and not in force: minimal_effect: 0.3 -> 0.05" in text
+    assert "minimal_effect: 0.3 -> 0.05" in of(mine, "test", "show")
+    assert "record changed after the start" in of(mine, "test", "list")
+    with pytest.raises(StoreConflict, match="another name"):
+        of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN)
+    with pytest.raises(StoreConflict, match="another name"):
+        of(mine, "test", "start")
+
+
+def test_the_record_wins_over_the_settings_and_says_so(mine: pi.Shop) -> None:
+    of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN)
+    mine.start_test(now=NOON)
+    changed = pi.Shop.open(
+        mine.settings.home,
+        test={"planned_shoppers": 77, "always_valid": False, "personalized_share": 0.2},
+    )
+    report, _ = changed.analyse()
+    assert report.record is not None
+    assert report.planned_shoppers != 77
+    assert report.comparisons[0].judged_by == "any look"
+    assert changed.arms.shares == {"control": 0.5, "personalized": 0.5}
+    assert report.record.overruled == (
+        "[test] planned_shoppers = 77",
+        "[test] always_valid = False",
+        "[test] personalized_share = 0.2",
+    )
+    assert "not in force, for the record says otherwise: [test] planned_shoppers = 77" in str(
+        report
+    )
+
+
+def test_the_start_is_kept_in_the_tracker_with_its_digest(mine: pi.Shop) -> None:
+    of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN)
+    said = json.loads(of(mine, "test", "start", "--json"))
+    (kept,) = (mine.settings.home).rglob(f"runs/hero-image/{said['run']}/run.json")
+    values = json.loads(kept.read_text())
+    assert values["tags"]["record"] == said["digest"] == mine.records.load("hero-image").digest
+    assert values["params"]["minimal_effect"] == "0.3"
+    assert values["params"]["plan.shoppers"] != ""
+    assert (kept.parent / "artifacts" / "hero-image.toml").read_text() == (
+        mine.records.path("hero-image").read_text()
+    )
+
+
+def test_only_what_is_shown_between_start_and_stop_counts(mine: pi.Shop) -> None:
+    of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN)
+    mine.start_test(now=NOON + timedelta(seconds=300))
+    report, _ = mine.analyse()
+    assert sum(arm.shoppers for arm in report.arms) == SHOPPERS - 300
+    mine.stop_test(because="by hand", note="a trial", now=NOON + timedelta(seconds=1_000))
+    after, _ = mine.analyse()
+    assert sum(arm.shoppers for arm in after.arms) == 701
+    assert after.record is not None
+    assert "by hand, a trial" in after.record.stopped
+
+
+def test_it_stops_for_a_rule_that_is_met_or_by_hand_with_a_note(mine: pi.Shop) -> None:
+    of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN)
+    with pytest.raises(NotFound, match="has not started"):
+        of(mine, "test", "stop")
+    mine.start_test(now=datetime.now(UTC) - timedelta(days=1))
+    with pytest.raises(NotEnoughData, match="no impression between its start"):
+        of(mine, "analyze")
+    for options, said in (
+        ((), "none is met"),
+        (("--because", "win"), "win is not met"),
+        (("--because", "by hand"), "say why"),
+    ):
+        with pytest.raises(InvalidInput, match=said):
+            of(mine, "test", "stop", *options)
+    assert "stopped: by hand, no budget" in of(mine, "test", "stop", "--note", "no budget")
+    with pytest.raises(StoreConflict, match="was stopped"):
+        of(mine, "test", "stop", "--note", "again")
+    row = of(mine, "test", "list").splitlines()[1]
+    assert row.split()[:2] == ["hero-image", "stopped"]
+
+
+def test_the_horizon_ends_it_and_the_list_says_what_is_left(mine: pi.Shop) -> None:
+    of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN, "--horizon", 30)
+    mine.start_test(now=NOON)
+    (early,) = mine.standings(now=NOON + timedelta(days=10))
+    assert (early.state, early.days_left, early.health) == ("running", 20.0, "ok")
+    assert "horizon" not in early.met
+    (late,) = mine.standings(now=NOON + timedelta(days=31))
+    assert late.days_left == 0.0
+    assert late.met["horizon"] == "30 days are over"
+    stopped = mine.stop_test(now=NOON + timedelta(days=31))
+    assert stopped.reason == next(iter(late.met))
+    assert stopped.shoppers == SHOPPERS
+
+
+def test_a_record_that_cannot_be_read_is_a_line_of_the_list(mine: pi.Shop) -> None:
+    assert "no test has a record yet" in of(mine, "test", "list")
+    of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN)
+    mine.records.path("hero-image").write_text("no TOML")
+    assert "broken" in of(mine, "test", "list")
+    with pytest.raises(InvalidInput, match="no valid TOML"):
+        of(mine, "test", "show")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--lift", 0.1, "--hypothesis", "x"), "name the test"),
+        (("hero", "--lift", 0.1), "--hypothesis is missing"),
+        (("hero", "--hypothesis", "x"), "give one of the lift"),
+        (("hero", "--hypothesis", "x", "--lift", 0.1, "--days", 9, *GIVEN), "give one of"),
+        (("hero", *PLAN, *GIVEN, "--horizon", 1), "horizon_days 1"),
+        (("hero", *PLAN, *GIVEN, "--primary", "views"), "no column 'views'"),
+        (("hero", *PLAN, "--impressions", 3), "are of --baseline"),
+        (("he/ro", *PLAN, *GIVEN), "name='he/ro'"),
+    ],
+)
+def test_a_record_that_cannot_be_is_refused(
+    options: tuple[object, ...], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        run("test", "plan", *options, "--home", tmp_path / "new")
+    assert not (tmp_path / "new" / "experiments").exists()
+
+
+def test_reasons_are_the_five(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["test", "stop", "--because", "boredom"])
+    assert done.exit_code == 2
+    assert "boredom" in done.output
