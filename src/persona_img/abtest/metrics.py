@@ -9,9 +9,10 @@ from persona_img.errors import InvalidInput
 ROLES = ("arm", "unit", "time", "segment", "policy", "before")
 """What a column may be.
 
-``arm`` and ``unit`` (what was randomised) are needed, ``unit`` not with counts. ``time`` is when a
-row was shown, ``before`` what was known of the unit before the test (CUPED), ``policy`` the version
-that decided, ``segment`` a group that the arm cannot have changed.
+``arm`` and ``unit`` (what was randomised) are needed; with counts ``unit`` says how many there
+were, and may be left out. ``time`` is when a row was shown, ``before`` what was known of the unit
+before the test (CUPED), ``policy`` the version that decided, ``segment`` a group that the arm
+cannot have changed.
 """
 
 ROWS = "rows"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -67,7 +68,7 @@ class Health:
     Attributes:
         ok: False where a check failed: no verdict is given then.
         reason: Which one, and what to do; empty where all passed.
-        split_p: P-value of the split over all arms, at this look.
+        split_p: P-value of the split over all arms, at this look; NaN where it is not checked.
         split_p_any_look: The same, however often one looks.
         crossed: Units in several arms; left out.
         bots: Units left out because a column is far beyond everybody's.
@@ -151,9 +152,14 @@ class TableReport:
         if self.caps:
             yield "\n".join(f"cap: {told_cap(name, cap)}" for name, cap in self.caps.items())
         health = self.health
+        split = (
+            "not checked"
+            if math.isnan(health.split_p_any_look)
+            else f"p {as_p(health.split_p)} at this look, {as_p(health.split_p_any_look)} at any"
+        )
         yield (
-            f"split: p {as_p(health.split_p)} at this look, {as_p(health.split_p_any_look)} at "
-            f"any; left out: {health.crossed:,} in several arms, {health.bots:,} far beyond others"
+            f"split: {split}; left out: {health.crossed:,} in several arms, {health.bots:,} far "
+            "beyond others"
         )
         if self.warnings:
             yield "\n".join(f"warning: {one}" for one in self.warnings)

@@ -167,9 +167,15 @@ class Feedback(Stores):
         test = self.settings.test
         return {"test": test.name, "within": test.attribution_days * 86400}
 
-    def _plan(self, policy: str | None) -> str | None:
-        """Whose impressions are meant; None for all."""
-        if policy is None:
-            return None
+    def plan_named(self, policy: str) -> str:
+        """The plan that a name stands for: ``last`` is the one that is served.
+
+        Raises:
+            NotFound: nothing was prepared yet.
+        """
         # The table that is served says which is newest; clients' clocks do not.
         return plan_of(self.table.policy_version if policy == "last" else policy)
+
+    def _plan(self, policy: str | None) -> str | None:
+        """Whose impressions are meant; None for all."""
+        return None if policy is None else self.plan_named(policy)
