@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from report import write
-from scipy import stats
 
 from persona_img.abtest.moments import Moments
 from persona_img.abtest.split import check_split
@@ -67,7 +66,6 @@ def read(tests: pd.DataFrame) -> dict[str, Any]:
     picture: list[tuple[float, float]] = []
     headline: list[tuple[float, float]] = []
     splits: list[float] = []
-    furthest = 0.0
     winners = beats = chosen = beats_corrected = 0
     for _, test in tests.groupby("clickability_test_id", sort=True):
         if len(test) < 2:
@@ -94,8 +92,6 @@ def read(tests: pd.DataFrame) -> dict[str, Any]:
             done.add(kind)
             to = picture if kind == "picture" else headline
             to.append((math.log1p(found.lift), found.log_error))
-            chi = stats.norm.sf(abs(found.treatment - found.control) / unpooled(arms[i], arms[j]))
-            furthest = max(furthest, abs(found.p - 2 * chi))
         best = [k for k, row in enumerate(rows) if row.winner]
         if len(best) == 1 and len(arms) > 1:
             winners += 1
@@ -119,13 +115,7 @@ def read(tests: pd.DataFrame) -> dict[str, Any]:
         "with the highest rate": chosen,
         "that beat the second at one look": beats,
         "that beat all others, corrected": beats_corrected,
-        "p away from the normal's, at most": furthest,
     }
-
-
-def unpooled(one: Moments, other: Moments) -> float:
-    """Standard error of a difference in rates."""
-    return math.sqrt(sum(arm.variance(*RATIO) / arm.units for arm in (one, other)))
 
 
 def main() -> None:

@@ -275,9 +275,8 @@ class Testing(Readings):
                 f"({found.stopped.reason})"
             )
         met = "; ".join(f"{why}: {told}" for why, told in found.met.items()) or "none is met"
-        reason = because
-        if reason is None:
-            reason = next(iter(found.met), "by hand")
+        reasons: list[Reason] = [*found.met, "by hand"]
+        reason: Reason = reasons[0] if because is None else because
         if reason == "by hand":
             if not note.strip():
                 raise InvalidInput(
