@@ -29,7 +29,9 @@ def plan(
     ] = None,
     shoppers: Annotated[
         int | None,
-        typer.Option(help="Instead: shoppers there will be; says what they find.", max=10**12),
+        typer.Option(
+            help="Instead: shoppers there will be; says what they find.", min=1, max=10**12
+        ),
     ] = None,
     days: Annotated[
         float | None,
