@@ -17,8 +17,8 @@ arms are alike; shoppers differ in taste (beta) and activity, which is capped at
 2,000 tests it is known to half a point. *False at any look* is how often the interval that holds at
 every look gives a verdict at this one.
 
-| activity | outcome | shoppers an arm | refused | missed | false at any look |
-|---|---|--:|--:|--:|--:|"""
+| activity | outcome | shoppers an arm | tests | refused | missed | false at any look |
+|---|---|--:|--:|--:|--:|--:|"""
 
 DAYS = """
 A look on each of thirty days, planned for the tenth; shoppers come over all of them, and come back:
@@ -44,9 +44,9 @@ def write() -> None:
         kinds.setdefault(row["cell"][0], []).append(row)
     text = [ONCE]
     for row in kinds.get("one look", []):
-        _, activity, kind, n, _ = row["cell"]
+        _, activity, kind, n, tests = row["cell"]
         text.append(
-            f"| {activity} | {kind} | {n:,} | {row['refused']:.1%} | {share(row['missed'])} | "
+            f"| {activity} | {kind} | {n:,} | {tests:,} | {row['refused']:.1%} | {share(row['missed'])} | "
             f"{row['false at any look']:.1%} |"
         )
     text.append(DAYS)
