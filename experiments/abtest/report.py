@@ -46,8 +46,8 @@ def write() -> None:
     for row in kinds.get("one look", []):
         _, activity, kind, n, tests = row["cell"]
         text.append(
-            f"| {activity} | {kind} | {n:,} | {tests:,} | {row['refused']:.1%} | {share(row['missed'])} | "
-            f"{row['false at any look']:.1%} |"
+            f"| {activity} | {kind} | {n:,} | {tests:,} | {row['refused']:.1%} | "
+            f"{share(row['missed'])} | {row['false at any look']:.1%} |"
         )
     text.append(DAYS)
     for row in kinds.get("thirty days", []) + kinds.get("segments", []):
