@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import persona_img as pi
-from cli.test_abtest import NOON, SHOPPERS, run, shop
+from cli.test_abtest import NOON, SHOPPERS, SOFT, run, shop
+from examples import a_showing, happened
+from persona_img import wiring
+from persona_img.abtest.records import Started
 from persona_img.cli import app
+from persona_img.domain.decision import Candidate, Decision, DecisionTable, Slate
+from persona_img.domain.style import ORIGINAL
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound, StoreConflict
 
 served = shop
@@ -33,6 +40,92 @@ def mine(served: pi.Shop, tmp_path: Path) -> pi.Shop:
 
 def of(shop: pi.Shop, *arguments: object) -> str:
     return run(*arguments, "--home", shop.settings.home)
+
+
+def begin(shop: pi.Shop, at: datetime) -> Started:
+    """Start the test in the past, where its impressions are."""
+    return shop.records.start(shop.records.load("hero-image"), run="r", now=at)
+
+
+def serve_more(shop: pi.Shop, policy: str, at: datetime, shoppers: int, rate: float) -> None:
+    """Another policy, of which the pictures are clicked at a rate of their own."""
+    slate = Slate((Candidate(ORIGINAL, None, 0.5), Candidate(SOFT, "ab" * 32, 0.5)))
+    shop.workspace.save_decision_table(DecisionTable(policy, {("all", "mug"): slate}, {}, "all"))
+    arms = shop.arms
+    rng = np.random.default_rng(7)
+    with closing(wiring.event_log(shop.workspace)) as log:
+        events = []
+        for number in range(shoppers):
+            name = f"{policy}-{number}"
+            arm = arms.assign(name)
+            style = ORIGINAL if arm == "control" else SOFT
+            decision = Decision(
+                "hero-image", name, "mug", "all", arm, style.key,
+                None if style.is_original else "ab" * 32, 1.0 if arm == "control" else 0.5, policy,
+                at.timestamp(),
+            )  # fmt: skip
+            showing, moment = a_showing(decision), at.timestamp() + number
+            events.append(happened(showing, "impression", moment))
+            if rng.random() < (0.2 if style.is_original else rate):
+                events.append(happened(showing, "click", moment + 1))
+        assert log.record_events(events).rejected == 0
+
+
+LATER = NOON + timedelta(hours=2)
+
+
+def test_the_one_look_is_of_all_policies_and_of_nothing_that_is_chosen(mine: pi.Shop) -> None:
+    of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN, "--one-look")
+    begin(mine, NOON)
+    alone, _, _ = mine.read(policy="v1")
+    assert alone.comparisons == mine.read()[0].comparisons  # the only one that was served
+    planned = alone.planned_shoppers
+    assert planned is not None
+    assert planned > SHOPPERS
+    serve_more(mine, "v2", LATER, planned, 0.6)
+    pooled, _, _ = mine.read()
+    assert pooled.comparisons[0].judged_by == "one look"
+    for policy in ("v1", "v2"):
+        one, _, _ = mine.read(policy=policy)
+        assert {c.verdict for c in (*one.comparisons, *one.guardrails)} <= {
+            "exploratory", "undefined"
+        }  # fmt: skip
+        assert one.comparisons[0].judged_by == ""
+        assert "EXPLORATORY" in one.warnings[0]
+    with pytest.raises(InvalidInput, match="leave since"):
+        mine.read(since=NOON + timedelta(seconds=20))
+    said = json.loads(of(mine, "analyze", "--json"))
+    assert (said["policy"], said["comparisons"][0]["verdict"]) == (
+        "all", pooled.comparisons[0].verdict
+    )  # fmt: skip
+    (standing,) = mine.standings(now=LATER)
+    assert standing.verdict == pooled.comparisons[0].verdict
+    assert standing.met["horizon"] == "the planned look was taken"
+
+
+def test_a_challenger_on_a_ramp_hides_nothing_from_the_list(mine: pi.Shop) -> None:
+    of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN)
+    begin(mine, NOON)
+    (before,) = mine.standings(now=LATER)
+    serve_more(mine, "v2", LATER, 20, 0.4)
+    (after,) = mine.standings(now=LATER)
+    assert (before.shoppers, after.shoppers) == (SHOPPERS, SHOPPERS + 20)
+
+
+def test_the_page_of_a_shop_with_history_is_of_the_test_alone(mine: pi.Shop) -> None:
+    of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN)
+    serve_more(mine, "v2", LATER, 300, 0.4)
+    begin(mine, LATER + timedelta(seconds=100))
+    (only,) = mine._rounds()
+    assert (only.version, len(only.feedback)) == ("v2", 200)
+    assert only.report.comparisons[0].verdict != "exploratory"
+
+
+def test_beyond_the_horizon_nothing_counts(mine: pi.Shop) -> None:
+    of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN, "--horizon", 30)
+    begin(mine, NOON)
+    serve_more(mine, "v2", NOON + timedelta(days=31), 20, 0.4)
+    assert sum(arm.shoppers for arm in mine.read()[0].arms) == SHOPPERS
 
 
 def test_a_plan_is_a_file_with_its_size_days_and_smallest_effect(mine: pi.Shop) -> None:

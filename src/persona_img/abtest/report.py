@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ Verdict = Literal[
     "holds", "harmed", "unclear", "exploratory",
 ]  # fmt: skip
 """``undefined`` and ``do not read`` may stand anywhere. Else comparisons say one of the first
-four, guardrails ``holds``, ``harmed`` or ``unclear``, and segments ``exploratory``."""
+four, guardrails ``holds``, ``harmed`` or ``unclear``, and segments, and all of one policy among
+several of a record's test, ``exploratory``."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,28 @@ class ABReport:
     def shoppers_are(self) -> str:
         """``simulated``, ``real`` or ``of unstated origin``."""
         return {True: "simulated", False: "real", None: "of unstated origin"}[self.simulated]
+
+    def exploratory(self, why: str) -> ABReport:
+        """The same numbers without a verdict.
+
+        Args:
+            why: What they are of, as a warning.
+        """
+
+        def marked(found: tuple[Comparison, ...]) -> tuple[Comparison, ...]:
+            return tuple(
+                one if one.verdict in ("undefined", "do not read")
+                else replace(one, verdict="exploratory", judged_by="")
+                for one in found
+            )  # fmt: skip
+
+        return replace(
+            self,
+            comparisons=marked(self.comparisons),
+            secondary=marked(self.secondary),
+            guardrails=marked(self.guardrails),
+            warnings=(f"EXPLORATORY: {why}", *self.warnings),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; undefined numbers are None."""

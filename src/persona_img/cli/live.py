@@ -194,7 +194,8 @@ def analyze(
         str | None,
         typer.Option(
             help="Only impressions of this policy version; last: the one that is served; all: "
-            "every one, pooled. Left out, the newest that was seen: each is a test of its own."
+            "every one, pooled. Left out, the newest that was seen: each is a test of its own; "
+            "or all where a record says how it is read, and one alone is exploratory."
         ),
     ] = None,
     planned: Annotated[
@@ -272,8 +273,9 @@ def analyze(
     from persona_img.shop import Shop
 
     shop = Shop.open(home, test={"name": test})
-    seen = shop.seen_policies()
-    asked = policy or (seen[-1] if seen else "all")
+    seen = shop.seen_policies(*shop.window)
+    # By a record there is one verdict, of all that was served.
+    asked = policy or (seen[-1] if seen and shop.record is None else "all")
     chosen = shop.plan_named(asked) if asked == "last" else asked
     others = [] if chosen == "all" else [one for one in seen if one != chosen]
     result, run = shop.analyse(
@@ -285,7 +287,7 @@ def analyze(
         print(json.dumps(result.to_dict() | of | {"run": run}))
         return
     print(result.table())
-    if others:
+    if others and result.record is None:
         number = 1 + len(others)
         print(
             f"only policy {chosen}; not in it: {', '.join(others)} (--policy NAME, or all); each "

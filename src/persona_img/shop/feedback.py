@@ -110,14 +110,20 @@ class Feedback(Stores):
         until = (now or datetime.now(UTC)) - waiting
         return self._history().frame(until=until, **self._counted)
 
-    def seen_policies(self) -> list[str]:
+    def seen_policies(
+        self, since: datetime | None = None, until: datetime | None = None
+    ) -> list[str]:
         """Plans of which an impression came back, in the order in which they were published.
+
+        Args:
+            since: As for :meth:`feedback`.
+            until: As for :meth:`feedback`.
 
         Raises:
             NotFound: nothing was served from this home yet.
         """
         seen: set[str] = set()
-        for batch in self.feedback_batches():
+        for batch in self.feedback_batches(since=since, until=until):
             seen.update(map(plan_of, batch["policy_version"].unique().to_pylist()))
         known = [plan for plan in self.policies if plan in seen]
         return sorted(seen.difference(known)) + known

@@ -36,11 +36,13 @@ class Readings(Feedback):
         """What the A/B test's feedback says; nothing is logged.
 
         Where the test runs by a record, that says what decides and how it is read, and what was
-        shown before it started or after it was stopped does not count.
+        shown before it started, after it was stopped or beyond its horizon does not count. Its
+        verdict is of all policies together, for a test has one chance of error however many were
+        served; of one among several everything is exploratory.
 
         Args:
             policy: As for :meth:`feedback`.
-            since: As for :meth:`feedback`.
+            since: As for :meth:`feedback`; not where a record says it.
             planned: Exposed shoppers at which the test is to be read; None for the settings'.
             always_valid: Verdicts by the interval that holds at every look; None for the settings'.
             by_segment: Also compare within each segment.
@@ -49,13 +51,14 @@ class Readings(Feedback):
             The report, how it was read, and of what.
 
         Raises:
-            InvalidInput: ``planned`` or ``always_valid`` where a record has said it.
+            InvalidInput: ``since``, ``planned`` or ``always_valid`` where a record has said it.
             NotFound: nothing was served from this home yet.
             NotEnoughData: no impression of this test.
         """
         import pandas as pd
 
         started, test, until = self.record, self.ab_test, None
+        others: list[str] = []
         if started is None:
             test = replace(
                 test,
@@ -63,15 +66,17 @@ class Readings(Feedback):
                 always_valid=test.always_valid if always_valid is None else always_valid,
             )
         else:
-            if planned is not None or always_valid is not None:
+            if any(said is not None for said in (since, planned, always_valid)):
                 raise InvalidInput(
                     f"test {test.name}: it runs by record {started.digest[:12]}, which says how it "
-                    f"is read (plan {test.planned_shoppers:,}, {started.record.verdict}); leave "
-                    "plan and look out"
+                    f"is read (since {started.started_at:%F %R} UTC, plan "
+                    f"{test.planned_shoppers:,}, {started.record.verdict}); leave since, plan and "
+                    "look out"
                 )
-            ended = self.records.stopped(test.name)
-            until = None if ended is None else ended.stopped_at
-            since = max(filter(None, (since, started.started_at)))
+            since, until = self.window
+            if policy is not None:
+                plan = self.plan_named(policy)
+                others = [one for one in self.seen_policies(since, until) if one != plan]
         feedback = self.feedback(policy=policy, since=since, until=until)
         if test.holdout is not None:
             held = self.holdout_feedback(policy=policy, since=since, until=until)
@@ -79,12 +84,29 @@ class Readings(Feedback):
         if started is not None and feedback.empty:
             raise NotEnoughData(
                 f"test {test.name}: no impression between its start, {started.started_at:%F %R} "
-                f"UTC, and {'now' if until is None else until.strftime('%F %R')}"
+                "UTC, and its end"
             )
         report = test.analyze(feedback, simulated=self.simulated, by_segment=by_segment)
         if started is not None:
             report = replace(report, record=self._noted(started))
+        if others:
+            report = report.exploratory(
+                f"only policy {policy} of a test that served {', '.join(others)} too: its verdict "
+                "is of all of them together (`persona-img analyze`)"
+            )
         return report, test, feedback
+
+    @property
+    def window(self) -> tuple[datetime | None, datetime | None]:
+        """The moments between which impressions count: where a record says it, else all do."""
+        from persona_img.abtest.stopping import ends_at
+
+        started = self.record
+        if started is None:
+            return None, None
+        ended = self.records.stopped(started.record.name)
+        last = ends_at(started)
+        return started.started_at, last if ended is None else min(last, ended.stopped_at)
 
     def analyse(
         self,
@@ -160,8 +182,6 @@ class Readings(Feedback):
             overruled=tuple(
                 f"[test] {name} = {said}"
                 for name, (said, counts) in settings.items()
-                if said is not None
-                and said != counts
-                and said != type(chosen).model_fields[name].default
+                if said is not None and said != counts and name in chosen.model_fields_set
             ),
         )

@@ -62,13 +62,14 @@ class Results(Readings):
     def _rounds(self) -> list[Round]:
         from persona_img.reports.rounds import Round
 
-        served = self.seen_policies()
+        since, until = self.window
+        served = self.seen_policies(since, until)
         rounds: list[Round] = []
         for table in self.workspace.decision_tables():
             if table.policy_version in served:  # of a plan its first table, not every revision
                 version = table.policy_version
                 report, run = self.analyse(policy=version, run_name=f"report {version}")
-                feedback = self.feedback(policy=version)
+                feedback = self.feedback(policy=version, since=since, until=until)
                 rounds.append(Round(len(rounds) + 1, version, report, run, {}, table, feedback))
         if not rounds:
             raise NotEnoughData("no impression came back yet; a report has nothing to tell")

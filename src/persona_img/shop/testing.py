@@ -40,7 +40,7 @@ class Standing:
         record: As it started, or as its file says; None where broken.
         started: None before.
         stopped: None before.
-        report: What the newest policy's impressions say; None where nothing was shown, and of
+        report: What its impressions say, of all policies; None where nothing was shown, and of
             tests that do not run.
         days_left: To the horizon, 0 when it is over; None where it does not run.
         met: Rules to stop that are met, harm first, each with what says so.
@@ -331,16 +331,15 @@ class Testing(Readings):
             return Standing(name, "planned", record, health="not started")
         if stopped is not None:
             return Standing(name, "stopped", record, started, stopped, health=stopped.reason)
-        report, health = self._asked_about(name)._read_newest()
+        report, health = self._asked_about(name)._read_now()
         left = max((ends_at(started) - moment).total_seconds() / _DAY, 0.0)
         met = rules_met(started, report, moment)
         return Standing(name, "running", record, started, None, report, left, met, health)
 
-    def _read_newest(self) -> tuple[ABReport | None, str]:
-        """What the newest policy's impressions say, and whether that may be read."""
+    def _read_now(self) -> tuple[ABReport | None, str]:
+        """What the test says, and whether that may be read."""
         try:
-            seen = self.seen_policies()
-            report, _, _ = self.read(policy=seen[-1] if seen else None)
+            report, _, _ = self.read()
         except (NotFound, NotEnoughData):
             return None, "nothing shown yet"
         if report.sample_ratio.ok is False:
