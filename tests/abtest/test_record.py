@@ -80,6 +80,8 @@ def test_changes_name_the_entry_and_both_values() -> None:
         ({"cap_of_ratio": 0}, "cap_of_ratio=0"),
         ({"name": "a/b"}, "name='a/b'"),
         ({"cap": 0.9}, "no such entry"),
+        ({"primary": "CTR=conversions/impressions"}, "CTR is CTR=clicks/impressions"),
+        ({"guardrails": ["Conversion rate=clicks"]}, "give it another name"),
     ],
 )
 def test_what_a_record_cannot_say_is_refused(change: dict[str, Any], said: str) -> None:
@@ -102,6 +104,11 @@ def test_without_a_plan_that_fits_it_cannot_start() -> None:
         ({"horizon_days": 19}, "take 20 days"),
         ({"arms": {"control": 0.9, "personalized": 0.1}}, "are needed"),
         ({"confidence": 0.99}, "are needed"),
+        ({"primary": "bought=conversions"}, "its plan is of CTR=clicks/impressions"),
+        ({"cap_of_ratio": 1.0}, "cap_of_ratio 1.0, and its plan is of 0.99"),
+        ({"cap_of_mean": 1.0}, "cap_of_mean"),
+        ({"bot_filter": False}, "bot_filter"),
+        ({"attribution_days": 30}, "attribution_days"),
     ):
         with pytest.raises(InvalidInput, match=said):
             Record.of(good.model_dump() | changed).check_start()

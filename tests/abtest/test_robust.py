@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -82,3 +83,14 @@ def test_what_hardly_anybody_has_is_neither_filtered_nor_capped() -> None:
     bought[:3] = 500.0
     assert not far_beyond({"bought": bought})[0].any()
     assert math.isnan(discrete_quantile(np.zeros(0), 0.5))
+
+
+def test_a_look_that_was_taken_is_not_before_it_for_who_was_no_shopper(simulate: Simulate) -> None:
+    table = with_bot(simulate(2_000, seed=8), "control")
+    test = ABTest("hero", planned_shoppers=2_001, always_valid=False)
+    report = test.analyze(table)
+    assert report.bots == 1
+    assert report.comparisons[0].verdict != "too early"
+    assert not any("before it" in warning for warning in report.warnings)
+    early = dataclasses.replace(test, planned_shoppers=2_002).analyze(table)
+    assert any("before it" in warning for warning in early.warnings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ import persona_img as pi
 from cli.test_abtest import NOON, SHOPPERS, SOFT, run, shop
 from examples import a_showing, happened
 from persona_img import wiring
+from persona_img.abtest import Baseline
 from persona_img.abtest.records import Started
 from persona_img.cli import app
 from persona_img.domain.decision import Candidate, Decision, DecisionTable, Slate
@@ -149,7 +151,12 @@ def test_it_plans_from_the_shops_own_history_and_asks_for_what_that_lacks(
     measured = mine.baseline()
     assert said["plan"]["baseline"] == pytest.approx(measured.ctr)
     assert said["plan"]["variance"] == pytest.approx(measured.variance)
-    assert "measured in control of hero-image, clustered by shopper" in said["plan"]["basis"]
+    basis = said["plan"]["basis"]
+    assert "measured in control of hero-image, clustered by shopper, over all 0.0 days" in basis
+    assert "the log does not tell how shoppers vary over so long" in basis
+    bought = ("--primary", "seen=impressions/clicks", "--shoppers-per-day", 400)
+    assert "measured" in of(mine, "test", "plan", "other", *PLAN, *bought)
+    assert mine.records.load("other").plan.metric == "seen=impressions/clicks"
     with pytest.raises(NotFound, match="give the numbers: --baseline"):
         run("test", "plan", "next", *PLAN, "--home", tmp_path / "new")
 
@@ -183,7 +190,7 @@ def test_it_starts_only_as_it_is_served(mine: pi.Shop) -> None:
 
 def test_a_record_that_started_decides_and_what_is_changed_later_is_told(mine: pi.Shop) -> None:
     of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN, "--primary", "bought=conversions",
-       "--guardrail", "CTR=clicks/impressions")  # fmt: skip
+       "--variance", 0.2, "--guardrail", "CTR=clicks/impressions")  # fmt: skip
     before = json.loads(of(mine, "analyze", "--json"))
     assert before["record"] is None
     assert before["comparisons"][0]["metric"] == "CTR"
@@ -309,7 +316,9 @@ def test_a_record_that_cannot_be_read_is_a_line_of_the_list(mine: pi.Shop) -> No
         (("hero", "--hypothesis", "x"), "give one of the lift"),
         (("hero", "--hypothesis", "x", "--lift", 0.1, "--days", 9, *GIVEN), "give one of"),
         (("hero", *PLAN, *GIVEN, "--horizon", 1), "horizon_days 1"),
-        (("hero", *PLAN, *GIVEN, "--primary", "views"), "no column 'views'"),
+        (("hero", *PLAN, *GIVEN, "--variance", 1, "--primary", "views"), "no column 'views'"),
+        (("hero", *PLAN, *GIVEN, "--primary", "bought=conversions"), "no rate of impressions"),
+        (("hero", *PLAN, "--variance", 1), "--variance is of --baseline"),
         (("hero", *PLAN, "--impressions", 3), "are of --baseline"),
         (("he/ro", *PLAN, *GIVEN), "name='he/ro'"),
     ],
@@ -320,6 +329,23 @@ def test_a_record_that_cannot_be_is_refused(
     with pytest.raises(InvalidInput, match=message):
         run("test", "plan", *options, "--home", tmp_path / "new")
     assert not (tmp_path / "new" / "experiments").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"lift": 0.3, "shoppers_per_day": math.nan}, "shoppers_per_day nan"),
+        ({"lift": 0.3, "shoppers_per_day": math.inf}, "shoppers_per_day inf"),
+        ({"lift": 0.3, "shoppers_per_day": 1e-320}, "shoppers_per_day 1e-320"),
+        ({"days": math.nan, "shoppers_per_day": 400}, "days nan"),
+        ({"days": math.inf, "shoppers_per_day": 400}, "days inf"),
+    ],
+)
+def test_numbers_of_a_plan_that_are_none_are_refused(
+    mine: pi.Shop, given: dict[str, float], message: str
+) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        mine.plan_test("next", "x", baseline=Baseline.assumed(0.2, 1), **given)  # type: ignore[arg-type]
 
 
 def test_reasons_are_the_five(tmp_path: Path) -> None:

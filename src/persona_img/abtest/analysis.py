@@ -35,10 +35,11 @@ if TYPE_CHECKING:
     from persona_img.domain.holdout import Holdout
 
 CONTROL = "control"
+_KNOWN = {one.name.casefold(): one for one in (CTR, CLICKS, CONVERSIONS, IMPRESSIONS)}
 
 
 @dataclass(frozen=True, eq=False)
-class _Kept:
+class Kept:
     """Shoppers who are compared, and for how much each counts at most.
 
     Attributes:
@@ -132,6 +133,9 @@ class ABTest:
                 raise InvalidInput(
                     f"metric {metric}: no column {strange[0]!r}; there are {', '.join(SHOPPER)}"
                 )
+            mine = _KNOWN.get(metric.name.casefold(), metric)
+            if mine.columns != metric.columns:
+                raise InvalidInput(f"metric {metric}: {mine.name} is {mine}; give it another name")
 
     def analyze(
         self, feedback: pd.DataFrame, *, simulated: bool | None = None, by_segment: bool = False
@@ -171,10 +175,10 @@ class ABTest:
             tuple(self.arms),
             first=None if self._any_look else self.planned_shoppers,
         )
-        kept = self._kept(exposed.table)
+        kept = self.kept(exposed.table)
         shoppers = kept.table
         arms = tuple(self._summaries(shoppers))
-        held, left = self._held_out(feedback, exposed)
+        held, left = self._held_out(feedback, exposed, kept.limits)
         ratio = verdicts.sample_ratio(arms)
         trusted = ratio.ok is not False
         # Without a plan nobody can say that it is the end: what is not shown may come yet.
@@ -193,7 +197,9 @@ class ABTest:
             by_segment=tuple(self._by_segment(kept, trusted)) if by_segment else (),
             sample_ratio=ratio,
             warnings=(
-                *verdicts.warnings(arms, ratio, self.planned_shoppers, len(exposed.crossed)),
+                *verdicts.warnings(
+                    arms, ratio, self.planned_shoppers if early else None, len(exposed.crossed)
+                ),
                 *verdicts.bot_warnings(kept.bots, kept.limits),
                 *verdicts.holdout_warnings(left),
             ),
@@ -216,8 +222,15 @@ class ABTest:
         for arm in (CONTROL, *self._others):
             yield _summary(arm, self.arms[arm], shoppers[shoppers["arm"] == arm])
 
-    def _held_out(self, feedback: pd.DataFrame, tested: Exposed) -> tuple[ArmSummary | None, int]:
-        """The holdout, and how many of it were left out for having been tested."""
+    def _held_out(
+        self, feedback: pd.DataFrame, tested: Exposed, limits: Mapping[str, float]
+    ) -> tuple[ArmSummary | None, int]:
+        """The holdout, and how many of it were left out for having been tested.
+
+        Who is no shopper in the arms is none here.
+        """
+        import pandas as pd
+
         if self.holdout is None:
             return None, 0
         rows = feedback[feedback["test"] == self.holdout.name]
@@ -228,9 +241,15 @@ class ABTest:
             return None, 0
         held = per_shopper(rows, self.holdout.name, (CONTROL,)).table
         both = held.index.isin([*tested.table.index, *tested.crossed])
-        return _summary("holdout", self.holdout.share, held[~both]), int(both.sum())
+        beyond = (held[[*limits]] > pd.Series(limits, dtype="float64")).any(axis=1).to_numpy()
+        return _summary("holdout", self.holdout.share, held[~both & ~beyond]), int(both.sum())
 
-    def _kept(self, table: pd.DataFrame) -> _Kept:
+    def kept(self, table: pd.DataFrame) -> Kept:
+        """Who is compared, of everybody exposed.
+
+        Args:
+            table: As of :class:`~persona_img.abtest.shoppers.Exposed`.
+        """
         metrics = (self.primary, *self._secondary, *self.guardrails)
         of_ratios = {c for metric in metrics if metric.by is not None for c in metric.columns}
         limits: dict[str, float] = {}
@@ -246,7 +265,7 @@ class ABTest:
             )
             for metric in metrics
         }
-        return _Kept(table, bots, limits, caps)
+        return Kept(table, bots, limits, caps)
 
     @property
     def _secondary(self) -> tuple[Metric, ...]:
@@ -254,7 +273,7 @@ class ABTest:
         taken = {metric.columns for metric in (self.primary, *self.guardrails)}
         return tuple(metric for metric in (CTR, CLICKS) if metric.columns not in taken)
 
-    def _decided(self, kept: _Kept, trusted: bool, early: bool) -> Iterator[Comparison]:
+    def _decided(self, kept: Kept, trusted: bool, early: bool) -> Iterator[Comparison]:
         # Bonferroni, for p and intervals alike: a verdict then agrees with the interval shown.
         arms = len(self._others)
         alpha = (1 - self.confidence) / arms
@@ -265,7 +284,7 @@ class ABTest:
             found = self._watched(self.primary, arm, estimate, kept, alpha)
             yield self._judged(found, trusted, early)
 
-    def _beside(self, kept: _Kept, trusted: bool, early: bool) -> Iterator[Comparison]:
+    def _beside(self, kept: Kept, trusted: bool, early: bool) -> Iterator[Comparison]:
         for metric in self._secondary:
             for arm in self._others:
                 estimate = self._estimate(metric, kept, arm, self.confidence)
@@ -273,7 +292,7 @@ class ABTest:
                 yield self._judged(found, trusted, early)
 
     def _watched(
-        self, metric: Metric, arm: str, estimate: Estimate, kept: _Kept, alpha: float
+        self, metric: Metric, arm: str, estimate: Estimate, kept: Kept, alpha: float
     ) -> Comparison:
         """With the interval that holds at every look, once there are enough shoppers."""
         found = _comparison(metric, arm, estimate)
@@ -300,7 +319,7 @@ class ABTest:
             by = "any look" if self._any_look else "one look"
         return replace(found, verdict=verdict, judged_by=by)
 
-    def _guarded(self, kept: _Kept, trusted: bool) -> Iterator[Comparison]:
+    def _guarded(self, kept: Kept, trusted: bool) -> Iterator[Comparison]:
         for metric in self.guardrails:
             for arm in self._others:
                 estimate = self._estimate(metric, kept, arm, self.confidence)
@@ -310,7 +329,7 @@ class ABTest:
                 )
                 yield replace(found, verdict=verdict)
 
-    def _by_segment(self, kept: _Kept, trusted: bool) -> Iterator[Comparison]:
+    def _by_segment(self, kept: Kept, trusted: bool) -> Iterator[Comparison]:
         segments = sorted(kept.table["segment"].unique())
         # All of them miss the truth together no more often than one may (Bonferroni).
         alpha = (1 - self.confidence) / max(len(segments) * len(self._others), 1)
@@ -322,7 +341,7 @@ class ABTest:
                 yield replace(found, segment=str(segment), verdict=verdict)
 
     def _estimate(
-        self, metric: Metric, kept: _Kept, arm: str, confidence: float, segment: object = None
+        self, metric: Metric, kept: Kept, arm: str, confidence: float, segment: object = None
     ) -> Estimate:
         control, treatment = (kept.moments(metric, one, segment) for one in (CONTROL, arm))
         below = None if metric.by is None else "denominator"

@@ -41,8 +41,7 @@ class Arrivals:
             NotEnoughData: less than a day of it, or nobody new in its second half.
         """
         rows = as_feedback(feedback, ("shopper", "shown_at"), test=test)
-        shown = rows["shown_at"]
-        span = 0.0 if rows.empty else (shown.max() - shown.min()).total_seconds() / _DAY
+        shown, span = rows["shown_at"], days_logged(feedback, test)
         if span < 1:
             raise NotEnoughData(
                 f"test {test}: {span:.1f} days of impressions do not tell how many shoppers come; "
@@ -73,3 +72,9 @@ class Arrivals:
         if days <= self.span:
             return int(np.searchsorted(self.days, days, side="right"))
         return int(len(self.days) + (days - self.span) * self.late)
+
+
+def days_logged(feedback: pd.DataFrame, test: str) -> float:
+    """Days from a test's first impression to its last; 0 without any."""
+    shown = as_feedback(feedback, ("shown_at",), test=test)["shown_at"]
+    return 0.0 if shown.empty else (shown.max() - shown.min()).total_seconds() / _DAY

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from persona_img.abtest.metrics import CTR
-from persona_img.abtest.robust import cap_of, capped_moments, far_beyond, quantile_of
+from persona_img.abtest.analysis import ABTest
 from persona_img.abtest.sequential import always_valid_width
-from persona_img.abtest.shoppers import columns_of, per_shopper
+from persona_img.abtest.shoppers import READ, per_shopper
 from persona_img.abtest.statistics import pair_lift, pair_size
 from persona_img.domain.decision import Arms
 from persona_img.domain.feedback_table import as_feedback
@@ -21,10 +20,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from persona_img.abtest.metrics import Metric
-
 _ROUNDS, _CLOSE = 100, 1e-6
 _PLANNED = 1_000
+_DAY = 86_400.0
 
 _HALVES = {"control": 0.5, "personalized": 0.5}
 
@@ -73,9 +71,15 @@ class Baseline:
 
     @classmethod
     def measured(
-        cls, feedback: pd.DataFrame, test: str, arm: str = "control", metric: Metric = CTR
+        cls,
+        feedback: pd.DataFrame,
+        test: str,
+        arm: str = "control",
+        *,
+        read: ABTest | None = None,
+        days: float | None = None,
     ) -> Baseline:
-        """What an earlier test's arm showed, capped and without bots as a test is read.
+        """What an earlier test's arm showed, capped and without bots as the next one will be read.
 
         Shoppers seen in other arms too are left out.
 
@@ -83,22 +87,24 @@ class Baseline:
             feedback: As for :meth:`ABTest.analyze`.
             test: The earlier test.
             arm: Whose shoppers are like those of control to come.
-            metric: Of columns :data:`persona_img.abtest.metrics.SHOPPER`.
+            read: How the next test is read: its metric, caps and bot filter; None for CTR.
+            days: Only what was shown in the first so many days, as a test of that length sees it:
+                longer, and each shopper has shown more. None for all.
 
         Raises:
             InvalidInput: as :meth:`ABTest.analyze`.
             NotEnoughData: fewer than two shoppers or no event in the arm.
         """
-        named = as_feedback(feedback, ("arm",), test=test)["arm"]
-        everybody = per_shopper(feedback, test, sorted({arm, *named})).table
-        columns = columns_of(everybody)
-        if metric.by is not None:
-            beyond, _ = far_beyond({name: columns[name] for name in metric.columns})
-            everybody = everybody[~beyond]
-            columns = columns_of(everybody)
-        cap = cap_of(metric, columns, quantile_of(metric))
-        own = columns_of(everybody[everybody["arm"] == arm])
-        found, events = capped_moments(arm, metric, own, cap), float(own[metric.of].sum())
+        read = ABTest(test) if read is None else read
+        metric = read.primary
+        rows = as_feedback(feedback, ("test", *READ), test=test)
+        if days is not None:
+            age = (rows["shown_at"] - rows["shown_at"].min()).dt.total_seconds()
+            rows = rows[age < days * _DAY]
+        everybody = per_shopper(rows, test, sorted({arm, *rows["arm"]})).table
+        kept = read.kept(everybody)
+        found = kept.moments(metric, arm)
+        events = float(kept.table.loc[kept.table["arm"] == arm, metric.of].sum())
         if found.units < 2 or not events:
             raise NotEnoughData(
                 f"arm {arm} of {test}: {found.units} shoppers, {events:.0f} {metric.of}; two and "

@@ -15,6 +15,7 @@ from persona_img.abtest.analysis import ABTest
 from persona_img.abtest.design import Baseline, minimal_detectable_lift, required_shoppers
 from persona_img.abtest.metrics import CONVERSIONS, CTR, IMPRESSIONS, Metric
 from persona_img.abtest.robust import CAP_OF_MEAN, CAP_OF_RATIO
+from persona_img.domain.feedback import ATTRIBUTION_SECONDS
 from persona_img.errors import InvalidInput, PersonaImgError
 
 if TYPE_CHECKING:
@@ -24,11 +25,14 @@ if TYPE_CHECKING:
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Quantile = Annotated[float, Field(gt=0, le=1)]
+Attribution = Annotated[float, Field(gt=0, le=366)]
 Rule = Literal["win", "harm", "futility"]
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+ATTRIBUTION_DAYS = ATTRIBUTION_SECONDS / 86_400
 # A plan that misses what it was made for by less is the same plan, rounded.
 _ROUNDED = 0.995
+_MEASURED_BY = ("cap_of_ratio", "cap_of_mean", "bot_filter", "attribution_days")
 _HEAD = """# The record of an A/B test. Edit it until `persona-img test start`; from then on what it
 # said then is what counts, and changes are shown beside the verdict.
 
@@ -51,6 +55,11 @@ class Size(_Part):
         smallest_effect: The relative lift that so many find with that power.
         days: How long they take to come.
         basis: Where the numbers come from, in words.
+        metric: Which metric they are of.
+        cap_of_ratio: How it was capped, as the record's.
+        cap_of_mean: Likewise.
+        bot_filter: Whether bots were left out, as the record's.
+        attribution_days: For how long a click counted, as the record's.
     """
 
     baseline: float = Field(gt=0)
@@ -61,6 +70,11 @@ class Size(_Part):
     smallest_effect: float = Field(gt=0)
     days: int = Field(ge=1)
     basis: str = Field(min_length=1, max_length=500)
+    metric: str = str(CTR)
+    cap_of_ratio: Quantile = CAP_OF_RATIO
+    cap_of_mean: Quantile = CAP_OF_MEAN
+    bot_filter: bool = True
+    attribution_days: Attribution = ATTRIBUTION_DAYS
 
 
 class Record(_Part):
@@ -83,6 +97,7 @@ class Record(_Part):
         cap_of_ratio: See :class:`~persona_img.abtest.ABTest`.
         cap_of_mean: Likewise.
         bot_filter: Likewise.
+        attribution_days: For how long after an impression a click or conversion counts for it.
         plan: Its size; a record without one cannot start.
 
     Example:
@@ -109,6 +124,7 @@ class Record(_Part):
     cap_of_ratio: Quantile = CAP_OF_RATIO
     cap_of_mean: Quantile = CAP_OF_MEAN
     bot_filter: bool = True
+    attribution_days: Attribution = ATTRIBUTION_DAYS
     plan: Size | None = None
 
     @classmethod
@@ -189,13 +205,21 @@ class Record(_Part):
         """Its plan, if it can start.
 
         Raises:
-            InvalidInput: no plan, one of other numbers than the record's, or one that takes longer
-                than the horizon.
+            InvalidInput: no plan, one of other numbers than the record's or of another metric, cap
+                or filter, or one that takes longer than the horizon.
         """
         plan = self.plan
         again = f"run `persona-img test plan {self.name}` again"
         if plan is None:
             raise InvalidInput(f"test {self.name}: it has no plan, and cannot start; {again}")
+        for name, planned in (
+            ("primary", plan.metric),
+            *((name, getattr(plan, name)) for name in _MEASURED_BY),
+        ):
+            if (said := getattr(self, name)) != planned:
+                raise InvalidInput(
+                    f"test {self.name}: {name} {said}, and its plan is of {planned}; {again}"
+                )
         need = self.needed(Baseline(plan.baseline, plan.variance, plan.rate), plan.power)
         if plan.shoppers < need * _ROUNDED:
             raise InvalidInput(

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-_READ = ("shopper", "arm", "segment", "shown_at", "clicked", "converted")
+READ = ("shopper", "arm", "segment", "shown_at", "clicked", "converted")
+"""Columns of feedback that are read of each impression."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,7 @@ def per_shopper(
             other than 0 and 1.
         NotEnoughData: no impression of this test.
     """
-    rows = as_feedback(feedback, _READ, test=test)
+    rows = as_feedback(feedback, READ, test=test)
     if rows.empty:
         tests = ", ".join(sorted({str(t) for t in feedback["test"].dropna().unique()}))
         raise NotEnoughData(

@@ -86,7 +86,7 @@ def warnings(
     Args:
         arms: All of them.
         ratio: Whether they got their shares.
-        planned: Exposed shoppers the test was planned for.
+        planned: Exposed shoppers the test was planned for; None without, or when they have come.
         crossed: Shoppers that were left out because they were in several arms.
     """
     return tuple(_warnings(arms, ratio, planned, crossed))

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from persona_img.abtest.design import Baseline, Plan
     from persona_img.abtest.record import Record
 
+_RATE_OF = "impressions"
+
 
 def plan(
     name: Annotated[
@@ -51,6 +53,15 @@ def plan(
             "alike; 1.5 to 3 is usual where there are several."
         ),
     ] = 1.0,
+    variance: Annotated[
+        float | None,
+        typer.Option(
+            help="With --baseline of any metric: one shopper's share in its variance, as "
+            "0.25; instead of --impressions.",
+            min=1e-12,
+            max=1e12,
+        ),
+    ] = None,
     power: Annotated[float, typer.Option(help="Chance to find the lift.")] = 0.8,
     alpha: Annotated[float, typer.Option(help="Chance of a false alarm, two-sided.")] = 0.05,
     share: Annotated[
@@ -58,7 +69,11 @@ def plan(
     ] = None,
     shoppers_per_day: Annotated[
         float | None,
-        typer.Option(help="New shoppers in a day; as they came in this shop if left out."),
+        typer.Option(
+            help="New shoppers in a day; as they came in this shop if left out.",
+            min=0.01,
+            max=1e10,
+        ),
     ] = None,
     primary: Annotated[
         str | None,
@@ -104,11 +119,25 @@ def plan(
     given is measured in the shop's own log. Edit the record until the test starts.
     """
     from persona_img.abtest.design import Baseline
+    from persona_img.abtest.metrics import Metric
 
     before = None
-    if baseline is not None:
+    by = Metric.parse(primary).by if primary is not None else _RATE_OF
+    told = impressions != 1.0 or design_effect != 1.0
+    if variance is not None and (baseline is None or told):
+        raise InvalidInput(
+            "--variance is of --baseline, in place of --impressions; give that alone"
+        )
+    if baseline is not None and variance is not None:
+        before = Baseline(baseline, variance, rate=by is not None and baseline < 1)
+    elif baseline is not None:
+        if by != _RATE_OF:
+            raise InvalidInput(
+                f"--baseline {baseline}: {primary} is no rate of impressions, and how it varies "
+                "does not follow from it; give --variance, or leave --baseline out to measure both"
+            )
         before = Baseline.assumed(baseline, impressions, design_effect)
-    elif impressions != 1.0 or design_effect != 1.0:
+    elif told:
         raise InvalidInput("--impressions and --design-effect are of --baseline; give that too")
     of_record = {
         "--hypothesis": hypothesis, "--days": days, "--primary": primary, "--guardrail": guardrail,

@@ -170,8 +170,9 @@ class Feedback(Stores):
     @property
     def _counted(self) -> dict[str, Any]:
         """Which impressions, and which clicks of them."""
-        test = self.settings.test
-        return {"test": test.name, "within": test.attribution_days * 86400}
+        test, started = self.settings.test, self.record
+        said = test if started is None else started.record
+        return {"test": test.name, "within": said.attribution_days * 86400}
 
     def plan_named(self, policy: str) -> str:
         """The plan that a name stands for: ``last`` is the one that is served.

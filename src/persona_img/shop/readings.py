@@ -166,6 +166,7 @@ class Readings(Feedback):
             "planned_shoppers": (chosen.planned_shoppers, plan.shoppers),
             "always_valid": (chosen.always_valid, record.verdict == "any look"),
             "personalized_share": (chosen.personalized_share, record.arms["personalized"]),
+            "attribution_days": (chosen.attribution_days, record.attribution_days),
         }
         ended = self.records.stopped(record.name)
         stopped = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -20,14 +21,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from persona_img.abtest.arrivals import Arrivals
+    from persona_img.abtest.before import Before
     from persona_img.abtest.design import Baseline
-    from persona_img.abtest.metrics import Metric
     from persona_img.abtest.record import Record
     from persona_img.abtest.records import Reason, Started, Stopped
     from persona_img.abtest.report import ABReport
 
 _WEEK = 7
 _DAY = 86_400.0
+_LEAST, _MOST = 0.01, 1e10
+"""New shoppers a day."""
+_LONGEST = 3650
 
 
 @dataclass(frozen=True)
@@ -75,20 +79,16 @@ class Standing:
 class Testing(Readings):
     """Records of A/B tests."""
 
-    def baseline(self, metric: Metric | None = None) -> Baseline:
-        """What control showed, clustered by shopper: what a next test is planned from.
-
-        Args:
-            metric: Which metric; None for CTR.
+    def baseline(self) -> Baseline:
+        """CTR in control over the whole log, clustered by shopper.
 
         Raises:
             NotFound: nothing was served from this home yet.
-            NotEnoughData: fewer than two shoppers of control, or no event.
+            NotEnoughData: fewer than two shoppers of control, or no click.
         """
         from persona_img.abtest.design import Baseline
-        from persona_img.abtest.metrics import CTR
 
-        return Baseline.measured(self.feedback(), self.settings.test.name, metric=metric or CTR)
+        return Baseline.measured(self.feedback(), self.settings.test.name)
 
     def arrivals(self) -> Arrivals:
         """When shoppers came to the shop's test.
@@ -140,9 +140,14 @@ class Testing(Readings):
             NotEnoughData: the feedback does not tell a number that is missing.
             StoreConflict: the test has started.
         """
-        from persona_img.abtest.metrics import Metric
         from persona_img.abtest.record import Record, Size
 
+        if shoppers_per_day is not None and not _LEAST <= shoppers_per_day <= _MOST:
+            raise InvalidInput(
+                f"shoppers_per_day {shoppers_per_day}: give a number from {_LEAST:g} to {_MOST:g}"
+            )
+        if days is not None and not 1 <= days <= _LONGEST:
+            raise InvalidInput(f"days {days}: give a number from 1 to {_LONGEST}")
         if sum(one is not None for one in (lift, shoppers, days)) != 1:
             raise InvalidInput(
                 "give one of the lift to be found, the shoppers there will be, and the days there "
@@ -154,26 +159,36 @@ class Testing(Readings):
             "hypothesis": hypothesis,
             "arms": {"control": 1 - share, "personalized": share},
             "verdict": "any look" if self.settings.test.always_valid else "one look",
+            "attribution_days": self.settings.test.attribution_days,
         } | {key: value for key, value in said.items() if value is not None}
         draft = Record.of(values | {"minimal_effect": 0.01 if lift is None else lift}, "plan")
         told = self if history is None else self._asked_about(history)
-        before, basis = baseline, "given"
-        if before is None:
-            before, basis = told._now_in_control(Metric.parse(draft.primary))
-        come: Arrivals | None = None
-        if shoppers_per_day is None:
-            come = told._came()
+        log = None if baseline is not None else told._before(draft)
+        come = told._came() if shoppers_per_day is None else None
+
+        def days_for(many: int) -> int:
+            return come.days_for(many) if come is not None else _days(many, shoppers_per_day)
+
+        if days is not None:
+            shoppers = (
+                come.shoppers_in(days) if come is not None else int(days * (shoppers_per_day or 0))
+            )
+        try:
+            if log is None:
+                assert baseline is not None
+                before, basis = baseline, "given"
+            elif shoppers is not None:
+                before, basis = log.over(draft, days_for(shoppers))
+            else:
+                before, basis = log.to_find(draft, power, days_for)
+        except NotEnoughData as error:
+            raise _no_history(draft.primary, error) from error
         if lift is None:
-            if shoppers is None:
-                assert days is not None
-                shoppers = (
-                    come.shoppers_in(days) if come is not None
-                    else int(days * (shoppers_per_day or 0))
-                )  # fmt: skip
+            assert shoppers is not None
             lift = draft.finds(before, shoppers, power)
         else:
             shoppers = draft.needed(before, power)
-        takes = come.days_for(shoppers) if come is not None else _days(shoppers, shoppers_per_day)
+        takes = days_for(shoppers)
         weeks = max(2, -(-takes // _WEEK))  # whole ones: days of the week differ
         plan = Size(
             baseline=before.ctr,
@@ -185,6 +200,11 @@ class Testing(Readings):
             days=takes,
             basis=basis
             + ("; shoppers a day as given" if come is None else "; shoppers as they came then"),
+            metric=draft.primary,
+            cap_of_ratio=draft.cap_of_ratio,
+            cap_of_mean=draft.cap_of_mean,
+            bot_filter=draft.bot_filter,
+            attribution_days=draft.attribution_days,
         )
         whole = values | {
             "minimal_effect": lift,
@@ -355,16 +375,14 @@ class Testing(Readings):
         test = self.settings.test.model_copy(update={"name": name})
         return type(self)(self.settings.model_copy(update={"test": test}), self.workspace)
 
-    def _now_in_control(self, metric: Metric) -> tuple[Baseline, str]:
-        test = self.settings.test.name
+    def _before(self, draft: Record) -> Before:
+        from persona_img.abtest.before import Before
+
+        counted = self._counted | {"within": draft.attribution_days * _DAY}
         try:
-            found = self.baseline(metric)
-        except (NotFound, NotEnoughData) as error:
-            raise type(error)(
-                f"no history to plan {metric.name} from ({error}); give the numbers: --baseline, "
-                "--impressions and --design-effect, and --shoppers-per-day"
-            ) from error
-        return found, f"measured in control of {test}, clustered by shopper"
+            return Before(self._history().frame(**counted), self.settings.test.name)
+        except NotFound as error:
+            raise _no_history(draft.primary, error) from error
 
     def _came(self) -> Arrivals:
         try:
@@ -373,7 +391,13 @@ class Testing(Readings):
             raise NotFound(f"{error}; or say how many shoppers come: --shoppers-per-day") from error
 
 
+def _no_history(primary: str, error: PersonaImgError) -> PersonaImgError:
+    return type(error)(
+        f"no history to plan {primary.partition('=')[0]} from ({error}); give the numbers: "
+        "--baseline, --impressions and --design-effect, or --variance, and --shoppers-per-day"
+    )
+
+
 def _days(shoppers: int, a_day: float | None) -> int:
-    if a_day is None or not 0 < a_day < float("inf"):
-        raise InvalidInput(f"shoppers_per_day {a_day}: give a number above 0")
-    return max(1, -int(-shoppers // a_day))
+    assert a_day is not None  # or it is known how they came
+    return max(1, math.ceil(shoppers / a_day))
