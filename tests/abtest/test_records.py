@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,6 +72,52 @@ def test_what_started_cannot_be_edited_unseen(records: Records) -> None:
             records.started("hero")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"started_at": "2026-03-05T12:00:00+00:00"},
+        {"record": planned(attribution_days=30.0).model_dump(mode="json")},
+    ],
+)
+def test_neither_its_moment_nor_its_attribution_is_edited_unseen(
+    records: Records, change: dict[str, object]
+) -> None:
+    records.start(planned(), run="r", now=NOON)
+    path = records.folder / "hero.started.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(StoreFailed, match="not the one that started"):
+        records.started("hero")
+
+
+@pytest.mark.parametrize(
+    "change", [{"stopped_at": "2026-03-01T12:00:00+00:00"}, {"verdict": "worse"}, {"digest": "0"}]
+)
+def test_how_it_ended_is_not_edited_unseen(records: Records, change: dict[str, object]) -> None:
+    records.stop("hero", Stopped(NOON, "win", "", "better", 1200, "r"))
+    path = records.folder / "hero.stopped.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(StoreFailed, match="not what was written"):
+        records.stopped("hero")
+
+
+def test_a_moment_without_a_zone_is_refused(records: Records) -> None:
+    with pytest.raises(InvalidInput, match="time zone"):
+        records.start(planned(), run="r", now=NOON.replace(tzinfo=None))
+
+
+def test_where_files_cannot_be_linked_it_still_starts_once(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EPERM, "no hard links")
+
+    monkeypatch.setattr(os, "link", refused)
+    records.start(planned(), run="r", now=NOON)
+    assert started(records).run == "r"
+    with pytest.raises(StoreConflict, match="started before"):
+        records.start(planned(), run="s", now=NOON)
+
+
 def test_a_later_version_whose_records_say_more_still_reads_it(records: Records) -> None:
     records.start(planned(), run="r", now=NOON)
     path = records.folder / "hero.started.json"
@@ -77,7 +125,8 @@ def test_a_later_version_whose_records_say_more_still_reads_it(records: Records)
     del values["record"]["bot_filter"]  # as if records had not said that then
     from persona_img.abtest.record import digest_of
 
-    values["digest"] = digest_of(values["record"])
+    told = {name: values[name] for name in ("record", "started_at")}
+    values["digest"] = digest_of(told)
     path.write_text(json.dumps(values))
     assert started(records).record == planned()
 

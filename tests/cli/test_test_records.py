@@ -8,6 +8,7 @@ import shutil
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -18,11 +19,12 @@ from cli.test_abtest import NOON, SHOPPERS, SOFT, run, shop
 from examples import a_showing, happened
 from persona_img import wiring
 from persona_img.abtest import Baseline
-from persona_img.abtest.records import Started
+from persona_img.abtest.records import Reason, Started
 from persona_img.cli import app
+from persona_img.cli.abtest import Because
 from persona_img.domain.decision import Candidate, Decision, DecisionTable, Slate
 from persona_img.domain.style import ORIGINAL
-from persona_img.errors import InvalidInput, NotEnoughData, NotFound, StoreConflict
+from persona_img.errors import InvalidInput, NotEnoughData, NotFound, StoreConflict, StoreFailed
 
 served = shop
 """The shop of the other file: twelve hundred shoppers, who came within twenty minutes."""
@@ -73,6 +75,7 @@ def serve_more(shop: pi.Shop, policy: str, at: datetime, shoppers: int, rate: fl
         assert log.record_events(events).rejected == 0
 
 
+DASHBOARD = str(Path(__file__).parents[2] / "dashboards" / "results.py")
 LATER = NOON + timedelta(hours=2)
 
 
@@ -121,6 +124,24 @@ def test_the_page_of_a_shop_with_history_is_of_the_test_alone(mine: pi.Shop) -> 
     (only,) = mine._rounds()
     assert (only.version, len(only.feedback)) == ("v2", 200)
     assert only.report.comparisons[0].verdict != "exploratory"
+
+
+def test_the_dashboard_reads_by_the_record(mine: pi.Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    testing = pytest.importorskip("streamlit.testing.v1")
+    of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN)
+    serve_more(mine, "v2", LATER, 600, 0.4)
+    started = begin(mine, LATER + timedelta(seconds=100))
+    mine.stop_test(because="by hand", note="a trial", now=LATER + timedelta(seconds=499))
+    monkeypatch.setenv("PERSONA_IMG_HOME", str(mine.settings.home))
+    page = testing.AppTest.from_file(DASHBOARD, default_timeout=60).run()
+    assert not page.exception
+    assert list(page.selectbox[0].options) == ["v2"]
+    assert [sum(a.shoppers for a in mine.read()[0].arms)] == [400]
+    told = [one.value for one in page.caption]
+    assert any(f"record {started.digest[:12]}" in line for line in told)
+    assert any("by hand, a trial" in line for line in told)
+    assert page.dataframe[0].value["shoppers"].sum() == 400
+    assert page.metric[2].label == "Lift of CTR"
 
 
 def test_beyond_the_horizon_nothing_counts(mine: pi.Shop) -> None:
@@ -194,7 +215,7 @@ def test_a_record_that_started_decides_and_what_is_changed_later_is_told(mine: p
     before = json.loads(of(mine, "analyze", "--json"))
     assert before["record"] is None
     assert before["comparisons"][0]["metric"] == "CTR"
-    started = mine.start_test(now=NOON)
+    started = begin(mine, NOON)
     found = json.loads(of(mine, "analyze", "--json"))
     assert found["record"]["digest"] == started.digest
     assert found["comparisons"][0]["metric"] == "bought"
@@ -219,7 +240,7 @@ def test_a_record_that_started_decides_and_what_is_changed_later_is_told(mine: p
 
 def test_the_record_wins_over_the_settings_and_says_so(mine: pi.Shop) -> None:
     of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN)
-    mine.start_test(now=NOON)
+    begin(mine, NOON)
     changed = pi.Shop.open(
         mine.settings.home,
         test={"planned_shoppers": 77, "always_valid": False, "personalized_share": 0.2},
@@ -244,7 +265,8 @@ def test_the_start_is_kept_in_the_tracker_with_its_digest(mine: pi.Shop) -> None
     said = json.loads(of(mine, "test", "start", "--json"))
     (kept,) = (mine.settings.home).rglob(f"runs/hero-image/{said['run']}/run.json")
     values = json.loads(kept.read_text())
-    assert values["tags"]["record"] == said["digest"] == mine.records.load("hero-image").digest
+    assert values["tags"]["record"] == said["digest"] == mine.record.digest  # type: ignore[union-attr]
+    assert values["params"]["started_at"] == said["started_at"]
     assert values["params"]["minimal_effect"] == "0.3"
     assert values["params"]["plan.shoppers"] != ""
     assert (kept.parent / "artifacts" / "hero-image.toml").read_text() == (
@@ -254,7 +276,7 @@ def test_the_start_is_kept_in_the_tracker_with_its_digest(mine: pi.Shop) -> None
 
 def test_only_what_is_shown_between_start_and_stop_counts(mine: pi.Shop) -> None:
     of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN)
-    mine.start_test(now=NOON + timedelta(seconds=300))
+    begin(mine, NOON + timedelta(seconds=300))
     report, _ = mine.analyse()
     assert sum(arm.shoppers for arm in report.arms) == SHOPPERS - 300
     mine.stop_test(because="by hand", note="a trial", now=NOON + timedelta(seconds=1_000))
@@ -268,7 +290,7 @@ def test_it_stops_for_a_rule_that_is_met_or_by_hand_with_a_note(mine: pi.Shop) -
     of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN)
     with pytest.raises(NotFound, match="has not started"):
         of(mine, "test", "stop")
-    mine.start_test(now=datetime.now(UTC) - timedelta(days=1))
+    begin(mine, datetime.now(UTC) - timedelta(days=1))
     with pytest.raises(NotEnoughData, match="no impression between its start"):
         of(mine, "analyze")
     for options, said in (
@@ -287,15 +309,18 @@ def test_it_stops_for_a_rule_that_is_met_or_by_hand_with_a_note(mine: pi.Shop) -
 
 def test_the_horizon_ends_it_and_the_list_says_what_is_left(mine: pi.Shop) -> None:
     of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN, "--horizon", 30)
-    mine.start_test(now=NOON)
+    begin(mine, NOON)
     (early,) = mine.standings(now=NOON + timedelta(days=10))
     assert (early.state, early.days_left, early.health) == ("running", 20.0, "ok")
     assert "horizon" not in early.met
+    with pytest.raises(InvalidInput, match="time zone"):
+        mine.standing(now=datetime(2026, 3, 9))  # noqa: DTZ001
     (late,) = mine.standings(now=NOON + timedelta(days=31))
     assert late.days_left == 0.0
     assert late.met["horizon"] == "30 days are over"
     stopped = mine.stop_test(now=NOON + timedelta(days=31))
-    assert stopped.reason == next(iter(late.met))
+    assert list(late.met) == ["win", "horizon"]
+    assert stopped.reason == "win"
     assert stopped.shoppers == SHOPPERS
 
 
@@ -348,7 +373,40 @@ def test_numbers_of_a_plan_that_are_none_are_refused(
         mine.plan_test("next", "x", baseline=Baseline.assumed(0.2, 1), **given)  # type: ignore[arg-type]
 
 
-def test_reasons_are_the_five(tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["test", "stop", "--because", "boredom"])
+def test_reasons_are_the_five() -> None:
+    done = CliRunner().invoke(app, ["test", "stop", "--because", "boredom"], terminal_width=200)
     assert done.exit_code == 2
-    assert "boredom" in done.output
+    for reason in ("boredom", "win", "harm", "futility", "horizon", "by hand"):
+        assert f"'{reason}'" in done.output
+    assert get_args(Because) == get_args(Reason)
+
+
+def test_how_long_clicks_count_is_what_the_record_said(mine: pi.Shop) -> None:
+    of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN)
+    begin(mine, NOON)
+    clicks = mine.feedback()["clicked"].sum()
+    later = pi.Shop.open(mine.settings.home, test={"attribution_days": 1e-6})
+    assert later.feedback()["clicked"].sum() == clicks > 0
+    note = later.read()[0].record
+    assert note is not None
+    assert note.overruled == ("[test] attribution_days = 1e-06",)
+
+
+def test_a_setting_that_says_its_default_is_told_where_the_record_says_otherwise(
+    mine: pi.Shop,
+) -> None:
+    of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN, "--one-look")
+    begin(mine, NOON)
+    same = pi.Shop.open(mine.settings.home, test={"always_valid": True})
+    for opened, told in ((mine, ()), (same, ("[test] always_valid = True",))):
+        note = opened.read()[0].record
+        assert note is not None
+        assert note.overruled == told
+
+
+def test_a_start_that_is_damaged_is_told_by_whoever_stops_it(mine: pi.Shop) -> None:
+    of(mine, "test", "plan", "hero-image", *PLAN, *GIVEN)
+    begin(mine, NOON)
+    (mine.records.folder / "hero-image.started.json").write_text("{")
+    with pytest.raises(StoreFailed, match="restore a backup"):
+        mine.stop_test(note="why not")

@@ -9,7 +9,7 @@ import re
 import secrets
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from persona_img.abtest.record import NAME, Record, digest_of
 from persona_img.errors import InvalidInput, NotFound, StoreConflict, StoreFailed
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Reason = Literal["win", "harm", "futility", "horizon", "by hand"]
-REASONS = get_args(Reason)
 """Why a test is stopped."""
 
 
@@ -28,7 +27,7 @@ class Started:
 
     Attributes:
         record: What counts, whatever the file says since.
-        digest: Of the record.
+        digest: Of the record and the moment.
         started_at: When, with a time zone.
         run: Id of the tracked run that holds it.
     """
@@ -125,7 +124,7 @@ class Records:
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.path(record.name)
-        partial = path.with_suffix(".part")
+        partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
         partial.write_text(record.toml, encoding="utf-8")
         return partial.replace(path)
 
@@ -146,7 +145,7 @@ class Records:
         except (KeyError, TypeError, ValueError) as error:
             raise StoreFailed(f"{path}: {error}; restore it from a backup") from error
         # Of what is written, for later versions may say more of a record than this one.
-        if digest_of(found["record"]) != kept.digest:
+        if digest_of({"record": found["record"], "started_at": found["started_at"]}) != kept.digest:
             raise StoreFailed(
                 f"{path}: the record is not the one that started ({kept.digest[:12]}); restore it "
                 "from a backup, or from its tracked run"
@@ -162,16 +161,18 @@ class Records:
             now: The moment, with a time zone.
 
         Raises:
+            InvalidInput: ``now`` has no time zone.
             StoreConflict: the test started before.
         """
+        digest = start_digest(record, now)
         values = {
             "record": record.model_dump(mode="json"),
-            "digest": record.digest,
+            "digest": digest,
             "started_at": now.isoformat(),
             "run": run,
         }
         self._keep(record.name, "started", values)
-        return Started(record, record.digest, now, run)
+        return Started(record, digest, now, run)
 
     def stopped(self, name: str) -> Stopped | None:
         """How a test ended; None where it has not.
@@ -182,10 +183,15 @@ class Records:
         found = self._kept(name, "stopped")
         if found is None:
             return None
+        path = self.folder / f"{name}.stopped.json"
+        if found.pop("digest", None) != digest_of(found):
+            raise StoreFailed(
+                f"{path}: not what was written when it was stopped; restore it from a backup, or "
+                "from its tracked run"
+            )
         try:
             return Stopped(**found | {"stopped_at": datetime.fromisoformat(found["stopped_at"])})
         except (KeyError, TypeError, ValueError) as error:
-            path = self.folder / f"{name}.stopped.json"
             raise StoreFailed(f"{path}: {error}; restore it from a backup") from error
 
     def stop(self, name: str, stopped: Stopped) -> None:
@@ -195,7 +201,7 @@ class Records:
             StoreConflict: it was stopped before.
         """
         values = asdict(stopped) | {"stopped_at": stopped.stopped_at.isoformat()}
-        self._keep(name, "stopped", values)
+        self._keep(name, "stopped", values | {"digest": digest_of(values)})
 
     def changed(self, started: Started) -> tuple[str, ...]:
         """What the file says otherwise than the record that started, a line each."""
@@ -225,8 +231,11 @@ class Records:
         path = self.folder / f"{name}.{what}.json"
         partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
         try:
-            partial.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-            os.link(partial, path)
+            with partial.open("x", encoding="utf-8") as file:
+                file.write(json.dumps(values, indent=1) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            _placed(partial, path)
         except FileExistsError:
             raise StoreConflict(
                 f"test {name}: it {what} before ({path}); `persona-img test show {name}` says when"
@@ -234,6 +243,28 @@ class Records:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 partial.unlink()
+
+
+def start_digest(record: Record, now: datetime) -> str:
+    """SHA-256 of a record and the moment from which it counts, hex.
+
+    Raises:
+        InvalidInput: the moment has no time zone.
+    """
+    if now.tzinfo is None:
+        raise InvalidInput(f"started at {now}: give it a time zone, as datetime.now(UTC) has")
+    return digest_of({"record": record.model_dump(mode="json"), "started_at": now.isoformat()})
+
+
+def _placed(partial: Path, path: Path) -> None:
+    """Give a file its name, which nothing has yet: FileExistsError where something does."""
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links; the name is taken first, and once
+        path.touch(exist_ok=False)
+        partial.replace(path)
 
 
 def _checked(name: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from persona_img.abtest.harm import protected
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
@@ -44,9 +46,7 @@ def rules_met(started: Started, report: ABReport | None, now: datetime) -> dict[
 
 
 def _by_numbers(effect: float, margin: float, report: ABReport) -> Iterator[tuple[Reason, str]]:
-    harmed = [(found, 0.0) for found in report.comparisons]
-    harmed += [(found, margin) for found in report.guardrails]
-    for found, tolerated in harmed:
+    for found, tolerated in protected(report, margin):
         if found.always_high < -tolerated:  # NaN is below nothing
             yield "harm", f"{_lift(found)}, at most {found.always_high:+.1%} at any look"
     for found in report.comparisons:

@@ -15,6 +15,7 @@ from persona_img.errors import InvalidInput
 if TYPE_CHECKING:
     from persona_img.shop import Standing
 
+# As persona_img.abtest.records.Reason, which takes long to import.
 Because = Literal["win", "harm", "futility", "horizon", "by hand"]
 
 

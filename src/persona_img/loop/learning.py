@@ -176,7 +176,8 @@ def learn(
         tables: What was served: what impressions that were drawn by shoppers' own chances count as.
         since: When the last impression was shown that the ranker was fitted on; None for none.
         revoked: Plans that were rolled back, stopped or halted: what they did is not this plan's.
-        reward: What chances follow; harm is told by clicks, and of the arm by conversions too.
+        reward: What chances follow; harm of a picture is told by clicks, and of the
+            arm by clicks and by all that the test decides by and guards.
     """
     feedback = as_feedback(feedback)
     later = feedback if since is None else feedback[feedback["shown_at"] > since]

@@ -14,6 +14,7 @@ from persona_img.errors import (
     NotFound,
     PersonaImgError,
     StoreConflict,
+    StoreFailed,
 )
 from persona_img.shop.readings import Readings
 
@@ -216,20 +217,21 @@ class Testing(Readings):
         self.records.save(record)
         return record
 
-    def start_test(self, name: str | None = None, *, now: datetime | None = None) -> Started:
+    def start_test(self, name: str | None = None) -> Started:
         """Freeze a test's record, and keep it in the tracker with its digest.
 
         What is shown from this moment on counts, and is read as the record says.
 
         Args:
             name: The test; None for the shop's.
-            now: The moment, with a time zone; None for now.
 
         Raises:
             InvalidInput: it has no plan that fits, or the shop serves another test or other shares.
             NotFound: it has no record.
             StoreConflict: it started before.
         """
+        from persona_img.abtest.records import start_digest
+
         name = self.settings.test.name if name is None else name
         record = self.records.load(name)
         if self.records.started(name) is not None:
@@ -249,15 +251,17 @@ class Testing(Readings):
                 f"test {name}: arms {record.arms}, and the shop deals {dict(dealt)}; set [test] "
                 "personalized_share, or plan with what is dealt"
             )
+        now = datetime.now(UTC)
+        digest, moment = start_digest(record, now), {"started_at": now.isoformat()}
         run = self.tracker.log_report(
-            record.model_dump(mode="json") | {"digest": record.digest},
+            record.model_dump(mode="json") | {"digest": digest} | moment,
             experiment=name,
             run_name="start",
-            params=record.flat(),
-            tags={"record": record.digest},
+            params=record.flat() | moment,
+            tags={"record": digest},
             artifacts={f"{name}.toml": self.records.path(name)},
         )
-        return self.records.start(record, run=run, now=now or datetime.now(UTC))
+        return self.records.start(record, run=run, now=now)
 
     def stop_test(
         self,
@@ -281,12 +285,15 @@ class Testing(Readings):
             InvalidInput: a reason that is not met, or none of them and no note.
             NotFound: it has no record, or has not started.
             StoreConflict: it was stopped before.
+            StoreFailed: its record cannot be read.
         """
         from persona_img.abtest.records import Stopped
 
         name = self.settings.test.name if name is None else name
         moment = now or datetime.now(UTC)
         found = self.standing(name, now=moment)
+        if found.state == "broken":
+            raise StoreFailed(found.health)
         if found.started is None:
             raise NotFound(f"test {name}: it has not started; `persona-img test start {name}`")
         if found.stopped is not None:
@@ -313,7 +320,7 @@ class Testing(Readings):
             metrics={} if report is None else report.metrics(),
             experiment=name,
             run_name=f"stop: {reason}",
-            params={"reason": reason, "note": note, "met": met},
+            params={"reason": reason, "note": note, "met": met, "stopped_at": moment.isoformat()},
             tags={"record": found.started.digest},
         )
         stopped = Stopped(moment, reason, note, found.verdict, found.shoppers, run)
@@ -334,12 +341,15 @@ class Testing(Readings):
             now: The moment, with a time zone; None for now.
 
         Raises:
+            InvalidInput: ``now`` has no time zone.
             NotFound: it has no record.
         """
         from persona_img.abtest.stopping import ends_at, rules_met
 
         name = self.settings.test.name if name is None else name
         moment = now or datetime.now(UTC)
+        if moment.tzinfo is None:
+            raise InvalidInput(f"now {moment}: give it a time zone, as datetime.now(UTC) has")
         try:
             started, stopped = self.records.started(name), self.records.stopped(name)
             record = self.records.load(name) if started is None else started.record
