@@ -119,13 +119,19 @@ def test_a_plan_is_json_and_its_own_inverse() -> None:
         (("--baseline", 0.05, "--lift", 0.1, "--power", 1), "power 1"),
         (("--baseline", 0.05, "--lift", 0.1, "--alpha", 0), "confidence 1"),
         (("--baseline", 0.05, "--lift", 0.1, "--share", 1), "each > 0"),
-        (("--baseline", 0.05, "--lift", 0.1, "--shoppers-per-day", 0), "above 0"),
         (("--baseline", 0.05, "--shoppers", 3), "plan more"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(options: tuple[object, ...], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         run("test", "plan", *options)
+
+
+def test_shoppers_a_day_are_more_than_none() -> None:
+    options = ["--baseline", "0.05", "--lift", "0.1", "--shoppers-per-day", "0"]
+    done = CliRunner().invoke(app, ["test", "plan", *options])
+    assert done.exit_code == 2
+    assert "'--shoppers-per-day': 0" in done.output
 
 
 def test_what_is_no_number_is_refused_by_name() -> None:

@@ -314,7 +314,7 @@ def test_the_horizon_ends_it_and_the_list_says_what_is_left(mine: pi.Shop) -> No
     assert (early.state, early.days_left, early.health) == ("running", 20.0, "ok")
     assert "horizon" not in early.met
     with pytest.raises(InvalidInput, match="time zone"):
-        mine.standing(now=datetime(2026, 3, 9))  # noqa: DTZ001
+        mine.standing(now=datetime(2026, 3, 9))
     (late,) = mine.standings(now=NOON + timedelta(days=31))
     assert late.days_left == 0.0
     assert late.met["horizon"] == "30 days are over"
