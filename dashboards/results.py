@@ -16,8 +16,9 @@ settings = shop.settings
 st.title("Which picture works, and does it?")
 st.caption(f"A/B test **{settings.test.name}** · {settings.home}")
 
+since, until = shop.window
 try:
-    everything = shop.feedback()
+    everything = shop.feedback(since=since, until=until)
 except pi.PersonaImgError as error:
     st.error(str(error))
     st.stop()
@@ -25,29 +26,34 @@ if everything.empty:
     st.info("No impressions yet. Send some visits to the service, then reload.")
     st.stop()
 
-served = {policy: shop.feedback(policy=policy) for policy in shop.policies}
-versions = [policy for policy, feedback in served.items() if len(feedback)]
+seen = shop.seen_policies(since, until)
+versions = [policy for policy in shop.policies if policy in seen]
 if not versions:
     st.info("No impressions of a table that is still here. Send some visits, then reload.")
     st.stop()
 version = st.selectbox("Policy version", versions, index=len(versions) - 1)
-feedback = served[version]
 if shop.simulated:
     st.warning(
         "The shoppers are **simulated**: this shows that the loop learns, not what it earns."
     )
 
-share = settings.test.personalized_share
-report = pi.ABTest(settings.test.name, arms={"control": 1 - share, "personalized": share}).analyze(
-    feedback, simulated=shop.simulated, by_segment=True
-)
-overall = [c for c in report.comparisons if c.segment is None]
+report, _, feedback = shop.read(policy=version, by_segment=True)
+if report.record is not None:
+    for line in report.record.lines():
+        st.caption(line)
 left, middle, right = st.columns(3)
 for arm, place in zip(report.arms, (left, middle), strict=False):
     place.metric(f"CTR, {arm.arm}", f"{arm.ctr:.2%}", help=f"{arm.shoppers:,} exposed shoppers")
-lift = overall[0]
-right.metric("Lift", f"{lift.lift:+.1%}", help=f"{report.confidence:.0%} interval, by shopper")
-right.caption(f"{lift.low:+.1%} to {lift.high:+.1%}")
+lift = report.comparisons[0]
+right.metric(
+    f"Lift of {lift.metric}",
+    f"{lift.lift:+.1%}",
+    help=f"{report.confidence:.0%} interval, by shopper",
+)
+watched = lift.judged_by == "any look"
+low, high = (lift.always_low, lift.always_high) if watched else (lift.low, lift.high)
+right.caption(f"{low:+.1%} to {high:+.1%}: {lift.verdict}")
+st.caption(report.judging)
 if report.sample_ratio.ok is False:
     st.error("The sample ratio is not as planned: do not read these lifts.")
 for warning in report.warnings:
@@ -77,6 +83,7 @@ st.dataframe(
         [
             {
                 "segment": c.segment,
+                "metric": c.metric,
                 "lift %": round(100 * c.lift, 1),
                 "low %": round(100 * c.low, 1),
                 "high %": round(100 * c.high, 1),

@@ -130,6 +130,11 @@ class Workspace:
         return self.root / "halts.json"
 
     @property
+    def records(self) -> Path:
+        """Records of A/B tests."""
+        return self.root / "experiments"
+
+    @property
     def variants(self) -> Path:
         """The variant store."""
         return self.root / "variants"

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from persona_img.abtest import ABReport, ABTest
+from persona_img.abtest.metrics import Metric
 from persona_img.errors import InvalidInput, NotEnoughData
 
 Simulate = Callable[..., pd.DataFrame]
@@ -37,7 +38,7 @@ def test_arms_are_counted(feedback: pd.DataFrame) -> None:
 
 
 def test_control_comes_first_and_rates_are_not_swapped(simulate: Simulate) -> None:
-    test = ABTest("hero", arms={"personalized": 0.3, "control": 0.7})
+    test = ABTest("hero", arms={"personalized": 0.3, "control": 0.7}, cap_of_ratio=1.0)
     report = test.analyze(simulate(1_000, seed=2, lift=0.5, shares=test.arms))
     assert [a.arm for a in report.arms] == ["control", "personalized"]
     assert report.comparisons[0].control == report.arms[0].ctr
@@ -200,6 +201,10 @@ def test_a_missing_column_is_named(feedback: pd.DataFrame) -> None:
         {"planned_shoppers": 0},
         {"confidence": 95},
         {"guardrail_margin": 0.0},
+        {"cap_of_ratio": 0.0},
+        {"cap_of_mean": 1.5},
+        {"primary": Metric("CTR", "clicks", "views")},
+        {"primary": Metric("conversion rate", "conversions")},
     ],
 )
 def test_a_wrong_plan_is_refused(wrong: dict[str, object]) -> None:

@@ -101,7 +101,7 @@ def test_measured_variance_exceeds_that_of_independent_impressions(
     control = feedback[feedback["arm"] == "control"]
     ctr, mean = control["clicked"].mean(), len(control) / control["shopper"].nunique()
     measured = Baseline.measured(feedback, "hero")
-    assert measured.ctr == pytest.approx(ctr)
+    assert measured.ctr == pytest.approx(ctr, rel=0.01)  # capped, as a test is read
     assert measured.variance > Baseline.assumed(ctr, mean).variance
 
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from persona_img.abtest.analysis import ABTest
 from persona_img.abtest.harm import _compared, harm_of_arm, harmful_pictures, spent
+from persona_img.abtest.metrics import CTR, Metric
 from persona_img.domain.decision import Arms
 from persona_img.domain.style import ORIGINAL
 
@@ -63,6 +66,18 @@ def test_lost_purchases_stop_it_although_it_is_clicked_more():
     found = harm_of_arm(TEST, log(rates, converting=(0.5, 0.2)))
     assert found.startswith("conversion rate of personalized -")
     assert "-10% was tolerated" in found
+
+
+def test_whatever_decides_clicks_are_guarded_and_so_is_all_that_the_test_guards():
+    lost = log((0.06, 0.06, 0.03))
+    bought = Metric("bought", "conversions")
+    by_sales = replace(TEST, primary=bought, guardrails=())
+    assert harm_of_arm(by_sales, lost).startswith("CTR of personalized -")
+    guarded = replace(by_sales, guardrails=(CTR,), guardrail_margin=0.9)
+    assert harm_of_arm(guarded, lost) == ""
+    rows = log((0.05, 0.05, 0.05))
+    fewer = (rows["arm"] != "control") & rows.duplicated("shopper") & (rows.index % 10 < 4)
+    assert harm_of_arm(TEST, rows[~fewer]).startswith("impressions per shopper of personalized -")
 
 
 def test_where_the_split_fails_nobody_can_say():

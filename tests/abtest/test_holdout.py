@@ -68,3 +68,16 @@ def test_it_is_read_up_to_the_moment_of_the_planned_look(feedback: pd.DataFrame)
         held = test.analyze(table).holdout
         assert held is not None
         assert held.impressions == len(out) < (both["test"] == "holdout").sum()
+
+
+def test_who_is_no_shopper_in_the_arms_is_none_in_the_holdout(feedback: pd.DataFrame) -> None:
+    both = split(feedback)
+    out = both[both["test"] == "holdout"]
+    bot = pd.concat([out.iloc[[0]].assign(shopper="bot", clicked=1)] * 3_000)
+    report, clean = analysed(pd.concat([both, bot], ignore_index=True)), analysed(both)
+    assert report.holdout == clean.holdout
+    whole = ABTest("hero", holdout=TENTH, bot_filter=False)
+    seen = whole.analyze(pd.concat([both, bot], ignore_index=True)).holdout
+    assert seen is not None
+    assert clean.holdout is not None
+    assert seen.shoppers == clean.holdout.shoppers + 1

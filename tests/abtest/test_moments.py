@@ -58,7 +58,7 @@ class FromAFile(MomentsContract):
         self.written(table)
         with Table(self.path, ROLES, [CTR]) as opened:
             opened.fold()
-            return opened.moments(CTR, cap=1.0)[""]
+            return opened.moments(CTR)[""]
 
 
 class TestFromParquet(FromAFile):

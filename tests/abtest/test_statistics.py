@@ -11,9 +11,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from persona_img.abtest.split import check_split
-from persona_img.abtest.statistics import Sample, compare
+from persona_img.abtest.statistics import Estimate, Sample, compare_moments
 
 RUNS = 600
+
+
+def compare(control: Sample, treatment: Sample, confidence: float, event: str) -> Estimate:
+    ratio = ("numerator", "denominator")
+    return compare_moments(control.moments, treatment.moments, ratio, confidence, event)
 
 
 def draw_arm(rng: np.random.Generator, shoppers: int, ctr: float, arm: str) -> Sample:

@@ -137,7 +137,7 @@ def test_too_few_clicks_are_refused_with_a_reason(tmp_path: Path) -> None:
     (one,) = analysed(table, tmp_path).comparisons
     assert one.verdict == "undefined"
     assert math.isnan(one.low)
-    assert "needs 30" in one.reason
+    assert "below 30 no interval" in one.reason
 
 
 def test_segments_share_what_may_go_wrong(tmp_path: Path) -> None:
@@ -176,6 +176,84 @@ def test_totals_of_arms_will_do(tmp_path: Path) -> None:
     assert any("a unit of its own" in one for one in found.warnings)
 
 
+def test_the_split_of_totals_is_of_units_and_not_of_trials(tmp_path: Path) -> None:
+    """One arm's shoppers come back more often; as many were dealt to it."""
+    table = pd.DataFrame(
+        {
+            "variant": ["control", "b"] * 2, "clicks": [250, 340] * 2,
+            "impressions": [5_000, 6_400] * 2, "users": [1_000, 1_010] * 2,
+        }
+    )  # fmt: skip
+    unknown = analysed(table, tmp_path, roles={"arm": "variant"}, counts=True)
+    assert unknown.health.ok
+    assert math.isnan(unknown.health.split_p)
+    assert any("split is not checked" in one for one in unknown.warnings)
+    assert "split: not checked" in str(unknown)
+    roles = {"arm": "variant", "unit": "users"}
+    known = analysed(table, tmp_path, roles=roles, counts=True)
+    assert known.health.split_p == pytest.approx(0.75, abs=0.01)
+    assert not any("split is not checked" in one for one in known.warnings)
+    lost = analysed(table.assign(users=[1_000, 700] * 2), tmp_path, roles=roles, counts=True)
+    assert {one.verdict for one in lost.comparisons} == {"do not read"}
+
+
+def test_rows_are_no_totals(tmp_path: Path) -> None:
+    for table, roles in (
+        (shown(50), {"arm": "variant"}),
+        (shown(4_000).groupby(["user", "variant"], as_index=False)[
+            ["clicks", "impressions"]].sum(), {"arm": "variant"}),
+    ):  # fmt: skip
+        with pytest.raises(InvalidInput, match="these are no totals; leave out --counts"):
+            analysed(table, tmp_path, roles=roles, counts=True)
+    totals = pd.DataFrame({"variant": ["control", "b"], "clicks": [5, 6], "impressions": [90, 90]})
+    for how in ({"cap": 0.9}, {"roles": {"arm": "variant", "segment": "variant"}}):
+        with pytest.raises(InvalidInput, match="need a row per unit"):
+            analysed(totals, tmp_path, **{"roles": {"arm": "variant"}, "counts": True, **how})
+
+
+def test_what_explains_everything_leaves_nothing_to_compare(tmp_path: Path) -> None:
+    table = shown(600)
+    sums = table.groupby("user")["clicks"].transform("sum")
+    roles = {**ROLES, "before": "known"}
+    clicks = Metric("clicks", "clicks")
+    (one,) = analysed(
+        table.assign(known=sums * 3.0 + 2), tmp_path, roles=roles, metrics=[clicks], cap=1.0
+    ).comparisons
+    assert one.verdict == "undefined"
+    assert "explains every unit's outcome" in one.reason
+    # Neither does what says nothing stand in the way.
+    for known in (7.0, sums + np.where(table["user"] % 2, 1.0, 0.0)):
+        (one,) = analysed(
+            table.assign(known=known), tmp_path, roles=roles, metrics=[clicks], cap=1.0
+        ).comparisons
+        assert one.low < one.lift < one.high
+
+
+def test_where_everybody_is_left_out_that_is_said(tmp_path: Path) -> None:
+    table = shown(100)
+    both = pd.concat([table.assign(variant="control"), table.assign(variant="b")])
+    with pytest.raises(NotEnoughData, match="nobody is left to compare: 100 units"):
+        analysed(both, tmp_path)
+
+
+def test_the_cap_is_told_by_metric(tmp_path: Path) -> None:
+    found = analysed(shown(), tmp_path, metrics=[CTR, REVENUE])
+    ratio, mean = found.caps["ctr"], found.caps["revenue"]
+    assert (ratio.column, ratio.quantile, mean.column, mean.quantile) == (
+        "impressions", 0.99, "revenue", 0.999,
+    )  # fmt: skip
+    assert 0 < mean.units < ratio.units
+    assert f"cap: ctr: at most {ratio.most:g} impressions of a unit" in str(found)
+    assert analysed(shown(), tmp_path, cap=1.0).caps["ctr"].units == 0
+
+
+def test_each_version_has_a_chance_of_error_of_its_own(tmp_path: Path) -> None:
+    table = shown()
+    table["version"] = "v" + (table["user"] % 3).astype(str)
+    found = analysed(table, tmp_path, roles={**ROLES, "policy": "version"})
+    assert any("5% each, and of any of 3 up to 14%" in one for one in found.warnings)
+
+
 @pytest.mark.parametrize(
     ("change", "how", "said"),
     [
@@ -186,7 +264,9 @@ def test_totals_of_arms_will_do(tmp_path: Path) -> None:
         ({"clicks": math.nan}, {}, "clicks is not finite|clicks is missing"),
         ({"impressions": -1}, {}, "impressions is below 0"),
         ({"user": None}, {}, "user is missing"),
-        ({"clicks": "many"}, {}, "no number"),
+        ({"clicks": "many"}, {}, "holds what is no number.*'many'"),
+        ({"clicks": pd.Timestamp("2026-03-01")}, {}, "clicks is TIMESTAMP.*and no number"),
+        ({"v": [[1.0]] * 200}, {"metrics": [Metric("v", "v")]}, "v is DOUBLE.*and no number"),
         ({}, {"once": True}, "give --plan and --map time"),
         ({}, {"metrics": []}, "no metric"),
         ({}, {"metrics": [CTR, CTR]}, "a name of its own"),
@@ -201,8 +281,9 @@ def test_totals_of_arms_will_do(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_refused(
     tmp_path: Path, change: dict[str, object], how: dict[str, object], said: str
 ) -> None:
+    table = shown(200).head(200).assign(**change)
     with pytest.raises(InvalidInput, match=said):
-        analysed(shown(200).assign(**change), tmp_path, **how)
+        analysed(table, tmp_path, **how)
 
 
 def test_few_who_buy_are_no_bots_and_are_not_capped_away(tmp_path: Path) -> None:
@@ -235,9 +316,20 @@ def test_no_table_and_no_row(tmp_path: Path) -> None:
         analyze_table(tmp_path / "none.xlsx", ROLES, [CTR])
     with pytest.raises(NotEnoughData):
         analysed(shown(200).iloc[:0], tmp_path)
+    analysed(shown(200), tmp_path)
+    (tmp_path / "folder.parquet").mkdir()
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "cut.jsonl").write_text('{"user": 1, "variant"')
     (tmp_path / "bad.parquet").write_text("no table")
-    with pytest.raises(InvalidInput, match="cannot be read"):
-        analyze_table(tmp_path / "bad.parquet", ROLES, [CTR])
+    whole = (tmp_path / "shown.parquet").read_bytes()
+    end = len(whole) * 4 // 5  # behind it is the list of columns
+    damaged = whole[:4] + bytes(end - 4) + whole[end:]
+    (tmp_path / "damaged.parquet").write_bytes(damaged)
+    for name in ("folder.parquet", "empty.csv", "cut.jsonl", "bad.parquet", "damaged.parquet"):
+        with pytest.raises(InvalidInput) as refused:
+            analyze_table(tmp_path / name, ROLES, [CTR])
+        assert name in str(refused.value)
+        assert "\n" not in str(refused.value)
 
 
 def test_json_is_plain_and_has_a_schema(tmp_path: Path) -> None:
@@ -258,6 +350,6 @@ def test_metrics_roles_and_weights_are_parsed() -> None:
     for bad in ("", "arm", "who=x", "arm=a,arm=b"):
         with pytest.raises(InvalidInput, match="--map"):
             parse_roles(bad)
-    for bad in ("", "a=x", "a=0", "a=1,a=2", "a=inf"):
+    for bad in ("", "a=x", "a=0", "a=1,a=2", "a=inf", "a=1e308,b=1e308", "a=1e-9", "a=nan"):
         with pytest.raises(InvalidInput, match="weights"):
             parse_shares(bad)

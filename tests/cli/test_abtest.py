@@ -79,20 +79,23 @@ def test_a_plan_says_shoppers_by_arm_and_days() -> None:
     assert asked.split() == [
         "+5.00%",
         "5.250%",
-        "244,241",
-        "122,121",
-        "122,121",
-        "62",
+        "467,698",
+        "233,849",
+        "233,849",
+        "117",
         "<-",
         "asked",
     ]
     assert [line.split()[0] for line in said.splitlines()[2:5]] == ["+2.50%", "+5.00%", "+10.00%"]
-    assert "analyze --planned 244241" in said
+    assert "analyze --planned 467698" in said
+    assert "by one look, at the plan it would be 244,241 shoppers" in said
+    once = run("test", "plan", "--baseline", 0.05, "--lift", 0.05, "--one-look", "--json")
+    assert json.loads(once)["shoppers"] == 244_241
 
 
 def test_lifts_that_cannot_be_are_not_shown_beside() -> None:
     said = run("test", "plan", "--baseline", 0.5, "--lift", 0.7)
-    assert [line.split()[0] for line in said.splitlines()[2:-1]] == ["+35.00%", "+70.00%"]
+    assert [line.split()[0] for line in said.splitlines()[2:-2]] == ["+35.00%", "+70.00%"]
 
 
 def test_a_plan_is_json_and_its_own_inverse() -> None:
@@ -116,13 +119,19 @@ def test_a_plan_is_json_and_its_own_inverse() -> None:
         (("--baseline", 0.05, "--lift", 0.1, "--power", 1), "power 1"),
         (("--baseline", 0.05, "--lift", 0.1, "--alpha", 0), "confidence 1"),
         (("--baseline", 0.05, "--lift", 0.1, "--share", 1), "each > 0"),
-        (("--baseline", 0.05, "--lift", 0.1, "--shoppers-per-day", 0), "above 0"),
         (("--baseline", 0.05, "--shoppers", 3), "plan more"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(options: tuple[object, ...], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         run("test", "plan", *options)
+
+
+def test_shoppers_a_day_are_more_than_none() -> None:
+    options = ["--baseline", "0.05", "--lift", "0.1", "--shoppers-per-day", "0"]
+    done = CliRunner().invoke(app, ["test", "plan", *options])
+    assert done.exit_code == 2
+    assert "'--shoppers-per-day': 0" in done.output
 
 
 def test_what_is_no_number_is_refused_by_name() -> None:

@@ -57,7 +57,28 @@ def test_errors_are_json_where_json_was_asked_for(table: Path) -> None:
 
 
 def test_options_of_tables_are_not_for_shops(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="are of a table"):
-        run("hero", "--counts", "--home", tmp_path)
+    for option in (
+        ("--counts",), ("--weights", "a=1"), ("--cap", 0.9), ("--control", "a"),
+        ("--confidence", 0.95),
+    ):  # fmt: skip
+        with pytest.raises(InvalidInput, match=f"{option[0]}: of a table"):
+            run("hero", *option, "--home", tmp_path)
+    with pytest.raises(InvalidInput, match="--metric is of a table; say which column"):
+        run("hero", "--metric", "ctr=clicks/impressions")
     with pytest.raises(InvalidInput, match="name its file"):
         run(*MAP)
+
+
+def test_options_of_shops_are_not_for_tables(table: Path, tmp_path: Path) -> None:
+    for option in (("--by-segment",), ("--home", tmp_path)):
+        with pytest.raises(InvalidInput, match=f"{option[0]}: of a shop's test"):
+            run(table, *MAP, *option)
+
+
+def test_what_duckdb_cannot_read_is_json_too(tmp_path: Path) -> None:
+    (tmp_path / "bad.parquet").write_text("no table")
+    code, said = run(tmp_path / "bad.parquet", *MAP, "--json")
+    assert code == 2
+    found = json.loads(said)["error"]
+    assert found["kind"] == "InvalidInput"
+    assert "bad.parquet: cannot be read as a table" in found["message"]

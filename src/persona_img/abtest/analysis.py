@@ -6,13 +6,20 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from persona_img.abtest import verdicts
+from persona_img.abtest.metrics import CLICKS, CONVERSIONS, CTR, IMPRESSIONS, SHOPPER, Metric
 from persona_img.abtest.report import ABReport, ArmSummary, Comparison
+from persona_img.abtest.robust import (
+    CAP_OF_MEAN,
+    CAP_OF_RATIO,
+    cap_of,
+    capped_moments,
+    far_beyond,
+    quantile_of,
+)
 from persona_img.abtest.sequential import EARLIEST, UNPLANNED, always_valid_interval
-from persona_img.abtest.shoppers import per_shopper
-from persona_img.abtest.statistics import Estimate, Sample, compare
+from persona_img.abtest.shoppers import columns_of, per_shopper
+from persona_img.abtest.statistics import Estimate, compare_moments
 from persona_img.domain.decision import Arms
 from persona_img.domain.feedback_table import as_feedback
 from persona_img.errors import InvalidInput
@@ -22,35 +29,41 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from persona_img.abtest.moments import Moments
+    from persona_img.abtest.robust import Cap
     from persona_img.abtest.shoppers import Exposed
     from persona_img.domain.holdout import Holdout
 
 CONTROL = "control"
+_KNOWN = {one.name.casefold(): one for one in (CTR, CLICKS, CONVERSIONS, IMPRESSIONS)}
 
 
-@dataclass(frozen=True)
-class _Metric:
-    """A ratio of two columns of the table of shoppers; without ``by``, a mean per shopper."""
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """Shoppers who are compared, and for how much each counts at most.
 
-    name: str
-    of: str
-    by: str | None
-    event: str
+    Attributes:
+        table: As of :class:`~persona_img.abtest.shoppers.Exposed`, without who is no shopper.
+        bots: How many those were.
+        limits: Column to the value beyond which they were.
+        caps: Metric to its cap.
+    """
 
-    def sample(self, shoppers: pd.DataFrame, arm: str) -> Sample:
-        rows = shoppers[shoppers["arm"] == arm]
-        numerator = rows[self.of].to_numpy()
-        ones = np.ones_like(numerator)
-        return Sample(arm, numerator, rows[self.by].to_numpy() if self.by else ones)
+    table: pd.DataFrame
+    bots: int
+    limits: Mapping[str, float]
+    caps: Mapping[Metric, Cap]
 
+    def moments(self, metric: Metric, arm: str, segment: object = None) -> Moments:
+        """Of one arm, in one segment or in all."""
+        rows = self.table[self.table["arm"] == arm]
+        if segment is not None:
+            rows = rows[rows["segment"] == segment]
+        return capped_moments(arm, metric, columns_of(rows), self.caps[metric])
 
-_CTR = _Metric("CTR", "clicks", "impressions", "click")
-_CLICKS = _Metric("clicks per shopper", "clicks", None, "click")
-# Impressions are a guardrail because CTR means little where the arm changed its denominator.
-_GUARDRAILS = (
-    _Metric("conversion rate", "conversions", "impressions", "conversion"),
-    _Metric("impressions per shopper", "impressions", None, "impression"),
-)
+    def shoppers(self, arm: str) -> int:
+        """How many an arm has."""
+        return int((self.table["arm"] == arm).sum())
 
 
 @dataclass(frozen=True)
@@ -69,6 +82,13 @@ class ABTest:
             before, and without a plan there is no such moment. Choose before the first look.
         confidence: Level of the intervals; with several arms, of all CTR comparisons together.
         guardrail_margin: Relative loss that a guardrail tolerates.
+        primary: The metric that decides, of columns :data:`persona_img.abtest.metrics.SHOPPER`.
+        guardrails: Metrics that must not be lost. Impressions are one because CTR means little
+            where the arm changed what it divides by.
+        cap_of_ratio: Quantile, over all arms, of what a ratio divides by, for which a shopper
+            counts at most, in (0, 1]; 1 for no cap.
+        cap_of_mean: Likewise of a value whose mean is taken.
+        bot_filter: Leave out who is far beyond everybody, and count them.
         holdout: Who is in no test; what they did is told beside the arms. None for nobody.
 
     Example:
@@ -84,6 +104,11 @@ class ABTest:
     confidence: float = 0.95
     guardrail_margin: float = 0.1
     holdout: Holdout | None = None
+    primary: Metric = CTR
+    guardrails: tuple[Metric, ...] = (CONVERSIONS, IMPRESSIONS)
+    cap_of_ratio: float = CAP_OF_RATIO
+    cap_of_mean: float = CAP_OF_MEAN
+    bot_filter: bool = True
 
     def __post_init__(self) -> None:
         Arms(self.name, self.arms)
@@ -96,6 +121,21 @@ class ABTest:
         for name in ("confidence", "guardrail_margin"):
             if not 0 < getattr(self, name) < 1:
                 raise InvalidInput(f"{name} {getattr(self, name)}: choose between 0 and 1")
+        for name in ("cap_of_ratio", "cap_of_mean"):
+            if not 0 < getattr(self, name) <= 1:
+                raise InvalidInput(f"{name} {getattr(self, name)}: above 0, and 1 for no cap")
+        names = [metric.name for metric in (self.primary, *self.guardrails)]
+        if len(set(names)) < len(names):
+            raise InvalidInput(f"metrics {', '.join(names)}: each needs a name of its own")
+        for metric in (self.primary, *self.guardrails):
+            strange = [column for column in metric.columns if column not in SHOPPER]
+            if strange:
+                raise InvalidInput(
+                    f"metric {metric}: no column {strange[0]!r}; there are {', '.join(SHOPPER)}"
+                )
+            mine = _KNOWN.get(metric.name.casefold(), metric)
+            if mine.columns != metric.columns:
+                raise InvalidInput(f"metric {metric}: {mine.name} is {mine}; give it another name")
 
     def analyze(
         self, feedback: pd.DataFrame, *, simulated: bool | None = None, by_segment: bool = False
@@ -135,14 +175,15 @@ class ABTest:
             tuple(self.arms),
             first=None if self._any_look else self.planned_shoppers,
         )
-        shoppers = exposed.table
+        kept = self.kept(exposed.table)
+        shoppers = kept.table
         arms = tuple(self._summaries(shoppers))
-        held, left = self._held_out(feedback, exposed)
+        held, left = self._held_out(feedback, exposed, kept.limits)
         ratio = verdicts.sample_ratio(arms)
         trusted = ratio.ok is not False
         # Without a plan nobody can say that it is the end: what is not shown may come yet.
         planned = self.planned_shoppers
-        early = planned is None or len(shoppers) + len(exposed.crossed) < planned
+        early = planned is None or len(exposed.table) + len(exposed.crossed) < planned
         return ABReport(
             test=self.name,
             unit=self.unit,
@@ -150,17 +191,22 @@ class ABTest:
             confidence=self.confidence,
             planned_shoppers=self.planned_shoppers,
             arms=arms,
-            comparisons=tuple(self._by_ctr(shoppers, trusted, early)),
-            secondary=tuple(self._by_clicks(shoppers, trusted, early)),
-            guardrails=tuple(self._guarded(shoppers, trusted)),
-            by_segment=tuple(self._by_segment(shoppers, trusted)) if by_segment else (),
+            comparisons=tuple(self._decided(kept, trusted, early)),
+            secondary=tuple(self._beside(kept, trusted, early)),
+            guardrails=tuple(self._guarded(kept, trusted)),
+            by_segment=tuple(self._by_segment(kept, trusted)) if by_segment else (),
             sample_ratio=ratio,
             warnings=(
-                *verdicts.warnings(arms, ratio, self.planned_shoppers, len(exposed.crossed)),
+                *verdicts.warnings(
+                    arms, ratio, self.planned_shoppers if early else None, len(exposed.crossed)
+                ),
+                *verdicts.bot_warnings(kept.bots, kept.limits),
                 *verdicts.holdout_warnings(left),
             ),
             crossed=len(exposed.crossed),
             holdout=held,
+            bots=kept.bots,
+            caps={metric.name: cap for metric, cap in kept.caps.items()},
         )
 
     @property
@@ -176,8 +222,15 @@ class ABTest:
         for arm in (CONTROL, *self._others):
             yield _summary(arm, self.arms[arm], shoppers[shoppers["arm"] == arm])
 
-    def _held_out(self, feedback: pd.DataFrame, tested: Exposed) -> tuple[ArmSummary | None, int]:
-        """The holdout, and how many of it were left out for having been tested."""
+    def _held_out(
+        self, feedback: pd.DataFrame, tested: Exposed, limits: Mapping[str, float]
+    ) -> tuple[ArmSummary | None, int]:
+        """The holdout, and how many of it were left out for having been tested.
+
+        Who is no shopper in the arms is none here.
+        """
+        import pandas as pd
+
         if self.holdout is None:
             return None, 0
         rows = feedback[feedback["test"] == self.holdout.name]
@@ -188,39 +241,68 @@ class ABTest:
             return None, 0
         held = per_shopper(rows, self.holdout.name, (CONTROL,)).table
         both = held.index.isin([*tested.table.index, *tested.crossed])
-        return _summary("holdout", self.holdout.share, held[~both]), int(both.sum())
+        beyond = (held[[*limits]] > pd.Series(limits, dtype="float64")).any(axis=1).to_numpy()
+        return _summary("holdout", self.holdout.share, held[~both & ~beyond]), int(both.sum())
 
-    def _by_ctr(self, shoppers: pd.DataFrame, trusted: bool, early: bool) -> Iterator[Comparison]:
+    def kept(self, table: pd.DataFrame) -> Kept:
+        """Who is compared, of everybody exposed.
+
+        Args:
+            table: As of :class:`~persona_img.abtest.shoppers.Exposed`.
+        """
+        metrics = (self.primary, *self._secondary, *self.guardrails)
+        of_ratios = {c for metric in metrics if metric.by is not None for c in metric.columns}
+        limits: dict[str, float] = {}
+        bots = 0
+        if self.bot_filter and of_ratios:
+            columns = columns_of(table)
+            beyond, limits = far_beyond({name: columns[name] for name in sorted(of_ratios)})
+            table, bots = table[~beyond], int(beyond.sum())
+        columns = columns_of(table)
+        caps = {
+            metric: cap_of(
+                metric, columns, quantile_of(metric, self.cap_of_ratio, self.cap_of_mean)
+            )
+            for metric in metrics
+        }
+        return Kept(table, bots, limits, caps)
+
+    @property
+    def _secondary(self) -> tuple[Metric, ...]:
+        """What is told beside the metric that decides."""
+        taken = {metric.columns for metric in (self.primary, *self.guardrails)}
+        return tuple(metric for metric in (CTR, CLICKS) if metric.columns not in taken)
+
+    def _decided(self, kept: Kept, trusted: bool, early: bool) -> Iterator[Comparison]:
         # Bonferroni, for p and intervals alike: a verdict then agrees with the interval shown.
         arms = len(self._others)
         alpha = (1 - self.confidence) / arms
         for arm in self._others:
-            estimate = self._estimate(_CTR, shoppers, arm, 1 - alpha)
+            estimate = self._estimate(self.primary, kept, arm, 1 - alpha)
             # In this order min keeps NaN: an undefined p must not become 1.
-            found = _comparison(_CTR, arm, replace(estimate, p=min(arms * estimate.p, 1.0)))
-            found = self._watched(found, estimate.log_error, shoppers, alpha)
+            estimate = replace(estimate, p=min(arms * estimate.p, 1.0))
+            found = self._watched(self.primary, arm, estimate, kept, alpha)
             yield self._judged(found, trusted, early)
 
-    def _by_clicks(
-        self, shoppers: pd.DataFrame, trusted: bool, early: bool
-    ) -> Iterator[Comparison]:
-        for arm in self._others:
-            estimate = self._estimate(_CLICKS, shoppers, arm, self.confidence)
-            found = _comparison(_CLICKS, arm, estimate)
-            found = self._watched(found, estimate.log_error, shoppers, 1 - self.confidence)
-            yield self._judged(found, trusted, early)
+    def _beside(self, kept: Kept, trusted: bool, early: bool) -> Iterator[Comparison]:
+        for metric in self._secondary:
+            for arm in self._others:
+                estimate = self._estimate(metric, kept, arm, self.confidence)
+                found = self._watched(metric, arm, estimate, kept, 1 - self.confidence)
+                yield self._judged(found, trusted, early)
 
     def _watched(
-        self, found: Comparison, log_error: float, shoppers: pd.DataFrame, alpha: float
+        self, metric: Metric, arm: str, estimate: Estimate, kept: Kept, alpha: float
     ) -> Comparison:
         """With the interval that holds at every look, once there are enough shoppers."""
-        counts = [int((shoppers["arm"] == arm).sum()) for arm in (CONTROL, found.arm)]
+        found = _comparison(metric, arm, estimate)
+        counts = [kept.shoppers(one) for one in (CONTROL, arm)]
         if min(counts) < EARLIEST or math.isnan(found.lift):
             return found
-        share = self.arms[CONTROL] + self.arms[found.arm]
+        share = self.arms[CONTROL] + self.arms[arm]
         planned = (self.planned_shoppers or UNPLANNED) * share
         low, high = always_valid_interval(
-            found.lift, log_error, sum(counts), planned=max(planned, 1.0), alpha=alpha
+            found.lift, estimate.log_error, sum(counts), planned=max(planned, 1.0), alpha=alpha
         )
         return replace(found, always_low=low, always_high=high)
 
@@ -237,32 +319,34 @@ class ABTest:
             by = "any look" if self._any_look else "one look"
         return replace(found, verdict=verdict, judged_by=by)
 
-    def _guarded(self, shoppers: pd.DataFrame, trusted: bool) -> Iterator[Comparison]:
-        for metric in _GUARDRAILS:
+    def _guarded(self, kept: Kept, trusted: bool) -> Iterator[Comparison]:
+        for metric in self.guardrails:
             for arm in self._others:
-                estimate = self._estimate(metric, shoppers, arm, self.confidence)
-                found = _comparison(metric, arm, estimate)
-                found = self._watched(found, estimate.log_error, shoppers, 1 - self.confidence)
+                estimate = self._estimate(metric, kept, arm, self.confidence)
+                found = self._watched(metric, arm, estimate, kept, 1 - self.confidence)
                 verdict = verdicts.of_guardrail(
                     found, self.guardrail_margin, trusted=trusted, any_look=self._any_look
                 )
                 yield replace(found, verdict=verdict)
 
-    def _by_segment(self, shoppers: pd.DataFrame, trusted: bool) -> Iterator[Comparison]:
-        segments = shoppers.groupby("segment", sort=True)
+    def _by_segment(self, kept: Kept, trusted: bool) -> Iterator[Comparison]:
+        segments = sorted(kept.table["segment"].unique())
         # All of them miss the truth together no more often than one may (Bonferroni).
-        alpha = (1 - self.confidence) / (len(segments) * len(self._others))
-        for segment, rows in segments:
+        alpha = (1 - self.confidence) / max(len(segments) * len(self._others), 1)
+        for segment in segments:
             for arm in self._others:
-                found = _comparison(_CTR, arm, self._estimate(_CTR, rows, arm, 1 - alpha))
+                estimate = self._estimate(self.primary, kept, arm, 1 - alpha, segment)
+                found = _comparison(self.primary, arm, estimate)
                 verdict = verdicts.of_segment(found, trusted=trusted)
                 yield replace(found, segment=str(segment), verdict=verdict)
 
     def _estimate(
-        self, metric: _Metric, shoppers: pd.DataFrame, arm: str, confidence: float
+        self, metric: Metric, kept: Kept, arm: str, confidence: float, segment: object = None
     ) -> Estimate:
-        control, treatment = metric.sample(shoppers, CONTROL), metric.sample(shoppers, arm)
-        return compare(control, treatment, confidence, metric.event)
+        control, treatment = (kept.moments(metric, one, segment) for one in (CONTROL, arm))
+        below = None if metric.by is None else "denominator"
+        event = metric.of.removesuffix("s")
+        return compare_moments(control, treatment, ("numerator", below), confidence, event)
 
 
 def _summary(arm: str, share: float, rows: pd.DataFrame) -> ArmSummary:
@@ -278,7 +362,7 @@ def _summary(arm: str, share: float, rows: pd.DataFrame) -> ArmSummary:
     )
 
 
-def _comparison(metric: _Metric, arm: str, estimate: Estimate) -> Comparison:
+def _comparison(metric: Metric, arm: str, estimate: Estimate) -> Comparison:
     return Comparison(
         metric=metric.name,
         arm=arm,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from persona_img.abtest.shoppers import per_shopper
-from persona_img.abtest.statistics import Sample, pair_lift, pair_size
+from persona_img.abtest.analysis import ABTest
+from persona_img.abtest.sequential import always_valid_width
+from persona_img.abtest.shoppers import READ, per_shopper
+from persona_img.abtest.statistics import pair_lift, pair_size
 from persona_img.domain.decision import Arms
 from persona_img.domain.feedback_table import as_feedback
 from persona_img.errors import InvalidInput, NotEnoughData
@@ -18,25 +21,30 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ROUNDS, _CLOSE = 100, 1e-6
+_PLANNED = 1_000
+_DAY = 86_400.0
 
 _HALVES = {"control": 0.5, "personalized": 0.5}
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What is known of CTR before the test.
+    """What is known of CTR, or of another metric, before the test.
 
     Attributes:
-        ctr: Clicks per impression, in (0, 1).
-        variance: One shopper's share in CTR's variance, > 0; CTR's own variance is this by the
-            number of shoppers.
+        ctr: Clicks per impression, in (0, 1); another metric's value, > 0, where it is no rate.
+        variance: One shopper's share in its variance, > 0; its own variance is this by the number
+            of shoppers.
+        rate: Whether it is a rate below 1, and varies as such where it is higher; else its variance
+            is taken to grow as it does.
     """
 
     ctr: float
     variance: float
+    rate: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 < self.ctr < 1:
+        if not 0 < self.ctr < (1 if self.rate else math.inf):
             raise InvalidInput(f"ctr {self.ctr}: a click rate between 0 and 1, e.g. 0.03")
         if not (self.variance > 0 and math.isfinite(self.variance)):
             raise InvalidInput(f"variance {self.variance}: must be > 0")
@@ -62,24 +70,49 @@ class Baseline:
         return cls(ctr, design_effect * ctr * (1 - ctr) / impressions_per_shopper)
 
     @classmethod
-    def measured(cls, feedback: pd.DataFrame, test: str, arm: str = "control") -> Baseline:
-        """What an earlier test's arm showed; shoppers seen in other arms too are left out.
+    def measured(
+        cls,
+        feedback: pd.DataFrame,
+        test: str,
+        arm: str = "control",
+        *,
+        read: ABTest | None = None,
+        days: float | None = None,
+    ) -> Baseline:
+        """What an earlier test's arm showed, capped and without bots as the next one will be read.
+
+        Shoppers seen in other arms too are left out.
+
+        Args:
+            feedback: As for :meth:`ABTest.analyze`.
+            test: The earlier test.
+            arm: Whose shoppers are like those of control to come.
+            read: How the next test is read: its metric, caps and bot filter; None for CTR.
+            days: Only what was shown in the first so many days, as a test of that length sees it:
+                longer, and each shopper has shown more. None for all.
 
         Raises:
             InvalidInput: as :meth:`ABTest.analyze`.
-            NotEnoughData: fewer than two shoppers or no click in the arm.
+            NotEnoughData: fewer than two shoppers or no event in the arm.
         """
-        named = as_feedback(feedback, ("arm",), test=test)["arm"]
-        everybody = per_shopper(feedback, test, sorted({arm, *named})).table
-        shoppers = everybody[everybody["arm"] == arm]
-        clicks, impressions = shoppers["clicks"], shoppers["impressions"]
-        sample = Sample(arm, clicks.to_numpy(), impressions.to_numpy())
-        if sample.shoppers < 2 or not clicks.any():
+        read = ABTest(test) if read is None else read
+        metric = read.primary
+        rows = as_feedback(feedback, ("test", *READ), test=test)
+        if days is not None:
+            age = (rows["shown_at"] - rows["shown_at"].min()).dt.total_seconds()
+            rows = rows[age < days * _DAY]
+        everybody = per_shopper(rows, test, sorted({arm, *rows["arm"]})).table
+        kept = read.kept(everybody)
+        found = kept.moments(metric, arm)
+        events = float(kept.table.loc[kept.table["arm"] == arm, metric.of].sum())
+        if found.units < 2 or not events:
             raise NotEnoughData(
-                f"arm {arm} of {test}: {sample.shoppers} shoppers, {clicks.sum():.0f} clicks; "
-                "two and one are the least, or use Baseline.assumed"
+                f"arm {arm} of {test}: {found.units} shoppers, {events:.0f} {metric.of}; two and "
+                "one are the least, or use Baseline.assumed"
             )
-        return cls(sample.ratio, sample.variance)
+        ratio = ("numerator", None if metric.by is None else "denominator")
+        value = found.ratio(*ratio)
+        return cls(value, found.variance(*ratio), rate=metric.by is not None and value < 1)
 
 
 def required_shoppers(
@@ -89,6 +122,7 @@ def required_shoppers(
     arms: Mapping[str, float] = _HALVES,
     power: float = 0.8,
     confidence: float = 0.95,
+    any_look: bool = False,
 ) -> int:
     """Exposed shoppers, all arms together, to find a lift of CTR.
 
@@ -100,13 +134,15 @@ def required_shoppers(
         arms: Arm to share; with several beside control, each is compared at a corrected level.
         power: Chance to find it in the smallest arm, in (0, 1).
         confidence: 1 - chance of a false alarm over all arms, in (0, 1).
+        any_look: Find it by the interval that holds at every look, when the shoppers have come.
+            That takes nearly twice as many as one look, and is often sure sooner.
 
     Raises:
         InvalidInput: a value out of its range.
     """
     if not lift > -1 or lift == 0 or not math.isfinite(lift):
         raise InvalidInput(f"lift {lift}: relative, above -1 and not 0; 0.05 is +5 %")
-    alpha = _alpha(arms, power, confidence)
+    alpha = _alpha(arms, power, confidence, any_look)
     sizes = []
     for share in _others(arms):
         ratio = share / arms["control"]
@@ -123,6 +159,7 @@ def minimal_detectable_lift(
     arms: Mapping[str, float] = _HALVES,
     power: float = 0.8,
     confidence: float = 0.95,
+    any_look: bool = False,
 ) -> float:
     """Smallest relative lift of CTR that so many exposed shoppers, all arms together, find.
 
@@ -132,7 +169,7 @@ def minimal_detectable_lift(
         InvalidInput: a value out of its range, fewer than four shoppers for two arms, or so few
             that they find nothing short of a CTR of 1.
     """
-    alpha = _alpha(arms, power, confidence)
+    alpha = _alpha(arms, power, confidence, any_look)
     lifts = []
     for share in _others(arms):
         both = int(shoppers * (share + arms["control"]))
@@ -161,6 +198,8 @@ def _variance(baseline: Baseline, lift: float, ratio: float) -> float:
         InvalidInput: the lift makes a CTR of 1 or more.
     """
     ctr = baseline.ctr * (1 + lift)
+    if not baseline.rate:
+        return baseline.variance * (ratio + 1 + lift) / (ratio + 1)
     if ctr >= 1:
         raise InvalidInput(
             f"a lift of {lift:+.0%} on a CTR of {baseline.ctr:g} is no click rate; look for a "
@@ -203,6 +242,7 @@ def plan_test(
     power: float = 0.8,
     alpha: float = 0.05,
     shoppers_per_day: float | None = None,
+    any_look: bool = False,
 ) -> Plan:
     """A plan from the lift that matters, or from the shoppers there will be.
 
@@ -215,6 +255,7 @@ def plan_test(
         alpha: Chance of a false alarm over all arms.
         shoppers_per_day: Shoppers exposed for the first time in a day, all arms together; those who
             come back count once.
+        any_look: As for :func:`required_shoppers`.
 
     Raises:
         InvalidInput: a value out of its range, or both or neither of lift and shoppers.
@@ -223,7 +264,7 @@ def plan_test(
         raise InvalidInput("give either the lift to be found or the shoppers there will be")
     if shoppers_per_day is not None and not 0 < shoppers_per_day < math.inf:
         raise InvalidInput(f"shoppers_per_day {shoppers_per_day}: give a number above 0")
-    choice = {"arms": arms, "power": power, "confidence": 1 - alpha}
+    choice = {"arms": arms, "power": power, "confidence": 1 - alpha, "any_look": any_look}
     if lift is None:
         assert shoppers is not None
         lift = minimal_detectable_lift(baseline, shoppers, **choice)  # type: ignore[arg-type]
@@ -240,14 +281,20 @@ def plan_test(
     )
 
 
-def _alpha(arms: Mapping[str, float], power: float, confidence: float) -> float:
+def _alpha(arms: Mapping[str, float], power: float, confidence: float, any_look: bool) -> float:
+    """The level of one look that a lift has to be found at, of each arm."""
     Arms("design", arms)
     if len(arms) < 2:
         raise InvalidInput(f"arms {list(arms)}: nothing to compare control with; add one")
     for name, value in (("power", power), ("confidence", confidence)):
         if not 0 < value < 1:
             raise InvalidInput(f"{name} {value}: choose between 0 and 1")
-    return (1 - confidence) / (len(arms) - 1)
+    alpha = (1 - confidence) / (len(arms) - 1)
+    if not any_look:
+        return alpha
+    # How wide that interval is where it is narrowest depends on the level alone.
+    width = always_valid_width(_PLANNED, planned=_PLANNED, alpha=alpha)
+    return 2 * NormalDist().cdf(-width)
 
 
 def _others(arms: Mapping[str, float]) -> list[float]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from persona_img.abtest.metrics import CTR
 from persona_img.abtest.sequential import EARLIEST, always_valid_width
 from persona_img.domain.feedback_table import weights_of
 from persona_img.domain.style import ORIGINAL
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from persona_img.abtest.analysis import ABTest
+    from persona_img.abtest.report import ABReport, Comparison
 
     Codes = NDArray[np.int64]
     Floats = NDArray[np.float64]
@@ -66,9 +68,11 @@ class Harmful:
 
 
 def harm_of_arm(test: ABTest, feedback: pd.DataFrame) -> str:
-    """Why a test has to stop: an arm that loses clicks, or conversions beyond the margin.
+    """Why a test has to stop: an arm that loses what decides, clicks, or what is guarded.
 
-    Where the split of shoppers fails, nobody can say what an arm does, and nothing is said.
+    The metric that decides and CTR may lose nothing, guardrails up to the margin; CTR as a
+    guardrail too. Where the split of shoppers fails, nobody can say what an arm does, and nothing
+    is said.
 
     Args:
         test: The test.
@@ -83,12 +87,8 @@ def harm_of_arm(test: ABTest, feedback: pd.DataFrame) -> str:
         return ""
     if report.sample_ratio.ok is False:
         return ""
-    rules = [(found, 0.0) for found in report.comparisons]
-    rules += [
-        (found, test.guardrail_margin)
-        for found in report.guardrails
-        if found.metric == "conversion rate"
-    ]
+    rules = protected(report, test.guardrail_margin)
+    rules += [(found, 0.0) for found in report.secondary if found.metric == CTR.name]
     for found, margin in rules:
         # NaN, where there is too little to say, is not below anything.
         if found.always_high < -margin:
@@ -98,6 +98,19 @@ def harm_of_arm(test: ABTest, feedback: pd.DataFrame) -> str:
                 + (f", where {-margin:.0%} was tolerated" if margin else "")
             )
     return ""
+
+
+def protected(report: ABReport, margin: float) -> list[tuple[Comparison, float]]:
+    """What an arm may not lose: of each comparison, how much of it is tolerated.
+
+    Args:
+        report: Of the test.
+        margin: What its guardrails tolerate.
+    """
+    return [
+        *((found, 0.0) for found in report.comparisons),
+        *((found, margin) for found in report.guardrails),
+    ]
 
 
 def harmful_pictures(feedback: pd.DataFrame, *, confidence: float = 0.95) -> list[Harmful]:

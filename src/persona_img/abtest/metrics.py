@@ -9,13 +9,17 @@ from persona_img.errors import InvalidInput
 ROLES = ("arm", "unit", "time", "segment", "policy", "before")
 """What a column may be.
 
-``arm`` and ``unit`` (what was randomised) are needed, ``unit`` not with counts. ``time`` is when a
-row was shown, ``before`` what was known of the unit before the test (CUPED), ``policy`` the version
-that decided, ``segment`` a group that the arm cannot have changed.
+``arm`` and ``unit`` (what was randomised) are needed; with counts ``unit`` says how many there
+were, and may be left out. ``time`` is when a row was shown, ``before`` what was known of the unit
+before the test (CUPED), ``policy`` the version that decided, ``segment`` a group that the arm
+cannot have changed.
 """
 
 ROWS = "rows"
 """Denominator that counts rows, where the table has no column of that name."""
+
+
+_MOST_WEIGHT = 1e6
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,23 @@ class Metric:
             )
         return cls(name.strip(), of, by or None)
 
+    def __str__(self) -> str:
+        """As :meth:`parse` reads it."""
+        return f"{self.name}={self.of}" + (f"/{self.by}" if self.by else "")
+
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns that it needs."""
         return (self.of,) if self.by is None else (self.of, self.by)
+
+
+SHOPPER = ("impressions", "clicks", "conversions")
+"""Columns of a shop's own test, by shopper, of which its metrics are made."""
+
+CTR = Metric("CTR", "clicks", "impressions")
+CLICKS = Metric("clicks per shopper", "clicks")
+CONVERSIONS = Metric("conversion rate", "conversions", "impressions")
+IMPRESSIONS = Metric("impressions per shopper", "impressions")
 
 
 def parse_roles(text: str) -> dict[str, str]:
@@ -86,9 +103,10 @@ def parse_shares(text: str) -> dict[str, float]:
             weight = float(told)
         except ValueError:
             weight = 0.0
-        if not arm or arm in shares or not 0 < weight < float("inf"):
+        if not arm or arm in shares or not 1 / _MOST_WEIGHT <= weight <= _MOST_WEIGHT:
             raise InvalidInput(
-                f"weights {pair!r}: a number above 0 for each arm, as in control=1,personalized=1"
+                f"weights {pair!r}: one number for each arm, from {1 / _MOST_WEIGHT:g} to "
+                f"{_MOST_WEIGHT:g}, as in control=1,personalized=1"
             )
         shares[arm] = weight
     whole = sum(shares.values())

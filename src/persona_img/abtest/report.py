@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from persona_img.abtest.robust import Cap
 
 Verdict = Literal[
     "better", "worse", "no difference shown", "too early", "undefined", "do not read",
     "holds", "harmed", "unclear", "exploratory",
 ]  # fmt: skip
 """``undefined`` and ``do not read`` may stand anywhere. Else comparisons say one of the first
-four, guardrails ``holds``, ``harmed`` or ``unclear``, and segments ``exploratory``."""
+four, guardrails ``holds``, ``harmed`` or ``unclear``, and segments, and all of one policy among
+several of a record's test, ``exploratory``."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,10 @@ class Comparison:
     """One arm against control, for one metric.
 
     Attributes:
-        metric: ``CTR``, ``clicks per shopper``, ``conversion rate``, ``impressions per shopper``.
+        metric: ``CTR``, ``clicks per shopper``, ``conversion rate``, ``impressions per shopper``,
+            or what a test's record calls its own.
         arm: The arm that is compared.
-        control: The metric in control.
+        control: The metric in control, capped as the report says.
         treatment: The metric in the arm.
         lift: treatment / control - 1.
         low: Lower end of the lift's interval.
@@ -100,6 +104,36 @@ class SampleRatio:
 
 
 @dataclass(frozen=True)
+class RecordNote:
+    """By which record a test was read.
+
+    Attributes:
+        digest: Of the record as it was when the test started.
+        says: What it asks, in a line.
+        started_at: When, ISO 8601 with a time zone; what was shown before does not count.
+        stopped: When and why it ended; empty while it runs.
+        changed: What its file says otherwise since the start; none of it is in force.
+        overruled: Settings that say otherwise; they are not in force either.
+    """
+
+    digest: str
+    says: str
+    started_at: str
+    stopped: str = ""
+    changed: tuple[str, ...] = ()
+    overruled: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """As text; changes stand beside the verdict."""
+        return [
+            f"record {self.digest[:12]}, started {self.started_at}: {self.says}",
+            *([f"stopped {self.stopped}"] if self.stopped else []),
+            *(f"changed after the start, and not in force: {one}" for one in self.changed),
+            *(f"not in force, for the record says otherwise: {one}" for one in self.overruled),
+        ]
+
+
+@dataclass(frozen=True)
 class ABReport:
     """The answer of an A/B test.
 
@@ -110,15 +144,19 @@ class ABReport:
         confidence: Level of the intervals, all arms of a metric's comparison together.
         planned_shoppers: Exposed shoppers the test was planned for; None without a plan.
         arms: One summary per arm, control first.
-        comparisons: CTR, one per arm beside control.
-        secondary: Clicks per shopper, one per arm beside control; not corrected for arms.
-        guardrails: Conversion rate and impressions per shopper; not corrected for arms.
-        by_segment: CTR by segment, exploratory; empty unless asked for.
+        comparisons: The metric that decides, CTR unless a test says otherwise, one per arm beside
+            control.
+        secondary: CTR and clicks per shopper where they do not decide; not corrected for arms.
+        guardrails: What must not be lost; not corrected for arms.
+        by_segment: The metric that decides by segment, exploratory; empty unless asked for.
         sample_ratio: Whether the arms got the shoppers they should.
         warnings: What to know before acting on it.
         crossed: Shoppers seen in several arms; they are left out of everything else.
         holdout: Shoppers who are in no test, as the arm ``holdout``; its share is of all shoppers.
             None where none of them was seen.
+        bots: Left out as no shoppers, for being far beyond everybody.
+        caps: Metric to what a shopper counts for at most in it. Arms' totals are not capped.
+        record: By which record it was read; None where the settings say how.
     """
 
     test: str
@@ -135,11 +173,36 @@ class ABReport:
     warnings: tuple[str, ...]
     crossed: int = 0
     holdout: ArmSummary | None = None
+    bots: int = 0
+    caps: Mapping[str, Cap] = field(default_factory=dict)
+    record: RecordNote | None = None
 
     @property
     def shoppers_are(self) -> str:
         """``simulated``, ``real`` or ``of unstated origin``."""
         return {True: "simulated", False: "real", None: "of unstated origin"}[self.simulated]
+
+    def exploratory(self, why: str) -> ABReport:
+        """The same numbers without a verdict.
+
+        Args:
+            why: What they are of, as a warning.
+        """
+
+        def marked(found: tuple[Comparison, ...]) -> tuple[Comparison, ...]:
+            return tuple(
+                one if one.verdict in ("undefined", "do not read")
+                else replace(one, verdict="exploratory", judged_by="")
+                for one in found
+            )  # fmt: skip
+
+        return replace(
+            self,
+            comparisons=marked(self.comparisons),
+            secondary=marked(self.secondary),
+            guardrails=marked(self.guardrails),
+            warnings=(f"EXPLORATORY: {why}", *self.warnings),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; undefined numbers are None."""
@@ -193,10 +256,15 @@ class ABReport:
             )
         yield self._compared("against control", self.comparisons + self.secondary)
         yield self.judging
+        if self.record is not None:
+            yield "\n".join(self.record.lines())
         yield self._compared("guardrail", self.guardrails)
         if self.by_segment:
             yield self._compared("EXPLORATORY, by segment", self.by_segment)
         yield "sample ratio: " + (self.sample_ratio.reason or _ratio(self.sample_ratio))
+        cuts = [told_cap(name, cap) for name, cap in self.caps.items() if cap.units]
+        if cuts:
+            yield "\n".join(f"cap: {cut}" for cut in cuts)
         if self.warnings:
             yield "\n".join(f"warning: {w}" for w in self.warnings)
 
@@ -264,6 +332,17 @@ def as_interval(low: float, high: float) -> str:
 def as_p(value: float) -> str:
     """A p-value as text; a dash where undefined."""
     return "–" if math.isnan(value) else f"{value:.3g}" if value >= 1e-6 else "< 1e-6"
+
+
+def told_cap(metric: str, cap: Cap) -> str:
+    """For how much a unit counts at most, in a line."""
+    if math.isinf(cap.most):
+        return f"{metric}: none; nobody has more {cap.column} than others"
+    were = "unit has" if cap.units == 1 else "units have"
+    return (
+        f"{metric}: at most {cap.most:,.6g} {cap.column} of a unit (quantile {cap.quantile:g}); "
+        f"{cap.units:,} {were} more"
+    )
 
 
 def _ratio(check: SampleRatio) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from persona_img.abtest.metrics import SHOPPER
 from persona_img.domain.feedback_table import as_feedback
 from persona_img.errors import InvalidInput, NotEnoughData
 
@@ -12,8 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+    from numpy.typing import NDArray
 
-_READ = ("shopper", "arm", "segment", "shown_at", "clicked", "converted")
+READ = ("shopper", "arm", "segment", "shown_at", "clicked", "converted")
+"""Columns of feedback that are read of each impression."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +57,7 @@ def per_shopper(
             other than 0 and 1.
         NotEnoughData: no impression of this test.
     """
-    rows = as_feedback(feedback, _READ, test=test)
+    rows = as_feedback(feedback, READ, test=test)
     if rows.empty:
         tests = ", ".join(sorted({str(t) for t in feedback["test"].dropna().unique()}))
         raise NotEnoughData(
@@ -79,6 +84,11 @@ def per_shopper(
     )
     numbers = dict.fromkeys(("impressions", "clicks", "conversions"), "float64")
     return Exposed(folded.astype(numbers), tuple(sorted(map(str, crossed))), until)
+
+
+def columns_of(table: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
+    """Columns of :data:`persona_img.abtest.metrics.SHOPPER` of a table of shoppers, by name."""
+    return {name: table[name].to_numpy(dtype=np.float64) for name in SHOPPER}
 
 
 def _check_arms(rows: pd.DataFrame, arms: Sequence[str]) -> None:

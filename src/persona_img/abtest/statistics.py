@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Below this a spread is rounding, not variation between shoppers.
 _NO_SPREAD = 1e-9
+# Of a standard error: below this, what is left beside a covariate is rounding.
+_NOTHING_LEFT = 1e-6
 LEAST_UNITS, LEAST_EVENTS = 30, 30
 """What an arm's activity and its events have to be worth, in equal units, to be compared."""
 
@@ -94,11 +96,6 @@ class Estimate:
     reason: str = ""
 
 
-def compare(control: Sample, treatment: Sample, confidence: float, event: str) -> Estimate:
-    """The same as :func:`compare_moments`, from one value a shopper."""
-    return compare_moments(control.moments, treatment.moments, _OF, confidence, event)
-
-
 def compare_moments(
     control: Moments,
     treatment: Moments,
@@ -135,6 +132,10 @@ def compare_moments(
     reason = _undefined((control, treatment), ratio, event, unit)
     if reason:
         return Estimate(rates[0], rates[1], reason=reason)
+    if covariate is not None:
+        reason = _explained((control, treatment), ratio, covariate, unit)
+        if reason:
+            return Estimate(rates[0], rates[1], reason=reason)
     from tea_tasting.metrics import RatioOfMeans
 
     before, shown = covariate or (None, None)
@@ -244,22 +245,34 @@ def _undefined(arms: tuple[Moments, Moments], ratio: Ratio, event: str, unit: st
     return ""
 
 
+def _explained(arms: tuple[Moments, Moments], ratio: Ratio, covariate: Ratio, unit: str) -> str:
+    """Why what was known before cannot be taken out; empty where it can."""
+    left = _log_error(arms, ratio, covariate) / _log_error(arms, ratio)
+    if left < _NOTHING_LEFT:
+        return (
+            f"what was known before explains every {unit}'s outcome, and nothing is left to "
+            "compare: it may be the outcome itself; give what was known before the test, or none"
+        )
+    return ""
+
+
 def too_thin(arm: Moments, ratio: Ratio, event: str, unit: str = "shopper") -> str:
-    """Why an arm's interval would not cover what it says; empty where it does.
+    """Why an arm has too little for an interval; empty where it has enough.
 
     The rule is blind to what the arms differ in: units count for what their sums are worth
     (:meth:`Moments.effective`), and :data:`LEAST_UNITS` and :data:`LEAST_EVENTS` are asked of each
-    arm. `experiments/abtest` shows the coverage on both sides of it.
+    arm. It is a rule of thumb and no proof: of 2,000 tests each that pass it in
+    `experiments/abtest`, capped, intervals of 95 % missed the truth in 4 to 6.1 in 100.
     """
     if ratio[1] is not None and arm.effective(ratio[1]) < LEAST_UNITS:
         worth = arm.effective(ratio[1])
         return (
             f"arm {arm.arm}: {arm.units:,} {unit}s are worth {worth:.0f} of equal "
-            f"activity; an interval that keeps its promise needs {LEAST_UNITS}"
+            f"activity; below {LEAST_UNITS} no interval is given"
         )
     if arm.effective(ratio[0]) < LEAST_EVENTS:
         return (
             f"arm {arm.arm}: its {event}s are worth those of {arm.effective(ratio[0]):.0f} "
-            f"{unit}s; an interval that keeps its promise needs {LEAST_EVENTS}"
+            f"{unit}s; below {LEAST_EVENTS} no interval is given"
         )
     return ""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from persona_img.abtest.moments import Moments
+from persona_img.abtest.robust import quantile_of
 from persona_img.abtest.split import check_split, split_at_any_look
 from persona_img.abtest.table_report import Health, TableReport
 from persona_img.abtest.table_rules import Rules, nobody
 from persona_img.abtest.tables import Counted, Table
-from persona_img.errors import InvalidInput
+from persona_img.errors import InvalidInput, NotEnoughData
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -17,9 +19,6 @@ if TYPE_CHECKING:
 
     from persona_img.abtest.metrics import Metric
     from persona_img.abtest.table_report import Compared
-
-CAP_OF_RATIO, CAP_OF_MEAN = 0.99, 0.999
-"""Quantiles of activity, and of a value itself, that a unit counts for at most."""
 
 _SPLIT, _SPLIT_ANY_LOOK = 0.001, 0.01
 _HEAVY = 0.01
@@ -59,9 +58,10 @@ def analyze_table(
         once: Take the verdict from one look at the plan; needs ``plan`` and a time.
         policy: Version to report; None for the newest, ``all`` for all pooled.
         confidence: Level of the intervals, in (0, 1).
-        cap: Quantile that a unit counts for at most, in (0, 1]; None for .99 of what a ratio
-            divides by and .999 of a value whose mean is taken.
-        counts: A row for an arm, or several; each trial is a unit.
+        cap: Quantile that a unit counts for at most, in (0, 1]; None for those of
+            :mod:`persona_img.abtest.robust`.
+        counts: A row for an arm, or several; each trial is a unit. The role ``unit`` is then a
+            column of how many units there were, by which the split is checked.
 
     Raises:
         NotFound: no such file.
@@ -70,19 +70,30 @@ def analyze_table(
         NotEnoughData: no row.
     """
     _check(roles, metrics, plan, once, confidence, cap, counts)
+    dealt: Mapping[str, int] | None = None
     segments: dict[str, dict[str, Moments]] = {}
     with Table(path, roles, metrics, policy=policy, counts=counts) as table:
         if counts:
             groups, counted = _totals(table, metrics)
-            uncapped = groups
+            dealt = table.dealt()
+            uncapped, caps = groups, []
         else:
             counted = table.fold(plan if once else None)
-            groups = [_group(table, metric, cap) for metric in metrics]
-            uncapped = [_group(table, metric, 1.0) for metric in metrics]
+            if not counted.units:
+                raise NotEnoughData(
+                    f"{path}: nobody is left to compare: {counted.crossed:,} units are in several "
+                    f"arms and {counted.bots:,} far beyond others; look whether unit and arm are "
+                    "the right columns"
+                )
+            caps = [table.cap(one, quantile_of(one) if cap is None else cap) for one in metrics]
+            pairs = list(zip(metrics, caps, strict=True))
+            groups = [table.moments(one, most)[""] for one, most in pairs]
+            uncapped = [table.moments(one)[""] for one in metrics]
             if "segment" in roles:
-                segments = table.moments(metrics[0], cap=_cap(metrics[0], cap), by="segment")
+                segments = table.moments(metrics[0], caps[0], by="segment")
         planned = _shares(path, counted.units, control, shares)
-        health = _health(counted, planned, once=once)
+        units = dealt if counts else counted.units
+        health = _health(counted, units, planned, once=once)
         unit = "trial" if counts else "unit"
         done = plan is not None and sum(counted.units.values()) + counted.crossed >= plan
         if once:
@@ -109,13 +120,13 @@ def analyze_table(
             plan=plan,
             read_until=counted.until,
             confidence=confidence,
-            cap=_cap(metrics[0], cap),
+            caps={one.name: most for one, most in zip(metrics, caps, strict=False)},
             policy=table.policy,
             other_policies=table.other_policies,
             comparisons=tuple(comparisons),
             by_segment=rules.by_segment(metrics[0], segments, others, alpha) if segments else (),
             health=health,
-            warnings=tuple(_warnings(table, counted, metrics, uncapped, plan, counts)),
+            warnings=tuple(_warnings(table, counted, metrics, uncapped, plan, counts, confidence)),
         )
 
 
@@ -143,20 +154,20 @@ def _check(
     for name, value in (("confidence", confidence), ("cap", cap)):
         if value is not None and not (0 < value < 1 or (name == "cap" and value == 1)):
             raise InvalidInput(f"{name} {value}: choose between 0 and 1")
-    if counts and any(metric.by is None for metric in metrics):
-        raise InvalidInput("totals of arms: give ratios, as --metric ctr=clicks/impressions")
-
-
-def _cap(metric: Metric, cap: float | None) -> float:
-    return cap if cap is not None else (CAP_OF_MEAN if metric.by is None else CAP_OF_RATIO)
-
-
-def _group(table: Table, metric: Metric, cap: float | None) -> dict[str, Moments]:
-    return table.moments(metric, cap=_cap(metric, cap)).get("", {})
+    if counts:
+        if any(metric.by is None for metric in metrics):
+            raise InvalidInput("totals of arms: give ratios, as --metric ctr=clicks/impressions")
+        unused = [role for role in ("segment", "before") if role in roles]
+        if unused or cap is not None:
+            told = [f"--map {role}=…" for role in unused] + ["--cap"] * (cap is not None)
+            raise InvalidInput(
+                f"totals of arms: {', '.join(told)} need a row per unit; leave out, or --counts"
+            )
 
 
 def _totals(table: Table, metrics: Sequence[Metric]) -> tuple[list[dict[str, Moments]], Counted]:
     groups = []
+    table.check_totals(metrics[0])
     for metric in metrics:
         found = {}
         for arm, (events, trials) in table.totals(metric).items():
@@ -188,8 +199,13 @@ def _shares(
     return {control: planned[control]} | planned
 
 
-def _health(counted: Counted, shares: Mapping[str, float], *, once: bool) -> Health:
-    seen = [counted.units.get(arm, 0) for arm in shares]
+def _health(
+    counted: Counted, units: Mapping[str, int] | None, shares: Mapping[str, float], *, once: bool
+) -> Health:
+    """Whether the numbers may be read; ``units`` is None where nobody knows how many were dealt."""
+    if units is None:
+        return Health(True, "", math.nan, math.nan, counted.crossed, counted.bots, counted.limits)
+    seen = [units.get(arm, 0) for arm in shares]
     split = check_split(seen, list(shares.values()), _SPLIT)
     at_any_look = split_at_any_look(seen, list(shares.values()))
     reason = ""
@@ -224,6 +240,7 @@ def _warnings(
     groups: Sequence[Mapping[str, Moments]],
     plan: int | None,
     counts: bool,
+    confidence: float,
 ) -> Iterator[str]:
     for metric, arms in zip(metrics, groups, strict=True):
         for arm, moments in arms.items():
@@ -239,9 +256,17 @@ def _warnings(
     if counted.crossed:
         yield f"{counted.crossed:,} units were seen in several arms and left out"
     if table.other_policies:
+        number = 1 + len(table.other_policies)
         yield (
             f"only policy {table.policy}; {', '.join(table.other_policies)} are not in it: each "
-            "version is a test of its own (--policy)"
+            f"version is a test of its own (--policy), with a chance of error of its own: "
+            f"{1 - confidence:.0%} each, and of any of {number} up to "
+            f"{1 - confidence**number:.0%}"
+        )
+    if counts and "unit" not in table.roles:
+        yield (
+            "the split is not checked: trials are not what was dealt to the arms; say in which "
+            "column the number of units is, --map unit=…"
         )
     if counts:
         yield (

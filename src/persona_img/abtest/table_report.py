@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from persona_img.abtest.report import as_columns, as_interval, as_p, as_percent, without_nan
+from persona_img.abtest.report import (
+    as_columns,
+    as_interval,
+    as_p,
+    as_percent,
+    told_cap,
+    without_nan,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from persona_img.abtest.report import Verdict
+    from persona_img.abtest.robust import Cap
 
 SCHEMA = "persona-img/analysis/1"
 """Version of the JSON; the number rises when a field changes its meaning or goes."""
@@ -59,7 +68,7 @@ class Health:
     Attributes:
         ok: False where a check failed: no verdict is given then.
         reason: Which one, and what to do; empty where all passed.
-        split_p: P-value of the split over all arms, at this look.
+        split_p: P-value of the split over all arms, at this look; NaN where it is not checked.
         split_p_any_look: The same, however often one looks.
         crossed: Units in several arms; left out.
         bots: Units left out because a column is far beyond everybody's.
@@ -89,7 +98,7 @@ class TableReport:
         read_until: The moment of the one look, as text; empty where there is none.
         confidence: Level of the intervals: of all arms of the first metric together, of all other
             metrics together, and of all segments together.
-        cap: Quantile that a unit counts for at most.
+        caps: Metric to what a unit counts for at most in it; empty for totals of arms.
         policy: Version that is reported; None without versions, ``all`` where they are pooled.
         other_policies: Versions that are not in it.
         comparisons: The first metric decides; others follow in the order given.
@@ -106,7 +115,7 @@ class TableReport:
     plan: int | None
     read_until: str
     confidence: float
-    cap: float
+    caps: dict[str, Cap]
     policy: str | None
     other_policies: tuple[str, ...]
     comparisons: tuple[Compared, ...]
@@ -140,10 +149,17 @@ class TableReport:
         yield f"verdicts: {looks[self.read]}{until}"
         if self.by_segment:
             yield _table(self.by_segment, self.confidence, "segment, by Holm's rule")
+        if self.caps:
+            yield "\n".join(f"cap: {told_cap(name, cap)}" for name, cap in self.caps.items())
         health = self.health
+        split = (
+            "not checked"
+            if math.isnan(health.split_p_any_look)
+            else f"p {as_p(health.split_p)} at this look, {as_p(health.split_p_any_look)} at any"
+        )
         yield (
-            f"split: p {as_p(health.split_p)} at this look, {as_p(health.split_p_any_look)} at "
-            f"any; left out: {health.crossed:,} in several arms, {health.bots:,} far beyond others"
+            f"split: {split}; left out: {health.crossed:,} in several arms, {health.bots:,} far "
+            "beyond others"
         )
         if self.warnings:
             yield "\n".join(f"warning: {one}" for one in self.warnings)

@@ -146,5 +146,6 @@ class Rules:
 
 def nobody(arm: str, others: Mapping[str, Moments]) -> Moments:
     """An arm without a unit, with the columns of others."""
+    # Somebody is always there, or nothing would be compared.
     columns = next(iter(others.values())).columns
     return Moments.of(arm, {name: np.zeros(0) for name in columns})

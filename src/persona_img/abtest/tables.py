@@ -11,6 +11,7 @@ import numpy as np
 
 from persona_img.abtest.metrics import ROWS
 from persona_img.abtest.moments import Moments
+from persona_img.abtest.robust import USUAL, Cap, limit_of
 from persona_img.errors import InvalidInput, NotEnoughData, NotFound
 
 if TYPE_CHECKING:
@@ -25,13 +26,14 @@ _MEMORY = "1500MB"
 ALL = "all"
 """Every policy version, pooled."""
 
-# What is far beyond all others is no shopper: so many times what 99 in 100 stay below, and at
-# least so much. One in ten thousand of Pareto activity with exponent 1.5 is.
-_TIMES = (
-    "TIMESTAMP", "DATE", "DOUBLE", "FLOAT", "DECIMAL", "BIGINT", "INTEGER", "HUGEINT", "SMALLINT",
-    "TINYINT", "UBIGINT", "UINTEGER", "UHUGEINT", "USMALLINT", "UTINYINT",
+_COUNTED = (
+    "DOUBLE", "FLOAT", "DECIMAL", "BIGINT", "INTEGER", "HUGEINT", "SMALLINT", "TINYINT", "UBIGINT",
+    "UINTEGER", "UHUGEINT", "USMALLINT", "UTINYINT",
 )  # fmt: skip
-_FAR, _USUAL, _ANYWAY = 20.0, 0.99, 50.0
+# Of text each value is tried.
+_NUMBERS = (*_COUNTED, "BOOLEAN", "VARCHAR")
+_TOTALS = 366
+"""Rows an arm that totals have at most: one a day of a year."""
 
 
 @dataclass(frozen=True)
@@ -93,16 +95,15 @@ class Table:
             raise NotFound(f"{path}: no such table")
         self.path, self.roles, self.metrics = path, dict(roles), tuple(metrics)
         self._needed = ("arm",) if counts else ("arm", "unit")
+        # Of totals, a column says how many units there were.
+        self._numeric = ("before", "unit") if counts else ("before",)
         self._spill = tempfile.TemporaryDirectory(prefix="persona-img-")
         self._db = duckdb.connect(
             config={"memory_limit": _MEMORY, "temp_directory": self._spill.name}
         )
         try:
-            try:
-                self._db.execute(f"CREATE VIEW everything AS FROM {reader}({_text(str(path))})")
-                told = self._db.execute("DESCRIBE everything").fetchall()
-            except duckdb.Error as error:
-                raise InvalidInput(f"{path}: cannot be read as a table: {error}") from error
+            self._all(f"CREATE VIEW everything AS FROM {reader}({_text(str(path))})")
+            told = self._all("DESCRIBE everything")
             self._prepare({name: kind for name, kind, *_ in told}, policy)
         except BaseException:
             self.close()
@@ -153,7 +154,7 @@ class Table:
             picks.append(f"min({before}) AS known_before, min({before}) <> max({before}) AS moved")
         # The moment stays in DuckDB: as a value of Python it would lose its nanoseconds.
         where = f"WHERE {column['time']} <= (SELECT moment FROM cut)" if until else ""
-        self._db.execute(
+        self._all(
             f"CREATE OR REPLACE TEMP TABLE units AS SELECT {column['unit']} AS unit, "
             f"{', '.join(picks)} FROM source {where} GROUP BY 1"
         )
@@ -164,27 +165,40 @@ class Table:
             )
         return replace(self._left_out(), until=until)
 
+    def cap(self, metric: Metric, quantile: float) -> Cap:
+        """Where a metric is capped, of the units that were folded.
+
+        Args:
+            metric: The metric.
+            quantile: Over all units of all arms, in (0, 1].
+        """
+        column = metric.by or metric.of
+        value = self._counted(column)
+        most = self._one(f"SELECT quantile_disc({value}, {quantile!r}) FROM kept")
+        if most is None or not most > 0:  # so few have any that nobody has more than others
+            return Cap(column, quantile, math.inf, 0)
+        beyond = self._one(f"SELECT count(*) FROM kept WHERE {value} > {most!r}")
+        return Cap(column, quantile, most, beyond)
+
     def moments(
-        self, metric: Metric, *, cap: float, by: str | None = None
+        self, metric: Metric, cap: Cap | None = None, *, by: str | None = None
     ) -> dict[str, dict[str, Moments]]:
         """Sufficient statistics by group and arm, of the units that were folded.
 
         Args:
             metric: Of which: columns ``numerator``, ``denominator`` for a ratio, and ``before``
                 where it is known.
-            cap: Quantile over all units of all arms that a unit counts for at most, in (0, 1]: of
-                a ratio's denominator, whose unit keeps its own rate; else of the value itself.
+            cap: For how much a unit counts at most; None for all that it has.
             by: ``segment``, for groups; None has one, ``""``.
         """
-        top = _named(f"c_{metric.of}")
+        top = self._counted(metric.of)
         below = None if metric.by is None else self._counted(metric.by)
-        most = self._one(f"SELECT quantile_disc({below or top}, {cap!r}) FROM kept")
-        if most is None:
-            return {}
-        if most <= 0:  # so few have any that nobody has more than others: nothing is capped
-            most = self._one(f"SELECT max({below or top}) FROM kept")
-        columns = {"numerator": f"least({top}, {most!r})"}
-        if below is not None:
+        most = math.inf if cap is None else cap.most
+        if math.isinf(most):
+            columns = {"numerator": top} | ({} if below is None else {"denominator": below})
+        elif below is None:
+            columns = {"numerator": f"least({top}, {most!r})"}
+        else:
             share = f"CASE WHEN {below} > {most!r} THEN {most!r} / {below} ELSE 1 END"
             columns = {"numerator": f"{top} * ({share})", "denominator": f"{below} * ({share})"}
         if "before" in self.roles:
@@ -217,6 +231,39 @@ class Table:
             )
         return result
 
+    def dealt(self) -> dict[str, int] | None:
+        """Arm to units, of a table that holds totals; None where it does not say.
+
+        Raises:
+            InvalidInput: there are parts of units.
+        """
+        if "unit" not in self.roles:
+            return None
+        unit, arm = _named(self.roles["unit"]), f"{_named(self.roles['arm'])}::VARCHAR"
+        found = self._all(f"SELECT {arm}, sum({unit}::DOUBLE) FROM source GROUP BY 1 ORDER BY 1")
+        for name, units in found:
+            if not (float(units).is_integer() and units >= 0):
+                raise InvalidInput(f"arm {name}: {units:g} units; totals are whole numbers")
+        return {name: int(units) for name, units in found}
+
+    def check_totals(self, metric: Metric) -> None:
+        """Whether the rows can be totals of arms.
+
+        Raises:
+            InvalidInput: they are impressions or shoppers.
+        """
+        _, by = (_named(column) for column in metric.columns)
+        arm = f"{_named(self.roles['arm'])}::VARCHAR"
+        rows, arms, most = self._all(
+            f"SELECT count(*), count(DISTINCT {arm}), max({by}::DOUBLE) FROM source"
+        )[0]
+        if (most <= 1 and rows > arms) or rows > _TOTALS * arms:
+            raise InvalidInput(
+                f"{self.path}: {rows:,} rows for {arms} arms, with at most {most:g} {metric.by} "
+                "each: these are no totals; leave out --counts, and say which column is the unit: "
+                "--map unit=…"
+            )
+
     def totals(self, metric: Metric) -> dict[str, tuple[float, float]]:
         """Arm to the sums of a ratio's columns, of a table that holds totals."""
         of, by = (f"sum({_named(column)}::DOUBLE)" for column in metric.columns)
@@ -242,8 +289,13 @@ class Table:
         for name in dict.fromkeys((*self.roles.values(), *self._summed)):
             if name not in known:
                 raise InvalidInput(f"{self.path}: no column {name!r}; there are {', '.join(known)}")
+        for name in (*self._summed, *(self.roles[r] for r in self._numeric if r in self.roles)):
+            if _plain(known[name]) not in _NUMBERS:
+                raise InvalidInput(
+                    f"{self.path}: {name} is {known[name]}, and no number; give a column of numbers"
+                )
         time = self.roles.get("time")
-        if time is not None and not known[time].startswith(_TIMES):
+        if time is not None and not _is_time(_plain(known[time])):
             raise InvalidInput(
                 f"{self.path}: {time} is {known[time]}, whose order is none of time; give moments, "
                 "dates or numbers"
@@ -252,7 +304,7 @@ class Table:
         where = ""
         if self.policy not in (None, ALL):
             where = f"WHERE {_named(self.roles['policy'])}::VARCHAR = {_text(str(self.policy))}"
-        self._db.execute(f"CREATE VIEW source AS SELECT * FROM everything {where}")
+        self._all(f"CREATE VIEW source AS SELECT * FROM everything {where}")
         self._check()
 
     def _versions(self, asked: str | None) -> tuple[str | None, tuple[str, ...]]:
@@ -289,13 +341,11 @@ class Table:
 
     def _check(self) -> None:
         """One pass over the rows; each fault with its column and how often it occurs."""
-        import duckdb
-
         bottoms = {metric.by for metric in self.metrics if metric.by is not None}
         faults: list[tuple[str, str, str]] = []
         for name in dict.fromkeys(self.roles.values()):
             faults.append((name, f"{_named(name)} IS NULL", "is missing"))
-        numbers = [*self._summed, *(self.roles[r] for r in ("before",) if r in self.roles)]
+        numbers = [*self._summed, *(self.roles[r] for r in self._numeric if r in self.roles)]
         for name in dict.fromkeys(numbers):
             value = f"{_named(name)}::DOUBLE"
             faults.append((name, f"{value} IS NULL", "is missing"))
@@ -303,12 +353,7 @@ class Table:
             if name in bottoms or any(name == m.of and m.by is not None for m in self.metrics):
                 faults.append((name, f"{value} < 0", "is below 0"))
         counts = ", ".join(f"count(*) FILTER (WHERE {test})" for _, test, _ in faults)
-        try:
-            rows, *found = self._all(f"SELECT count(*), {counts} FROM source")[0]
-        except duckdb.ConversionException as error:
-            raise InvalidInput(
-                f"{self.path}: a metric's column holds what is no number: {error}"
-            ) from error
+        rows, *found = self._all(f"SELECT count(*), {counts} FROM source")[0]
         self.rows = int(rows)
         if not rows:
             raise NotEnoughData(f"{self.path}: no row to analyse; widen --policy, or give others")
@@ -322,7 +367,7 @@ class Table:
     def _cut(self, units: int) -> str:
         """The moment when so many units had come, in a table ``cut``; empty while they have not."""
         unit, time = (_named(self.roles[role]) for role in ("unit", "time"))
-        self._db.execute(
+        self._all(
             f"CREATE OR REPLACE TEMP TABLE cut AS SELECT first AS moment FROM "
             f"(SELECT min({time}) AS first FROM source GROUP BY {unit}) "
             f"ORDER BY first LIMIT 1 OFFSET {units - 1:d}"
@@ -341,13 +386,13 @@ class Table:
         limits = {}
         for name, column in columns.items():
             usual = self._one(
-                f"SELECT quantile_disc({column}, {_USUAL}) FROM units WHERE NOT crossed"
+                f"SELECT quantile_disc({column}, {USUAL!r}) FROM units WHERE NOT crossed"
             )
-            # Where hardly anybody has any, the few who do are what is counted, whatever its unit.
-            if usual is not None and usual > 0:
-                limits[name] = max(_FAR * usual, _ANYWAY)
+            limit = limit_of(usual)
+            if limit is not None:
+                limits[name] = limit
         beyond = [f"{columns[name]} > {limit!r}" for name, limit in limits.items()] or ["false"]
-        self._db.execute(
+        self._all(
             f"CREATE OR REPLACE TEMP VIEW kept AS FROM units WHERE NOT crossed AND NOT "
             f"({' OR '.join(beyond)})"
         )
@@ -359,10 +404,45 @@ class Table:
         return Counted(int(rows), dict(arms), crossed, bots, limits)
 
     def _all(self, query: str) -> list[tuple[Any, ...]]:
-        return self._db.execute(query).fetchall()
+        """What a query finds; what DuckDB cannot do is said in our words."""
+        import duckdb
+
+        try:
+            return self._db.execute(query).fetchall()
+        except duckdb.ConversionException as error:
+            raise InvalidInput(
+                f"{self.path}: a column holds what is no number: {_first_line(error)}; mend it, or "
+                "give another"
+            ) from error
+        except duckdb.OutOfMemoryException as error:
+            raise InvalidInput(
+                f"{self.path}: does not fit {_MEMORY} of memory and {self._spill.name}; free some "
+                "disk there, or set TMPDIR"
+            ) from error
+        except duckdb.Error as error:
+            raise InvalidInput(
+                f"{self.path}: cannot be read as a table: {_first_line(error)}; mend the file, or "
+                "write it anew as Parquet"
+            ) from error
 
     def _one(self, query: str) -> Any:
         return self._all(query)[0][0]
+
+
+def _plain(kind: str) -> str:
+    """``DECIMAL(18,3)`` as ``DECIMAL``; a list stays one."""
+    return kind.partition("(")[0] if kind.endswith(")") else kind
+
+
+def _is_time(kind: str) -> bool:
+    """Whether the order of such values is that of time."""
+    return kind in _COUNTED or (kind.startswith(("TIMESTAMP", "DATE")) and not kind.endswith("]"))
+
+
+def _first_line(error: Exception) -> str:
+    """What DuckDB says, without the query."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".;:") if lines else type(error).__name__
 
 
 def _named(column: str) -> str:

@@ -9,7 +9,7 @@ from persona_img.abtest.report import ArmSummary, Comparison, SampleRatio, Verdi
 from persona_img.abtest.split import check_split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 # A split this unlikely means broken assignment or logging; the customary threshold.
 _SRM_ALPHA = 0.001
@@ -86,7 +86,7 @@ def warnings(
     Args:
         arms: All of them.
         ratio: Whether they got their shares.
-        planned: Exposed shoppers the test was planned for.
+        planned: Exposed shoppers the test was planned for; None without, or when they have come.
         crossed: Shoppers that were left out because they were in several arms.
     """
     return tuple(_warnings(arms, ratio, planned, crossed))
@@ -105,6 +105,20 @@ def holdout_warnings(tested: int) -> tuple[str, ...]:
         f"{tested} {were} in the test too, and left out of the holdout: it began or ended while "
         "the test ran; begin both together",
     )
+
+
+def bot_warnings(bots: int, limits: Mapping[str, float]) -> tuple[str, ...]:
+    """Who was left out as no shopper.
+
+    Args:
+        bots: How many.
+        limits: Column to the value beyond which they were.
+    """
+    if not bots:
+        return ()
+    told = ", ".join(f"{name} over {limit:,.0f}" for name, limit in sorted(limits.items()))
+    were = "shopper was" if bots == 1 else "shoppers were"
+    return (f"{bots:,} {were} left out as no shopper does that: {told}",)
 
 
 def _warnings(

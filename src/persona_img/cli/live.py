@@ -194,7 +194,8 @@ def analyze(
         str | None,
         typer.Option(
             help="Only impressions of this policy version; last: the one that is served; all: "
-            "every one, pooled. Left out, the newest that was seen: each is a test of its own."
+            "every one, pooled. Left out, the newest that was seen: each is a test of its own; "
+            "or all where a record says how it is read, and one alone is exploratory."
         ),
     ] = None,
     planned: Annotated[
@@ -218,16 +219,18 @@ def analyze(
     by_segment: Annotated[
         bool, typer.Option("--by-segment", help="Also within each segment; exploratory.")
     ] = False,
-    control: Annotated[str, typer.Option(help="Of a table: the arm others are compared with.")] = (
-        "control"
-    ),
+    control: Annotated[
+        str | None,
+        typer.Option(help="Of a table: the arm others are compared with; control if left out."),
+    ] = None,
     weights: Annotated[
         str | None,
         typer.Option(help="Of a table: how shoppers were dealt, control=1,personalized=1; equal."),
     ] = None,
     confidence: Annotated[
-        float, typer.Option(min=0.5, max=0.999, help="Of a table: of the intervals.")
-    ] = 0.95,
+        float | None,
+        typer.Option(min=0.5, max=0.999, help="Of a table: of the intervals; .95 if left out."),
+    ] = None,
     cap: Annotated[
         float | None,
         typer.Option(
@@ -253,18 +256,27 @@ def analyze(
         from persona_img.cli.tables import analyze_file
 
         analyze_file(
-            test, mapped or "", metric or [],
-            control=control, weights=weights, plan=planned, once=always_valid is False,
-            policy=policy, confidence=confidence, cap=cap, counts=counts, as_json=as_json,
+            test, mapped, metric or [],
+            control=control or "control", weights=weights, plan=planned,
+            once=always_valid is False, policy=policy,
+            confidence=0.95 if confidence is None else confidence, cap=cap, counts=counts,
+            of_a_shop={"--by-segment": by_segment, "--home": home is not None}, as_json=as_json,
         )  # fmt: skip
         return
-    if weights is not None or cap is not None or counts:
-        raise InvalidInput("--weights, --cap and --counts are of a table; say --map arm=…,unit=…")
+    of_a_table = {
+        "--weights": weights is not None, "--cap": cap is not None, "--counts": counts,
+        "--control": control is not None, "--confidence": confidence is not None,
+    }  # fmt: skip
+    given = [option for option, is_given in of_a_table.items() if is_given]
+    if given:
+        raise InvalidInput(f"{', '.join(given)}: of a table; say --map arm=…,unit=…, or leave out")
     from persona_img.shop import Shop
 
     shop = Shop.open(home, test={"name": test})
-    seen = shop.seen_policies()
-    chosen = policy or (seen[-1] if seen else "all")
+    seen = shop.seen_policies(*shop.window)
+    # By a record there is one verdict, of all that was served.
+    asked = policy or (seen[-1] if seen and shop.record is None else "all")
+    chosen = shop.plan_named(asked) if asked == "last" else asked
     others = [] if chosen == "all" else [one for one in seen if one != chosen]
     result, run = shop.analyse(
         policy=None if chosen == "all" else chosen,
@@ -275,8 +287,13 @@ def analyze(
         print(json.dumps(result.to_dict() | of | {"run": run}))
         return
     print(result.table())
-    if others and chosen != "last":
-        print(f"only policy {chosen}; not in it: {', '.join(others)} (--policy NAME, or all)")
+    if others and result.record is None:
+        number = 1 + len(others)
+        print(
+            f"only policy {chosen}; not in it: {', '.join(others)} (--policy NAME, or all); each "
+            f"is a test of its own with a chance of error of {1 - result.confidence:.0%}, of any "
+            f"of {number} up to {1 - result.confidence**number:.0%}"
+        )
     print(f"run {run}")
 
 

@@ -11,12 +11,12 @@ import typer
 from persona_img.errors import InvalidInput, PersonaImgError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 def analyze_file(
     table: str | None,
-    mapped: str,
+    mapped: str | None,
     metrics: Sequence[str],
     *,
     control: str,
@@ -27,9 +27,13 @@ def analyze_file(
     confidence: float,
     cap: float | None,
     counts: bool,
+    of_a_shop: Mapping[str, bool],
     as_json: bool,
 ) -> None:
     """Print what a table says of an A/B test.
+
+    Args are those of the command; ``of_a_shop`` says of each option of a shop's test, which means
+    nothing for a table, whether it was given.
 
     Raises:
         Exit: with status 2 after an error, which is JSON where JSON was asked for.
@@ -41,6 +45,16 @@ def analyze_file(
     try:
         if table is None:
             raise InvalidInput("--map and --metric are of a table; name its file")
+        if mapped is None:
+            raise InvalidInput(
+                "--metric is of a table; say which column is what, --map arm=…,unit=…"
+            )
+        given = [option for option, is_given in of_a_shop.items() if is_given]
+        if given:
+            raise InvalidInput(
+                f"{', '.join(given)}: of a shop's test, and this is a table; leave it out "
+                "(segments are --map segment=…)"
+            )
         found = analyze_table(
             Path(table),
             parse_roles(mapped),

@@ -2,10 +2,10 @@
 
 from persona_img.loop.learning import (
     Learned,
-    analyse,
     fresh_events,
     lean,
     learn,
+    log_analysis,
     retrain,
 )
 from persona_img.loop.preparing import (
@@ -28,11 +28,11 @@ __all__ = [
     "Profiled",
     "Rendered",
     "Slates",
-    "analyse",
     "decide",
     "fresh_events",
     "lean",
     "learn",
+    "log_analysis",
     "personal",
     "photo_of",
     "plan",

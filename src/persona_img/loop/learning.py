@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from persona_img.abtest.analysis import ABTest
 from persona_img.abtest.harm import harm_of_arm, harmful_pictures
-from persona_img.domain.decision import Arms, DecisionTable, plan_of
+from persona_img.domain.decision import DecisionTable, plan_of
 from persona_img.domain.feedback_table import as_feedback, rewarded
 from persona_img.profiles.traits import trait_names, trait_table
 from persona_img.ranking.evidence import revised_slates
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from persona_img.abtest.analysis import ABTest
     from persona_img.abtest.harm import Harmful
     from persona_img.abtest.report import ABReport
-    from persona_img.domain.holdout import Holdout
     from persona_img.loop.profiling import Profiled
     from persona_img.profiles.base import FeatureSource
     from persona_img.ranking.base import Policy, Ranker
@@ -60,60 +59,45 @@ def fresh_events(feedback: pd.DataFrame) -> pd.DataFrame:
     )[["shopper", "product", "kind", "occurred_at"]].reset_index(drop=True)
 
 
-def analyse(
+def log_analysis(
+    report: ABReport,
+    test: ABTest,
     feedback: pd.DataFrame,
-    arms: Arms,
     tracker: Tracker,
     *,
-    simulated: bool | None,
     run_name: str,
     artifacts: Mapping[str, Path] | None = None,
-    planned: int | None = None,
-    always_valid: bool = True,
-    by_segment: bool = False,
-    holdout: Holdout | None = None,
-) -> tuple[ABReport, str]:
-    """The A/B test by shopper, logged as a run.
+) -> str:
+    """Keep what a test's feedback said as a run.
 
     Args:
-        feedback: Impressions of any tests, of any types that ``as_feedback`` takes.
-        arms: The test and its arms.
+        report: What it said.
+        test: How it was read.
+        feedback: What was read; only its digest is kept.
         tracker: Where the run is kept.
-        simulated: Whether the shoppers are; None where nobody knows.
         run_name: What a reader of the runs sees.
         artifacts: Files kept with the run, by name.
-        planned: Exposed shoppers at which the test is to be read.
-        always_valid: Verdicts by the interval that holds at every look, else by one planned look.
-        by_segment: Also compare within each segment.
-        holdout: Whose impressions, where the feedback has some, are told beside the arms.
 
     Returns:
-        The report and the run's id.
+        The run's id.
     """
-    test = ABTest(
-        arms.test,
-        arms=dict(arms.shares),
-        planned_shoppers=planned,
-        always_valid=always_valid,
-        holdout=holdout,
-    )
-    report = test.analyze(feedback, simulated=simulated, by_segment=by_segment)
-    run = tracker.log_report(
+    record = "" if report.record is None else report.record.digest
+    return tracker.log_report(
         report.to_dict(),
         metrics=report.metrics(),
-        experiment=arms.test,
+        experiment=test.name,
         run_name=run_name,
         params={
-            "arms": str(dict(arms.shares)),
+            "arms": str(dict(test.arms)),
             "unit": report.unit,
-            "planned_shoppers": planned,
-            "always_valid": always_valid,
+            "primary": str(test.primary),
+            "planned_shoppers": test.planned_shoppers,
+            "always_valid": test.always_valid,
         },
-        tags={"shoppers": report.shoppers_are},
+        tags={"shoppers": report.shoppers_are} | ({"record": record} if record else {}),
         datasets={"feedback": feedback},
         artifacts=artifacts or {},
     )
-    return report, run
 
 
 def retrain(
@@ -192,7 +176,8 @@ def learn(
         tables: What was served: what impressions that were drawn by shoppers' own chances count as.
         since: When the last impression was shown that the ranker was fitted on; None for none.
         revoked: Plans that were rolled back, stopped or halted: what they did is not this plan's.
-        reward: What chances follow; harm is told by clicks, and of the arm by conversions too.
+        reward: What chances follow; harm of a picture is told by clicks, and of the
+            arm by clicks and by all that the test decides by and guards.
     """
     feedback = as_feedback(feedback)
     later = feedback if since is None else feedback[feedback["shown_at"] > since]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from persona_img.shop.importing import ImportedEvents
     from persona_img.shop.learning import Retrained
     from persona_img.shop.origins import Origin
+    from persona_img.shop.testing import Standing
     from persona_img.shop.whole import Shop
 
 _HOMES = {
@@ -31,6 +32,7 @@ _HOMES = {
     "Rendered": "loop",
     "Retrained": "shop.learning",
     "Shop": "shop.whole",
+    "Standing": "shop.testing",
     "TrainedChooser": "shop.choosing",
 }
 
@@ -44,6 +46,7 @@ __all__ = [
     "Rendered",
     "Retrained",
     "Shop",
+    "Standing",
     "TrainedChooser",
 ]
 

@@ -77,7 +77,7 @@ class Adapting(Learning):
                 fitted,
                 wiring.policy(self.settings),
                 feedback,
-                wiring.ab_test(self.settings),
+                self.ab_test,
                 tables=tables,
                 since=self._learned_until(ranker),
                 revoked=self.workspace.revoked(),

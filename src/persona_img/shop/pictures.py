@@ -131,7 +131,7 @@ class Pictures(Switches, Pages):
         try:
             return Decider(
                 table,
-                wiring.arms(self.settings),
+                self.arms,
                 log,
                 change_budget=self.settings.test.change_budget,
                 keep_days=self.settings.test.keep_days,

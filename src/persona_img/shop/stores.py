@@ -15,7 +15,9 @@ from persona_img.workspace import Workspace
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from persona_img.domain.decision import DecisionTable
+    from persona_img.abtest.analysis import ABTest
+    from persona_img.abtest.records import Records, Started
+    from persona_img.domain.decision import Arms, DecisionTable
     from persona_img.domain.style import StyleSpace
     from persona_img.ingest.interactions.store import Interactions
     from persona_img.loop import Profiled
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 _EVERYTHING_BUT_VARIANTS = (
     "catalog", "interactions", "features", "tables", "mlflow", "rankers", "decisions", "archive",
-    "imports", "serving",
+    "imports", "serving", "experiments",
 )  # fmt: skip
 
 
@@ -152,6 +154,36 @@ class Stores:
     def policies(self) -> list[str]:
         """Plans that were published, the one that is served last."""
         return list(dict.fromkeys(table.plan for table in self.workspace.decision_tables()))
+
+    @property
+    def records(self) -> Records:
+        """Records of A/B tests."""
+        from persona_img.abtest.records import Records
+
+        return Records(self.workspace.records)
+
+    @property
+    def record(self) -> Started | None:
+        """The record by which the shop's test runs, or ran; None where the settings say how.
+
+        Raises:
+            StoreFailed: it is not the one that started.
+        """
+        if not self.workspace.records.is_dir():  # what serves opens fast
+            return None
+        return self.records.started(self.settings.test.name)
+
+    @property
+    def arms(self) -> Arms:
+        """The A/B test's arms."""
+        started = self.record
+        return wiring.arms(self.settings, None if started is None else started.record)
+
+    @property
+    def ab_test(self) -> ABTest:
+        """How the A/B test's feedback is read: as its record says, else as the settings do."""
+        started = self.record
+        return wiring.ab_test(self.settings, None if started is None else started.record)
 
     @property
     def simulated(self) -> bool:

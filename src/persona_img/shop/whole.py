@@ -9,9 +9,10 @@ from persona_img.shop.goods import Goods
 from persona_img.shop.importing import Importing
 from persona_img.shop.origins import Origins
 from persona_img.shop.pictures import Pictures
+from persona_img.shop.testing import Testing
 
 
-class Shop(Goods, Pictures, Origins, Adapting, Choosing, Importing, Backups):
+class Shop(Goods, Pictures, Origins, Adapting, Choosing, Testing, Importing, Backups):
     """The one owner of a shop's stores.
 
     Args:

@@ -38,10 +38,12 @@ from persona_img.wiring.stores import (
 
 if TYPE_CHECKING:
     from persona_img.abtest.analysis import ABTest
+    from persona_img.abtest.record import Record
     from persona_img.settings import Settings
 
 __all__ = [
     "COMPARED",
+    "ab_test",
     "archive",
     "arms",
     "backdrops",
@@ -154,9 +156,16 @@ def fitting_space(settings: Settings) -> StyleSpace:
     return StyleSpace(space.attributes, (*space.forbidden, *unlikely))
 
 
-def arms(settings: Settings) -> Arms:
-    """The A/B test's arms: the original photo against the personalized variants."""
+def arms(settings: Settings, record: Record | None = None) -> Arms:
+    """The A/B test's arms: the original photo against the personalized variants.
+
+    Args:
+        settings: Of the shop.
+        record: By which the test runs; its arms win.
+    """
     share = settings.test.personalized_share
+    if record is not None:
+        share = record.arms["personalized"]
     return Arms(settings.test.name, {"control": 1.0 - share, "personalized": share})
 
 
@@ -166,10 +175,12 @@ def holdout(settings: Settings) -> Holdout | None:
     return Holdout(settings.test.holdout_name, share) if share else None
 
 
-def ab_test(settings: Settings) -> ABTest:
-    """How the A/B test's feedback is to be read."""
+def ab_test(settings: Settings, record: Record | None = None) -> ABTest:
+    """How the A/B test's feedback is to be read: as its record says, else as the settings do."""
     from persona_img.abtest.analysis import ABTest
 
+    if record is not None:
+        return record.ab_test(holdout(settings))
     return ABTest(
         settings.test.name,
         arms=dict(arms(settings).shares),
