@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from persona_img.cli import marks
 from persona_img.cli.home import Home, Json, add
 
 _SHORT = 12
@@ -16,15 +17,32 @@ _SHORT = 12
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(
-        help="Where a picture comes from, told by its own pixels.", no_args_is_help=True
+        help="Where a picture comes from: what its file says, and what its pixels tell.",
+        no_args_is_help=True,
     )
     add(group, find, "persona-img provenance find screenshot.jpg")
-
-    @group.callback()
-    def _group() -> None:
-        """A callback keeps the one command a command of the group."""
-
+    add(group, export, "persona-img provenance export 3f2a81c0 picture.jpg")
+    marks.register(group)
     app.add_typer(group, name="provenance")
+
+
+def export(
+    digest: Annotated[str, typer.Argument(help="Of an approved variant, or how it begins.")],
+    picture: Annotated[
+        Path, typer.Argument(help="The file: .png without loss, or .jpg, .webp, .avif.")
+    ],
+    width: Annotated[
+        int | None, typer.Option(help="Pixels; its own if left out.", min=16, max=20_000)
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Write a variant as it may leave the shop: with XMP, and signed where there are keys."""
+    from persona_img.shop import Shop
+
+    shop = Shop.open(home)
+    shop.export(digest, picture, width=width)
+    how = "signed" if shop.marking.signs else "not signed: provenance.keys names no keys"
+    print(f"{picture}  {how}")
 
 
 def find(

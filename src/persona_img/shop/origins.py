@@ -28,8 +28,44 @@ class Origin:
     variants: tuple[VariantRecord, ...]
 
 
+_WRITTEN = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg",
+            ".webp": "image/webp", ".avif": "image/avif"}  # fmt: skip
+
+
 class Origins(Pages):
-    """Copies of this shop's pictures, known by what they carry."""
+    """Pictures that leave this shop, and copies of them, known by what they carry."""
+
+    def export(self, digest: str, path: Path, *, width: int | None = None) -> Path:
+        """Write an approved variant as it may leave the shop: with XMP, and signed by its keys.
+
+        Args:
+            digest: Of the variant; may be cut short where that names one.
+            path: The file; its ending says the format: PNG without loss, JPEG, WebP or AVIF.
+            width: Pixels, at most its own; None for its own.
+
+        Raises:
+            NotFound: no such variant, or it is not approved.
+            InvalidInput: another ending, a larger width, or keys that cannot be used.
+            StoreFailed: it could not be signed.
+        """
+        from persona_img.imaging.encode import encode, scaled_to
+        from persona_img.imaging.photo import write_whole
+
+        kind = _WRITTEN.get(path.suffix.lower())
+        if kind is None:
+            raise InvalidInput(f"{path}: ends in {path.suffix!r}; end it in {', '.join(_WRITTEN)}")
+        digest = self.variants.resolve(digest)
+        mark = self.marking.of(digest, "variant", self.variants.servable_path(digest))
+        pixels, _ = self.variants.picture(digest)
+        own = pixels.shape[1]
+        if width is not None and width > own:
+            raise InvalidInput(f"width={width}: the variant has {own} pixels; give at most these")
+        shown = scaled_to(pixels, width or own)
+        lossless = kind == "image/png"
+        data = mark.unsigned_master(shown) if lossless else encode(shown, kind, mark.xmp)
+        if self.marking.signs:
+            data = mark.signed(data, kind, smaller=shown.shape[1] < own)
+        return write_whole(path, data)
 
     def origin(self, picture: Path) -> Origin:
         """Search a picture for the shop's watermark, and the shop for the variant it was.

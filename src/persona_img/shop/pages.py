@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from persona_img import wiring
 from persona_img.errors import InvalidInput
 from persona_img.shop.stores import Stores
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from persona_img.domain.catalog import Product
+    from persona_img.domain.catalog import Catalog, Product
+    from persona_img.variants.marking import Marking
     from persona_img.variants.renditions import RenditionStore
 
 _LOG = logging.getLogger(__name__)
@@ -28,7 +30,32 @@ class Pages(Stores):
         """What pages load of variants and photos."""
         from persona_img.variants.renditions import RenditionStore
 
-        return RenditionStore(self.variants.folder / "renditions", self.settings.serve.widths)
+        return RenditionStore(
+            self.variants.folder / "renditions",
+            self.settings.serve.widths,
+            marking=self.marking,
+        )
+
+    @cached_property
+    def marking(self) -> Marking:
+        """What pictures that leave the shop say of where they come from.
+
+        Raises:
+            InvalidInput: ``provenance.keys`` names no keys that can be used.
+        """
+        return wiring.marking(self.settings, self.variants, self._products)
+
+    def _products(self) -> Catalog | None:
+        return self.live_catalog() if self.workspace.catalog.exists() else None
+
+    def shown_path(self, digest: str) -> Path:
+        """What is sent of an approved variant without loss: its signed copy, where there is one.
+
+        Raises:
+            NotFound: no such variant, or it is not approved.
+        """
+        plain = self.variants.servable_path(digest)
+        return self.renditions.signed_master(digest) or plain
 
     def make_renditions(self, digests: Iterable[str], products: Iterable[Product] = ()) -> int:
         """Make what pages load of variants, and of products' photos, where it is not there.

@@ -227,7 +227,7 @@ class Pictures(Switches, Pages):
             wiring.signer(self.settings, self.workspace),
             Addresses(
                 LazyRenditions(self.renditions),
-                self.variants.servable_path,
+                self.shown_path,
                 self.settings.serve.cdn_url or "",
             ),
             halted=Halts(self.halts),
@@ -292,7 +292,7 @@ class Pictures(Switches, Pages):
         return create_app(
             decider,
             self.live_catalog,
-            self.variants.servable_path,
+            self.shown_path,
             signer=wiring.signer(self.settings, self.workspace),
             known=self.known,
             halted=halted,

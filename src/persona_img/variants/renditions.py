@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_RECORD = "record.json"
+    from persona_img.variants.marking import Marked, Marking
+
+_RECORD, _SIGNED = "record.json", "signed.png"
 _MASTER = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(r"[1-9][0-9]{0,5}-[0-9a-f]{16}\.(avif|webp|jpg)")
 _NICE = 10
@@ -48,6 +50,7 @@ class RenditionStore:
         folder: Where they live; made when something is first written.
         widths: Pixels in which pictures are offered besides their own width; never larger.
         remembered: Records held in memory.
+        marking: What files say of where they come from; None where they say nothing.
     """
 
     def __init__(
@@ -56,9 +59,12 @@ class RenditionStore:
         widths: Sequence[int] = (320, 640, 960, 1280),
         *,
         remembered: int = 20_000,
+        marking: Marking | None = None,
     ) -> None:
         self.folder, self._widths = folder, tuple(sorted(set(widths)))
-        self._made_by = {**versions(), "widths": list(self._widths)}
+        self._marking = marking
+        told = {} if marking is None else marking.told()
+        self._made_by = {**versions(), "widths": list(self._widths), **told}
         self._told = {kind: dict(told) for kind, (_, told) in ENCODERS.items()}
         self._known: LRUCache[str, Renditions] = LRUCache(remembered)
         self._lock = threading.Lock()
@@ -86,7 +92,10 @@ class RenditionStore:
     def is_current(self, master: str) -> bool:
         """Whether renditions are there as these settings and encoders make them."""
         found = self.get(master)
-        return found is not None and found.made_by == self._made_by and self._as_told(found)
+        if found is None or found.made_by != self._made_by or not self._as_told(found):
+            return False
+        # What is signed stays so where no key is given, and where another one is.
+        return self._marking is None or not self._marking.signs or bool(found.signed_by)
 
     def make(self, master: str, source: Path, of: str) -> Renditions:
         """Renditions of a master; those that are current are not made again.
@@ -103,6 +112,7 @@ class RenditionStore:
         Raises:
             BadPhoto: the file is not there, or no picture.
             CannotWrite: the folder cannot be written to, or the disk is full.
+            StoreFailed: they could not be signed.
         """
         if self.is_current(master):
             found = self.get(master)
@@ -110,9 +120,16 @@ class RenditionStore:
             return found
         decoded = decode(source, least=1)
         shown = srgb_of(decoded)
-        files = () if decoded.image.has_transparency_data else tuple(self._files(master, shown))
+        mark = None if self._marking is None else self._marking.of(master, of, source)
+        signed_by = "" if mark is None else mark.signed_by
+        files = (
+            () if decoded.image.has_transparency_data else tuple(self._files(master, shown, mark))
+        )
+        copy = None if mark is None else mark.master(shown)
+        if copy is not None:
+            write_whole(self._at(master) / _SIGNED, copy)
         size = shown.shape[1], shown.shape[0]
-        made = Renditions(master, of, size, self._made_by, files)
+        made = Renditions(master, of, size, self._made_by, files, signed_by)
         text = json.dumps(made.as_dict(), indent=1, sort_keys=True) + "\n"
         write_whole(self._at(master) / _RECORD, text.encode())
         with self._lock:
@@ -131,13 +148,25 @@ class RenditionStore:
                 return path
         raise NotFound(f"rendition {file[:60]!r} of {master[:64]!r} is not stored")
 
-    def _files(self, master: str, pixels: NDArray[np.uint8]) -> Iterator[Rendition]:
-        for width in widths_of(pixels.shape[1], self._widths):
+    def signed_master(self, master: str) -> Path | None:
+        """The master as it may leave the shop, signed; None where it is not."""
+        path = self._at(master) / _SIGNED
+        return path if _MASTER.fullmatch(master) and path.is_file() else None
+
+    def _files(
+        self, master: str, pixels: NDArray[np.uint8], mark: Marked | None
+    ) -> Iterator[Rendition]:
+        own = pixels.shape[1]
+        for width in widths_of(own, self._widths):
             small = scaled_to(pixels, width)
             for kind, told in self._told.items():
-                data = encode(small, kind)
-                digest = hashlib.sha256(data).hexdigest()
-                name = f"{width}-{digest[:16]}{SUFFIX[kind]}"
+                data = encode(small, kind, b"" if mark is None else mark.xmp)
+                digest = named = hashlib.sha256(data).hexdigest()
+                if mark is not None and mark.signed_by:
+                    data = mark.signed(data, kind, smaller=width < own)
+                    # Another name than unsigned: what a name answers never changes.
+                    named = hashlib.sha256(f"{digest}{mark.signed_by}".encode()).hexdigest()
+                name = f"{width}-{named[:16]}{SUFFIX[kind]}"
                 write_whole(self._at(master) / name, data)
                 yield Rendition(digest, kind, width, small.shape[0], len(data), name, told)
 
