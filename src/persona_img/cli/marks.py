@@ -13,7 +13,9 @@ from persona_img.cli.home import Home, Json, add
 from persona_img.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from persona_img.provenance.manifest import Credentials
+    from collections.abc import Iterator
+
+    from persona_img.provenance.credentials import Credentials
 
 Picture = Annotated[Path, typer.Argument(help="PNG, JPEG, WebP or AVIF.")]
 Trust = Annotated[
@@ -55,12 +57,12 @@ def inspect(
     found = _credentials(picture, _trusted(trust, home))
     packet = xmp.read(packet_of(picture))
     if as_json:
-        print(json.dumps(_plain(found) | {"xmp": packet}, indent=1))
+        print(json.dumps(asdict(found) | {"xmp": packet}, indent=1))
         return
     if found.state == "missing":
         print("manifest     none")
     else:
-        _print(found)
+        print(*told(found), sep="\n")
     for name in _SHOWN:
         if name in packet:
             print(f"xmp          {name.partition(':')[2]}: {packet[name].rpartition('/')[2]}")
@@ -82,15 +84,11 @@ def verify(picture: Picture, trust: Trust = None, as_json: Json = False, home: H
     found = _credentials(picture, trusted)
     passed = found.state == "trusted"
     if as_json:
-        print(json.dumps({"trusted": passed} | _plain(found), indent=1))
+        print(json.dumps({"trusted": passed} | asdict(found), indent=1))
     elif found.state == "missing":
         print("FAIL manifest: it carries none; its pixels may still tell: `provenance find`")
     else:
-        _print(found)
-        for reason in found.reasons:
-            print(f"FAIL {reason}")
-        if passed:
-            print("ok   its bytes are as they were signed, by somebody who is trusted")
+        print(*told(found), *verdict(found), sep="\n")
     if not passed:
         raise typer.Exit(1)
 
@@ -141,27 +139,32 @@ def show(folder: Folder = None, home: Home = None) -> None:
     print(f"trusted by   {keys.trusted(at)}")
 
 
-def _print(found: Credentials) -> None:
-    print(f"manifest     {found.state}, signed by {found.signed_by or 'nobody that it names'}")
-    print(f"title        {found.title}")
+def told(found: Credentials) -> Iterator[str]:
+    """Lines of what a manifest says."""
+    yield f"manifest     {found.state}, signed by {found.signed_by or 'nobody that it names'}"
+    yield f"title        {found.title}"
     for title, by in found.ingredients:
-        print(f"made of      {title}, {f'signed by {by}' if by else 'without a manifest'}")
-    for name, told in found.actions:
-        print(f"done         {name.removeprefix('c2pa.')}{f': {told}' if told else ''}")
+        yield f"made of      {title}, {f'signed by {by}' if by else 'without a manifest'}"
+    for name, how in found.actions:
+        yield f"done         {name.removeprefix('c2pa.')}{f': {how}' if how else ''}"
     for kind in found.source_types:
-        print(f"source type  {kind.rpartition('/')[2]}")
+        yield f"source type  {kind.rpartition('/')[2]}"
     if found.product:
-        print(f"product      {found.product}")
+        yield f"product      {found.product}"
     for name, digest in (found.digests or {}).items():
-        print(f"{name:<12} {digest}")
+        yield f"{name:<12} {digest}"
     if found.payload is not None:
-        print(f"watermark    {found.payload}")
+        yield f"watermark    {found.payload}"
     if found.training:
-        print(f"training     {found.training}")
+        yield f"training     {found.training}"
 
 
-def _plain(found: Credentials) -> dict[str, Any]:
-    return asdict(found)
+def verdict(found: Credentials) -> Iterator[str]:
+    """Lines of what it is worth."""
+    if found.state == "trusted":
+        yield "ok   its bytes are as they were signed, by somebody who is trusted"
+    for reason in found.reasons:
+        yield f"FAIL {reason}"
 
 
 def _credentials(picture: Path, trusted: Path | None) -> Credentials:

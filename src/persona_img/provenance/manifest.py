@@ -13,11 +13,12 @@ import io
 import json
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import c2pa
 
 from persona_img.errors import StoreFailed
+from persona_img.provenance.credentials import Credentials
 from persona_img.version import __version__
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from persona_img.provenance.altered import Action
     from persona_img.provenance.base import ClaimSigner
+    from persona_img.provenance.credentials import State
     from persona_img.provenance.statement import Statement
     from persona_img.provenance.xmp import Training
 
@@ -51,8 +53,6 @@ _MEANS: Mapping[str, str] = {
     "signingCredential.expired": "the certificate that signed it holds no more",
     "claimSignature.outsideValidity": "the certificate that signed it holds no more",
 }
-
-State = Literal["trusted", "untrusted", "invalid", "missing"]
 
 
 @dataclass(frozen=True)
@@ -158,38 +158,6 @@ class Manifests:
         if not whole:
             told["ingredients"] = [_parent(photo)]
         return told
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """What a file's manifest says, and what that is worth.
-
-    Attributes:
-        state: ``trusted``; ``untrusted``, where all is as it was signed by somebody whom nobody
-            vouches for; ``invalid``; or ``missing``.
-        reasons: Why it is not trusted, in words.
-        signed_by: Name in the certificate that signed.
-        title: As signed.
-        actions: C2PA's names, each with what was told of it.
-        source_types: IPTC's, of all actions.
-        digests: What it is bound to, see :class:`.statement.Statement`.
-        product: What became of the product's pixels, as signed.
-        payload: What the watermark carries, hex.
-        ingredients: Titles of what it was made of, each with who signed that one, if anybody.
-        training: ``allowed``, ``notAllowed`` or empty.
-    """
-
-    state: State
-    reasons: tuple[str, ...] = ()
-    signed_by: str = ""
-    title: str = ""
-    actions: tuple[tuple[str, str], ...] = ()
-    source_types: tuple[str, ...] = ()
-    digests: Mapping[str, str] | None = None
-    product: str = ""
-    payload: str | None = None
-    ingredients: tuple[tuple[str, str], ...] = ()
-    training: str = ""
 
 
 def credentials(data: bytes, media_type: str, trusted: str | None) -> Credentials:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from persona_img.domain.variant import VariantRecord
+    from persona_img.provenance.credentials import Credentials
     from persona_img.provenance.detector import Detection
 
 
@@ -34,6 +35,63 @@ _WRITTEN = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg",
 
 class Origins(Pages):
     """Pictures that leave this shop, and copies of them, known by what they carry."""
+
+    @staticmethod
+    def keys_at(folder: Path, owner: str) -> Path | None:
+        """A folder of keys that sign pictures, made where there are none.
+
+        Args:
+            folder: Where they lie, outside every shop's folder.
+            owner: Who is named as the one that signs, where they are made.
+
+        Returns:
+            The folder; None where what signs is not installed (the extra ``provenance``).
+
+        Raises:
+            InvalidInput: no such name, or the folder takes no file.
+        """
+        try:
+            from persona_img.provenance import file_keys, manifest  # noqa: F401
+        except ImportError:
+            return None
+        if not (folder / file_keys.TRUSTED).exists():
+            file_keys.make(folder, owner)
+        return folder
+
+    @property
+    def trusted(self) -> Path:
+        """Certificates of the authorities that vouch for the shop's pictures.
+
+        Raises:
+            InvalidInput: the settings name no keys.
+            NotFound: there are no keys.
+        """
+        from persona_img.provenance.file_keys import trusted
+
+        keys = self.settings.provenance.keys
+        if keys is None:
+            raise InvalidInput("provenance.keys names no keys: set PERSONA_IMG_PROVENANCE__KEYS")
+        return trusted(keys)
+
+    def credentials(self, path: Path) -> Credentials:
+        """What a picture's manifest says, and whether the shop's own keys vouch for it.
+
+        Args:
+            path: PNG, JPEG, WebP or AVIF.
+
+        Raises:
+            InvalidInput: the settings name no keys, or it is no picture.
+            NotFound: there are no keys.
+        """
+        from persona_img.imaging.formats import HEAD, media_type
+        from persona_img.provenance.manifest import credentials
+
+        trusted = self.trusted.read_text(encoding="utf-8")
+        data = path.read_bytes()
+        kind = media_type(data[:HEAD])
+        if kind is None:
+            raise InvalidInput(f"{path}: no picture; name a PNG, JPEG, WebP or AVIF file")
+        return credentials(data, kind, trusted)
 
     def export(self, digest: str, path: Path, *, width: int | None = None) -> Path:
         """Write an approved variant as it may leave the shop: with XMP, and signed by its keys.
