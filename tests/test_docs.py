@@ -99,7 +99,7 @@ def commands() -> list[str]:
 
 def under(name: str) -> list[str]:
     """A command itself, or those of a group, and of a group's groups."""
-    return [one for inner in listed(name) for one in under(f"{name} {inner}")] or [name]
+    return [one for inner in listed(*name.split()) for one in under(f"{name} {inner}")] or [name]
 
 
 @pytest.mark.parametrize("command", commands())
