@@ -140,6 +140,11 @@ class Workspace:
         return self.root / "variants"
 
     @property
+    def registry(self) -> Path:
+        """Which pictures there are, and whose."""
+        return self.root / "registry.sqlite"
+
+    @property
     def mapped(self) -> Path:
         """Tables as they are served, made again from ``decisions`` where they are gone."""
         return self.root / "serving"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from persona_img.domain.variant import VariantRecord
     from persona_img.provenance.credentials import Credentials
     from persona_img.provenance.detector import Detection
+    from persona_img.provenance.registry import Near
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,19 @@ class Origin:
     """What a copy tells of where it comes from.
 
     Attributes:
-        detection: What was found in its pixels.
+        detection: What was found of a watermark; None where the shop has no key for one.
         variants: Stored variants that carry the payload that was read, one for each product.
+        near: Pictures of the registry that it may be a copy of by its fingerprint, nearest first.
     """
 
-    detection: Detection
+    detection: Detection | None
     variants: tuple[VariantRecord, ...]
+    near: tuple[Near, ...] = ()
+
+    @property
+    def found(self) -> bool:
+        """Whether anything tells where it comes from."""
+        return bool(self.near) or (self.detection is not None and self.detection.found)
 
 
 _WRITTEN = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg",
@@ -126,30 +134,35 @@ class Origins(Pages):
         return write_whole(path, data)
 
     def origin(self, picture: Path) -> Origin:
-        """Search a picture for the shop's watermark, and the shop for the variant it was.
+        """Search a picture for the shop's watermark, and the shop for the picture it was.
 
         Args:
             picture: A copy of any size, also cut or saved anew.
 
         Raises:
             BadPhoto: no picture that can be read.
-            InvalidInput: the shop has no watermark key, or a side is below 64 pixels.
+            InvalidInput: the shop has neither a watermark key nor fingerprints of pictures, or a
+                side is below 64 pixels.
         """
         from persona_img.imaging.decode import decode
         from persona_img.imaging.profile import srgb_of
         from persona_img.provenance.detector import Detector
 
         key = self.settings.provenance.watermark_key
-        if key is None:
+        if key is None and not len(self.registry):
             raise InvalidInput(
-                "provenance.watermark_key is not given: set PERSONA_IMG_PROVENANCE__WATERMARK_KEY "
-                "to the key that the pictures were rendered with"
+                "provenance.watermark_key is not given, and no picture was taken in yet: set "
+                "PERSONA_IMG_PROVENANCE__WATERMARK_KEY to the key that the pictures were rendered "
+                "with"
             )
         pixels = srgb_of(decode(picture, least=1))
+        near = self.near(pixels)
+        if key is None:
+            return Origin(None, (), near)
         found = Detector(key.get_secret_value().encode()).detect(pixels)
         if found.payload is None:
-            return Origin(found, ())
+            return Origin(found, (), near)
         carried = found.payload.hex()
         records = self.variants.records()
         same = (r for r in records if r.certificate.recipe.get("watermark") == carried)
-        return Origin(found, tuple(same))
+        return Origin(found, tuple(same), near)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from persona_img import wiring
 from persona_img.errors import InvalidInput
-from persona_img.shop.stores import Stores
+from persona_img.shop.claims import Claims
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
-class Pages(Stores):
+class Pages(Claims):
     """Renditions, of masters that a certificate or the catalogue names."""
 
     @cached_property
@@ -57,7 +57,9 @@ class Pages(Stores):
         plain = self.variants.servable_path(digest)
         return self.renditions.signed_master(digest) or plain
 
-    def make_renditions(self, digests: Iterable[str], products: Iterable[Product] = ()) -> int:
+    def make_renditions(
+        self, digests: Iterable[str], products: Iterable[Product] = (), *, by: str = "prepare"
+    ) -> int:
         """Make what pages load of variants, and of products' photos, where it is not there.
 
         What cannot be made is left out, with a line in the log: pages then load the picture itself.
@@ -65,10 +67,13 @@ class Pages(Stores):
         Args:
             digests: Of stored variants.
             products: Of those the photos; one whose table does not tell a digest has none.
+            by: Who takes the variants into the registry of pictures.
 
         Returns:
             How many pictures there are renditions of now.
         """
+        digests = list(digests)
+        self.claim_variants(digests, by=by)
         masters = [(digest, self.variants.path(digest), "variant") for digest in digests]
         masters += [(p.photo_digest, p.photo, "photo") for p in products if p.photo_digest]
 

@@ -50,7 +50,7 @@ class Pictures(Switches, Pages):
         """
         found = [self.variants.resolve(digest) for digest in digests]
         self.variants.ledger.approve(found, by=by, reason=reason)
-        self.make_renditions(found)
+        self.make_renditions(found, by=by)
         return [self.variants.get(digest) for digest in found]
 
     def withdraw(self, *digests: str, by: str, reason: str) -> list[VariantRecord]:
