@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from persona_img import wiring
 from persona_img.errors import InvalidInput
 from persona_img.shop.claims import Claims
+from persona_img.shop.rights import Rights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
-class Pages(Claims):
+class Pages(Claims, Rights):
     """Renditions, of masters that a certificate or the catalogue names."""
 
     @cached_property

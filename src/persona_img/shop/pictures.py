@@ -47,8 +47,12 @@ class Pictures(Switches, Pages):
         Raises:
             NotFound: no such variant.
             StoreConflict: one is withdrawn; restore it.
+            UnknownStyle: the brand does not want a variant's style.
         """
         found = [self.variants.resolve(digest) for digest in digests]
+        brand = self.brand
+        for digest in found:
+            brand.check(self.variants.get(digest).style)
         self.variants.ledger.approve(found, by=by, reason=reason)
         self.make_renditions(found, by=by)
         return [self.variants.get(digest) for digest in found]

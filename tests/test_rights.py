@@ -1,0 +1,152 @@
+"""What may not be used stops a preparation by name, and nothing is half written."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+import persona_img as pi
+from persona_img.assets import ASSETS
+from persona_img.cli import app
+from persona_img.demo.traffic import simulate_history, simulated_shoppers
+from persona_img.domain.catalog import Catalog
+from persona_img.errors import InvalidInput, UnknownStyle
+from persona_img.settings import Settings
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+def settings(home: Path, **groups: object) -> Settings:
+    told = {
+        "stores": {"features": "frame", "tracker": "folder"},
+        "render": {"backdrops": "plain"},
+        "learn": {"segments": 2, "least_shoppers": 20, "slate": 2, "variants_per_product": 2},
+    }
+    return Settings.model_validate({"home": home} | told | groups)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    shop = pi.Shop.begin(settings(tmp_path_factory.mktemp("rights") / "shop"))
+    shipped = Catalog.load(ASSETS / "catalog" / "products.csv")
+    shop.add_products([p for p in shipped if p.product in ("dress-03", "shirt-02")])
+    simulate_history(shop, simulated_shoppers(shop, 300), 30, START)
+    shop.profile(START)
+    shop.prepare(version="first")
+    return shop.settings.home
+
+
+@pytest.fixture
+def shop(home: Path) -> pi.Shop:
+    for name in ("licences.toml", "brand.toml"):
+        (home / name).unlink(missing_ok=True)
+    return pi.Shop.open(home)
+
+
+def listed(shop: pi.Shop, text: str) -> None:
+    shop.workspace.licences.write_text(text)
+
+
+def refused(shop: pi.Shop) -> str:
+    """Why a preparation is refused; that it changes nothing is checked."""
+    root = shop.workspace.root
+
+    def files() -> dict[Path, bytes]:
+        kept = (*root.glob("*.json"), *root.glob("decisions/*"), *root.glob("variants/**/*.png"))
+        return {path: path.read_bytes() for path in kept}
+
+    before = files()
+    with pytest.raises(InvalidInput) as told:
+        shop.prepare()
+    assert files() == before
+    return str(told.value)
+
+
+def licences(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["licences", *map(str, arguments)])
+
+
+def test_an_expired_photo_stops_it_by_name(shop: pi.Shop) -> None:
+    listed(
+        shop,
+        '[[input]]\nkind = "photo"\nname = "dress-03"\nlicence = "agency"\nowner = "Ann"\n'
+        "expires = 2026-01-31\n",
+    )
+    said = refused(shop)
+    assert "photo 'dress-03' (agency, Ann): its licence ended on 2026-01-31" in said
+    assert "shirt-02" not in said
+    assert shop.refusals(today=date(2026, 1, 31)) == []
+    done = licences("check", "--home", shop.settings.home)
+    assert done.exit_code == 1
+    assert done.output.startswith("FAIL photo 'dress-03'")
+
+
+def test_a_photo_for_the_web_alone_is_none_for_ads(shop: pi.Shop) -> None:
+    listed(shop, '[[input]]\nkind = "photo"\nname = "*"\nlicence = "agency"\nuses = ["web"]\n')
+    assert shop.refusals("web") == []
+    assert len(shop.refusals("ads")) == 2
+    shop.check_rights()
+
+
+def test_a_non_commercial_model_stops_it_by_name_until_a_proof_is_given(shop: pi.Shop) -> None:
+    told = {
+        "render": {"backdrops": "pretrained"},
+        "pretrained": {"model": "black-forest-labs/FLUX.1-Fill-dev"},
+    }
+    other = pi.Shop(settings(shop.settings.home, **told), shop.workspace)
+    said = refused(other)
+    assert "model 'black-forest-labs/FLUX.1-Fill-dev' (FLUX.1 [dev] Non-Commercial)" in said
+    listed(
+        shop,
+        '[[input]]\nkind = "model"\nname = "black-forest-labs/FLUX.1-Fill-dev"\n'
+        'licence = "FLUX.1 [dev] Non-Commercial"\nproof = "contract 2026-3"\n',
+    )
+    assert other.refusals() == []
+
+
+def test_a_forbidden_style_is_neither_planned_nor_approved(shop: pi.Shop) -> None:
+    record = shop.variants.records()[0]
+    surface = record.style.values["surface"]
+    shop.workspace.brand.write_text(f'[[forbidden_styles]]\nsurface = "{surface}"\n')
+    again = pi.Shop.open(shop.settings.home)
+    assert surface not in {s.values.get("surface") for s in again.space.styles()}
+    with pytest.raises(UnknownStyle, match=rf"brand\.toml forbids surface={surface}"):
+        again.approve(record.digest, by="ann")
+    with pytest.raises(UnknownStyle, match="forbidden"):
+        again.space.check(record.style)
+
+
+def test_a_forbidden_word_stops_it_where_it_stands(shop: pi.Shop) -> None:
+    word = shop.catalog["dress-03"].title.split()[0]
+    shop.workspace.brand.write_text(f'forbidden_words = ["{word.upper()}"]\n')
+    said = refused(pi.Shop.open(shop.settings.home))
+    assert "title of product 'dress-03': brand.toml forbids the word" in said
+
+
+def test_a_variants_licence_follows_from_its_parts(shop: pi.Shop) -> None:
+    record = next(r for r in shop.variants.records() if r.product == "dress-03")
+    own = shop.catalog["dress-03"].licence
+    assert shop.licence_of(record).licences == (own,)
+    listed(
+        shop,
+        '[[input]]\nkind = "photo"\nname = "dress-03"\nlicence = "agency"\nowner = "Ann"\n'
+        'expires = 2099-01-31\nuses = ["web"]\n',
+    )
+    shown = licences("show", record.digest[:10], "--json", "--home", shop.settings.home)
+    assert json.loads(shown.output) == {
+        "licences": ["agency"], "owners": ["Ann"], "until": "2099-01-31", "uses": ["web"],
+    }  # fmt: skip
+    assert (
+        "until        2099-01-31"
+        in licences("show", record.digest[:10], "--home", shop.settings.home).output
+    )
+
+
+def test_a_listing_that_breaks_a_rule_stops_it_too(shop: pi.Shop) -> None:
+    listed(shop, '[[input]]\nkind = "photo"\n')
+    assert "licences.toml: input 1: name" in refused(shop)
