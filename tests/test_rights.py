@@ -150,3 +150,27 @@ def test_a_variants_licence_follows_from_its_parts(shop: pi.Shop) -> None:
 def test_a_listing_that_breaks_a_rule_stops_it_too(shop: pi.Shop) -> None:
     listed(shop, '[[input]]\nkind = "photo"\n')
     assert "licences.toml: input 1: name" in refused(shop)
+
+
+def test_a_variant_is_held_against_a_marketplaces_rules_and_its_licence(shop: pi.Shop) -> None:
+    record = next(r for r in shop.variants.records() if r.product == "dress-03")
+
+    def comply(market: str, *options: str) -> Result:
+        home = str(shop.settings.home)
+        return CliRunner().invoke(
+            app, ["comply", record.digest[:10], "--for", market, *options, "--home", home]
+        )
+
+    google = comply("google-merchant")
+    assert google.exit_code == 0, google.output
+    assert "ok   a generated picture says so in its metadata: source type composite" in (
+        google.output
+    )
+    amazon = comply("amazon-main", "--json")
+    assert amazon.exit_code == 1
+    failed = {one["rule"] for one in json.loads(amazon.output) if one["outcome"] == "FAIL"}
+    assert "pure white around the product" in failed
+    listed(shop, '[[input]]\nkind = "photo"\nname = "*"\nlicence = "agency"\nuses = ["web"]\n')
+    other = comply("google-merchant")
+    assert other.exit_code == 1
+    assert "FAIL a licence for marketplaces: agency: web, for good" in other.output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Annotated, Literal
 
 import typer
@@ -19,6 +20,31 @@ def register(app: typer.Typer) -> None:
     add(group, check, "persona-img licences check --use ads")
     add(group, show, "persona-img licences show 3f2a81c0")
     app.add_typer(group, name="licences")
+    add(app, comply, "persona-img comply 3f2a81c0 --for google-merchant")
+
+
+def comply(
+    digest: Annotated[str, typer.Argument(help="A variant's digest; its beginning will do.")],
+    market: Annotated[
+        Literal["amazon-main", "google-merchant"], typer.Option("--for", help="Whose rules.")
+    ],
+    as_json: Json = False,
+    home: Home = None,
+) -> None:
+    """Check a variant, exported as JPEG, by a marketplace's rules; each names its source.
+
+    Exits with 1 where one fails. `look` is for a person: nothing here sees it.
+    """
+    from persona_img.shop import Shop
+
+    found = Shop.open(home).comply(digest, market)
+    if as_json:
+        print(json.dumps([asdict(one) for one in found], indent=1))
+    else:
+        for one in found:
+            print(f"{one.outcome:<4} {one.rule}: {one.found}  [{one.source}]")
+    if any(one.outcome == "FAIL" for one in found):
+        raise typer.Exit(1)
 
 
 def check(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from persona_img.errors import InvalidInput
 from persona_img.shop.pages import Pages
 
 if TYPE_CHECKING:
+    from datetime import date
     from pathlib import Path
 
     from persona_img.domain.variant import VariantRecord
     from persona_img.provenance.credentials import Credentials
     from persona_img.provenance.detector import Detection
+    from persona_img.provenance.marketplaces import Ruled
     from persona_img.provenance.registry import Near
 
 
@@ -132,6 +135,51 @@ class Origins(Pages):
         if self.marking.signs:
             data = mark.signed(data, kind, smaller=shown.shape[1] < own)
         return write_whole(path, data)
+
+    def comply(self, digest: str, market: str, *, today: date | None = None) -> list[Ruled]:
+        """How a variant, exported as JPEG, stands to what a marketplace asks, and its licence.
+
+        Args:
+            digest: Of the variant; may be cut short where that names one.
+            market: A name of :data:`~persona_img.provenance.marketplaces.MARKETS`.
+            today: The day; None for today (UTC).
+
+        Raises:
+            NotFound: no such variant.
+            InvalidInput: no such market.
+        """
+        from persona_img.imaging.encode import encode
+        from persona_img.provenance import xmp
+        from persona_img.provenance.marketplaces import MARKETS, Offered, Ruled
+
+        if market not in MARKETS:
+            raise InvalidInput(f"market {market!r}: there are {', '.join(MARKETS)}")
+        digest = self.variants.resolve(digest)
+        record = self.variants.get(digest)
+        mark = self.marking.of(digest, "variant", self.variants.path(digest))
+        pixels, alpha = self.variants.picture(digest)
+        proof, day = record.certificate, today or datetime.now(UTC).date()
+        shown = Offered(
+            pixels=pixels,
+            alpha=alpha,
+            size=len(encode(pixels, "image/jpeg", mark.xmp)),
+            source_type=xmp.source_type(mark.xmp),
+            said=mark.statement.source_type,
+            whole=proof.core_outside == 0,
+            unchanged=proof.product_unchanged,
+        )
+        found = self.licence_of(record)
+        held = found.expires is None or day <= found.expires
+        allowed = held and "marketplace" in found.uses
+        until = "for good" if found.expires is None else f"until {found.expires}"
+        uses = ", ".join(found.uses) or "nothing"
+        licence = Ruled(
+            "a licence for marketplaces",
+            "ok" if allowed else "FAIL",
+            f"{found}: {uses}, {until}",
+            "licences.toml",
+        )
+        return [*MARKETS[market](shown, day), licence]
 
     def origin(self, picture: Path) -> Origin:
         """Search a picture for the shop's watermark, and the shop for the picture it was.
