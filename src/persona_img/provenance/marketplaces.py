@@ -5,8 +5,9 @@ named as such, and never passed.
 
 References:
     Google Merchant Center Help, "Image link [image_link]",
-    support.google.com/merchants/answer/6324350, read 2026-11-28. Its rule on generated pictures (February 2024) at second hand: wordtracker.com,
-    "Google says AI-generated images in Merchant Center must be labeled as such", 2024-03-04.
+    support.google.com/merchants/answer/6324350, read 2026-11-28.
+    Its rule on generated pictures (February 2024) at second hand: wordtracker.com, "Google says
+    AI-generated images in Merchant Center must be labeled as such", 2024-03-04.
     Amazon Seller Central, "Product image guide", at second hand: mercatuslab.com, "Amazon product
     image requirements", and changethisfile.com, "Convert images for Amazon Seller Central", read
     2026-11-28. Amazon's own page asks for a login, so ask it before you rely on this.
