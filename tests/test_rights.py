@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -107,6 +109,73 @@ def test_a_non_commercial_model_stops_it_by_name_until_a_proof_is_given(shop: pi
         'licence = "FLUX.1 [dev] Non-Commercial"\nproof = "contract 2026-3"\n',
     )
     assert other.refusals() == []
+
+
+@pytest.fixture
+def rented(shop: pi.Shop) -> Iterator[pi.Shop]:
+    """A shop whose products' table says of one photo that it is not for business."""
+    path = shop.workspace.catalog
+    before = path.read_bytes()
+    table = Catalog.load(path).on_offer
+    Catalog(
+        [replace(p, licence="CC-BY-NC-4.0") if p.product == "dress-03" else p for p in table]
+    ).save(path)
+    yield pi.Shop.open(shop.settings.home)
+    path.write_bytes(before)
+
+
+def test_without_a_listing_a_products_table_stops_nothing_and_is_still_told(
+    rented: pi.Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    rented.check_rights()
+    assert "forbids use for business" in caplog.text
+    assert len(rented.refusals()) == 1
+    record = next(r for r in rented.variants.records() if r.product == "dress-03")
+    assert rented.licence_of(record).uses == ()
+    listed(rented, '[[input]]\nkind = "photo"\nname = "shirt-02"\nlicence = "own"\n')
+    with pytest.raises(InvalidInput, match="forbids use for business"):
+        rented.check_rights()
+
+
+def test_what_a_model_wears_and_what_cuts_out_is_asked_too(shop: pi.Shop) -> None:
+    ended = 'licence = "x"\nexpires = 2020-01-01\n'
+    told = {
+        "render": {"backdrops": "pretrained"},
+        "pretrained": {
+            "model": "some/model",
+            "lora": "lora",
+            "look": "look.jpg",
+            "controlnet": "net",
+            "ip_adapter": ["ip", "b", "c"],
+        },
+        "mask": {"masker": "onnx", "model": "cut.onnx"},
+    }
+    other = pi.Shop(settings(shop.settings.home, **told), shop.workspace)
+    assert other.refusals() == []
+    rows = [("adapter", "*"), ("photo", "look.jpg"), ("model", "cut.onnx")]
+    listed(shop, "".join(f'[[input]]\nkind = "{k}"\nname = "{n}"\n{ended}' for k, n in rows))
+    found = "\n".join(other.refusals())
+    for name in ("'lora'", "'net'", "'ip'", "look.jpg'", "'cut.onnx'"):
+        assert f"{name} (x): its licence ended" in found
+
+
+def test_a_variants_licence_is_no_other_than_its_parts_allow(shop: pi.Shop) -> None:
+    record = next(r for r in shop.variants.records() if r.product == "dress-03")
+    gone = replace(record, product="gone")
+    assert (str(shop.licence_of(gone)), shop.licence_of(gone).uses) == ("unknown", ())
+    photo = replace(record.certificate, photo="0" * 64)
+    assert shop.licence_of(replace(record, certificate=photo)).uses == ()
+    painted = replace(
+        record, certificate=replace(record.certificate, recipe={"backdrops": "diffusion"})
+    )
+    told = {"render": {"materials": "stones", "adapter": "worn", "backdrops": "diffusion"}}
+    own = pi.Shop(settings(shop.settings.home, **told), shop.workspace)
+    rows = [("materials", own.settings.render.materials), ("adapter", "*")]
+    said = 'licence = "agency"\nuses = ["web"]\n'
+    listed(shop, "".join(f'[[input]]\nkind = "{k}"\nname = "{n}"\n{said}' for k, n in rows))
+    assert own.licence_of(painted).uses == ("web",)
+    assert "agency" in own.licence_of(painted).licences
+    assert own.refusals("ads")
 
 
 def test_a_forbidden_style_is_neither_planned_nor_approved(shop: pi.Shop) -> None:

@@ -14,6 +14,7 @@ from persona_img.provenance.altered import (
     GENERATED,
     TRAINED,
     backdrop,
+    canonical,
     edited,
     source_type,
 )
@@ -47,3 +48,11 @@ def test_what_a_photograph_says_of_itself_is_kept() -> None:
     assert source_type([backdrop("library")], TRAINED) == COMPOSITE_TRAINED
     assert source_type([backdrop("library")], "http://camera") == COMPOSITE
     assert source_type([], None) is None
+
+
+@pytest.mark.parametrize(
+    "begins", ["http://cv.iptc.org/newscodes/digitalsourcetype/", "https://x/", ""]
+)
+def test_generated_is_known_however_its_address_is_written(begins: str) -> None:
+    assert canonical(f"{begins}trainedAlgorithmicMedia") == TRAINED
+    assert canonical(f"{begins}composite/") == f"{begins}composite/"

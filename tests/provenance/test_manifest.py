@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from persona_img.errors import StoreFailed
 from persona_img.provenance import altered, file_keys
 from persona_img.provenance.file_keys import FileKey
-from persona_img.provenance.manifest import Ingredient, Manifests, credentials
+from persona_img.provenance.manifest import Ingredient, Manifests, credentials, generated
 from provenance.signing import FORMATS, PHOTO, STATEMENT, decoded, encoded
 
 
@@ -75,7 +75,7 @@ def test_what_is_said_is_read_again(signs: Manifests, trusted: str, kind: str) -
     assert found.source_types == (altered.COMPOSITE_TRAINED,)
     assert found.digests == STATEMENT.digests
     assert (found.product, found.payload) == (STATEMENT.product, STATEMENT.payload)
-    assert found.ingredients == (("mug.jpg", ""),)
+    assert found.ingredients == (("mug.jpg", "", "missing"),)
     assert found.training == "notAllowed"
 
 
@@ -152,8 +152,43 @@ def test_a_photographs_own_manifest_is_kept(signs: Manifests, trusted: str, tmp_
     signed = signs.signed(encoded("image/avif"), "image/avif", STATEMENT, made_of)
     found = credentials(signed, "image/avif", trusted)
     assert found.state == "trusted"  # of what it was made of somebody else vouches
-    assert found.ingredients == (("mug.jpg", "A camera pictures"),)
+    assert found.ingredients == (("mug.jpg", "A camera pictures", "untrusted"),)
     assert b"A camera" in signed
+    both = trusted + file_keys.trusted(tmp_path / "camera").read_text()
+    known = credentials(signed, "image/avif", both)
+    assert known.ingredients == (("mug.jpg", "A camera pictures", "trusted"),)
+
+
+def test_a_photograph_whose_manifest_is_broken_is_told(
+    signs: Manifests, trusted: str, tmp_path: Path
+) -> None:
+    camera = Manifests(file_keys.make(tmp_path / "camera", "A camera"))
+    photo = bytearray(camera.signed(encoded("image/jpeg"), "image/jpeg", STATEMENT, PHOTO))
+    photo[-40] ^= 1
+    made_of = Ingredient("mug.jpg", bytes(photo), "image/jpeg", "cd" * 32)
+    signed = signs.signed(encoded("image/webp"), "image/webp", STATEMENT, made_of)
+    for anchors in (trusted, trusted + file_keys.trusted(tmp_path / "camera").read_text()):
+        found = credentials(signed, "image/webp", anchors)
+        assert found.state == "trusted"
+        assert found.ingredients == (("mug.jpg", "A camera pictures", "invalid"),)
+
+
+def test_the_whole_pictures_source_type_stands_where_it_was_composed_or_opened(
+    signs: Manifests, trusted: str
+) -> None:
+    built = replace(STATEMENT, actions=(altered.backdrop("library"),))
+    shown = replace(STATEMENT, actions=(), source_type=altered.TRAINED)
+    for said in (built, shown):
+        signed = signs.signed(encoded("image/webp"), "image/webp", said, PHOTO)
+        found = credentials(signed, "image/webp", trusted)
+        assert (found.state, found.source_types) == ("trusted", (said.source_type,))
+        assert generated(signed, "image/webp") == said.source_type
+    assert generated(encoded("image/webp"), "image/webp") is None
+    assert generated(b"no picture", "image/webp") is None
+    whole = Ingredient("photo.webp", signed, "image/webp", "cd" * 32)
+    edit = replace(STATEMENT, actions=(altered.Action("c2pa.cropped"),), source_type=None)
+    cropped = signs.signed(encoded("image/jpeg"), "image/jpeg", edit, whole)
+    assert generated(cropped, "image/jpeg") == altered.TRAINED  # of what it was made of
 
 
 @pytest.mark.parametrize(
@@ -170,7 +205,7 @@ def test_a_photograph_that_is_gone_or_of_another_kind_is_still_named(
     signed = signs.signed(encoded("image/webp"), "image/webp", STATEMENT, photo)
     found = credentials(signed, "image/webp", trusted)
     assert found.state == "trusted"
-    assert found.ingredients == ((photo.title, ""),)
+    assert found.ingredients == ((photo.title, "", "missing"),)
 
 
 def test_a_key_that_stays_where_it_is_is_asked(key: FileKey, trusted: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,7 @@ def test_every_rendition_is_signed_and_its_pixels_are_those_of_an_unsigned_one(
         assert found.digests is not None
         assert found.digests["variant"] == variant.digest
         assert found.product == "product unchanged"
-        assert found.ingredients == (("shirt-01.jpg", ""),)
+        assert found.ingredients == (("shirt-01.jpg", "", "missing"),)
         resized = ("c2pa.resized", "") in found.actions
         assert resized == (new.width < variant.pixels.shape[1])
         packet = packet_of(path)
@@ -195,8 +196,30 @@ def test_a_photographs_own_words_and_manifest_are_kept(
         trusted = file_keys.trusted(keys).read_text()
         found = credentials(path.read_bytes(), one.media_type, trusted)
         assert found.state == "trusted"
-        assert found.ingredients == (("taken.jpg", "A camera pictures"),)
-        assert found.source_types == ()  # nothing was added to the photograph
+        assert found.ingredients == (("taken.jpg", "A camera pictures", "untrusted"),)
+        assert found.source_types == (altered.COMPOSITE_TRAINED,)  # as the photograph says
+
+
+def test_a_photo_that_only_its_manifest_calls_generated_makes_generated_pictures(
+    tmp_path: Path, store: VariantStore, keys: Path, variant: Variant
+) -> None:
+    made_by = replace(STATEMENT, actions=(), source_type=altered.TRAINED)
+    machine = Manifests(file_keys.make(tmp_path / "machine", "A machine"))
+    photo = tmp_path / "made.jpg"
+    plain = (PHOTOS / "shirt-01.jpg").read_bytes()
+    photo.write_bytes(machine.signed(plain, "image/jpeg", made_by, PHOTO))
+    assert packet_of(photo) == b""
+    digest = variant.certificate.photo
+    shirt = Product("shirt", "tops", "A shirt", photo, "CC0-1.0", photo_digest=digest)
+    signs = Manifests(file_keys.FileKey.load(keys))
+    marking = Marking(store, lambda: Catalog([shirt]), manifests=signs)
+    for of, said in (("variant", altered.COMPOSITE_TRAINED), ("photo", altered.TRAINED)):
+        source = store.path(variant.digest) if of == "variant" else photo
+        mark = marking.of(variant.digest if of == "variant" else digest, of, source)
+        assert xmp.source_type(mark.xmp) == said
+        data = mark.signed(encoded("image/webp"), "image/webp")
+        found = credentials(data, "image/webp", file_keys.trusted(keys).read_text())
+        assert found.source_types == (said,)
 
 
 def test_a_variant_of_a_photo_that_is_gone_is_still_bound_to_it(
@@ -209,4 +232,4 @@ def test_a_variant_of_a_photo_that_is_gone_is_still_bound_to_it(
     found = credentials(data, "image/webp", file_keys.trusted(keys).read_text())
     assert found.digests is not None
     assert found.digests["photo"] == variant.certificate.photo
-    assert found.ingredients == ((f"photo {variant.certificate.photo[:12]}", ""),)
+    assert found.ingredients == ((f"photo {variant.certificate.photo[:12]}", "", "missing"),)

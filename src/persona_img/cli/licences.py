@@ -55,7 +55,8 @@ def check(
 ) -> None:
     """Say what may not be used today, by licences.toml and brand.toml in the shop's folder.
 
-    Exits with 1 where there is something: `prepare` would then render nothing (for the web).
+    Exits with 1 where there is something: `prepare` would then render nothing (for the web). Only
+    where there is no licences.toml it renders, whatever the products' table says of photos.
     """
     from persona_img.shop import Shop
 

@@ -15,7 +15,7 @@ from persona_img.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from persona_img.provenance.credentials import Credentials
+    from persona_img.provenance.credentials import Credentials, State
 
 Picture = Annotated[Path, typer.Argument(help="PNG, JPEG, WebP or AVIF.")]
 Trust = Annotated[
@@ -119,16 +119,26 @@ def init(
 def rotate(
     folder: Folder = None,
     authority: Annotated[
-        bool, typer.Option("--authority", help="Another authority too: its key may be known.")
+        bool,
+        typer.Option(
+            "--authority",
+            help="Another authority too: a key may be known. All that was signed before is "
+            "trusted no more.",
+        ),
     ] = False,
     home: Home = None,
 ) -> None:
-    """Sign by a new key from now on; what was signed before stays trusted."""
+    """Sign by a new key from now on.
+
+    What was signed before stays trusted, also what a thief of a key signs: `--authority` ends that,
+    for your own pictures too. `prepare` then signs them anew.
+    """
     keys, at = _file_keys(), _folder(folder, home)
     made = keys.rotate(at, authority=authority)
     print(f"signs        as {made.owner}, until {made.until:%Y-%m-%d}: {made.name[:_SHORT]}")
     if authority:
-        print(f"trusted by   {at / keys.TRUSTED}, which has one more: give it out again")
+        print(f"trusted by   {at / keys.TRUSTED} alone: give it out again")
+        print("signed before is trusted no more: `persona-img prepare` signs what pages load anew")
 
 
 def show(folder: Folder = None, home: Home = None) -> None:
@@ -143,8 +153,8 @@ def told(found: Credentials) -> Iterator[str]:
     """Lines of what a manifest says."""
     yield f"manifest     {found.state}, signed by {found.signed_by or 'nobody that it names'}"
     yield f"title        {found.title}"
-    for title, by in found.ingredients:
-        yield f"made of      {title}, {f'signed by {by}' if by else 'without a manifest'}"
+    for title, by, state in found.ingredients:
+        yield f"made of      {title}, {_ingredient(by, state)}"
     for name, how in found.actions:
         yield f"done         {name.removeprefix('c2pa.')}{f': {how}' if how else ''}"
     for kind in found.source_types:
@@ -157,6 +167,13 @@ def told(found: Credentials) -> Iterator[str]:
         yield f"watermark    {found.payload}"
     if found.training:
         yield f"training     {found.training}"
+
+
+def _ingredient(by: str, state: State) -> str:
+    if state == "missing":
+        return "without a manifest"
+    named = f"by {by}" if by else "by nobody that it names"
+    return f"signed {named}" if state == "trusted" else f"said to be signed {named}: {state}"
 
 
 def verdict(found: Credentials) -> Iterator[str]:

@@ -11,8 +11,9 @@ an edit of a photo: cropped, resized, …         as in ``EDITS``     none of it
 a smaller copy for pages                        ``c2pa.resized``    none of its own
 ==============================================  ==================  =============================
 
-Only the first says "generated". What a photograph says of itself is kept: where it is marked as
-generated, so is whatever is made of it. A backdrop of a source that is not in the list is taken for
+Only the first says "generated". What a photograph says of itself is kept: where its XMP says that
+it was generated, or its manifest (read where the extra ``provenance`` is installed), so is whatever
+is made of it. A backdrop of a source that is not in the list is taken for
 painted by a trained model: to say it of one that was not does no harm.
 
 References:
@@ -36,6 +37,8 @@ COMPOSITE_TRAINED = f"{_TERMS}compositeWithTrainedAlgorithmicMedia"
 COMPOSITE = f"{_TERMS}composite"
 GENERATED = frozenset({TRAINED, COMPOSITE_TRAINED, f"{_TERMS}compositeSynthetic"})
 """Source types that say: a trained model made it, or a part of it."""
+
+_BY_NAME = {one.rpartition("/")[2].lower(): one for one in GENERATED}
 
 BUILT = frozenset({"library", "plain"})
 """Sources of backdrops that are built, of photographed materials or even paper; none is learned."""
@@ -67,6 +70,19 @@ class Action:
     told: str = ""
 
 
+def canonical(kind: str) -> str:
+    """A source type as IPTC writes it, where it says "generated"; any other as it is given.
+
+    Args:
+        kind: With ``https`` too, or the term alone: not everybody writes the address alike.
+
+    Example:
+        >>> canonical("https://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia/")
+        'http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia'
+    """
+    return _BY_NAME.get(kind.strip().rstrip("/").rpartition("/")[2].lower(), kind)
+
+
 def backdrop(source: str) -> Action:
     """A product put on another backdrop.
 
@@ -78,7 +94,8 @@ def backdrop(source: str) -> Action:
         True
     """
     if source in BUILT:
-        return Action("c2pa.edited", COMPOSITE, "backdrop built of photographed materials")
+        of = "even paper" if source == "plain" else "materials"
+        return Action("c2pa.edited", COMPOSITE, f"backdrop built of {of}")
     return Action("c2pa.edited", COMPOSITE_TRAINED, "backdrop painted by a trained model")
 
 

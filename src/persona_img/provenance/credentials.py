@@ -26,7 +26,9 @@ class Credentials:
         digests: What it is bound to, see :class:`.statement.Statement`.
         product: What became of the product's pixels, as signed.
         payload: What the watermark carries, hex.
-        ingredients: Titles of what it was made of, each with who signed that one, if anybody.
+        ingredients: Titles of what it was made of, each with the name in the certificate that
+            signed that one, and what that one's manifest was worth when this picture was signed:
+            ``trusted`` where the same authorities vouch for it too.
         training: ``allowed``, ``notAllowed`` or empty.
     """
 
@@ -39,5 +41,5 @@ class Credentials:
     digests: Mapping[str, str] | None = None
     product: str = ""
     payload: str | None = None
-    ingredients: tuple[tuple[str, str], ...] = ()
+    ingredients: tuple[tuple[str, str, State], ...] = ()
     training: str = ""

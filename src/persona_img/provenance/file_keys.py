@@ -1,7 +1,7 @@
 """Keys in a folder that only its owner reads: an authority's, and the one that signs pictures.
 
-``trusted.pem`` is the list of authorities that were ever this shop's: whoever checks pictures is
-given it. Another key, or another authority, is added to what is trusted and takes nothing away.
+``trusted.pem`` names the authority that is trusted: whoever checks pictures is given it. Another
+key takes no trust away, not from a stolen one either; another authority takes it from all before.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 TRUSTED = "trusted.pem"
-"""Name of the list of authorities."""
+"""Name of the file of who is trusted."""
 # A key and its certificate are one file, so that nobody meets one without the other.
 _AUTHORITY, _SIGNING = "authority.pem", "signing.pem"
 _SIDE = 32  # bytes of r and of s on P-256
@@ -116,11 +116,15 @@ def make(folder: str | Path, owner: str) -> FileKey:
 
 
 def rotate(folder: str | Path, *, authority: bool = False) -> FileKey:
-    """Sign by a new key from now on; what was signed before stays trusted.
+    """Sign by a new key from now on.
+
+    What was signed before stays trusted, also what a thief signs with the key before: nothing
+    revokes a key. Where one may be known another authority is needed.
 
     Args:
         folder: Of :func:`make`.
-        authority: Whether the authority is another one too: where its key may have been seen.
+        authority: Whether the authority is another one too: where a key may be known. Whatever the
+            one before vouched for is trusted no more, the shop's own pictures with it.
 
     Raises:
         NotFound: there are no keys, or the authority's is kept elsewhere.
@@ -130,16 +134,14 @@ def rotate(folder: str | Path, *, authority: bool = False) -> FileKey:
     folder = Path(folder)
     key, before = _private(folder / _AUTHORITY)
     if authority:
-        files = _new(_owner(before))
-        files[TRUSTED] += _read(folder / TRUSTED)
-        _write(folder, files)
+        _write(folder, _new(_owner(before)))
     else:
         _write(folder, {_SIGNING: _signing(_owner(before), before, key)})
     return FileKey.load(folder)
 
 
 def trusted(folder: str | Path) -> Path:
-    """The list of authorities of a folder.
+    """The file of who is trusted.
 
     Raises:
         NotFound: there are no keys.

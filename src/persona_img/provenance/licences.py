@@ -16,9 +16,10 @@ An input that is not listed is as its own table says: a product's ``licence``, a
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
-from datetime import date  # noqa: TC003 - pydantic looks it up
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -34,7 +35,13 @@ USES: tuple[Use, ...] = ("web", "ads", "marketplace")
 Kind = Literal["photo", "materials", "checkpoint", "adapter", "model"]
 EVERY = "*"
 
-_NO_BUSINESS = ("non-commercial", "noncommercial", "-nc", "research only")
+UNKNOWN = "unknown"
+"""Licence of what nobody says anything of; it may be used for nothing."""
+
+_NO_BUSINESS = re.compile(
+    r"non-?commercial|no(t-for)?-commercial|(^|-)nc(?![a-z])"
+    r"|(research|editorial|academic|personal)(-use)?(-purposes)?-only"
+)  # in lower case, and whatever stands between words is a "-"
 
 
 class Input(BaseModel):
@@ -70,7 +77,10 @@ class Input(BaseModel):
         named = f"{self.kind} {self.name!r} ({self.licence}{', ' * bool(self.owner)}{self.owner})"
         if self.expires is not None and today > self.expires:
             return f"{named}: its licence ended on {self.expires}; renew it, or take another one"
-        if any(word in self.licence.lower() for word in _NO_BUSINESS) and not self.proof:
+        if self.licence.strip().lower() in ("", UNKNOWN) and not self.proof:
+            return f"{named}: nobody says under which licence; list it in licences.toml"
+        words = re.sub(r"[^a-z0-9]+", "-", self.licence.lower())
+        if _NO_BUSINESS.search(words) and not self.proof:
             return (
                 f"{named}: its licence forbids use for business; where you have the right, say by "
                 "which proof, or take another one"
@@ -129,7 +139,8 @@ class Licences:
         known = {(one.kind, one.name): one for one in self.inputs}
         listed = known.get((kind, name)) or known.get((kind, EVERY))
         if listed is None:
-            return Input(kind=kind, name=name, licence=otherwise)
+            # What another table says may be longer than what this file takes.
+            return Input.model_construct(kind=kind, name=name, licence=otherwise or UNKNOWN)
         return listed.model_copy(update={"name": name})
 
 
@@ -141,7 +152,7 @@ class Whole:
         licences: Of its parts, each once.
         owners: Whose they are, each once.
         expires: The first last day of a part; None for good.
-        uses: What every part may be used for.
+        uses: What every part may be used for, until one of them ends.
     """
 
     licences: tuple[str, ...]
@@ -151,6 +162,15 @@ class Whole:
 
     def __str__(self) -> str:
         return " and ".join(self.licences)
+
+    def allows(self, use: Use, day: date) -> bool:
+        """Whether it may be used so on a day: where every part may.
+
+        Args:
+            use: What for.
+            day: The day.
+        """
+        return use in self.uses and (self.expires is None or day <= self.expires)
 
 
 def whole(parts: Iterable[Input]) -> Whole:
@@ -171,5 +191,5 @@ def whole(parts: Iterable[Input]) -> Whole:
         licences=tuple(dict.fromkeys(one.licence for one in parts)),
         owners=tuple(dict.fromkeys(one.owner for one in parts if one.owner)),
         expires=min(ends, default=None),
-        uses=tuple(use for use in USES if all(use in one.uses for one in parts)),
+        uses=tuple(use for use in USES if not any(one.refused(use, date.min) for one in parts)),
     )

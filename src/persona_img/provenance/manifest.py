@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 import c2pa
 
 from persona_img.errors import StoreFailed
+from persona_img.provenance.altered import GENERATED, canonical
 from persona_img.provenance.credentials import Credentials
 from persona_img.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from persona_img.provenance.altered import Action
     from persona_img.provenance.base import ClaimSigner
@@ -132,7 +133,7 @@ class Manifests:
         self, statement: Statement, media_type: str, photo: Ingredient, *, whole: bool
     ) -> dict[str, Any]:
         opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": [_PHOTO]}}
-        actions = [opened, *map(_action, statement.actions)]
+        actions = _typed([opened, *map(_action, statement.actions)], statement.source_type)
         mined = {"use": "allowed" if self._training == "allowed" else "notAllowed"}
         assertions: list[dict[str, Any]] = [
             {"label": "c2pa.actions.v2", "data": {"actions": actions}},
@@ -168,21 +169,50 @@ def credentials(data: bytes, media_type: str, trusted: str | None) -> Credential
         media_type: Its kind.
         trusted: Certificates of authorities, PEM; None for nobody.
     """
+    try:
+        found = _found(data, media_type, trusted)
+    except c2pa.C2paError.ManifestNotFound:
+        return Credentials("missing", ("it carries no manifest",))
+    except c2pa.C2paError as error:
+        return Credentials("invalid", (f"its manifest cannot be read ({error})",))
+    return _read(found)
+
+
+def generated(data: bytes, media_type: str) -> str | None:
+    """The source type by which a file's manifest says that a model made it, or a part of it.
+
+    That of the picture itself comes before those of what it was made of. What the manifest is worth
+    is not asked: to say it of a picture that was not does no harm.
+
+    Args:
+        data: The file.
+        media_type: Its kind.
+
+    Returns:
+        One of :data:`.altered.GENERATED`; None where it says none, or has no manifest.
+    """
+    try:
+        found = _found(data, media_type, None)
+    except c2pa.C2paError:
+        return None
+    manifests = found.get("manifests", {})
+    active = manifests.get(found.get("active_manifest"), {})
+    said = [kind for one in (active, *manifests.values()) for kind in _source_types(_actions(one))]
+    return next((kind for kind in said if kind in GENERATED), None)
+
+
+def _found(data: bytes, media_type: str, trusted: str | None) -> dict[str, Any]:
+    """All that a reader tells of a file."""
     how: dict[str, Any] = {
         "version": 1,
         "verify": {"verify_trust": True, "remote_manifest_fetch": False, "ocsp_fetch": False},
     }
     if trusted is not None:
         how["trust"] = {"trust_anchors": trusted, "trust_config": _ASK_FOR_EMAIL_PROTECTION}
-    try:
-        context = c2pa.Context(c2pa.Settings.from_dict(how))
-        with c2pa.Reader(media_type, io.BytesIO(data), context=context) as reader:
-            found = json.loads(reader.json())
-    except c2pa.C2paError.ManifestNotFound:
-        return Credentials("missing", ("it carries no manifest",))
-    except c2pa.C2paError as error:
-        return Credentials("invalid", (f"its manifest cannot be read ({error})",))
-    return _read(found)
+    context = c2pa.Context(c2pa.Settings.from_dict(how))
+    with c2pa.Reader(media_type, io.BytesIO(data), context=context) as reader:
+        found: dict[str, Any] = json.loads(reader.json())
+    return found
 
 
 def _signer_of(signer: ClaimSigner) -> c2pa.Signer:
@@ -201,8 +231,7 @@ def _read(found: Mapping[str, Any]) -> Credentials:
     valid = found.get("validation_state") in ("Valid", "Trusted")
     state: State = "trusted" if found.get("validation_state") == "Trusted" else "untrusted"
     said = {one["label"]: one.get("data", {}) for one in active.get("assertions", [])}
-    actions: list[dict[str, Any]]
-    actions = next((d["actions"] for n, d in said.items() if n.startswith("c2pa.actions")), [])
+    actions = _actions(active)
     bound = said.get(BOUND, {})
     blocks = said.get("c2pa.soft-binding", {}).get("blocks", [])
     uses = {
@@ -215,16 +244,47 @@ def _read(found: Mapping[str, Any]) -> Credentials:
         signed_by=_signed_by(active),
         title=str(active.get("title", "")),
         actions=tuple((a["action"], str(a.get("description", ""))) for a in actions),
-        source_types=tuple(a["digitalSourceType"] for a in actions if "digitalSourceType" in a),
+        source_types=_source_types(actions),
         digests={k: str(v) for k, v in bound.items() if k != "product"},
         product=str(bound.get("product", "")),
         payload=next((str(block.get("value")) for block in blocks), None),
         ingredients=tuple(
-            (str(one.get("title", "")), _signed_by(manifests.get(one.get("active_manifest"), {})))
-            for one in active.get("ingredients", [])
+            _ingredient(one, manifests, found) for one in active.get("ingredients", [])
         ),
         training=uses.pop() if len(uses) == 1 else "",
     )
+
+
+def _actions(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    told = manifest.get("assertions", [])
+    found = (one.get("data", {}) for one in told if one["label"].startswith("c2pa.actions"))
+    return [action for data in found for action in data.get("actions", [])]
+
+
+def _source_types(actions: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    return tuple(canonical(a["digitalSourceType"]) for a in actions if "digitalSourceType" in a)
+
+
+def _ingredient(
+    one: Mapping[str, Any], manifests: Mapping[str, Any], found: Mapping[str, Any]
+) -> tuple[str, str, State]:
+    """What was found of it when the picture was signed, and what is found other than that now."""
+    title, own = str(one.get("title", "")), one.get("active_manifest")
+    if own is None:
+        return title, "", "missing"
+    place = f"/{found.get('active_manifest')}/c2pa.assertions/{one.get('label')}"
+    then = one.get("validation_results", {}).get("activeManifest", {})
+    now = [
+        delta["validationDeltas"]
+        for delta in found.get("validation_results", {}).get("ingredientDeltas", [])
+        if delta["ingredientAssertionURI"].endswith(place)
+    ]
+    good = {s["code"] for told in now for s in told.get("success", [])}
+    bad = {f["code"] for told in (then, *now) for f in told.get("failure", [])}
+    state: State = "trusted" if "signingCredential.trusted" in good else "untrusted"
+    if not then or bad - {"signingCredential.untrusted"}:
+        state = "invalid"
+    return title, _signed_by(manifests.get(own, {})), state
 
 
 def _reason(failure: Mapping[str, str]) -> str:
@@ -247,8 +307,16 @@ def _parent(photo: Ingredient) -> dict[str, Any]:
     }
 
 
+def _typed(actions: list[dict[str, Any]], kind: str | None) -> list[dict[str, Any]]:
+    """With the whole picture's source type at the last action that has one, else at the first."""
+    if kind is not None:
+        typed = [action for action in actions if "digitalSourceType" in action]
+        (typed or actions[:1])[-1]["digitalSourceType"] = kind
+    return actions
+
+
 def _action(action: Action) -> dict[str, Any]:
-    told = {"action": action.name}
+    told: dict[str, Any] = {"action": action.name}
     if action.source_type is not None:
         told["digitalSourceType"] = action.source_type
     if action.told:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
+from persona_img.provenance.altered import canonical
+
 if TYPE_CHECKING:
     from persona_img.provenance.statement import Statement
 
@@ -76,7 +78,7 @@ def source_type(packet: bytes) -> str | None:
         'http://cv/x'
     """
     found = _SOURCE.search(packet)
-    return None if found is None else found[1].decode(errors="replace")
+    return None if found is None else canonical(found[1].decode(errors="replace"))
 
 
 def read(packet: bytes) -> dict[str, str]:

@@ -169,13 +169,11 @@ class Origins(Pages):
             unchanged=proof.product_unchanged,
         )
         found = self.licence_of(record)
-        held = found.expires is None or day <= found.expires
-        allowed = held and "marketplace" in found.uses
         until = "for good" if found.expires is None else f"until {found.expires}"
         uses = ", ".join(found.uses) or "nothing"
         licence = Ruled(
             "a licence for marketplaces",
-            "ok" if allowed else "FAIL",
+            "ok" if found.allows("marketplace", day) else "FAIL",
             f"{found}: {uses}, {until}",
             "licences.toml",
         )

@@ -13,7 +13,7 @@ from persona_img.imaging.folder import VARIANT_KEY
 from persona_img.imaging.formats import HEAD, media_type
 from persona_img.imaging.photo import png_bytes
 from persona_img.provenance import statement, xmp
-from persona_img.provenance.altered import Action
+from persona_img.provenance.altered import GENERATED, Action
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,7 +140,7 @@ class Marking:
                 pass
         packet = packet_of(source)
         own = xmp.read(packet)
-        said = statement.of_photo(master, source.name, xmp.source_type(packet))
+        said = statement.of_photo(master, source.name, _source_type(source, packet))
         # A photograph's own words come first: whoever took it wrote them.
         credit = own.get("photoshop:Credit", "") or self._credit
         rights = own.get("dc:rights", "") or self._rights
@@ -158,7 +158,7 @@ class Marking:
         packet = b"" if source is None else packet_of(source)
         own = xmp.read(packet)
         title = record.product if product is None else product.title or record.product
-        said = statement.of_variant(certificate, title, xmp.source_type(packet))
+        said = statement.of_variant(certificate, title, _source_type(source, packet))
         named = "" if product is None else product.credit
         credit = self._credit or own.get("photoshop:Credit", "") or named
         rights = self._rights or own.get("dc:rights", "")
@@ -181,6 +181,23 @@ def packet_of(picture: Path) -> bytes:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return b""
     return found.encode() if isinstance(found, str) else bytes(found)
+
+
+def _source_type(picture: Path | None, packet: bytes) -> str | None:
+    """What a picture says that it is: that it was generated comes first, in XMP or manifest."""
+    said = xmp.source_type(packet)
+    if picture is None or said in GENERATED:
+        return said
+    try:
+        from persona_img.provenance.manifest import generated
+    except ImportError:  # a manifest is read where the extra is installed
+        return said
+    try:
+        data = picture.read_bytes()
+    except OSError:
+        return said
+    kind = media_type(data[:HEAD])
+    return said if kind is None else generated(data, kind) or said
 
 
 def _ingredient(source: Path | None, digest: str) -> Ingredient:
