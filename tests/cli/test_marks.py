@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from examples import PHOTOS
+from persona_img import wiring
 from persona_img.cli import app
 from persona_img.domain.catalog import Product
 from persona_img.domain.style import Style
-from persona_img.errors import InvalidInput, NotFound
+from persona_img.errors import InvalidInput, NotFound, PersonaImgError
 from persona_img.imaging.photo import load_photo
 from persona_img.rendering.base import Variant
 from persona_img.settings import Settings
@@ -146,8 +148,35 @@ def test_keys_never_lie_in_the_shops_folder(tmp_path: Path, variant: Variant) ->
     done = provenance("keys", "init", home / "keys", "--home", home)
     assert "lies in the shop's folder" in str(done.exception)
     assert not (home / "keys").exists()
+    shop = Shop.open(home, provenance={"keys": home / "keys"})
+    assert not shop.marking.signs
     with pytest.raises(InvalidInput, match="would be in its backups"):
-        _ = Shop.open(home, provenance={"keys": home / "keys"}).marking
+        wiring.check_keys(shop.settings)
+
+
+@pytest.mark.parametrize("how", ["gone", "readable", "broken"])
+def test_keys_that_cannot_be_used_stop_no_pages_and_nothing_signed_is_lost(
+    home: Path, keys: Path, variant: Variant, tmp_path: Path, how: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    signed = Shop.open(home, provenance={"keys": keys})
+    signed.make_renditions([variant.digest])
+    before = signed.renditions.get(variant.digest)
+    assert before is not None
+    bad = tmp_path / "bad"
+    if how != "gone":
+        shutil.copytree(keys, bad)
+    if how == "readable":
+        (bad / "signing.pem").chmod(0o640)
+    if how == "broken":
+        (bad / "signing.pem").write_text("no key")
+    shop = Shop.open(home, provenance={"keys": bad, "credit": "Others"})
+    assert shop.make_renditions([variant.digest], shop.catalog.on_offer) == 2
+    assert "nothing is signed" in caplog.text
+    assert shop.renditions.get(variant.digest) == before
+    assert shop.shown_path(variant.digest).name == "signed.png"
+    with pytest.raises(PersonaImgError, match="keys"):
+        shop.export(variant.digest, tmp_path / "x.jpg")
 
 
 def test_where_keys_lie_is_not_kept_with_the_shop(home: Path, keys: Path) -> None:

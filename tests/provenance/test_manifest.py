@@ -26,6 +26,7 @@ class Keyed:
     def __init__(self, key: FileKey) -> None:
         self._key, self.asked = key, 0
         self.chain, self.name, self.private_key = key.chain, key.name, None
+        self.until = key.until
 
     def sign(self, data: bytes) -> bytes:
         self.asked += 1

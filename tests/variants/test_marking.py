@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from examples import PHOTOS
 from persona_img.domain.catalog import Catalog, Product
@@ -20,7 +22,7 @@ from persona_img.provenance.manifest import Manifests, credentials
 from persona_img.rendering.base import Variant
 from persona_img.rendering.renderer import BackdropRenderer
 from persona_img.rendering.sources.plain import PlainBackdrops
-from persona_img.variants.marking import Marking, packet_of
+from persona_img.variants.marking import XMP_KEY, Marking, packet_of
 from persona_img.variants.renditions import RenditionStore
 from persona_img.variants.store import VariantStore
 from provenance.signing import PHOTO, STATEMENT, encoded
@@ -156,6 +158,64 @@ def test_what_is_signed_stays_so_without_a_key_and_what_is_not_is_signed_with_on
     again = renditions(tmp_path, keyless)
     assert again.is_current(variant.digest)
     assert made(store, again, variant.digest) == kept
+
+
+def test_a_process_without_keys_replaces_nothing_that_is_signed(
+    tmp_path: Path, store: VariantStore, catalog: Catalog, signing: Marking, variant: Variant
+) -> None:
+    kept = made(store, renditions(tmp_path, signing), variant.digest)
+    others = Marking(store, lambda: catalog, "Others", "© Others", "allowed")
+    for keyless in (
+        renditions(tmp_path, others),
+        renditions(tmp_path, None),
+        RenditionStore(tmp_path / "r", (32,), marking=others),
+    ):
+        assert keyless.is_current(variant.digest)
+        assert made(store, keyless, variant.digest) == kept
+
+
+def test_another_key_signs_anew_and_the_one_of_before_undoes_nothing(
+    tmp_path: Path, store: VariantStore, catalog: Catalog, keys: Path, variant: Variant
+) -> None:
+    def by(key: file_keys.FileKey) -> RenditionStore:
+        marking = Marking(store, lambda: catalog, "Us", manifests=Manifests(key))
+        return renditions(tmp_path, marking)
+
+    now = file_keys.FileKey.load(keys)
+    before = replace(now, name="ab" * 32, until=now.until - timedelta(days=1))
+    old = made(store, by(before), variant.digest)
+    assert not by(now).is_current(variant.digest)
+    new = made(store, by(now), variant.digest)
+    assert (old.signed_by, new.signed_by) == (before.name, now.name)
+    assert by(now).is_current(variant.digest)
+    assert by(before).is_current(variant.digest)
+
+
+def test_another_word_in_the_manifest_is_another_name(
+    tmp_path: Path, store: VariantStore, catalog: Catalog, keys: Path, variant: Variant
+) -> None:
+    key = file_keys.FileKey.load(keys)
+    names = []
+    for training in ("allowed", "not-allowed"):
+        signs = Manifests(key, training)  # type: ignore[arg-type]
+        marking = Marking(store, lambda: catalog, training=training, manifests=signs)  # type: ignore[arg-type]
+        photo = PHOTOS / "shirt-01.jpg"  # of which no XMP is written
+        files = renditions(tmp_path, marking, training).make("cd" * 32, photo, "photo").files
+        names.append({one.file for one in files})
+    assert not names[0] & names[1]
+
+
+def test_words_that_are_too_long_for_a_file_are_cut(
+    tmp_path: Path, store: VariantStore, catalog: Catalog
+) -> None:
+    photo = tmp_path / "long.png"
+    said = xmp.written(STATEMENT, "A", "r", "allowed").replace(b">r<", b">" + b"r" * 70_000 + b"<")
+    text = PngInfo()
+    text.add_itxt(XMP_KEY, said.decode())
+    with Image.open(PHOTOS / "shirt-01.jpg") as image:
+        image.save(photo, pnginfo=text)
+    marking = Marking(store, lambda: catalog)
+    assert len(renditions(tmp_path, marking).make("cd" * 32, photo, "photo").files) == 9
 
 
 def test_another_credit_is_written_anew(

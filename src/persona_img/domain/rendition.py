@@ -45,6 +45,7 @@ class Renditions:
             depend on besides the master.
         files: By width, then by format; AVIF, WebP, JPEG.
         signed_by: SHA-256 of the certificate that signed them, hex; empty where none did.
+        signed_until: When that certificate ends, ISO 8601 in UTC; empty where none signed.
     """
 
     master: str
@@ -53,6 +54,7 @@ class Renditions:
     made_by: Mapping[str, Any]
     files: tuple[Rendition, ...]
     signed_by: str = ""
+    signed_until: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 @runtime_checkable
@@ -20,6 +23,10 @@ class ClaimSigner(Protocol):
     @property
     def name(self) -> str:
         """SHA-256 of the key's own certificate, hex: what is signed by another is told by it."""
+
+    @property
+    def until(self) -> datetime:
+        """When its certificate ends: what is signed by a key that ends later is left as it is."""
 
     @property
     def private_key(self) -> str | None:

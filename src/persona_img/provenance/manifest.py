@@ -82,7 +82,7 @@ class Manifests:
     """
 
     def __init__(self, signer: ClaimSigner, training: Training = "not-allowed") -> None:
-        self.signer, self._training = signer, training
+        self.signer, self.training = signer, training
         how = {
             "version": 1,
             "builder": {"thumbnail": {"enabled": False}},
@@ -134,7 +134,7 @@ class Manifests:
     ) -> dict[str, Any]:
         opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": [_PHOTO]}}
         actions = _typed([opened, *map(_action, statement.actions)], statement.source_type)
-        mined = {"use": "allowed" if self._training == "allowed" else "notAllowed"}
+        mined = {"use": "allowed" if self.training == "allowed" else "notAllowed"}
         assertions: list[dict[str, Any]] = [
             {"label": "c2pa.actions.v2", "data": {"actions": actions}},
             {

@@ -38,10 +38,13 @@ _MINING = {
 _SOURCE = re.compile(
     rb"DigitalSourceType(?:\s*=\s*[\"']|[^>]*?rdf:resource\s*=\s*[\"']|>\s*)([^\"'<\s]{1,200})"
 )
+_LONGEST = 2000
 
 
 def written(statement: Statement, credit: str, rights: str, training: Training) -> bytes:
     """A packet that says it; the same arguments give the same bytes.
+
+    Words are cut after 2,000 characters each: a JPEG has room for 65,502 bytes.
 
     Args:
         statement: What is said.
@@ -49,6 +52,7 @@ def written(statement: Statement, credit: str, rights: str, training: Training) 
         rights: Whose it is and what may be done with it; empty for nothing.
         training: Whether models may learn from it.
     """
+    credit, rights = credit[:_LONGEST], rights[:_LONGEST]
     simple = {"plus:DataMining": _MINING[training]}
     if statement.source_type is not None:
         simple["Iptc4xmpExt:DigitalSourceType"] = statement.source_type
@@ -60,7 +64,7 @@ def written(statement: Statement, credit: str, rights: str, training: Training) 
         simple["xmpRights:Marked"] = "True"
     spaces = " ".join(f"xmlns:{name}={quoteattr(uri)}" for name, uri in _SPACES.items())
     told = " ".join(f"{name}={quoteattr(value)}" for name, value in sorted(simple.items()))
-    text = _alternative("dc:title", statement.title)
+    text = _alternative("dc:title", statement.title[:_LONGEST])
     text += _alternative("dc:rights", rights) if rights else ""
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from persona_img import wiring
 from persona_img.errors import InvalidInput
 from persona_img.shop.pages import Pages
 
@@ -132,7 +133,9 @@ class Origins(Pages):
         shown = scaled_to(pixels, width or own)
         lossless = kind == "image/png"
         data = mark.unsigned_master(shown) if lossless else encode(shown, kind, mark.xmp)
-        if self.marking.signs:
+        if not self.marking.signs:
+            wiring.check_keys(self.settings)
+        else:
             data = mark.signed(data, kind, smaller=shown.shape[1] < own)
         return write_whole(path, data)
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from persona_img import wiring
-from persona_img.errors import InvalidInput
+from persona_img.errors import PersonaImgError
 from persona_img.shop.claims import Claims
 from persona_img.shop.rights import Rights
 
@@ -41,10 +41,14 @@ class Pages(Claims, Rights):
     def marking(self) -> Marking:
         """What pictures that leave the shop say of where they come from.
 
-        Raises:
-            InvalidInput: ``provenance.keys`` names no keys that can be used.
+        Where the keys of ``provenance.keys`` cannot be used it signs nothing, with a line in the
+        log: what was signed before stays so, and pages are served.
         """
-        return wiring.marking(self.settings, self.variants, self._products)
+        try:
+            return wiring.marking(self.settings, self.variants, self._products)
+        except PersonaImgError as error:
+            _LOG.error("nothing is signed: %s", error)
+            return wiring.marking(self.settings, self.variants, self._products, signed=False)
 
     def _products(self) -> Catalog | None:
         return self.live_catalog() if self.workspace.catalog.exists() else None
@@ -74,14 +78,17 @@ class Pages(Claims, Rights):
             How many pictures there are renditions of now.
         """
         digests = list(digests)
-        self.claim_variants(digests, by=by)
+        try:
+            self.claim_variants(digests, by=by)
+        except (PersonaImgError, OSError) as error:
+            _LOG.warning("not taken into the registry of pictures: %s", error)
         masters = [(digest, self.variants.path(digest), "variant") for digest in digests]
         masters += [(p.photo_digest, p.photo, "photo") for p in products if p.photo_digest]
 
         def make(master: tuple[str, Path, str]) -> bool:
             try:
                 self.renditions.make(*master)
-            except InvalidInput as error:
+            except (PersonaImgError, ValueError, OSError) as error:
                 _LOG.warning("no renditions of %s: %s", master[0], error)
                 return False
             return True

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from persona_img.domain.digest import digest_of
 from persona_img.errors import NotFound
 from persona_img.imaging.folder import VARIANT_KEY
 from persona_img.imaging.formats import HEAD, media_type
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from persona_img.domain.catalog import Catalog, Product
     from persona_img.domain.variant import Certificate
+    from persona_img.provenance.base import ClaimSigner
     from persona_img.provenance.manifest import Ingredient, Manifests
     from persona_img.provenance.statement import Statement
     from persona_img.variants.store import VariantStore
@@ -51,9 +53,21 @@ class Marked:
     manifests: Manifests | None
 
     @property
+    def signer(self) -> ClaimSigner | None:
+        """The key that signs; None for none."""
+        return None if self.manifests is None else self.manifests.signer
+
+    @property
     def signed_by(self) -> str:
         """Name of the key that signs; empty for none."""
-        return "" if self.manifests is None else self.manifests.signer.name
+        return "" if self.signer is None else self.signer.name
+
+    @property
+    def key(self) -> str:
+        """Digest of all that a signed file says besides its bytes, and of who signs it; hex."""
+        training = "" if self.manifests is None else self.manifests.training
+        photo = "" if self.photo is None else self.photo.title
+        return digest_of([self.signed_by, asdict(self.statement), training, photo])
 
     def signed(self, data: bytes, kind: str, *, smaller: bool = False) -> bytes:
         """A file with the statement signed into it.
@@ -119,6 +133,11 @@ class Marking:
     def signs(self) -> bool:
         """Whether there is a key."""
         return self._manifests is not None
+
+    @property
+    def signer(self) -> ClaimSigner | None:
+        """The key that signs; None for none."""
+        return None if self._manifests is None else self._manifests.signer
 
     def told(self) -> dict[str, Any]:
         """What files' bytes depend on besides master and encoder; plain values."""

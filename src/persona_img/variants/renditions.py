@@ -15,6 +15,7 @@ import os
 import re
 import threading
 from collections import deque
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from persona_img.provenance.base import ClaimSigner
     from persona_img.variants.marking import Marked, Marking
 
 _RECORD, _SIGNED = "record.json", "signed.png"
@@ -90,12 +92,23 @@ class RenditionStore:
         return found
 
     def is_current(self, master: str) -> bool:
-        """Whether renditions are there as these settings and encoders make them."""
+        """Whether renditions are there as these settings and encoders make them.
+
+        Signed ones are, whatever the settings, where no key is given: none would be signed again.
+        Those that another key signed are not, but where that one's certificate ends later: a
+        service that still has the key of before undoes nothing.
+        """
         found = self.get(master)
-        if found is None or found.made_by != self._made_by or not self._as_told(found):
+        if found is None:
             return False
-        # What is signed stays so where no key is given, and where another one is.
-        return self._marking is None or not self._marking.signs or bool(found.signed_by)
+        signer = None if self._marking is None else self._marking.signer
+        if signer is None and found.signed_by:
+            return True
+        if found.made_by != self._made_by or not self._as_told(found):
+            return False
+        if signer is None or found.signed_by == signer.name:
+            return True
+        return bool(found.signed_by) and found.signed_until > _until(signer)
 
     def make(self, master: str, source: Path, of: str) -> Renditions:
         """Renditions of a master; those that are current are not made again.
@@ -121,7 +134,8 @@ class RenditionStore:
         decoded = decode(source, least=1)
         shown = srgb_of(decoded)
         mark = None if self._marking is None else self._marking.of(master, of, source)
-        signed_by = "" if mark is None else mark.signed_by
+        signer = None if mark is None else mark.signer
+        by, until = ("", "") if signer is None else (signer.name, _until(signer))
         files = (
             () if decoded.image.has_transparency_data else tuple(self._files(master, shown, mark))
         )
@@ -129,7 +143,7 @@ class RenditionStore:
         if copy is not None:
             write_whole(self._at(master) / _SIGNED, copy)
         size = shown.shape[1], shown.shape[0]
-        made = Renditions(master, of, size, self._made_by, files, signed_by)
+        made = Renditions(master, of, size, self._made_by, files, by, until)
         text = json.dumps(made.as_dict(), indent=1, sort_keys=True) + "\n"
         write_whole(self._at(master) / _RECORD, text.encode())
         with self._lock:
@@ -164,8 +178,8 @@ class RenditionStore:
                 digest = named = hashlib.sha256(data).hexdigest()
                 if mark is not None and mark.signed_by:
                     data = mark.signed(data, kind, smaller=width < own)
-                    # Another name than unsigned: what a name answers never changes.
-                    named = hashlib.sha256(f"{digest}{mark.signed_by}".encode()).hexdigest()
+                    # Another name for another key or word: what a name answers stays the same.
+                    named = hashlib.sha256(f"{digest}{mark.key}".encode()).hexdigest()
                 name = f"{width}-{named[:16]}{SUFFIX[kind]}"
                 write_whole(self._at(master) / name, data)
                 yield Rendition(digest, kind, width, small.shape[0], len(data), name, told)
@@ -175,6 +189,10 @@ class RenditionStore:
 
     def _at(self, master: str) -> Path:
         return self.folder / master[:2] / master
+
+
+def _until(signer: ClaimSigner) -> str:
+    return signer.until.astimezone(UTC).isoformat(timespec="seconds")
 
 
 class LazyRenditions:

@@ -18,7 +18,7 @@ from persona_img.wiring.backdrops import (
     renderer,
     rendering,
 )
-from persona_img.wiring.marking import marking
+from persona_img.wiring.marking import check_keys, marking
 from persona_img.wiring.maskers import MASKERS, masker, onnx_masker, transformers_masker
 from persona_img.wiring.policies import POLICIES, policy
 from persona_img.wiring.rankers import RANKERS, cold_ranker, load_ranker, new_ranker

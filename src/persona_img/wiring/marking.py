@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 
 def marking(
-    settings: Settings, store: VariantStore, catalog: Callable[[], Catalog | None]
+    settings: Settings,
+    store: VariantStore,
+    catalog: Callable[[], Catalog | None],
+    *,
+    signed: bool = True,
 ) -> Marking:
     """What says of pictures where they come from.
 
@@ -25,6 +29,7 @@ def marking(
         settings: Say whose pictures are, and where keys lie.
         store: Keeps the variants' certificates.
         catalog: The products as they are now.
+        signed: Whether they are signed, where the settings name keys.
 
     Raises:
         InvalidInput: the keys lie in the shop's folder or cannot be used, or what signs by them is
@@ -34,7 +39,18 @@ def marking(
     from persona_img.variants.marking import Marking
 
     told = settings.provenance
-    return Marking(store, catalog, told.credit, told.rights, told.training, manifests(settings))
+    by = manifests(settings) if signed else None
+    return Marking(store, catalog, told.credit, told.rights, told.training, by)
+
+
+def check_keys(settings: Settings) -> None:
+    """Refuse keys that cannot be used; that there are none is no fault.
+
+    Raises:
+        InvalidInput: see :func:`marking`.
+        NotFound: there are no keys.
+    """
+    manifests(settings)
 
 
 def manifests(settings: Settings) -> Manifests | None:
