@@ -186,6 +186,11 @@ def test_a_forbidden_style_is_neither_planned_nor_approved(shop: pi.Shop) -> Non
     assert surface not in {s.values.get("surface") for s in again.space.styles()}
     with pytest.raises(UnknownStyle, match=rf"brand\.toml forbids surface={surface}"):
         again.approve(record.digest, by="ann")
+    again.withdraw(record.digest, by="ann", reason="not ours")
+    with pytest.raises(UnknownStyle, match=r"brand\.toml forbids"):
+        again.restore(record.digest, by="ann", reason="ours")
+    shop.workspace.brand.unlink()
+    pi.Shop.open(shop.settings.home).restore(record.digest, by="ann", reason="ours")
     with pytest.raises(UnknownStyle, match="forbidden"):
         again.space.check(record.style)
 

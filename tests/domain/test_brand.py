@@ -55,8 +55,13 @@ def test_without_a_file_everything_is_allowed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["palettes = [", "colours = ['x']", "palettes = [1]", "forbidden_words = ['']"]
-)
+    "text",
+    [
+        "palettes = [", "colours = ['x']", "palettes = [1]", "forbidden_words = ['']",
+        "palettes = 'neutral'", "forbidden_words = 'cheap'", "[forbidden_styles]\nlight = 'side'",
+        "[[forbidden_styles]]", "forbidden_styles = ['oak']",
+    ],
+)  # fmt: skip
 def test_a_file_that_breaks_a_rule_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "brand.toml").write_text(text)
     with pytest.raises(InvalidInput, match=r"brand\.toml"):

@@ -162,15 +162,6 @@ def test_every_scale_that_a_picture_may_lead_to_is_counted(seed, monkeypatch):
         assert near[0] == pytest.approx(round(near[0]), abs=1e-6)
 
 
-def test_pictures_without_a_mark_are_taken_for_marked_no_more_often_than_is_said():
-    picture, _ = scene(seed=5, height=140, width=120)
-    chances = [
-        Detector(f"the key number {n:04}".encode()).detect(picture).chance for n in range(60)
-    ]
-    for said in (0.1, 0.3, 1.0):
-        assert np.mean(np.array(chances) <= said) <= said + 3 * np.sqrt(said * (1 - said) / 60)
-
-
 def test_a_lower_chance_asks_for_more(marked):
     usual, strict = Detector(KEY).detect(marked), Detector(KEY, 1e-12).detect(marked)
     assert strict.threshold > usual.threshold

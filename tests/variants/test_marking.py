@@ -205,6 +205,27 @@ def test_another_word_in_the_manifest_is_another_name(
     assert not names[0] & names[1]
 
 
+def test_what_a_photograph_forbids_stays_forbidden(
+    tmp_path: Path, store: VariantStore, keys: Path, variant: Variant
+) -> None:
+    photo = tmp_path / "own.jpg"
+    said = xmp.written(STATEMENT, "A", "r", "not-allowed")
+    with Image.open(PHOTOS / "shirt-01.jpg") as image:
+        image.save(photo, xmp=said.replace(b"DMI-PROHIBITED-AIMLTRAINING", b"DMI-PROHIBITED"))
+    digest = variant.certificate.photo
+    shirt = Product("shirt", "tops", "A shirt", photo, "CC0-1.0", photo_digest=digest)
+    signs = Manifests(file_keys.FileKey.load(keys), "allowed")
+    marking = Marking(store, lambda: Catalog([shirt]), training="allowed", manifests=signs)
+    for mark in (
+        marking.of(variant.digest, "variant", store.path(variant.digest)),
+        marking.of(digest, "photo", photo),
+    ):
+        assert b"DMI-ALLOWED" not in mark.xmp
+        data = mark.signed(encoded("image/webp"), "image/webp")
+        found = credentials(data, "image/webp", file_keys.trusted(keys).read_text())
+        assert found.training == "notAllowed"
+
+
 def test_words_that_are_too_long_for_a_file_are_cut(
     tmp_path: Path, store: VariantStore, catalog: Catalog
 ) -> None:

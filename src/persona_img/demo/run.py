@@ -86,7 +86,8 @@ class Demo:
             )
         if settings.provenance.keys is None:
             # Beside the home, as real keys would lie elsewhere: the demo's own authority.
-            keys = Shop.keys_at(settings.home.with_name(f"{settings.home.name}-keys"), OWNER)
+            home = settings.home.resolve()
+            keys = Shop.keys_at(home.with_name(f"{home.name}-keys"), OWNER)
             told = settings.provenance.model_copy(update={"keys": keys})
             settings = settings.model_copy(update={"provenance": told})
         return cls(Shop.begin(settings), size, console)

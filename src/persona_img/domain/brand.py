@@ -58,6 +58,12 @@ class Brand:
             raise InvalidInput(f"{path}: {sorted(unknown)}; there are {', '.join(sorted(_KEYS))}")
         styles = told.get("forbidden_styles", [])
         palettes, words = told.get("palettes", []), told.get("forbidden_words", [])
+        if not all(isinstance(one, list) for one in (styles, palettes, words)):
+            raise InvalidInput(
+                f"{path}: say a list of each, and [[forbidden_styles]] in two brackets"
+            )
+        if not all(isinstance(rule, dict) and rule for rule in styles):
+            raise InvalidInput(f"{path}: an empty forbidden style forbids every one; say of which")
         texts = [*palettes, *words, *(value for rule in styles for value in rule.values())]
         if not all(isinstance(text, str) and text.strip() for text in texts):
             raise InvalidInput(f"{path}: say every palette, word and value as a text")

@@ -134,7 +134,9 @@ class Manifests:
     ) -> dict[str, Any]:
         opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": [_PHOTO]}}
         actions = _typed([opened, *map(_action, statement.actions)], statement.source_type)
-        mined = {"use": "allowed" if self.training == "allowed" else "notAllowed"}
+        mined = {
+            "use": "allowed" if self.training == "allowed" and statement.may_train else "notAllowed"
+        }
         assertions: list[dict[str, Any]] = [
             {"label": "c2pa.actions.v2", "data": {"actions": actions}},
             {

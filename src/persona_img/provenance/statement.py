@@ -29,6 +29,7 @@ class Statement:
         digests: What it is bound to: of the ``variant``, its ``certificate``, its ``recipe``, the
             ``photo``'s pixels; hex.
         payload: What the watermark in its backdrop carries, hex; None where it has none.
+        may_train: Whether its photograph lets models learn from it.
     """
 
     title: str
@@ -37,6 +38,7 @@ class Statement:
     product: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
     payload: str | None = None
+    may_train: bool = True
 
     def then(self, *actions: Action) -> Statement:
         """The same of what was made of the picture by more actions that add nothing."""

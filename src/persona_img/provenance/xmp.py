@@ -50,10 +50,10 @@ def written(statement: Statement, credit: str, rights: str, training: Training) 
         statement: What is said.
         credit: Whom to name with the picture; empty for nobody.
         rights: Whose it is and what may be done with it; empty for nothing.
-        training: Whether models may learn from it.
+        training: Whether models may learn from it, where its photograph lets them.
     """
     credit, rights = credit[:_LONGEST], rights[:_LONGEST]
-    simple = {"plus:DataMining": _MINING[training]}
+    simple = {"plus:DataMining": _MINING[training if statement.may_train else "not-allowed"]}
     if statement.source_type is not None:
         simple["Iptc4xmpExt:DigitalSourceType"] = statement.source_type
     if credit:

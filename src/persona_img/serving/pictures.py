@@ -95,7 +95,7 @@ def add_pictures(
         return _picture(request, product.photo, f"photo of {product.product}", dict(_NOT_KEPT))
 
     def variant_image(request: Request, digest: Digest, width: Width = None) -> Response:
-        """A variant: its own bytes, which never change, or what a page needs of it."""
+        """A variant: its own pixels, which never change, or what a page needs of it."""
         if not _DIGEST.fullmatch(digest):
             raise InvalidInput(f"digest {digest[:80]!r}: use 64 hexadecimal digits, small letters")
         try:

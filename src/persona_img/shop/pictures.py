@@ -75,8 +75,12 @@ class Pictures(Switches, Pages):
             NotFound: no such variant.
             StoreConflict: one is not withdrawn.
             InvalidInput: no reason.
+            UnknownStyle: the brand does not want a variant's style.
         """
         found = [self.variants.resolve(digest) for digest in digests]
+        brand = self.brand
+        for digest in found:
+            brand.check(self.variants.get(digest).style)
         self.variants.ledger.restore(found, by=by, reason=reason)
         return [self.variants.get(digest) for digest in found]
 

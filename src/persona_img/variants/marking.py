@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -17,7 +17,7 @@ from persona_img.provenance import statement, xmp
 from persona_img.provenance.altered import GENERATED, Action
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -160,6 +160,7 @@ class Marking:
         packet = packet_of(source)
         own = xmp.read(packet)
         said = statement.of_photo(master, source.name, _source_type(source, packet))
+        said = replace(said, may_train=_may_train(own))
         # A photograph's own words come first: whoever took it wrote them.
         credit = own.get("photoshop:Credit", "") or self._credit
         rights = own.get("dc:rights", "") or self._rights
@@ -178,6 +179,7 @@ class Marking:
         own = xmp.read(packet)
         title = record.product if product is None else product.title or record.product
         said = statement.of_variant(certificate, title, _source_type(source, packet))
+        said = replace(said, may_train=_may_train(own))
         named = "" if product is None else product.credit
         credit = self._credit or own.get("photoshop:Credit", "") or named
         rights = self._rights or own.get("dc:rights", "")
@@ -200,6 +202,12 @@ def packet_of(picture: Path) -> bytes:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return b""
     return found.encode() if isinstance(found, str) else bytes(found)
+
+
+def _may_train(own: Mapping[str, str]) -> bool:
+    """Whether a photograph's XMP says nothing against it."""
+    said = own.get("plus:DataMining", "").rpartition("/")[2]
+    return said in ("", "DMI-ALLOWED", "DMI-UNSPECIFIED")
 
 
 def _source_type(picture: Path | None, packet: bytes) -> str | None:

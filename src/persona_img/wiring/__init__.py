@@ -50,6 +50,7 @@ __all__ = [
     "arms",
     "backdrops",
     "check",
+    "check_keys",
     "cold_ranker",
     "event_log",
     "feature_source",
