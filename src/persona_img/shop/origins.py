@@ -162,11 +162,12 @@ class Origins(Pages):
         mark = self.marking.of(digest, "variant", self.variants.path(digest))
         pixels, alpha = self.variants.picture(digest)
         proof, day = record.certificate, today or datetime.now(UTC).date()
+        written = encode(pixels, "image/jpeg", mark.xmp)
         shown = Offered(
             pixels=pixels,
             alpha=alpha,
-            size=len(encode(pixels, "image/jpeg", mark.xmp)),
-            source_type=xmp.source_type(mark.xmp),
+            size=len(written),
+            source_type=xmp.source_type(written),  # as whoever gets the file reads it
             said=mark.statement.source_type,
             whole=proof.core_outside == 0,
             unchanged=proof.product_unchanged,
