@@ -98,9 +98,9 @@ $(VENV)/core: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (a few minutes the first time)"
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch
-	$(PIP) -e .
+	$(PIP) -e '.[provenance]'
 	@touch $@
 
 $(VENV)/dev: $(VENV)/core
-	$(PIP) -e '.[dev,dashboard,docs,pretrained,onnx,evaluation,postgres,redis]'
+	$(PIP) -e '.[dev,dashboard,docs,pretrained,onnx,evaluation,postgres,redis,fingerprints]'
 	@touch $@

@@ -20,6 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 
+import c2pa
 import httpx
 import pytest
 from playwright.sync_api import Page, sync_playwright
@@ -115,6 +116,26 @@ def test_it_says_that_shoppers_are_simulated_and_where_things_are(
         assert str(path) in said.replace("\n", "")
     for command in ("serve", "analyze", "tracking-ui"):
         assert f"persona-img {command} --home {home}" in said.replace("\n", "")
+
+
+def test_every_picture_for_pages_is_signed_by_the_demos_own_authority(
+    done: tuple[DemoResult, str], home: Path
+) -> None:
+    result, said = done
+    assert result.signed is not None
+    picture, found = result.signed
+    assert found.state == "trusted"
+    assert f"provenance verify {picture}" in said.replace("\n", "")
+    assert "ok   its bytes are as they were signed" in said
+    keys = home.with_name("demo-keys")
+    pages = list((home / "variants" / "renditions").rglob("*-*.*"))
+    told = {"trust": {"trust_anchors": (keys / "trusted.pem").read_text()}}
+    context = c2pa.Context(c2pa.Settings.from_dict({"version": 1} | told))
+    for path in pages:
+        reader = c2pa.Reader(path, context=context)
+        assert reader.get_validation_state() == "Trusted", path
+    assert len(pages) >= 3 * (result.shown + SMALL.products)
+    assert not list(home.rglob("*.pem"))
 
 
 def test_a_later_command_knows_the_demos_shop(done: tuple[DemoResult, str], home: Path) -> None:

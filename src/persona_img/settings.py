@@ -52,7 +52,7 @@ _NOT_KEPT: Any = {
     "stores": {"events_url"},
     "render": {"workers", "processes"},
     "pretrained": {"memory"},
-    "provenance": {"watermark_key"},
+    "provenance": {"watermark_key", "keys"},
 }
 """A shop's file is about the shop, not about where it runs; and secrets are not written down."""
 
@@ -433,9 +433,18 @@ class Provenance(_Group):
             characters, drawn at random; None marks nothing. Give it by
             ``PERSONA_IMG_PROVENANCE__WATERMARK_KEY``; it is not kept with the shop. Another key is
             another renderer: variants are rendered anew.
+        keys: Folder of ``provenance keys init``, outside the shop's: what pages load is signed by
+            it; None signs nothing. About this machine, so not kept with the shop.
+        credit: Whom to name with every picture, for its XMP; empty for nobody.
+        rights: Whose pictures are and what may be done with them, for their XMP.
+        training: Whether models may learn from them: ``allowed`` or ``not-allowed``.
     """
 
     watermark_key: SecretStr | None = Field(None, min_length=16, max_length=1024)
+    keys: UserPath | None = None
+    credit: str = Field("", max_length=200)
+    rights: str = Field("", max_length=500)
+    training: Literal["allowed", "not-allowed"] = "not-allowed"
 
 
 class Settings(_Group):

@@ -140,6 +140,21 @@ class Workspace:
         return self.root / "variants"
 
     @property
+    def licences(self) -> Path:
+        """Under which licences pictures' parts are used."""
+        return self.root / "licences.toml"
+
+    @property
+    def brand(self) -> Path:
+        """What the brand does not want to be seen."""
+        return self.root / "brand.toml"
+
+    @property
+    def registry(self) -> Path:
+        """Which pictures there are, and whose."""
+        return self.root / "registry.sqlite"
+
+    @property
     def mapped(self) -> Path:
         """Tables as they are served, made again from ``decisions`` where they are gone."""
         return self.root / "serving"

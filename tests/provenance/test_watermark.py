@@ -11,6 +11,7 @@ from PIL import Image
 from persona_img.assets import ASSETS
 from persona_img.errors import InvalidInput
 from persona_img.imaging.photo import load_photo
+from persona_img.provenance import detector
 from persona_img.provenance.detector import Detector
 from persona_img.provenance.pattern import CELLS, Pattern
 from persona_img.provenance.watermark import LEAST_PSNR, Watermark, cell_size
@@ -136,6 +137,29 @@ def test_scores_of_noise_keep_the_bound_that_is_claimed():
         scores.append((signs * heavy).sum() / np.linalg.norm(heavy[signs != 0]))
     for z in (1.5, 2.0, 2.5):
         assert np.mean(np.array(scores) >= z) <= np.exp(-(z**2) / 2)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_scale_that_a_picture_may_lead_to_is_counted(seed, monkeypatch):
+    """By hand: all that could follow, whichever of the scales before scored best."""
+    tried = []
+    folded = detector._Searched.folded
+    monkeypatch.setattr(
+        detector._Searched, "folded", lambda self, cell: tried.append(cell) or folded(self, cell)
+    )
+    picture = np.random.default_rng(seed).integers(0, 255, (150, 130, 3), dtype=np.uint8)
+    found = Detector(bytes([seed]) * 16).detect(picture)
+    coarse = list(detector._cells(150))
+    reached = {0}
+    for step in detector._FINER:
+        reached |= {at + side * step for at in reached for side in (-2, -1, 1, 2)}
+    assert found.places == len(coarse) * len(reached) * (2 * CELLS) ** 2
+    for cell in tried[len(coarse) :]:
+        steps = [(cell / began - 1.0) * 150 / (detector._FINEST * 2.0 * began) for began in coarse]
+        near = [step for step in steps if abs(step) < 17]  # half way to the next one
+        assert len(near) == 1
+        assert round(near[0]) in reached
+        assert near[0] == pytest.approx(round(near[0]), abs=1e-6)
 
 
 def test_a_lower_chance_asks_for_more(marked):

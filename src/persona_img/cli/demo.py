@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from persona_img.cli.home import add
+from persona_img.cli.marks import told, verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,6 +81,11 @@ def show_result(result: DemoResult, home: Path, console: Console) -> None:
         ("MLflow", home / "mlflow"),
     ):
         console.print(f"  {what:14}{where}", highlight=False)
+    if result.signed is not None:
+        picture, found = result.signed
+        console.print(f"\npersona-img provenance verify {picture}", highlight=False, soft_wrap=True)
+        for line in (*told(found), *verdict(found)):
+            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
     console.print("\nNext: open the report, then")
     for command in ("serve", "analyze", "tracking-ui"):
         console.print(f"  persona-img {command} --home {home}", highlight=False, soft_wrap=True)

@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from persona_img.abtest.report import ABReport
-    from persona_img.shop import Rendered, Retrained
+    from persona_img.shop import Credentials, Rendered, Retrained
     from persona_img.simulate.shop import SimulatedShop
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 """When the simulated shoppers' first round begins; the clock of this machine plays no part."""
+OWNER = "persona-img demo"
+"""Who signs the demo's pictures."""
 HISTORY_DAYS = 60
 ROUND_DAYS = 14
 
@@ -48,6 +50,8 @@ class DemoResult:
         sheet: Contact sheet of what the retrained ranker likes best for each segment, promoted or
             not; what was served is on the sheets of the rounds.
         report: Self-contained HTML page.
+        signed: A picture as pages load it, and what its signature is worth; None where none is
+            signed.
     """
 
     rounds: tuple[Round, ...]
@@ -56,6 +60,7 @@ class DemoResult:
     shown: int
     sheet: Path
     report: Path
+    signed: tuple[Path, Credentials] | None = None
 
 
 class Demo:
@@ -79,6 +84,12 @@ class Demo:
                 "stores.events_url is set: simulated shoppers would be counted in that log; "
                 "unset PERSONA_IMG_STORES__EVENTS_URL for the demo"
             )
+        if settings.provenance.keys is None:
+            # Beside the home, as real keys would lie elsewhere: the demo's own authority.
+            home = settings.home.resolve()
+            keys = Shop.keys_at(home.with_name(f"{home.name}-keys"), OWNER)
+            told = settings.provenance.model_copy(update={"keys": keys})
+            settings = settings.model_copy(update={"provenance": told})
         return cls(Shop.begin(settings), size, console)
 
     def run(self) -> DemoResult:
@@ -91,11 +102,12 @@ class Demo:
         self._say(f"{self.shop.push():,} fresh events pushed to the feature store")
         second, more = self._round(2, shoppers)
         shown = self._verify()
+        signed = self._signed()
         rounds = (first, second)
         # What was learned is shown whether or not the evidence was enough to promote it.
         sheet = self.shop.sheet(liked_by=retrained.ranker)
         report = self.shop.report(rounds=rounds)
-        return DemoResult(rounds, retrained, [*refused, *more], shown, sheet, report)
+        return DemoResult(rounds, retrained, [*refused, *more], shown, sheet, report, signed)
 
     def _catalogue(self) -> None:
         self._title(1, "Catalogue", "real product photos, CC0")
@@ -180,6 +192,25 @@ class Demo:
                 raise VerificationFailed(f"{record.digest} of {record.product}:\n{checked}")
         self._say(f"verified: not one product pixel changed in {len(found)} variants")
         return len(found)
+
+    def _signed(self) -> tuple[Path, Credentials] | None:
+        """Every picture that pages load of the variants, by its manifest; the last one is told."""
+        if not self.shop.marking.signs:
+            self._say("pictures are not signed: pip install 'persona-img[provenance]'")
+            return None
+        found = [
+            self.shop.renditions.path(made.master, one.file)
+            for record in self.shop.variants.records()
+            if record.approved and (made := self.shop.renditions.get(record.digest)) is not None
+            for one in made.files
+        ]
+        checked = None
+        for path in found:
+            checked = path, self.shop.credentials(path)
+            if checked[1].state != "trusted":
+                raise VerificationFailed(f"{path}: {'; '.join(checked[1].reasons)}")
+        self._say(f"signed: {len(found)} pictures for pages, each trusted by the demo's authority")
+        return checked
 
     def _title(self, step: int, title: str, note: str) -> None:
         self.console.print(f"\n[bold]{step}  {title}[/bold]  [dim]{note}[/dim]")

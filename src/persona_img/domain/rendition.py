@@ -14,7 +14,7 @@ class Rendition:
     """One file that was made of a master.
 
     Attributes:
-        digest: SHA-256 of its bytes, hex.
+        digest: SHA-256 of its bytes, hex; where it is signed, of what they were before.
         media_type: ``image/avif``, ``image/webp`` or ``image/jpeg``.
         width: Pixels.
         height: Pixels.
@@ -44,6 +44,8 @@ class Renditions:
         made_by: Libraries and their versions, the widths that were asked for: what the bytes
             depend on besides the master.
         files: By width, then by format; AVIF, WebP, JPEG.
+        signed_by: SHA-256 of the certificate that signed them, hex; empty where none did.
+        signed_until: When that certificate ends, ISO 8601 in UTC; empty where none signed.
     """
 
     master: str
@@ -51,6 +53,8 @@ class Renditions:
     size: tuple[int, int]
     made_by: Mapping[str, Any]
     files: tuple[Rendition, ...]
+    signed_by: str = ""
+    signed_until: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

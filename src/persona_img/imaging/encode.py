@@ -34,16 +34,17 @@ ENCODERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 _LIBRARIES = {"avif": "avif", "webp": "webp", "libjpeg_turbo": "jpeg"}
 
 
-def encode(pixels: NDArray[np.uint8], media_type: str) -> bytes:
+def encode(pixels: NDArray[np.uint8], media_type: str, xmp: bytes = b"") -> bytes:
     """A picture in a format of :data:`ENCODERS`.
 
     Args:
         pixels: uint8 sRGB (H, W, 3).
         media_type: Which format.
+        xmp: A packet that the file is to carry; empty for none.
     """
     kind, told = ENCODERS[media_type]
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, kind, **told)
+    Image.fromarray(pixels).save(out, kind, **told, **({"xmp": xmp} if xmp else {}))
     return out.getvalue()
 
 

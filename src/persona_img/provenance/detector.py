@@ -3,7 +3,8 @@
 At every scale that is tried the picture is folded onto one tile, and the tile compared at every
 offset with the key's locating signs. Divided by its own length, such a sum of values times random
 signs is above z with a chance of at most exp(-z²/2), whatever the picture (Hoeffding); so the
-threshold follows from the number of places alone, and needs no sample of unmarked pictures.
+threshold follows from the number of places alone, and needs no sample of unmarked pictures. Which
+finer scales are tried depends on the picture: so all that could have been count as searched.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ _LONGEST = 1400  # pixels: larger pictures are made smaller first
 _CELL_RANGE = 1.25, 12.0  # pixels of a cell in the picture searched
 _DRAWN = 2  # pixels of a cell when folded
 _MOST_DRAWN = 3_000  # pixels along a side
-_FINER = 0.12, 0.06, 0.03  # of a step of scale: refined around the best
+_FINEST = 0.03  # of a step of scale
+_FINER = 4, 2, 1  # finest steps by which it is refined around the best, twice to either side
+_REACH = 2 * sum(_FINER)  # finest steps that a refined scale may be off where it began
 _FLOOR = 0.5  # levels: noise that is taken for granted at every frequency
 _NEIGHBOURS = 4.0  # bins of frequency over which loudness is averaged; a tile's lines lie within
 _AROUND = 12.0  # pixels over which loudness of a place is averaged
@@ -49,7 +52,7 @@ class Detection:
         payload: Its 8 bytes, where they could be read.
         score: The best place's sum over its length.
         threshold: What ``score`` has to reach.
-        places: Scales times offsets that were compared.
+        places: Scales times offsets that were compared, or would have been had others been best.
         cell: Pixels of a cell at the best place.
         bits_wrong: Bits of the codeword that Reed-Solomon put right; -1 where none was read.
         chance: At most how probable such a score, or a better one, is without a mark.
@@ -101,15 +104,19 @@ class Detector:
         if shrunk < 1.0:
             grey = cv2.resize(grey, None, fx=shrunk, fy=shrunk, interpolation=cv2.INTER_AREA)
         searched = _Searched(grey)
-        tried = list(_cells(max(grey.shape)))
-        best = max((self._at(searched.folded(cell), cell) for cell in tried), key=lambda p: p.score)
-        for share in _FINER:
-            step = share * 2.0 * best.cell / max(grey.shape)
-            near = [best.cell * (1.0 + step * side) for side in (-2, -1, 1, 2)]
-            tried += near
-            finer = (self._at(searched.folded(cell), cell) for cell in near)
-            best = max((best, *finer), key=lambda p: p.score)
-        places = len(tried) * (_DRAWN * CELLS) ** 2
+        coarse = list(_cells(max(grey.shape)))
+        best = max((self._at(searched.folded(cell), cell) for cell in coarse), key=_score)
+        # On a grid around where it began: whatever is best, no other scales are ever tried.
+        began, off = best.cell, 0
+        finest = _FINEST * 2.0 * began / max(grey.shape)
+        for step in _FINER:
+            near = [off + side * step for side in (-2, -1, 1, 2)]
+            cells = [began * (1.0 + finest * at) for at in near]
+            found_near = [self._at(searched.folded(cell), cell) for cell in cells]
+            for at, place in zip(near, found_near, strict=True):
+                if place.score > best.score:
+                    best, off = place, at
+        places = len(coarse) * (2 * _REACH + 1) * (_DRAWN * CELLS) ** 2
         threshold = math.sqrt(2.0 * math.log(places / self.false_alarm))
         chance = min(1.0, places * math.exp(-0.5 * max(best.score, 0.0) ** 2))
         found = best.score >= threshold
@@ -138,6 +145,10 @@ class _Place:
     score: float
     cell: float
     cells: NDArray[np.float32]
+
+
+def _score(place: _Place) -> float:
+    return place.score
 
 
 class _Searched:

@@ -95,16 +95,19 @@ def add_pictures(
         return _picture(request, product.photo, f"photo of {product.product}", dict(_NOT_KEPT))
 
     def variant_image(request: Request, digest: Digest, width: Width = None) -> Response:
-        """A variant: its own bytes, which never change, or what a page needs of it."""
+        """A variant: its own pixels, which never change, or what a page needs of it."""
         if not _DIGEST.fullmatch(digest):
             raise InvalidInput(f"digest {digest[:80]!r}: use 64 hexadecimal digits, small letters")
-        headers = {"Cache-Control": _FOREVER if width is None else _SOON, "ETag": f'"{digest}"'}
         try:
             source = variants(digest)
             if width is not None and not isinstance(source, bytes):
                 negotiated = _negotiated(request, renditions, digest, source, "variant", width)
                 if negotiated is not None:
                     return negotiated
+            # Signed, its bytes are others: a cache is not to take one for the other.
+            own = isinstance(source, bytes) or source.stem == digest
+            tag = digest if own else f"{digest}-signed"
+            headers = {"Cache-Control": _FOREVER if width is None else _SOON, "ETag": f'"{tag}"'}
             return _picture(request, source, f"variant {digest}", headers | _by_accept(width))
         except (StoreFailed, _Gone) as error:
             return instead(request, digest, error)

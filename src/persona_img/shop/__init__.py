@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from persona_img.loop import Prepared, Rendered
+    from persona_img.provenance.credentials import Credentials
     from persona_img.serving.archive import Archived
     from persona_img.shop.adapting import Learnt
     from persona_img.shop.backups import Backup
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Archived": "serving.archive",
     "Backup": "shop.backups",
+    "Credentials": "provenance.credentials",
     "ImportedEvents": "shop.importing",
     "Learnt": "shop.adapting",
     "Origin": "shop.origins",
@@ -39,6 +41,7 @@ _HOMES = {
 __all__ = [
     "Archived",
     "Backup",
+    "Credentials",
     "ImportedEvents",
     "Learnt",
     "Origin",

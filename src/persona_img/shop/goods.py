@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from persona_img.shop.stores import Stores
+from persona_img.shop.claims import Claims
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from persona_img.ingest.products.shelf import Added
 
 
-class Goods(Stores):
+class Goods(Claims):
     """Products and interactions, in and out."""
 
     def add_products(
@@ -56,7 +56,8 @@ class Goods(Stores):
         Raises:
             InvalidInput: the source cannot be read.
             BadCatalog: rows break rules, all of them named; then nothing is added.
-            StoreConflict: somebody else changed the catalogue meanwhile.
+            StoreConflict: somebody else changed the catalogue meanwhile, or a photo is a near copy
+                of somebody else's picture; then nothing is added.
         """
         from persona_img.ingest.products.reading import read_products
         from persona_img.ingest.products.rows import Reading
@@ -76,7 +77,17 @@ class Goods(Stores):
         on_checked(batch)
         if not skip_bad:
             batch.refuse()
-        return shelf.add(batch.entries, self.settings.render.workers, on_copied)
+        known = {product.product: product.credit for product in shelf.catalog}
+        self.check_owners(
+            (one.product, one.source, str(one.values.get("credit", known.get(one.product, ""))))
+            for one in batch.entries
+            if one.photo is not None and one.source is not None
+        )
+        added = shelf.add(batch.entries, self.settings.render.workers, on_copied)
+        catalog = self.catalog
+        new = (*added.added, *added.new_photos)
+        self.claim_photos([catalog[name] for name in new], by="products add")
+        return added
 
     def photo(self, product: str) -> Photo:
         """A product's photograph, with the mask that a person gave it and what is told of it.

@@ -210,6 +210,8 @@ class Learning(Pages, Results):
         if check_version(version) in self.policies:
             raise StoreConflict(f"policy version {version!r} was served before; give another name")
         learn = self.settings.learn
+        _ = self.renditions  # keys that cannot be used are told before anything is rendered
+        self.check_rights()
         renderer = wiring.renderer(self.settings)
         how = self.settings.render
         with wiring.rendering(self.settings, renderer) as rendering:

@@ -47,10 +47,14 @@ class Pictures(Switches, Pages):
         Raises:
             NotFound: no such variant.
             StoreConflict: one is withdrawn; restore it.
+            UnknownStyle: the brand does not want a variant's style.
         """
         found = [self.variants.resolve(digest) for digest in digests]
+        brand = self.brand
+        for digest in found:
+            brand.check(self.variants.get(digest).style)
         self.variants.ledger.approve(found, by=by, reason=reason)
-        self.make_renditions(found)
+        self.make_renditions(found, by=by)
         return [self.variants.get(digest) for digest in found]
 
     def withdraw(self, *digests: str, by: str, reason: str) -> list[VariantRecord]:
@@ -71,8 +75,12 @@ class Pictures(Switches, Pages):
             NotFound: no such variant.
             StoreConflict: one is not withdrawn.
             InvalidInput: no reason.
+            UnknownStyle: the brand does not want a variant's style.
         """
         found = [self.variants.resolve(digest) for digest in digests]
+        brand = self.brand
+        for digest in found:
+            brand.check(self.variants.get(digest).style)
         self.variants.ledger.restore(found, by=by, reason=reason)
         return [self.variants.get(digest) for digest in found]
 
@@ -227,7 +235,7 @@ class Pictures(Switches, Pages):
             wiring.signer(self.settings, self.workspace),
             Addresses(
                 LazyRenditions(self.renditions),
-                self.variants.servable_path,
+                self.shown_path,
                 self.settings.serve.cdn_url or "",
             ),
             halted=Halts(self.halts),
@@ -292,7 +300,7 @@ class Pictures(Switches, Pages):
         return create_app(
             decider,
             self.live_catalog,
-            self.variants.servable_path,
+            self.shown_path,
             signer=wiring.signer(self.settings, self.workspace),
             known=self.known,
             halted=halted,

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from persona_img import wiring
+from persona_img.domain.brand import Brand
 from persona_img.domain.catalog import Catalog
 from persona_img.settings import Settings
 from persona_img.workspace import Workspace
@@ -85,8 +86,12 @@ class Stores:
 
     @cached_property
     def space(self) -> StyleSpace:
-        """The style space."""
-        return wiring.style_space(self.settings)
+        """The style space, without what ``brand.toml`` does not want.
+
+        Raises:
+            InvalidInput: that file breaks a rule, or names what is not in the space.
+        """
+        return Brand.load(self.workspace.brand).narrowed(wiring.style_space(self.settings))
 
     @property
     def catalog(self) -> Catalog:

@@ -15,6 +15,7 @@ import os
 import re
 import threading
 from collections import deque
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_RECORD = "record.json"
+    from persona_img.provenance.base import ClaimSigner
+    from persona_img.variants.marking import Marked, Marking
+
+_RECORD, _SIGNED = "record.json", "signed.png"
 _MASTER = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(r"[1-9][0-9]{0,5}-[0-9a-f]{16}\.(avif|webp|jpg)")
 _NICE = 10
@@ -48,6 +52,7 @@ class RenditionStore:
         folder: Where they live; made when something is first written.
         widths: Pixels in which pictures are offered besides their own width; never larger.
         remembered: Records held in memory.
+        marking: What files say of where they come from; None where they say nothing.
     """
 
     def __init__(
@@ -56,9 +61,12 @@ class RenditionStore:
         widths: Sequence[int] = (320, 640, 960, 1280),
         *,
         remembered: int = 20_000,
+        marking: Marking | None = None,
     ) -> None:
         self.folder, self._widths = folder, tuple(sorted(set(widths)))
-        self._made_by = {**versions(), "widths": list(self._widths)}
+        self._marking = marking
+        told = {} if marking is None else marking.told()
+        self._made_by = {**versions(), "widths": list(self._widths), **told}
         self._told = {kind: dict(told) for kind, (_, told) in ENCODERS.items()}
         self._known: LRUCache[str, Renditions] = LRUCache(remembered)
         self._lock = threading.Lock()
@@ -84,9 +92,23 @@ class RenditionStore:
         return found
 
     def is_current(self, master: str) -> bool:
-        """Whether renditions are there as these settings and encoders make them."""
+        """Whether renditions are there as these settings and encoders make them.
+
+        Signed ones are, whatever the settings, where no key is given: none would be signed again.
+        Those that another key signed are not, but where that one's certificate ends later: a
+        service that still has the key of before undoes nothing.
+        """
         found = self.get(master)
-        return found is not None and found.made_by == self._made_by and self._as_told(found)
+        if found is None:
+            return False
+        signer = None if self._marking is None else self._marking.signer
+        if signer is None and found.signed_by:
+            return True
+        if found.made_by != self._made_by or not self._as_told(found):
+            return False
+        if signer is None or found.signed_by == signer.name:
+            return True
+        return bool(found.signed_by) and found.signed_until > _until(signer)
 
     def make(self, master: str, source: Path, of: str) -> Renditions:
         """Renditions of a master; those that are current are not made again.
@@ -103,6 +125,7 @@ class RenditionStore:
         Raises:
             BadPhoto: the file is not there, or no picture.
             CannotWrite: the folder cannot be written to, or the disk is full.
+            StoreFailed: they could not be signed.
         """
         if self.is_current(master):
             found = self.get(master)
@@ -110,9 +133,17 @@ class RenditionStore:
             return found
         decoded = decode(source, least=1)
         shown = srgb_of(decoded)
-        files = () if decoded.image.has_transparency_data else tuple(self._files(master, shown))
+        mark = None if self._marking is None else self._marking.of(master, of, source)
+        signer = None if mark is None else mark.signer
+        by, until = ("", "") if signer is None else (signer.name, _until(signer))
+        files = (
+            () if decoded.image.has_transparency_data else tuple(self._files(master, shown, mark))
+        )
+        copy = None if mark is None else mark.master(shown)
+        if copy is not None:
+            write_whole(self._at(master) / _SIGNED, copy)
         size = shown.shape[1], shown.shape[0]
-        made = Renditions(master, of, size, self._made_by, files)
+        made = Renditions(master, of, size, self._made_by, files, by, until)
         text = json.dumps(made.as_dict(), indent=1, sort_keys=True) + "\n"
         write_whole(self._at(master) / _RECORD, text.encode())
         with self._lock:
@@ -131,13 +162,25 @@ class RenditionStore:
                 return path
         raise NotFound(f"rendition {file[:60]!r} of {master[:64]!r} is not stored")
 
-    def _files(self, master: str, pixels: NDArray[np.uint8]) -> Iterator[Rendition]:
-        for width in widths_of(pixels.shape[1], self._widths):
+    def signed_master(self, master: str) -> Path | None:
+        """The master as it may leave the shop, signed; None where it is not."""
+        path = self._at(master) / _SIGNED
+        return path if _MASTER.fullmatch(master) and path.is_file() else None
+
+    def _files(
+        self, master: str, pixels: NDArray[np.uint8], mark: Marked | None
+    ) -> Iterator[Rendition]:
+        own = pixels.shape[1]
+        for width in widths_of(own, self._widths):
             small = scaled_to(pixels, width)
             for kind, told in self._told.items():
-                data = encode(small, kind)
-                digest = hashlib.sha256(data).hexdigest()
-                name = f"{width}-{digest[:16]}{SUFFIX[kind]}"
+                data = encode(small, kind, b"" if mark is None else mark.xmp)
+                digest = named = hashlib.sha256(data).hexdigest()
+                if mark is not None and mark.signed_by:
+                    data = mark.signed(data, kind, smaller=width < own)
+                    # Another name for another key or word: what a name answers stays the same.
+                    named = hashlib.sha256(f"{digest}{mark.key}".encode()).hexdigest()
+                name = f"{width}-{named[:16]}{SUFFIX[kind]}"
                 write_whole(self._at(master) / name, data)
                 yield Rendition(digest, kind, width, small.shape[0], len(data), name, told)
 
@@ -146,6 +189,10 @@ class RenditionStore:
 
     def _at(self, master: str) -> Path:
         return self.folder / master[:2] / master
+
+
+def _until(signer: ClaimSigner) -> str:
+    return signer.until.astimezone(UTC).isoformat(timespec="seconds")
 
 
 class LazyRenditions:

@@ -18,6 +18,7 @@ from persona_img.wiring.backdrops import (
     renderer,
     rendering,
 )
+from persona_img.wiring.marking import check_keys, marking
 from persona_img.wiring.maskers import MASKERS, masker, onnx_masker, transformers_masker
 from persona_img.wiring.policies import POLICIES, policy
 from persona_img.wiring.rankers import RANKERS, cold_ranker, load_ranker, new_ranker
@@ -30,6 +31,7 @@ from persona_img.wiring.stores import (
     feature_source,
     history,
     previews,
+    registry,
     signer,
     tracker,
     tracking_uri,
@@ -48,6 +50,7 @@ __all__ = [
     "arms",
     "backdrops",
     "check",
+    "check_keys",
     "cold_ranker",
     "event_log",
     "feature_source",
@@ -55,11 +58,13 @@ __all__ = [
     "history",
     "holdout",
     "load_ranker",
+    "marking",
     "masker",
     "new_ranker",
     "onnx_masker",
     "policy",
     "previews",
+    "registry",
     "render_space",
     "renderer",
     "rendering",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from persona_img.profiles.base import FeatureSource
+    from persona_img.provenance.registry import Registry
     from persona_img.serving.archive import Archive
     from persona_img.serving.base import EventLog
     from persona_img.serving.history import History
@@ -96,6 +97,13 @@ def variant_store(workspace: Workspace) -> VariantStore:
     from persona_img.variants.store import VariantStore
 
     return VariantStore(workspace.variants)
+
+
+def registry(workspace: Workspace) -> Registry:
+    """Which pictures the workspace has, and whose."""
+    from persona_img.provenance.registry import Registry
+
+    return Registry(workspace.registry)
 
 
 def _postgres_log(url: str) -> EventLog:
