@@ -19,7 +19,7 @@ COPY LICENSE README.md pyproject.toml ./
 COPY feature_repo feature_repo
 COPY src/persona_img/version.py src/persona_img/version.py
 # hadolint ignore=DL3013
-RUN pip install '.[postgres,redis,provenance]'
+RUN pip install '.[postgres,redis,otel,provenance]'
 COPY src src
 RUN pip install --no-deps --force-reinstall . \
     && ! pip show --quiet torchvision

@@ -102,5 +102,5 @@ $(VENV)/core: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/dev: $(VENV)/core
-	$(PIP) -e '.[dev,dashboard,docs,pretrained,onnx,evaluation,postgres,redis,fingerprints]'
+	$(PIP) -e '.[dev,dashboard,docs,pretrained,onnx,evaluation,postgres,redis,otel,fingerprints]'
 	@touch $@

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,6 +137,20 @@ def test_a_table_whose_file_is_gone_is_made_again_of_its_record(tmp_path: Path) 
         file.unlink()
         assert workspace.decision_table() == table
         assert file.is_file()
+
+
+@pytest.mark.parametrize("file", ["decisions.json", "decisions/v1.json"])
+def test_what_a_newer_program_published_is_refused_by_name(tmp_path: Path, file: str) -> None:
+    workspace = Workspace.open(tmp_path / "shop")
+    workspace.save_decision_table(a_plan("v1"))
+    shutil.rmtree(workspace.mapped)
+    path = workspace.root / file
+    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    with pytest.raises(StoreConflict, match=rf"{file}: of format 2, this program reads 1"):
+        workspace.decision_table()
+    read = workspace.served_ranker if file == "decisions.json" else workspace.decision_tables
+    with pytest.raises(StoreConflict, match="of format 2"):
+        read()
 
 
 def test_a_home_of_before_there_were_files_is_served_from_one(tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ _MARKER = ".persona-img"
 _STOPPED = "-stopped"
 _SERVING = ("decisions", "revoked", "ramp")
 """Files that say what is served."""
+_FORMAT = 1
+"""Of what says what is served; one that readers of before would misread has another."""
 _EARLIER = 2
 """Files of tables that are kept besides those in use."""
 
@@ -245,8 +247,9 @@ class Workspace:
 
         Raises:
             NotFound: nothing was published yet.
+            StoreConflict: a newer program published it; says which file.
         """
-        served = self.json("decisions")
+        served = _readable(self.root / "decisions.json", self.json("decisions"))
         version = served["policy_version"]
         # Of a home of before there were files it is all in there.
         return self._opened(version, lambda: self._recorded(version, served))
@@ -269,7 +272,8 @@ class Workspace:
         Raises:
             NotFound: no such plan was stored.
         """
-        return _table(self.json(_file_of(plan_of(policy_version))))
+        name = _file_of(plan_of(policy_version))
+        return _table(_readable(self.root / f"{name}.json", self.json(name)))
 
     def served_ranker(self) -> int | None:
         """Version of the ranker that planned what is served; None where nobody knows."""
@@ -442,7 +446,7 @@ class Workspace:
     def _publish(self, table: DecisionTable, ranker: int | None) -> Path:
         table, version = table.in_parts(), table.policy_version
         kept = self._stored(table, ranker)
-        about = {key: kept[key] for key in ("published", "ranker", "policy_version")}
+        about = {key: kept[key] for key in ("format", "published", "ranker", "policy_version")}
         if table.plan != version:
             plan = self.plan(table.plan).in_parts().slates  # as older homes have not kept it
             changed = {place: s for place, s in table.slates.items() if s != plan[place]}
@@ -455,6 +459,7 @@ class Workspace:
 
     def _stored(self, table: DecisionTable, ranker: int | None) -> dict[str, Any]:
         return {
+            "format": _FORMAT,
             "published": int(self._served().get("published", 0)) + 1,
             "ranker": ranker,
             "policy_version": table.policy_version,
@@ -487,7 +492,8 @@ class Workspace:
         """A table as it is kept for evaluation."""
         if "slates" in served:
             return _table(served)
-        kept = self.json(_file_of(version))
+        name = _file_of(version)
+        kept = _readable(self.root / f"{name}.json", self.json(name))
         return _revision(kept, self.plan(version)) if "revises" in kept else _table(kept)
 
     def _mapped_path(self, version: str) -> Path:
@@ -512,13 +518,16 @@ class Workspace:
 
     def _served(self) -> Mapping[str, Any]:
         """What is served, as it is stored; empty where nothing is."""
-        served: Mapping[str, Any] = self.json("decisions") if self.has_json("decisions") else {}
-        return served
+        if not self.has_json("decisions"):
+            return {}
+        return _readable(self.root / "decisions.json", self.json("decisions"))
 
     def _tables(self) -> list[dict[str, Any]]:
         """As they are stored, in the order in which they were last published."""
         found = sorted((self.root / "decisions").glob("*.json"))
-        stored = [json.loads(path.read_text(encoding="utf-8")) for path in found]
+        stored = [
+            dict(_readable(path, json.loads(path.read_text(encoding="utf-8")))) for path in found
+        ]
         # Older ones have no number; the order of their names is what there is.
         return sorted(stored, key=lambda one: one.get("published", 0))
 
@@ -533,6 +542,17 @@ class Workspace:
 
     def _table_path(self, name: str) -> Path:
         return self.root / "tables" / f"{name}.parquet"
+
+
+def _readable(path: Path, stored: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a file holds, unless a newer program wrote it."""
+    found = stored.get("format", _FORMAT)
+    if found != _FORMAT:
+        raise StoreConflict(
+            f"{path}: of format {found}, this program reads {_FORMAT}; run the version that "
+            "published it, or publish again with this one"
+        )
+    return stored
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -70,6 +70,26 @@ def test_it_is_read_up_to_the_moment_of_the_planned_look(feedback: pd.DataFrame)
         assert held.impressions == len(out) < (both["test"] == "holdout").sum()
 
 
+def test_who_is_held_out_since_names_were_linked_counts_in_neither(feedback: pd.DataFrame) -> None:
+    both = split(feedback)
+    held = both.loc[both["test"] == "holdout", "shopper"].unique()[:5]
+    seen = both[both["shopper"].isin(held)].assign(test="hero")  # by another name, before
+    tested = both.loc[both["test"] == "hero", "shopper"].unique()[:3]
+    photo = both[both["shopper"].isin(tested)].assign(test="holdout", arm="control")
+    joined = frozenset([*held, *tested])
+    table = pd.concat([both, seen, photo], ignore_index=True)
+    report = ABTest("hero", holdout=TENTH, joined=joined).analyze(table, simulated=True)
+    clean = analysed(both)
+    assert report.arms == clean.arms
+    assert report.holdout is not None
+    assert clean.holdout is not None
+    assert report.holdout.shoppers == clean.holdout.shoppers - 5
+    told = [warning for warning in report.warnings if "held out" in warning]
+    assert len(told) == 1
+    assert "8 shoppers" in told[0]
+    assert "names were linked" in told[0]
+
+
 def test_who_is_no_shopper_in_the_arms_is_none_in_the_holdout(feedback: pd.DataFrame) -> None:
     both = split(feedback)
     out = both[both["test"] == "holdout"]

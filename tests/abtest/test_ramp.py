@@ -123,3 +123,14 @@ def test_equal_challengers_are_seldom_promoted_though_somebody_looks_every_day()
                 promoted += found.action == "promote"
                 break
     assert promoted <= 6  # 3 expected; more than 6 has a chance of 3 %
+
+
+def test_who_got_another_name_in_this_stage_is_left_out():
+    """Before, that name was dealt by itself: of the challenger's impressions some are of others."""
+    rows = shown(HALF, impressions=40_000, rates=(0.04, 0.04, 0.07))
+    old = shown(HALF, impressions=9000, rates=(0.04, 0.07, 0.0), shoppers=300, prefix="linked")
+    linked = frozenset(old["shopper"])
+    both = pd.concat([rows, old], ignore_index=True)
+    clean = judge(rows, HALF, "hero", planned=10_000)
+    assert judge(both, HALF, "hero", planned=10_000, joined=linked) == clean
+    assert judge(both, HALF, "hero", planned=10_000) != clean

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from persona_img.domain.decision import Arms, Decision
 from persona_img.domain.feedback import ATTRIBUTION_SECONDS, FEEDBACK_COLUMNS, Event, Showing
+from persona_img.domain.people import MOST_NAMES, Link
 from persona_img.errors import StoreConflict
 
 if TYPE_CHECKING:
@@ -379,6 +380,128 @@ class EventLogContract:
         assert sum(a.new for a in accepted) == 60
         assert sum(a.new + a.duplicate for a in accepted) == sum(map(len, calls))
         assert len(log.feedback()) == 60
+
+    def test_a_name_that_was_never_linked_is_nobodys(self, log):
+        assert log.person("ann") is None
+        assert log.link([], NOON) == ()
+
+    def test_a_link_makes_two_names_one_person_for_good(self, log):
+        see(log, a_showing(1, shopper="c1"))
+        (first,) = log.link([Link("c1", "ann")], NOON)
+        assert (first.fate, first.unit, first.reason) == ("linked", "c1", "")
+        for name in ("c1", "ann"):
+            person = log.person(name)
+            assert (person.unit, person.login, person.names) == ("c1", "ann", ("ann", "c1"))
+        (again,) = log.link([Link("c1", "ann")], NOON + 5)
+        assert (again.fate, again.unit) == ("known", "c1")
+        assert log.person("bob") is None
+
+    @pytest.mark.parametrize(
+        ("seen", "unit"),
+        [
+            ([], "c1"),
+            (["c1"], "c1"),
+            (["ann"], "ann"),
+            (["ann", "c1"], "ann"),
+            (["c1", "ann"], "c1"),
+        ],
+    )
+    def test_the_unit_is_whoever_was_seen_first_before_the_link(self, log, seen, unit):
+        for number, shopper in enumerate(seen):
+            see(log, a_showing(number, shopper=shopper, decided_at=NOON + number))
+        assert log.link([Link("c1", "ann")], NOON + 9)[0].unit == unit
+        # What comes later moves nobody.
+        see(log, a_showing(8, shopper="ann", decided_at=NOON - 9))
+        see(log, a_showing(9, shopper="c1", decided_at=NOON - 99))
+        assert {log.person(name).unit for name in ("c1", "ann")} == {unit}
+
+    @pytest.mark.parametrize(
+        ("seen", "unit"),
+        [
+            # Which name saw which test, in this order; hero runs, beside the holdout.
+            ([("ann", "old"), ("c1", "hero")], "c1"),
+            ([("ann", "old"), ("c1", "hero"), ("ann", "hero")], "c1"),
+            ([("c1", "old"), ("ann", "hero")], "ann"),
+            ([("c1", "old"), ("ann", "holdout"), ("c1", "hero")], "ann"),
+            ([("ann", "old"), ("c1", "old")], "ann"),
+            ([("c1", "old"), ("ann", "old")], "c1"),
+        ],
+    )
+    def test_what_was_seen_in_the_running_test_decides_before_all_that_is_over(
+        self, log, seen, unit
+    ):
+        for number, (shopper, test) in enumerate(seen):
+            see(log, a_showing(number, shopper=shopper, test=test, decided_at=NOON + number))
+        (found,) = log.link([Link("c1", "ann")], NOON + 9, tests={"hero", "holdout"})
+        assert found.unit == unit
+
+    def test_further_browsers_of_a_login_come_to_its_unit(self, log):
+        see(log, a_showing(1, shopper="c2", decided_at=NOON - 99), a_showing(2, shopper="c1"))
+        found = log.link([Link("c1", "ann"), Link("c2", "ann"), Link("c1", "ann")], NOON)
+        assert [(one.fate, one.unit) for one in found] == [
+            ("linked", "c1"), ("linked", "c1"), ("known", "c1"),
+        ]  # fmt: skip
+        assert log.person("c2").names == ("ann", "c1", "c2")
+
+    def test_a_link_that_contradicts_another_is_refused_by_name(self, log):
+        log.link([Link("c1", "ann")], NOON)
+        for anonymous, login, named in (
+            ("c1", "bob", "'c1' is linked to another login than 'bob'"),
+            ("ann", "bob", "'ann' is a login"),
+            ("c9", "c1", "'c1' is linked as an anonymous name"),
+            ("c9", "c9", "'c9' cannot be linked to itself"),
+            ("ann", "ann", "'ann' cannot be linked to itself"),
+        ):
+            first, refused = log.link([Link("c2", "eve"), Link(anonymous, login)], NOON)
+            assert first.fate in ("linked", "known")
+            assert (refused.fate, refused.unit) == ("refused", "")
+            assert named in refused.reason
+        assert log.person("bob") is None
+        assert log.person("c9") is None
+        assert log.person("c1").names == ("ann", "c1")
+
+    def test_a_person_has_so_many_names(self, log):
+        names = [f"c{n}" for n in range(MOST_NAMES)]
+        found = log.link([Link(name, "ann") for name in names], NOON)
+        assert [one.fate for one in found[-2:]] == ["linked", "refused"]
+        assert f"{MOST_NAMES} names" in found[-1].reason
+        assert len(log.person("ann").names) == MOST_NAMES
+
+    def test_what_was_seen_under_any_name_is_seen_in_the_units_arm(self, log):
+        see(
+            log,
+            a_showing(1, shopper="c1", decided_at=NOON),
+            a_showing(2, shopper="ann", decided_at=NOON + 5, policy_version="v2", digest=BLUE),
+            a_showing(3, shopper="ann", product="cup", arm="control"),
+            a_showing(4, shopper="c1", product="pot"),
+        )
+        seen = log.seen("hero", "ann", ["mug", "cup", "pot"], others=["c1"], arm="personalized")
+        assert {product: one.latest.digest for product, one in seen.items()} == {
+            "mug": BLUE,
+            "pot": RED,
+        }
+        assert seen["mug"].changes == 1
+
+    def test_feedback_of_linked_names_is_one_shoppers_also_from_before(self, log):
+        see(log, a_showing(1, shopper="c1"), a_showing(2, shopper="bob"))
+        log.link([Link("c1", "ann")], NOON)
+        see(log, a_showing(3, shopper="ann"), a_showing(4, shopper="c1"))
+        log.record_events([a_click(a_showing(3, shopper="ann"))])
+        frame = log.feedback()
+        assert sorted(frame["shopper"]) == ["bob", "c1", "c1", "c1"]
+        assert frame["clicked"].sum() == 1
+
+    def test_links_survive_in_whatever_order_threads_tell_them(self, log):
+        links = [Link(f"c{n}", f"login-{n % 7}") for n in range(70)]
+        calls = [links[start : start + 10] for start in range(0, 70, 5)] * 3
+        with ThreadPoolExecutor(8) as pool:
+            told = list(pool.map(lambda some: log.link(some, NOON), calls))
+        assert {one.fate for some in told for one in some} == {"linked", "known"}
+        assert sum(one.fate == "linked" for some in told for one in some) == 70
+        for n in range(7):
+            person = log.person(f"login-{n}")
+            assert len(person.names) == 11
+            assert {log.person(name).unit for name in person.names} == {person.unit}
 
     def test_a_probe_leaves_nothing_behind(self, log):
         see(log, a_showing())

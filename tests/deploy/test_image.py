@@ -50,7 +50,7 @@ def test_packages_are_pinned_torch_is_alone_and_extras_exist() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = installs[1].partition("[")[2].partition("]")[0].split(",")
     assert set(extras) <= set(project["optional-dependencies"])
-    assert set(extras) == {"postgres", "provenance", "redis"}
+    assert set(extras) == {"otel", "postgres", "provenance", "redis"}
 
 
 def test_nobody_is_root_and_what_is_written_lies_in_the_volume() -> None:

@@ -13,7 +13,7 @@ from persona_img.domain.decision import PARTS, Candidate, DecisionTable, Slate, 
 from persona_img.domain.leaning import Leaning, Personal
 from persona_img.domain.style import ORIGINAL, Style
 from persona_img.domain.table_file import open_table, write_table
-from persona_img.errors import InvalidInput, NotFound, StoreFailed
+from persona_img.errors import InvalidInput, NotFound, StoreConflict, StoreFailed
 
 NAMES = st.text(min_size=1, max_size=6)
 DIGESTS = st.none() | st.sampled_from(["d" * 64, "0" * 64, "red", "D" * 64])
@@ -86,7 +86,8 @@ def test_a_file_that_is_not_what_was_written_is_refused_by_name(
         path = Path(folder) / "hurt.table"
         write_table(path, table)
         whole = bytearray(path.read_bytes())
-        at = data.draw(st.integers(0, len(whole) - 1))
+        # The eighth byte is the format's number: with another one it is another program's.
+        at = data.draw(st.integers(0, len(whole) - 1).filter(lambda at: at != 7))
         if data.draw(st.booleans()):
             del whole[at:]
         else:
@@ -95,6 +96,28 @@ def test_a_file_that_is_not_what_was_written_is_refused_by_name(
         with pytest.raises(StoreFailed, match=r"hurt\.table") as raised:
             open_table(path)
         assert raised.value.reason == "corrupt"
+
+
+def test_a_newer_programs_file_is_refused_by_name_and_format(tmp_path: Path) -> None:
+    path = tmp_path / "some.table"
+    write_table(path, DecisionTable("v", {}, {}, "s"))
+    path.write_bytes(path.read_bytes().replace(b"PIMGTAB1", b"PIMGTAB2", 1))
+    with pytest.raises(StoreConflict, match=r"some\.table: of format 2, this program reads 1"):
+        open_table(path)
+
+
+def test_the_same_table_again_leaves_its_file_as_it_lies(tmp_path: Path) -> None:
+    path, table = tmp_path / "some.table", DecisionTable("v", {}, {"anna": "s"}, "s")
+    first = write_table(path, table)
+    before = path.stat()
+    assert write_table(path, table) == first
+    assert path.stat().st_ino == before.st_ino
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])  # cut off, it is not the same
+    assert write_table(path, table) == first
+    assert path.read_bytes() == whole
+    assert write_table(path, DecisionTable("v", {}, {"bob": "s"}, "s")) != first
+    assert path.read_bytes() != whole
 
 
 @given(TABLES)

@@ -4,6 +4,7 @@ Run as ``python -m serving.served LOG PORT [WORKERS]`` in the folder of the test
 """
 
 import sys
+from collections.abc import Callable
 from socket import socket
 
 from examples import SIGNER
@@ -15,14 +16,17 @@ from persona_img.serving.workers import run_workers
 from .conftest import a_catalog, a_decider, stored_variant
 
 
-def one(listening: socket | None = None) -> None:
+def one(
+    listening: socket | None = None,
+    tell: Callable[[str], None] = lambda url: print(url, flush=True),
+) -> None:
     log = SqliteEventLog(sys.argv[1])
     serve(
         create_app(
             a_decider(log), a_catalog(), stored_variant, signer=SIGNER, decision_seconds=10.0
         ),
         port=int(sys.argv[2]),
-        on_listening=lambda url: print(url, flush=True),
+        on_listening=tell,
         listening=listening,
     )
     log.close()
@@ -35,4 +39,4 @@ if __name__ == "__main__":
     else:
         with listen("127.0.0.1", int(sys.argv[2])) as listening:
             print(address_of(listening), flush=True)
-            run_workers(int(sys.argv[3]), lambda: one(listening))
+            run_workers(int(sys.argv[3]), lambda started: one(listening, lambda _: started()))

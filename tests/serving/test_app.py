@@ -474,6 +474,7 @@ def test_the_api_describes_itself(guarded):
         "/v1/variant",
         "/v1/decisions",
         "/v1/events",
+        "/v1/links",
         "/ofrep/v1/evaluate/flags",
         "/ofrep/v1/evaluate/flags/{key}",
         "/v1/variants/{digest}",

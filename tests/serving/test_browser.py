@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from examples import PHOTOS, SIGNER
 from persona_img.domain.catalog import Catalog, Product
@@ -172,6 +172,7 @@ def test_switching_the_shopper_switches_the_pictures_and_clicks_count(own: str, 
     shown = {}
     visitors = page.locator("nav a").all_inner_texts()
     assert [name.lower() for name in visitors] == ["bakers", "cooks", "control group"]
+    assert not any("undefined" in url for url in asked)
     for place, visitor in enumerate(visitors):
         page.locator("nav a").nth(place).click()
         until(lambda: page.locator("picture").count() == len(PRODUCTS), page)
@@ -256,6 +257,57 @@ def test_a_click_and_a_sale_are_told_also_as_the_page_is_left(world: World, page
     # Who clicked within the second has seen it.
     assert kept(world)["click"] == before.get("click", 0) + 1
     assert kept(world)["impression"] == before.get("impression", 0) + 1
+
+
+def test_what_was_refused_for_now_is_sent_again_once_the_page_is_visible(
+    world: World, browser: Browser
+) -> None:
+    agent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0.0.0 Safari/537.36"
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, user_agent=agent)
+    page, before, refused = context.new_page(), kept(world).get("impression", 0), [429, 503, 0]
+
+    def once(route: Route) -> None:
+        status = refused.pop(0) if refused else 200
+        if status == 200:
+            route.continue_()
+        elif status:
+            route.fulfill(status=status, json={"detail": "later"})
+        else:
+            route.abort()
+
+    page.route("**/v1/events*", once)
+    page.goto(write(world, "full.html", an_image("mug"), key=world.key, consent="yes"))
+    until(lambda: len(refused) == 2, page)
+    for left in (1, 0):
+        page.wait_for_timeout(200)  # the answer comes back
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        until(lambda left=left: len(refused) == left, page)
+    page.wait_for_timeout(200)
+    assert kept(world).get("impression", 0) == before
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    until(lambda: kept(world).get("impression", 0) == before + 1, page)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_timeout(300)
+    assert not any("/events" in url for url in sent)
+    context.close()
+
+
+def test_a_sale_before_consent_is_told_once_there_is_consent(world: World, page: Page) -> None:
+    asked = {"shopper": "s1", "product": "mug", "key": world.key}
+    token = httpx.get(f"{world.service}/v1/variant", params=asked).json()["token"]
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
+    page.goto(write(world, "later.html", "", key=world.key))
+    page.evaluate("token => localStorage['persona-img:mug'] = token", token)
+    page.evaluate("personaImg.sold('mug', 9.5)")
+    page.wait_for_timeout(300)
+    assert not any("/events" in url for url in sent)
+    before = kept(world).get("conversion", 0)
+    page.evaluate("personaImg.consent(true)")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    until(lambda: kept(world).get("conversion", 0) == before + 1, page)
 
 
 def test_consent_may_come_later_and_the_name_is_the_same_next_time(

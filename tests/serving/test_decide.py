@@ -153,9 +153,9 @@ def test_a_page_is_one_look_at_what_was_seen():
     class Counting(MemoryEventLog):
         looks = 0
 
-        def seen(self, *asked):
+        def seen(self, *asked, **more):
             self.looks += 1
-            return super().seen(*asked)
+            return super().seen(*asked, **more)
 
     log = Counting()
     decisions = Decider(a_table(), HALVES, log).decide_page(

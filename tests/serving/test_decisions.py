@@ -105,7 +105,7 @@ def test_photos_of_unknown_products_may_lie_elsewhere():
 
 def test_where_nothing_can_be_decided_the_whole_page_is_photos():
     class Failing(MemoryEventLog):
-        def seen(self, *asked):
+        def seen(self, *asked, **more):
             raise OSError("no disk")
 
     app = create_app(Decider(TABLE, HALVES, Failing()), CATALOG, stored_variant, signer=SIGNER)

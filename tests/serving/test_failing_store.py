@@ -366,10 +366,10 @@ class Hanging(MemoryEventLog):
         super().__init__()
         self.hangs, self.let_go = False, threading.Event()
 
-    def seen(self, *asked):  # type: ignore[no-untyped-def]
+    def seen(self, *asked, **more):  # type: ignore[no-untyped-def]
         if self.hangs:
             self.let_go.wait(60)
-        return super().seen(*asked)
+        return super().seen(*asked, **more)
 
 
 def test_a_disk_that_hangs_holds_up_nothing_but_the_decisions_it_is_read_for() -> None:

@@ -132,6 +132,13 @@ def test_a_holdout_that_ended_is_another_test(tmp_path: Path) -> None:
         with TestClient(app) as client:
             sent = {"events": [{"kind": "impression", "token": token}]}
             assert client.post("/v1/events", json=sent).json()["events"][0]["rule"] == "other-test"
+        # A shop whose share is 0 now takes what pages of before tell.
+        after = create_app(
+            Decider(TABLE, ARMS, log), CATALOG, stored_variant, signer=SIGNER, holdout="holdout"
+        )
+        with TestClient(after) as client:
+            assert client.post("/v1/events", json=sent).json()["accepted"] == 1
+        assert list(log.feedback("holdout")["arm"]) == ["control"]
 
 
 def test_nobody_of_it_stands_for_an_arm_in_the_sample_shop() -> None:

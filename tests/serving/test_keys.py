@@ -100,7 +100,7 @@ def test_tokens_of_the_settings_may_do_everything() -> None:
 def test_a_role_may_do_its_own_and_nothing_else(role: Role, wanted: Permission) -> None:
     allowed = {
         "serve": {"decide", "events"},
-        "ingest": {"events"},
+        "ingest": {"events", "links"},
         "analyst": {"metrics"},
         "approver": {"approve"},
         "admin": set(get_args(Permission)),

@@ -18,6 +18,7 @@ from persona_img.serving.app import create_app
 from persona_img.serving.decide import Decider
 from persona_img.serving.follow import Follower
 from persona_img.serving.halts import EVERYTHING, HaltFile, Halts
+from persona_img.serving.known import Known
 from persona_img.serving.local import LocalDecider
 from persona_img.serving.run import BackgroundServer
 from persona_img.serving.sqlite_log import SqliteEventLog
@@ -142,6 +143,37 @@ def test_a_product_twice_on_a_page_is_shown_twice(both: Both) -> None:
     first, second = both.local.page("s1", ["mug", "mug"])
     assert first.style == second.style
     assert first.token != second.token
+
+
+def test_at_its_end_it_asks_nothing_any_more(both: Both, tmp_path: Path) -> None:
+    log = SqliteEventLog(tmp_path / "other.sqlite")
+    known = Known(lambda *_: None, wait=10.0)
+    local = LocalDecider(
+        Decider(a_table("v1", 0.2, 0.5, 0.3), ARMS, log, traits=known),
+        lambda: CATALOG,
+        SIGNER,
+        Addresses(None, stored_variant),
+        halted=lambda _test, _product: False,
+        following=ExitStack(),
+        url="http://127.0.0.1:1",
+        known=known,
+    )
+    with local:
+        assert local.one("s1", "mug").counted
+    with pytest.raises(RuntimeError, match="shutdown"):
+        known._pool.submit(len, "")
+
+
+def test_who_logs_in_is_the_same_here_and_there(both: Both) -> None:
+    browser = next(s for s in SHOPPERS if both.page(s)[0]["style"] != "original")
+    shown = both.local.page(browser, NAMES)
+    assert both.local.send([{"kind": "impression", "token": shown[0].token}]).accepted == 1
+    before = both.page(browser)
+    assert both.local.link(browser, "anna-h").linked == 1
+    assert both.local.link(browser, "anna-h").known == 1
+    after = both.page("anna-h")
+    assert (after[0]["style"], after[0]["arm"]) == (before[0]["style"], before[0]["arm"])
+    assert both.page(browser) == after
 
 
 def test_events_that_are_not_stored_are_told(both: Both) -> None:

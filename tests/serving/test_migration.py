@@ -12,9 +12,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from contracts.event_log import NOON, a_showing, see
 from persona_img.domain.feedback import BEFORE_TOKENS, Event, Showing
+from persona_img.domain.people import Link
 from persona_img.serving.sqlite_log import SqliteEventLog
-from persona_img.serving.sqlite_schema import prepare
+from persona_img.serving.sqlite_schema import check, prepare
 
 DATA = Path(__file__).parents[1] / "data" / "logs"
 
@@ -149,3 +151,19 @@ def test_a_program_of_version_1_that_still_runs_stores_nothing(path: Path) -> No
         SqliteEventLog(path).close()
         with pytest.raises(sqlite3.OperationalError):
             old.execute(insert)
+
+
+def test_a_log_of_before_there_were_links_gets_their_table_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "log.sqlite"
+    with closing(SqliteEventLog(path)) as log:
+        see(log, a_showing())
+        before = log.feedback()
+    with closing(sqlite3.connect(path)) as db:  # as it was before there were links
+        db.execute("DROP TABLE links")
+    with closing(sqlite3.connect(path)) as running:
+        check(running)
+        with closing(SqliteEventLog(path)) as log:
+            assert log.feedback().equals(before)
+            assert log.link([Link("ann", "login")], NOON)[0].unit == "ann"
+        check(running)  # a program of before that still serves goes on: the version is its own
+    assert rows(path, "PRAGMA user_version") == [(2,)]

@@ -26,12 +26,14 @@ from contracts.event_log import (
 from examples import SIGNER
 from persona_img import wiring
 from persona_img.domain.decision import Arms
+from persona_img.domain.people import Link
 from persona_img.errors import InvalidInput, StoreConflict, StoreFailed
 from persona_img.serving.app import create_app
 from persona_img.serving.archive import Archive
 from persona_img.serving.history import History
 from persona_img.serving.postgres.log import PostgresEventLog
 from persona_img.serving.postgres.reader import PostgresReader, prune
+from persona_img.serving.postgres.schema import WRITING
 from persona_img.serving.run import BackgroundServer
 from persona_img.settings import Settings
 from persona_img.workspace import Workspace
@@ -176,6 +178,39 @@ def test_what_is_archived_and_the_tail_are_what_the_log_alone_says(url, tmp_path
         assert prune(url, through, NOON + 1) == 0
         assert history.frame().equals(whole)
         assert "mug" in log.seen("hero", "ann", ["mug"])  # shoppers keep their pictures
+
+
+def test_a_database_that_lacks_nothing_is_opened_while_somebody_writes(url):
+    with closing(PostgresEventLog(url)) as log, connected(url) as db:
+        see(log, a_showing())
+        db.execute(WRITING)  # until the end of this block
+        with closing(PostgresEventLog(url)) as other:
+            assert "mug" in other.seen("hero", "ann", ["mug"])
+            assert len(other.feedback()) == 1
+
+
+def test_tables_of_before_there_were_links_get_theirs(url):
+    with closing(PostgresEventLog(url)) as log:
+        see(log, a_showing())
+        before = log.feedback()
+    with connected(url) as db:
+        db.execute(text("DROP TABLE links"))
+        db.execute(text("UPDATE persona_img_version SET version_num = '0001'"))
+    with closing(PostgresEventLog(url)) as log:
+        assert log.feedback().equals(before)
+        assert log.link([Link("ann", "login")], NOON)[0].unit == "ann"
+
+
+def test_one_service_knows_what_another_linked(url):
+    with closing(PostgresEventLog(url)) as one, closing(PostgresEventLog(url)) as other:
+        assert other.person("c1") is None  # looked at: nobody is linked
+        one.link([Link("c1", "ann")], NOON)
+        assert one.person("c1").login == "ann"
+        until = time.monotonic() + 30
+        while other.person("c1") is None:
+            assert time.monotonic() < until
+        one.link([Link("c2", "ann")], NOON)
+        assert other.person("c2").names == ("ann", "c1", "c2")
 
 
 def test_a_newer_programs_tables_are_refused(url):

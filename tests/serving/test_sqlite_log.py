@@ -149,8 +149,8 @@ def test_a_path_that_cannot_hold_a_log_is_refused(tmp_path):
 def test_a_log_of_another_version_is_refused(path):
     SqliteEventLog(path).close()
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 3")
-    with pytest.raises(StoreConflict, match="version 3"):
+        db.execute("PRAGMA user_version = 9")
+    with pytest.raises(StoreConflict, match="version 9"):
         SqliteEventLog(path)
 
 

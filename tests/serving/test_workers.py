@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from persona_img.errors import ServiceFailed
+from persona_img.serving import workers
 from persona_img.serving.sqlite_log import SqliteEventLog
 from persona_img.serving.workers import run_workers
 
@@ -101,7 +102,7 @@ def test_connections_that_stay_open_do_not_keep_it_from_ending(tmp_path: Path) -
 
 
 def test_workers_that_cannot_start_are_an_error(capfd: pytest.CaptureFixture[str]) -> None:
-    def fails() -> None:
+    def fails(_: object) -> None:
         raise OSError("no such table")
 
     with pytest.raises(ServiceFailed, match="did not start"):
@@ -109,8 +110,69 @@ def test_workers_that_cannot_start_are_an_error(capfd: pytest.CaptureFixture[str
     assert "no such table" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("ended", "pauses"),
+    [
+        # Whether it ended by its own fault, and whether it had served.
+        ([(False, True)] * 3, [0, 0, 0]),
+        ([(False, False)] * 8, [0, 0.5, 1, 2, 4, 8, 10, 10]),
+        ([(True, False)] * 3, [0.5, 1, 2]),
+        ([(True, True)] * 3, [0.5, 1, 2]),
+        ([(False, False), (False, False), (False, True), (False, False)], [0, 0.5, 0, 0]),
+    ],
+)
+def test_who_is_killed_as_it_starts_is_replaced_later_and_later(ended, pauses) -> None:
+    team = workers._Team(lambda _: None)
+    assert [team._pause(*one) for one in ended] == pauses
+
+
+def test_a_worker_that_is_killed_again_and_again_is_waited_for_and_all_end_when_told(
+    tmp_path: Path,
+) -> None:
+    def killed(_: object) -> None:
+        with (tmp_path / "begun").open("a") as file:
+            file.write(".")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    since = time.monotonic()
+    first = os.fork()
+    if first == 0:
+        run_workers(1, killed)
+        os._exit(0)
+    try:
+        soon(lambda: (tmp_path / "begun").exists() and (tmp_path / "begun").stat().st_size >= 4)
+        took = time.monotonic() - since
+        assert os.waitpid(first, os.WNOHANG) == (0, 0)  # it goes on trying
+    finally:
+        os.kill(first, signal.SIGTERM)
+        _, status = os.waitpid(first, 0)
+    assert took >= 1.5  # the second begins at once, the third half a second later, then a second
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_who_serves_says_so_and_is_replaced_at_once_however_soon_it_is_killed(
+    tmp_path: Path,
+) -> None:
+    def killed(started: Callable[[], None]) -> None:
+        with (tmp_path / "begun").open("a") as file:
+            file.write(".")
+        started()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    first = os.fork()
+    if first == 0:
+        run_workers(1, killed)
+        os._exit(0)
+    try:
+        # By pauses that double, so many would take minutes.
+        soon(lambda: (tmp_path / "begun").exists() and (tmp_path / "begun").stat().st_size >= 12)
+    finally:
+        os.kill(first, signal.SIGTERM)
+        os.waitpid(first, 0)
+
+
 def test_it_ends_where_all_are_told_to_end() -> None:
-    def hangs() -> None:
+    def hangs(_: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as a disk that hangs
         time.sleep(60)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,6 +99,43 @@ def test_a_table_that_breaks_a_rule_is_not_taken(
     assert live.hindrance
     table.with_suffix(".away").rename(table)
     assert not live.hindrance
+
+
+def test_while_a_thread_refreshes_it_nobody_who_asks_reads_and_after_a_pause_they_do(
+    table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, begun, load, now = threading.Event(), threading.Event(), Catalog.load, [100.0]
+    monkeypatch.setattr(showing, "_LOOK_SECONDS", 1.0)
+    monkeypatch.setattr(showing.time, "monotonic", lambda: now[0])
+    save(table, SHIRT)
+    live = LiveCatalog(table)
+    by: list[str] = []
+
+    def slow(path: Path) -> Catalog:
+        by.append(threading.current_thread().name)
+        begun.set()
+        assert go.wait(60)
+        return load(path)
+
+    monkeypatch.setattr(Catalog, "load", slow)
+    save(table, replace(SHIRT, product="b"))
+    now[0] += 1.0
+    thread = threading.Thread(target=live.refresh, name="refreshes")
+    thread.start()
+    assert begun.wait(60)
+    for seconds in (0.0, 1.0, 9.0):  # answered while it is read, however long that takes
+        now[0] = 101.0 + seconds
+        assert SHIRT.product in live()
+    go.set()
+    thread.join()
+    assert "b" in live()
+    live.refresh()
+    save(table, replace(SHIRT, product="c"))
+    now[0] += 1.5
+    assert "b" in live()  # the thread looks soon
+    now[0] += 86_400.0
+    assert "c" in live()  # it did not: whoever asks first is told what lies there now
+    assert by == ["refreshes", threading.current_thread().name]
 
 
 def test_it_looks_once_a_second(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from persona_img.domain.feedback_table import as_feedback
 from persona_img.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     import pandas as pd
 
@@ -90,6 +90,7 @@ class ABTest:
         cap_of_mean: Likewise of a value whose mean is taken.
         bot_filter: Leave out who is far beyond everybody, and count them.
         holdout: Who is in no test; what they did is told beside the arms. None for nobody.
+        joined: Shoppers who came under several names before it was known that they are one.
 
     Example:
         >>> ABTest("hero-image", planned_shoppers=20_000).arms
@@ -104,6 +105,7 @@ class ABTest:
     confidence: float = 0.95
     guardrail_margin: float = 0.1
     holdout: Holdout | None = None
+    joined: Collection[str] = field(default=(), repr=False)
     primary: Metric = CTR
     guardrails: tuple[Metric, ...] = (CONVERSIONS, IMPRESSIONS)
     cap_of_ratio: float = CAP_OF_RATIO
@@ -145,12 +147,13 @@ class ABTest:
         Only exposed shoppers count: feedback has a row per impression, so a shopper who was
         assigned and saw nothing is in no arm here. Where an arm changes who gets an impression at
         all, that shows as a failing sample ratio. A shopper seen in several arms is left out and
-        counted. Conversions come late: analyse when the last
-        impressions are old enough to have led to one.
+        counted; one of ``joined`` counts for the arm that is served since. Conversions come late:
+        analyse when the last impressions are old enough to have led to one.
 
         Impressions of the holdout, where there are some in the feedback, are summed up, until the
         moment to which the test is read; no verdict is of them. Whoever was in the test too was not
-        held out all the time, and is left out.
+        held out all the time, and is left out; of the test too whoever of ``joined`` is held out
+        since.
 
         Args:
             feedback: Columns of :data:`persona_img.domain.feedback.FEEDBACK_COLUMNS`, of which
@@ -169,17 +172,24 @@ class ABTest:
                 ``clicked``/``converted`` other than 0 and 1.
             NotEnoughData: no impression of this test.
         """
+        arms = Arms(self.name, self.arms)
+        strays = self._strays(feedback)
+        if strays:
+            of_strays = (feedback["test"] == self.name) & feedback["shopper"].isin(strays)
+            feedback = feedback[~of_strays.to_numpy()]
         exposed = per_shopper(
             feedback,
             self.name,
             tuple(self.arms),
             first=None if self._any_look else self.planned_shoppers,
+            joined={unit: arms.assign(unit) for unit in self.joined},
         )
         kept = self.kept(exposed.table)
         shoppers = kept.table
-        arms = tuple(self._summaries(shoppers))
-        held, left = self._held_out(feedback, exposed, kept.limits)
-        ratio = verdicts.sample_ratio(arms)
+        summaries = tuple(self._summaries(shoppers))
+        held, both = self._held_out(feedback, exposed, kept.limits, strays)
+        linked = both.intersection(self.joined) | strays
+        ratio = verdicts.sample_ratio(summaries)
         trusted = ratio.ok is not False
         # Without a plan nobody can say that it is the end: what is not shown may come yet.
         planned = self.planned_shoppers
@@ -190,7 +200,7 @@ class ABTest:
             simulated=simulated,
             confidence=self.confidence,
             planned_shoppers=self.planned_shoppers,
-            arms=arms,
+            arms=summaries,
             comparisons=tuple(self._decided(kept, trusted, early)),
             secondary=tuple(self._beside(kept, trusted, early)),
             guardrails=tuple(self._guarded(kept, trusted)),
@@ -198,12 +208,17 @@ class ABTest:
             sample_ratio=ratio,
             warnings=(
                 *verdicts.warnings(
-                    arms, ratio, self.planned_shoppers if early else None, len(exposed.crossed)
+                    summaries,
+                    ratio,
+                    self.planned_shoppers if early else None,
+                    len(exposed.crossed),
                 ),
                 *verdicts.bot_warnings(kept.bots, kept.limits),
-                *verdicts.holdout_warnings(left),
+                *verdicts.joined_warnings(len(exposed.mixed), len(shoppers)),
+                *verdicts.holdout_warnings(len(both - linked), len(linked)),
             ),
             crossed=len(exposed.crossed),
+            mixed=len(exposed.mixed),
             holdout=held,
             bots=kept.bots,
             caps={metric.name: cap for metric, cap in kept.caps.items()},
@@ -222,27 +237,40 @@ class ABTest:
         for arm in (CONTROL, *self._others):
             yield _summary(arm, self.arms[arm], shoppers[shoppers["arm"] == arm])
 
+    def _strays(self, feedback: pd.DataFrame) -> frozenset[str]:
+        """Who is held out, and was in the test by another name before the names were linked."""
+        if self.holdout is None or not self.joined:
+            return frozenset()
+        held = {unit for unit in self.joined if self.holdout.includes(unit)}
+        rows = feedback[(feedback["test"] == self.name) & feedback["shopper"].isin(held)]
+        return frozenset(rows["shopper"].unique())
+
     def _held_out(
-        self, feedback: pd.DataFrame, tested: Exposed, limits: Mapping[str, float]
-    ) -> tuple[ArmSummary | None, int]:
-        """The holdout, and how many of it were left out for having been tested.
+        self,
+        feedback: pd.DataFrame,
+        tested: Exposed,
+        limits: Mapping[str, float],
+        strays: Collection[str],
+    ) -> tuple[ArmSummary | None, frozenset[str]]:
+        """The holdout, and who of it was left out for having been tested.
 
         Who is no shopper in the arms is none here.
         """
         import pandas as pd
 
         if self.holdout is None:
-            return None, 0
+            return None, frozenset()
         rows = feedback[feedback["test"] == self.holdout.name]
         if tested.until is not None:  # beside what the arms did until then
             shown = as_feedback(rows, ("shown_at",))["shown_at"]
             rows = rows[(shown <= tested.until).to_numpy()]
         if rows.empty:
-            return None, 0
+            return None, frozenset()
         held = per_shopper(rows, self.holdout.name, (CONTROL,)).table
-        both = held.index.isin([*tested.table.index, *tested.crossed])
+        both = held.index.isin([*tested.table.index, *tested.crossed, *strays])
         beyond = (held[[*limits]] > pd.Series(limits, dtype="float64")).any(axis=1).to_numpy()
-        return _summary("holdout", self.holdout.share, held[~both & ~beyond]), int(both.sum())
+        left = frozenset(held.index[both])
+        return _summary("holdout", self.holdout.share, held[~both & ~beyond]), left
 
     def kept(self, table: pd.DataFrame) -> Kept:
         """Who is compared, of everybody exposed.

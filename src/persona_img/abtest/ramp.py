@@ -16,6 +16,8 @@ from persona_img.abtest.statistics import Sample
 from persona_img.errors import NotEnoughData
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import pandas as pd
 
     from persona_img.domain.decision import Ramp
@@ -60,7 +62,14 @@ class RampVerdict:
     impressions: int = 0
 
 
-def judge(feedback: pd.DataFrame, ramp: Ramp, test: str, *, planned: int) -> RampVerdict:
+def judge(
+    feedback: pd.DataFrame,
+    ramp: Ramp,
+    test: str,
+    *,
+    planned: int,
+    joined: Collection[str] = (),
+) -> RampVerdict:
     """What follows from one stage of a ramp.
 
     Shoppers are compared as they were dealt, whatever picture each has kept from before. A stage is
@@ -74,12 +83,14 @@ def judge(feedback: pd.DataFrame, ramp: Ramp, test: str, *, planned: int) -> Ram
         test: Name of the A/B test.
         planned: Impressions of the challenger's and of the champion's shoppers each, at which the
             last stage is read; fixed before it begins.
+        joined: Shoppers who got another name since the stage began. They are left out: before, that
+            name was dealt by itself.
 
     References:
         Xia, Bhardwaj, Dmitriev, Fabijan 2019, "Safe Velocity: A Practical Guide to Software
         Deployment at Scale using Controlled Rollout", ICSE-SEIP: ramps with guardrails.
     """
-    rows = feedback[feedback["test"] == test]
+    rows = feedback[(feedback["test"] == test) & ~feedback["shopper"].isin(list(joined))]
     member = rows["shopper"].map({s: ramp.includes(test, s) for s in rows["shopper"].unique()})
     # Who is in control is in no group of the ramp.
     group = np.where(member.astype(bool), _CHALLENGER, _CHAMPION)

@@ -152,6 +152,8 @@ class ABReport:
         sample_ratio: Whether the arms got the shoppers they should.
         warnings: What to know before acting on it.
         crossed: Shoppers seen in several arms; they are left out of everything else.
+        mixed: Shoppers whose names were linked after they had seen several arms; each counts for
+            the arm that is served since.
         holdout: Shoppers who are in no test, as the arm ``holdout``; its share is of all shoppers.
             None where none of them was seen.
         bots: Left out as no shoppers, for being far beyond everybody.
@@ -173,6 +175,7 @@ class ABReport:
     warnings: tuple[str, ...]
     crossed: int = 0
     holdout: ArmSummary | None = None
+    mixed: int = 0
     bots: int = 0
     caps: Mapping[str, Cap] = field(default_factory=dict)
     record: RecordNote | None = None
@@ -216,6 +219,7 @@ class ABReport:
         A holdout's are ``ctr/holdout`` and so on.
         """
         flat = {"sample_ratio_p": self.sample_ratio.p, "crossed": float(self.crossed)}
+        flat |= {"mixed": float(self.mixed)}
         for a in self._groups:
             flat |= {f"shoppers/{a.arm}": float(a.shoppers), f"ctr/{a.arm}": a.ctr}
             flat |= {f"impressions/{a.arm}": float(a.impressions)}

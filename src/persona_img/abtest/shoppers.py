@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from persona_img.domain.feedback_table import as_feedback
 from persona_img.errors import InvalidInput, NotEnoughData
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -30,16 +31,24 @@ class Exposed:
             and ``conversions`` float64. ``segment`` is that of the first impression.
         crossed: Shoppers seen in more than one arm. They are not in the table: nobody can say
             which arm moved them.
+        mixed: Shoppers of ``joined`` who were seen in more than one arm. They are in the table, in
+            the arm that they are served.
         until: The moment up to which impressions were read; None where all were.
     """
 
     table: pd.DataFrame
     crossed: tuple[str, ...] = ()
     until: pd.Timestamp | None = None
+    mixed: tuple[str, ...] = ()
 
 
 def per_shopper(
-    feedback: pd.DataFrame, test: str, arms: Sequence[str], *, first: int | None = None
+    feedback: pd.DataFrame,
+    test: str,
+    arms: Sequence[str],
+    *,
+    first: int | None = None,
+    joined: Mapping[str, str] = MappingProxyType({}),
 ) -> Exposed:
     """Impressions, clicks and conversions of each exposed shopper of one test.
 
@@ -51,6 +60,8 @@ def per_shopper(
         arms: Names of its arms.
         first: Only impressions up to the moment when so many shoppers had come, crossed ones
             included; all while they have not. None for all.
+        joined: Shoppers who came under several names before it was known that they are one, and the
+            arm that each is served since: where they saw several, they count for that one.
 
     Raises:
         InvalidInput: a missing column, a missing name, an unknown arm, or ``clicked``/``converted``
@@ -71,10 +82,14 @@ def per_shopper(
             until = came.iloc[first - 1]
             rows = rows[rows["shown_at"] <= until]
     seen = rows.groupby("shopper")["arm"].nunique()
-    crossed = seen.index[seen > 1]
+    several = seen.index[seen > 1]
+    known = several.isin(list(joined))
+    crossed, mixed = several[~known], several[known]
     rows = rows[~rows["shopper"].isin(crossed)]
     # Ties in time are broken by name: the result must not depend on the order of the rows.
     rows = rows.sort_values(["shopper", "shown_at", "segment"], kind="stable")
+    served = rows["shopper"].isin(mixed)
+    rows.loc[served, "arm"] = rows.loc[served, "shopper"].map(joined)
     folded = rows.groupby("shopper", sort=True).agg(
         arm=("arm", "first"),
         segment=("segment", "first"),
@@ -83,7 +98,12 @@ def per_shopper(
         conversions=("converted", "sum"),
     )
     numbers = dict.fromkeys(("impressions", "clicks", "conversions"), "float64")
-    return Exposed(folded.astype(numbers), tuple(sorted(map(str, crossed))), until)
+    return Exposed(
+        folded.astype(numbers),
+        tuple(sorted(map(str, crossed))),
+        until,
+        tuple(sorted(map(str, mixed))),
+    )
 
 
 def columns_of(table: pd.DataFrame) -> dict[str, NDArray[np.float64]]:

@@ -92,12 +92,43 @@ def warnings(
     return tuple(_warnings(arms, ratio, planned, crossed))
 
 
-def holdout_warnings(tested: int) -> tuple[str, ...]:
+def joined_warnings(mixed: int, total: int) -> tuple[str, ...]:
+    """What to know of shoppers whose names were joined.
+
+    Args:
+        mixed: Those whose names had seen several arms.
+        total: Shoppers that were compared.
+    """
+    if not mixed:
+        return ()
+    who = "shopper whose names were linked" if mixed == 1 else "shoppers whose names were linked"
+    return (
+        f"{mixed} {who} had seen several arms before ({mixed / total:.1%}); each counts for the "
+        "arm that is served since, which draws the arms together",
+    )
+
+
+def holdout_warnings(tested: int, linked: int = 0) -> tuple[str, ...]:
     """What to know of the holdout.
 
     Args:
         tested: Its shoppers who were left out because they were in the test too.
+        linked: Those of whom one name was held out and another was in the test.
     """
+    return (*_tested(tested), *_linked(linked))
+
+
+def _linked(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    who = "shopper was" if count == 1 else "shoppers were"
+    return (
+        f"{count} {who} held out by one name and in the test by another, before the names were "
+        "linked: left out of the holdout, and of the test where the person is held out since",
+    )
+
+
+def _tested(tested: int) -> tuple[str, ...]:
     if not tested:
         return ()
     were = "shopper of the holdout was" if tested == 1 else "shoppers of the holdout were"

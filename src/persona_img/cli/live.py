@@ -103,7 +103,7 @@ def serve(
         print(f"{given.workers} workers on {address_of(listening)}/{start}", flush=True)
         run_workers(
             given.workers,
-            lambda: _serve(home, asked, listening, demo_shop),
+            lambda started: _serve(home, asked, listening, demo_shop, started),
             prepare=_import_service,
         )
 
@@ -118,7 +118,11 @@ def _import_service() -> None:
 
 
 def _serve(
-    home: Path | None, asked: dict[str, Any], listening: socket | None, demo_shop: bool
+    home: Path | None,
+    asked: dict[str, Any],
+    listening: socket | None,
+    demo_shop: bool,
+    started: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve in this process, on a socket of its own or one that it shares."""
     from persona_img.serving.logs import log_to
@@ -133,6 +137,7 @@ def _serve(
         shop.known.open()  # importing Feast alone takes seconds, and pictures need none of it
 
     def tell(url: str) -> None:
+        started()
         if listening is None:
             print(f"policy {version} on {url}/{start}", flush=True)
 
@@ -149,6 +154,7 @@ def _serve(
     finally:
         shop.known.close()
         decider.log.close()
+        shop.spans.close()
 
 
 def rotate_key(

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Permission = Literal["decide", "events", "metrics", "approve"]
-"""What can be asked for: pictures for shoppers, events, figures, withdrawing and restoring."""
+Permission = Literal["decide", "events", "links", "metrics", "approve"]
+"""What can be asked for: pictures for shoppers, events, whose names are one person's, figures,
+withdrawing and restoring."""
 
 Role = Literal["serve", "ingest", "analyst", "approver", "admin"]
 """``serve`` stands in a page, where everybody can read it; the others stay on servers."""
 
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     "serve": frozenset({"decide", "events"}),
-    "ingest": frozenset({"events"}),
+    "ingest": frozenset({"events", "links"}),
     "analyst": frozenset({"metrics"}),
     "approver": frozenset({"approve"}),
-    "admin": frozenset({"decide", "events", "metrics", "approve"}),
+    "admin": frozenset({"decide", "events", "links", "metrics", "approve"}),
 }
 """What each role may do, and nothing else."""
 

@@ -44,7 +44,7 @@ from persona_img.domain.decision import (
     in_parts,
 )
 from persona_img.domain.style import ORIGINAL, Style
-from persona_img.errors import InvalidInput, NotFound, StoreFailed
+from persona_img.errors import InvalidInput, NotFound, StoreConflict, StoreFailed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,6 +72,9 @@ Place = tuple[str, str]
 def write_table(path: Path, table: DecisionTable) -> str:
     """Write a table beside ``path`` and put it in its place, whole or not at all.
 
+    Where the same lies there already nothing is written: on a network's disk, who has a file mapped
+    that is replaced may find it gone.
+
     Args:
         path: The file; whoever has the one before mapped keeps that.
         table: Its chances are stored as :func:`~persona_img.domain.decision.in_parts` has them.
@@ -85,15 +88,26 @@ def write_table(path: Path, table: DecisionTable) -> str:
     """
     body = b"".join(_body(table))
     digest = hashlib.blake2b(body, digest_size=_DIGEST)
+    head = _MAGIC + digest.digest()
+    if _same(path, head, body):
+        return digest.hexdigest()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.part")
     with partial.open("wb") as file:
-        file.write(_MAGIC + digest.digest())
+        file.write(head)
         file.write(body)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
     return digest.hexdigest()
+
+
+def _same(path: Path, head: bytes, body: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEAD) == head and file.read() == body
+    except OSError:
+        return False
 
 
 def open_table(path: Path) -> DecisionTable:
@@ -102,6 +116,7 @@ def open_table(path: Path) -> DecisionTable:
     Raises:
         NotFound: there is no such file.
         StoreFailed: it is not what was written; says which file.
+        StoreConflict: a newer program wrote it.
     """
     if sys.byteorder != "little":
         raise InvalidInput(f"{path}: is little-endian, and this machine is not")
@@ -118,7 +133,13 @@ def open_table(path: Path) -> DecisionTable:
         raise StoreFailed(f"{path}: cannot be read ({error}); {_MEND}", "disk") from error
     told, body = whole[len(_MAGIC) : _HEAD], whole[_HEAD:]
     found = hashlib.blake2b(body, digest_size=_DIGEST)
-    if whole[: len(_MAGIC)] != _MAGIC or told != found.digest():
+    begins = bytes(whole[: len(_MAGIC)])
+    if begins != _MAGIC and begins.startswith(_MAGIC[:-1]) and begins[-1:].isdigit():
+        raise StoreConflict(
+            f"{path}: of format {begins[-1:].decode()}, this program reads {_MAGIC[-1:].decode()}; "
+            "run the version that published it, or publish again with this one"
+        )
+    if begins != _MAGIC or told != found.digest():
         raise StoreFailed(
             f"{path}: is damaged, its digest is not that of its bytes; {_MEND}", "corrupt"
         )

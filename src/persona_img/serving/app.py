@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from persona_img.domain.catalog import MAX_ID, Catalog
 from persona_img.errors import InvalidInput, NotFound, PersonaImgError, StoreConflict, StoreFailed
+from persona_img.serving import consent
 from persona_img.serving.addresses import Addresses
 from persona_img.serving.approvals import add_approvals
 from persona_img.serving.base import HINDRANCES
@@ -28,6 +29,7 @@ from persona_img.serving.fallback import LastCatalog, reason_of
 from persona_img.serving.gate import FromElsewhere, Gate, GateRules
 from persona_img.serving.hot import Answer, Handler, Hot, answer, read_body
 from persona_img.serving.keys import Keys
+from persona_img.serving.links import add_links
 from persona_img.serving.metrics import ServingMetrics
 from persona_img.serving.ofrep import add_ofrep
 from persona_img.serving.pictures import add_pictures
@@ -36,6 +38,7 @@ from persona_img.serving.recent import Recent
 from persona_img.serving.snippet import add_snippet
 from persona_img.serving.stand_ins import StandIns
 from persona_img.serving.storing import Storing
+from persona_img.serving.tracing import NO_SPANS, Traced
 from persona_img.serving.wire import (
     EVENTS_SCHEMA,
     MAX_BODY,
@@ -62,6 +65,7 @@ if TYPE_CHECKING:
     from persona_img.serving.known import Known
     from persona_img.serving.preview import Previews
     from persona_img.serving.token import Signer
+    from persona_img.serving.tracing import Spans
 
 _T = TypeVar("_T")
 _STATUS: dict[type[PersonaImgError], int] = {
@@ -115,6 +119,8 @@ def create_app(
     renditions: RenditionSource | None = None,
     cdn_url: str = "",
     demo_shop: bool = False,
+    spans: Spans = NO_SPANS,
+    holdout: str | None = None,
     hindered: Callable[[], Iterable[str]] = tuple,
 ) -> FastAPI:
     """The service around a decider; whoever made the decider's log closes it.
@@ -151,6 +157,9 @@ def create_app(
             where pictures are shown as they are.
         cdn_url: Put before the pictures' paths in every answer, e.g. ``https://cdn.shop``.
         demo_shop: Whether there is a sample shop, whose visitors are shoppers of the table.
+        holdout: Name of a holdout whose events are taken although the decider holds out nobody.
+        spans: Told how long requests, decisions, profiles and commits take; whoever made it closes
+            it.
         hindered: What else than the log does not do what it should, each in words for everybody;
             ``/readyz`` tells it.
 
@@ -166,18 +175,20 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
+    consent.prepare()
     keys = keys or Keys(tokens=tokens)
     metrics = ServingMetrics(decider.holdout)
     app.state.guarded = keys.any
     app.state.connections = Connections(limits, lambda why: metrics.closed.labels(why).inc())
     if known is not None:
         known.on_outcome = lambda outcome: metrics.profiles.labels(outcome).inc()
+        known.spans = spans
     products = LastCatalog((lambda: catalog) if isinstance(catalog, Catalog) else catalog)
-    # Decisions, events and pictures each have threads of their own (pictures the framework's):
-    # what a slow disk or a held lock stops of one of them stops no other.
-    deciding = Deciding(decider, decision_seconds)
+    # Decisions, events, links and pictures each have threads of their own (pictures the
+    # framework's): what a slow disk or a held lock stops of one of them stops no other.
+    deciding = Deciding(decider, decision_seconds, spans)
     probing = _Threads("probe", decision_seconds, threads=2)
-    holdout = decider.holdout.name if decider.holdout else None
+    holdout = decider.holdout.name if decider.holdout else holdout
     receiver = Receiver(decider.log, signer, decider.arms.test, holdout=holdout, trusting=trusting)
     _answer_errors(app, metrics)
     addresses = Addresses(renditions, variants, cdn_url, seconds=decision_seconds)
@@ -194,16 +205,20 @@ def create_app(
         previews,
         variants,
         stand_ins,
+        spans,
     )
     _describe(app)
     add_ofrep(app, decisions, products)
-    _add_hot(app, decisions, receiver, metrics, max_body)
+    _add_hot(app, decisions, receiver, metrics, max_body, spans)
     add_pictures(app, products, variants, renditions, stand_ins)
 
     def hindrances() -> list[str]:
         return [*hindered(), *filter(None, [stand_ins.hindrance])]
 
     _add_operations(app, decider, probing, probe_seconds, metrics, hindrances, known)
+    linking = _Threads("links", _EVENT_SECONDS, threads=4)
+    tests = {decider.arms.test, *([decider.holdout.name] if decider.holdout else [])}
+    add_links(app, partial(decider.log.link, tests=tests), metrics, linking.run)
     add_snippet(app)
     if demo_shop:
         add_demo_shop(app, products, decider, metrics.kept_by_kind, cdn_url)
@@ -218,6 +233,8 @@ def create_app(
     app.add_middleware(Gate, keys=keys, rules=rules, on_refused=refused)
     if origins:
         app.add_middleware(FromElsewhere, origins=origins)
+    if spans.on:
+        app.add_middleware(Traced, spans=spans)
     return app
 
 
@@ -247,19 +264,21 @@ def _add_hot(
     receiver: Receiver,
     metrics: ServingMetrics,
     max_body: int,
+    spans: Spans,
 ) -> None:
     """Decisions and events: answered before the framework, which describes them."""
 
     def store(body: bytes) -> Answer:
         batch = parse_events(body)
-        outcome = batch.answer(receiver.record(batch.events, time.time()))
+        with spans.span("commit", events=len(batch.events)):
+            outcome = batch.answer(receiver.record(batch.events, time.time()))
         metrics.received(outcome, {place: one.kind for place, one in batch.events.items()})
         return answer(outcome)
 
     async def take(_: Scope, receive: Receive) -> Answer:
         return await storing.answer(await read_body(receive, max_body))
 
-    storing = Storing(store, _EVENT_SECONDS)
+    storing = Storing(store, _EVENT_SECONDS, spans=spans)
 
     routes: dict[tuple[str, str], Handler] = {
         ("GET", "/v1/variant"): decisions.one,

@@ -46,6 +46,9 @@ class Reader(Protocol):
     def mark(self, number: int) -> str:
         """What tells the event of a number from that of any other log."""
 
+    def links(self) -> pa.Table:
+        """Names that were linked."""
+
     def impressions(self, after: int = 0) -> Iterator[pa.Table]:
         """Impressions numbered above ``after``, with all that is known of each."""
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from persona_img.domain.decision import Arms, Decision
     from persona_img.domain.feedback import Event
+    from persona_img.domain.people import Link, Person
+    from persona_img.serving.linking import Linked
 
 WITHDRAWN = "~withdrawn"
 """Behind a policy version: its picture was withdrawn from a shopper who had it."""
@@ -153,8 +155,52 @@ class EventLog(Protocol):
                 them moves shoppers.
         """
 
-    def seen(self, test: str, shopper: str, products: Collection[str]) -> Mapping[str, Seen]:
+    def seen(
+        self,
+        test: str,
+        shopper: str,
+        products: Collection[str],
+        *,
+        others: Collection[str] = (),
+        arm: str = "",
+    ) -> Mapping[str, Seen]:
         """What a shopper saw of some products, in one look; only of those with an impression.
+
+        Args:
+            test: Of what was seen.
+            shopper: Who saw it.
+            products: Of which products.
+            others: Further names of the same person: what was seen under any of them counts.
+            arm: With others, only what was seen in this arm: before they were linked, names may
+                have been in several.
+
+        Raises:
+            StoreFailed: it cannot be read.
+        """
+
+    def link(
+        self, links: Sequence[Link], now: float, *, tests: Collection[str] = ()
+    ) -> tuple[Linked, ...]:
+        """Remember that names are one person's, as :mod:`persona_img.serving.linking` says.
+
+        Args:
+            links: Settled one after the other, in one commit.
+            now: Unix seconds.
+            tests: The running test and the holdout. Which name of a pair is the unit goes by what
+                was seen there; by what was seen in any test only where neither name saw anything
+                there.
+
+        Returns:
+            An outcome for each. What is linked or known has been stored.
+
+        Raises:
+            StoreFailed: nothing of this call is stored; it may be repeated.
+        """
+
+    def person(self, shopper: str) -> Person | None:
+        """Whose name it is; None for one that was never linked.
+
+        Told within half a second of a :meth:`link` by any process.
 
         Raises:
             StoreFailed: it cannot be read.
@@ -199,7 +245,8 @@ class EventLog(Protocol):
 
         Returns:
             Columns and types of :data:`persona_img.domain.feedback.FEEDBACK_COLUMNS`, ordered by
-            ``shown_at``, then by showing.
+            ``shown_at``, then by showing. A name that was linked stands under its person's unit,
+            also where it was shown something before.
         """
 
     def probe(self, *, seconds: float | None = None) -> None:

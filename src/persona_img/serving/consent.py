@@ -73,6 +73,12 @@ def consent_of(told: str | None) -> bool:
     return _CONSENT[told]
 
 
+def prepare() -> None:
+    """Read the list of bots, which takes half a second, before anybody is asked about."""
+    _is_crawler("")
+    _LIST.is_crawler("Mozilla/5.0")
+
+
 @lru_cache(4096)
 def _is_bot(agent: str) -> bool:
     return not agent.lower().startswith(_SERVERS) and _is_crawler(agent)

@@ -19,6 +19,9 @@ the decision one that was *seen*. What is kept is the picture that was seen.
 - Where a table turns chances to single shoppers, they are drawn for with their own, which are
   logged. What is known of a shopper may change between two decisions; the picture that was seen
   stays. Nothing known, or not in time, is the segment's chances.
+- A name that was linked is decided for as the person's unit: arm, holdout, ramp and draw are the
+  unit's, and what any of the names saw in the unit's arm is what the person saw. The profile is the
+  login's. Decisions carry the name that was asked for.
 - A holdout's shoppers are in no test: they see the photo with propensity 1, under the holdout's
   name, whichever test runs.
 - A ramp gives another table to a part of the arm's shoppers, who are dealt by name: for them that
@@ -73,11 +76,29 @@ if TYPE_CHECKING:
     from persona_img.domain.decision import Arms, DecisionTable, Ramp, Slate
     from persona_img.domain.holdout import Holdout
     from persona_img.domain.leaning import Floats
+    from persona_img.domain.people import Person
     from persona_img.serving.base import EventLog, Seen
 
 CONTROL = "control"
 _DAY = 86400.0
 _NOTHING_ELSE = Candidate(ORIGINAL, digest=None, probability=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Whom:
+    """Whom a decision is for: the name asked for, and who it is."""
+
+    shopper: str
+    unit: str
+    person: Person | None
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        names = () if self.person is None else self.person.names
+        return tuple(name for name in names if name != self.shopper)
+
+    def profile(self, table: DecisionTable) -> str:
+        return self.shopper if self.person is None else self.person.profile(table.segments)
 
 
 @dataclass(frozen=True)
@@ -236,28 +257,32 @@ class Decider:
         for product in products:
             _check_name("product", product)
         serving = self._serving
-        test, arm = self._group(shopper)
-        table = serving.table_of(test, arm, shopper)
-        seen = self.log.seen(test, shopper, products)
+        person = self.log.person(shopper)
+        whom = _Whom(shopper, shopper if person is None else person.unit, person)
+        test, arm = self._group(whom.unit)
+        table = serving.table_of(test, arm, whom.unit)
+        seen = self.log.seen(test, shopper, products, others=whom.others, arm=arm)
         return [
-            self._kept(serving, table, seen.get(product), now)
-            or self._draw(serving, table, test, arm, shopper, product, now)
+            self._kept(serving, table, whom, seen.get(product), now)
+            or self._draw(serving, table, test, arm, whom, product, now)
             for product in products
         ]
 
-    def _group(self, shopper: str) -> tuple[str, str]:
+    def _group(self, unit: str) -> tuple[str, str]:
         """The test that a shopper's impressions count for, and the arm."""
-        if self.holdout is not None and self.holdout.includes(shopper):
+        if self.holdout is not None and self.holdout.includes(unit):
             return self.holdout.name, CONTROL
-        return self.arms.test, self.arms.assign(shopper)
+        return self.arms.test, self.arms.assign(unit)
 
     def _kept(
-        self, serving: _Serving, table: DecisionTable, seen: Seen | None, now: float
+        self, serving: _Serving, table: DecisionTable, whom: _Whom, seen: Seen | None, now: float
     ) -> Decision | None:
         """What was seen, where it is kept; whether it is depends on no picture."""
         if seen is None:
             return None
         latest = seen.latest
+        if latest.shopper != whom.shopper:
+            latest = replace(latest, shopper=whom.shopper)
         plan = plan_of(latest.policy_version)
         if plan != table.plan:
             old = now - latest.decided_at >= self._keep
@@ -278,17 +303,17 @@ class Decider:
         return (product, digest) in serving.pictures
 
     def _drawn(
-        self, table: DecisionTable, segment: str, shopper: str, product: str, now: float
+        self, table: DecisionTable, segment: str, whom: _Whom, product: str, now: float
     ) -> tuple[Candidate | None, Slate | None]:
         """What is drawn; and the slate it is drawn from, where that is the shopper's own."""
-        number = uniform(self.arms.test, table.policy_version, shopper, product)
+        number = uniform(self.arms.test, table.policy_version, whom.unit, product)
         if table.personal is None:
             return table.draw(segment, product, number), None
         slate = table.slates.get((segment, product))
         if slate is None:
             return None, None
         if self._traits is not None:
-            known = self._traits(shopper, table.personal.leaning.traits, now)
+            known = self._traits(whom.profile(table), table.personal.leaning.traits, now)
             if known is not None:
                 slate = table.personal.slate(slate, segment, known)
         return slate.draw(number), slate
@@ -299,15 +324,15 @@ class Decider:
         table: DecisionTable,
         test: str,
         arm: str,
-        shopper: str,
+        whom: _Whom,
         product: str,
         now: float,
     ) -> Decision:
         version = table.policy_version
-        segment = table.segment(shopper)
+        segment = table.segment(whom.profile(table))
         drawn, own = None, None
         if arm != CONTROL:
-            drawn, own = self._drawn(table, segment, shopper, product, now)
+            drawn, own = self._drawn(table, segment, whom, product, now)
         if drawn is None:
             drawn = _NOTHING_ELSE
         else:
@@ -328,7 +353,7 @@ class Decider:
                 version += PARTIAL
         return Decision(
             test=test,
-            shopper=shopper,
+            shopper=whom.shopper,
             product=product,
             segment=segment,
             arm=arm,

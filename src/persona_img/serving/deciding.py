@@ -12,11 +12,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from persona_img.serving.tracing import NO_SPANS
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from persona_img.domain.decision import Decision
     from persona_img.serving.decide import Decider
+    from persona_img.serving.tracing import Spans
 
 _THREADS = 40
 _TOGETHER = 64  # pages a hop: bounds for how long the first one waits for the last
@@ -26,6 +29,7 @@ _Answers = list["list[Decision] | Exception"]
 
 @dataclass(frozen=True)
 class _Asked:
+    decide: Callable[[str, Sequence[str], float], list[Decision]]
     shopper: str
     products: Sequence[str]
     now: float
@@ -41,10 +45,11 @@ class Deciding:
         decider: Asked on other threads.
         seconds: For how long a decision is waited for. What waits for a thread when its time is
             over is not begun any more; what is under way keeps its thread.
+        spans: What is asked here lies in the span of who asks.
     """
 
-    def __init__(self, decider: Decider, seconds: float) -> None:
-        self._decider, self._seconds = decider, seconds
+    def __init__(self, decider: Decider, seconds: float, spans: Spans = NO_SPANS) -> None:
+        self._decider, self._seconds, self._spans = decider, seconds, spans
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="persona-img-decide")
         self._waiting: list[_Asked] = []
 
@@ -56,7 +61,8 @@ class Deciding:
             Exception: whatever hinders it.
         """
         loop = asyncio.get_running_loop()
-        asked = _Asked(shopper, products, now, loop.create_future())
+        decide = self._spans.carried(self._decider.decide_page)
+        asked = _Asked(decide, shopper, products, now, loop.create_future())
         if self._decider.waits:
             # For a feature store, each on its own: together they would wait one after the other.
             self._begin(loop, [asked])
@@ -91,7 +97,7 @@ class Deciding:
         answers: _Answers = []
         for asked in some:
             try:
-                found = self._decider.decide_page(asked.shopper, asked.products, asked.now)
+                found = asked.decide(asked.shopper, asked.products, asked.now)
             except Exception as error:  # whatever it is, of this page alone
                 answers.append(error)
             else:

@@ -15,6 +15,7 @@ from persona_img.serving.answers import Answers
 from persona_img.serving.consent import consent_of, declined
 from persona_img.serving.fallback import HALTED, Fallback
 from persona_img.serving.hot import Answer, answer, read_body
+from persona_img.serving.tracing import NO_SPANS
 from persona_img.serving.wire import check_name, parse_page
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from persona_img.serving.preview import Previews
     from persona_img.serving.stand_ins import StandIns
     from persona_img.serving.token import Signer
+    from persona_img.serving.tracing import Spans
 
 _PAGE_BODY = 2**16
 _FRESH = ((b"cache-control", b"no-store"),)
@@ -50,6 +52,7 @@ class Decisions:
         halted: Whether a product of a test is to be answered by its photo.
         previews: Proves previews; None where there are none.
         variants: The file of a variant; raises :class:`NotFound` for one that may not be shown.
+        spans: Told how long decisions take.
     """
 
     def __init__(
@@ -65,7 +68,9 @@ class Decisions:
         previews: Previews | None,
         variants: Callable[[str], Path | bytes],
         stand_ins: StandIns,
+        spans: Spans = NO_SPANS,
     ) -> None:
+        self._spans = spans
         self._stand_ins = stand_ins
         self._previews, self._variants = previews, variants
         self._test, self._halted = test, halted
@@ -165,7 +170,8 @@ class Decisions:
 
     async def _decide(self, shopper: str, products: list[str], now: float) -> list[Decision]:
         start = time.perf_counter()
-        decisions = await self._deciding.page(shopper, products, now)
+        with self._spans.span("decide", products=len(products)):
+            decisions = await self._deciding.page(shopper, products, now)
         self._metrics.decided(decisions, now, time.perf_counter() - start)
         return decisions
 

@@ -31,6 +31,7 @@ class Follower:
         stamp: Changes when there may be a new one; cheap.
         read: The table, the plans that were rolled back, and the ramp.
         seconds: Between two looks.
+        beside: Done at every look, before it; raises nothing.
     """
 
     def __init__(
@@ -40,9 +41,10 @@ class Follower:
         read: Callable[[], tuple[DecisionTable, Collection[str], Ramp | None]],
         *,
         seconds: float = 1.0,
+        beside: Callable[[], None] = lambda: None,
     ) -> None:
         self._decider, self._stamp, self._read = decider, stamp, read
-        self._seconds = seconds
+        self._seconds, self._beside = seconds, beside
         self._seen: object = None
         self._failed: object = None
         self._done = threading.Event()
@@ -87,5 +89,6 @@ class Follower:
 
     def _run(self) -> None:
         while not self._done.is_set():
+            self._beside()
             self.look()
             self._done.wait(self._seconds)

@@ -35,6 +35,7 @@ NEEDS: tuple[tuple[str, Permission], ...] = (
     ("/v1/variant", "decide"),
     ("/v1/decisions", "decide"),
     ("/v1/events", "events"),
+    ("/v1/links", "links"),
     ("/v1/withdrawals", "approve"),
     ("/ofrep/", "decide"),
     ("/metrics", "metrics"),
@@ -175,7 +176,7 @@ class Gate:
         text = headers.get(b"authorization", b"").decode("latin-1")
         kind, _, given = text.partition(" ")
         if kind.lower() != "bearer":
-            # What a page sends as it is left (sendBeacon) has no headers.
+            # What a page sends by sendBeacon has no headers.
             given = parse_qs(scope["query_string"].decode("latin-1")).get("key", [""])[0]
         key = self._keys.find(given.strip()) if given else None
         if key is None:
@@ -231,7 +232,7 @@ class FromElsewhere:
             allow_methods=["GET", "HEAD", "POST"],
             allow_headers=["authorization", "content-type", "if-none-match", "x-request-id"],
             expose_headers=["etag", "x-request-id", "retry-after"],
-            allow_credentials=True,  # sendBeacon always says that it would send some
+            allow_credentials=True,  # a page's sendBeacon says that it would send some
             max_age=3600,
         )
 
@@ -246,6 +247,7 @@ class FromElsewhere:
 _DOES: Mapping[Permission, str] = {
     "decide": "ask for decisions",
     "events": "send events",
+    "links": "link names",
     "metrics": "read metrics",
     "approve": "withdraw or restore pictures",
 }

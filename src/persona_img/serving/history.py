@@ -11,6 +11,7 @@ from persona_img.domain.feedback import ATTRIBUTION_SECONDS
 from persona_img.errors import InvalidInput
 from persona_img.serving.impressions import acted as with_outcome
 from persona_img.serving.impressions import as_batch, as_frame, selected
+from persona_img.serving.joining import joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,6 +96,11 @@ class History:
                 if table.num_rows:
                     yield as_batch(table, within=within)
 
+    def links(self) -> pa.Table:
+        """Names that are one person's: :data:`persona_img.serving.joining.LINKS`."""
+        with self._open_log() as log:
+            return log.links()
+
     def archive(self, *, forget: datetime | None = None) -> Archived:
         """Bring into the archive what the log has and it has not. Safe to call at any time.
 
@@ -135,6 +141,7 @@ class History:
         # The manifest first: what the log has behind it is what the archive has not.
         with self._archive.reading() as manifest, self._open_log() as log:
             self._archive.check_log(manifest, log)
+            links = log.links()
 
             def both() -> Iterator[pa.Table]:
                 late = log.late(manifest.through)
@@ -142,5 +149,6 @@ class History:
                 yield from log.impressions(manifest.through)
 
             yield (
-                selected(some, test=test, plan=plan, since=since, until=until) for some in both()
+                joined(selected(some, test=test, plan=plan, since=since, until=until), links)
+                for some in both()
             )

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 
 from cachetools import TTLCache
 
+from persona_img.serving.tracing import NO_SPANS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from persona_img.domain.leaning import Floats
+    from persona_img.serving.tracing import Spans
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,6 +52,10 @@ class Known:
         wait: Seconds that a decision waits.
         on_outcome: Told what came of each question, of :data:`OUTCOMES`.
         clock: Seconds, for tests.
+
+    Attributes:
+        on_outcome: As given.
+        spans: Told how long what is not remembered was waited for.
     """
 
     def __init__(
@@ -62,6 +69,7 @@ class Known:
     ) -> None:
         self._read, self._wait, self._clock = read, wait, clock
         self.on_outcome = on_outcome
+        self.spans: Spans = NO_SPANS
         self._answers: TTLCache[_Key, Floats | None] = TTLCache(MOST, seconds, timer=clock)
         self._asked: dict[_Key, Future[Floats | None]] = {}
         self._lock = threading.Lock()
@@ -94,15 +102,10 @@ class Known:
                     self.on_outcome("failed")
                     return None
                 self._asked[key] = asked
-        try:
-            found = asked.result(0 if hangs else self._wait)
-        except Late:
-            self.on_outcome("late")
-            return None
-        except Exception:  # told by _ask, once
-            self.on_outcome("failed")
-            return None
-        self.on_outcome("unknown" if found is None else "read")
+        with self.spans.span("profile") as span:
+            outcome, found = _awaited(asked, 0 if hangs else self._wait)
+            span.tell(outcome=outcome)
+        self.on_outcome(outcome)
         return found
 
     def open(self) -> None:
@@ -160,3 +163,14 @@ class Known:
     def _settle(self, key: _Key) -> None:
         self._asked.pop(key, None)
         self._began = None
+
+
+def _awaited(asked: Future[Floats | None], seconds: float) -> tuple[str, Floats | None]:
+    """What came of a question within some seconds, of :data:`OUTCOMES`, and the answer."""
+    try:
+        found = asked.result(seconds)
+    except Late:
+        return "late", None
+    except Exception:  # told by _ask, once
+        return "failed", None
+    return ("unknown" if found is None else "read"), found

@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from persona_img.errors import PersonaImgError, ServiceFailed
 from persona_img.serving.answers import Answers
@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from persona_img.domain.catalog import Catalog, Product
     from persona_img.serving.addresses import Addresses
     from persona_img.serving.decide import Decider
+    from persona_img.serving.known import Known
+    from persona_img.serving.links import LinksOut
     from persona_img.serving.token import Signer
 
+_T = TypeVar("_T", bound=BaseModel)
 _LOG = logging.getLogger(__name__)
 _SECONDS = 5.0
 
@@ -41,6 +44,7 @@ class LocalDecider:
 
     Args:
         decider: Asked; its log is closed at the end of the block.
+        known: What the decider asks of shoppers; closed then too. None where it asks nothing.
         catalog: Tells the products.
         signer: Signs answers by the shop's key.
         addresses: What is told of pictures.
@@ -61,7 +65,9 @@ class LocalDecider:
         following: AbstractContextManager[object],
         url: str,
         key: str = "",
+        known: Known | None = None,
     ) -> None:
+        self._known = known
         self._decider, self._catalog, self._addresses = decider, catalog, addresses
         self._halted, self._following = halted, following
         self._answers = Answers(decider.arms.test, signer)
@@ -72,6 +78,8 @@ class LocalDecider:
     def __enter__(self) -> Self:
         self._open.callback(self._decider.log.close)
         self._open.callback(self._service.close)
+        if self._known is not None:
+            self._open.callback(self._known.close)
         self._open.enter_context(self._following)
         return self
 
@@ -125,14 +133,32 @@ class LocalDecider:
         Raises:
             ServiceFailed: it did not store them: not reached, or it said why not. Send all again.
         """
+        return self._post("/v1/events", {"events": list(events)}, Counted, "events were")
+
+    def link(self, anonymous: str, login: str) -> LinksOut:
+        """Tell the service that two names are one person's: what ``POST /v1/links`` answers.
+
+        Args:
+            anonymous: By which pictures were asked for before the login.
+            login: By which they are asked for from now on.
+
+        Raises:
+            ServiceFailed: it did not store it. Send it again.
+        """
+        from persona_img.serving.links import LinksOut
+
+        links = [{"anonymous": anonymous, "login": login}]
+        return self._post("/v1/links", {"links": links}, LinksOut, "the link was")
+
+    def _post(self, path: str, body: Mapping[str, object], kind: type[_T], what: str) -> _T:
         try:
-            answer = self._service.post("/v1/events", json={"events": list(events)})
+            answer = self._service.post(path, json=body)
             if answer.is_success:
-                return Counted.model_validate_json(answer.content)
+                return kind.model_validate_json(answer.content)
             said = f"{answer.status_code} {answer.text[:300]}"
         except (httpx.HTTPError, ValidationError) as error:
             said = str(error)
-        raise ServiceFailed(f"{self._service.base_url}: events were not stored ({said})")
+        raise ServiceFailed(f"{self._service.base_url}: {what} not stored ({said})")
 
     def _decided(self, shopper: str, products: Sequence[Product]) -> Iterator[dict[str, Any]]:
         if not products:

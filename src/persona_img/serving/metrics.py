@@ -39,6 +39,7 @@ class ServingMetrics:
         events: Events received, by ``outcome`` (``new``, ``duplicate`` or ``rejected``).
         kept: Events that were new, by ``kind``.
         refusals: Events rejected, by the ``rule`` of :data:`persona_img.serving.base.Rule`.
+        links: Links of two names, by ``outcome`` (``linked``, ``known`` or ``refused``).
         profiles: Questions what is known of a shopper, by ``outcome`` of
             :data:`persona_img.serving.known.OUTCOMES`.
         photos: Photos shown, and not counted, because nothing could be decided or logged, by
@@ -77,6 +78,12 @@ class ServingMetrics:
             "persona_img_events_rejected",
             "Events rejected.",
             ["rule"],
+            registry=self._registry,
+        )
+        self.links = Counter(
+            "persona_img_links",
+            "Links of an anonymous name and a login.",
+            ["outcome"],
             registry=self._registry,
         )
         self.profiles = Counter(

@@ -58,7 +58,8 @@ class Receiver:
         log: Where to.
         signer: Proves tokens.
         test: The A/B test that runs; events of another are not taken.
-        holdout: Name of the holdout, whose events are taken too; None where there is none.
+        holdout: Name of the holdout, whose events are taken too, also of one that has ended: its
+            pages are open yet. None where there was none.
         trusting: Whether senders' clocks are believed whatever they say, as those of simulated
             shoppers are.
     """

@@ -23,6 +23,7 @@ from persona_img.serving.base import (
     seen_of,
     sound_events,
 )
+from persona_img.serving.linking import Holds, Linking, asked_names, person_of, settle
 from persona_img.serving.sqlite_file import BUSY_SECONDS, SqliteFile, connect
 from persona_img.serving.sqlite_numbers import Choices, numbered
 from persona_img.serving.sqlite_schema import check, prepare
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     from persona_img.domain.decision import Arms
     from persona_img.domain.feedback import Event
+    from persona_img.domain.people import Link, Person
+    from persona_img.serving.linking import Linked
 
 _EVENT_SECONDS = 10.0
 _PROBE = "~probe"  # no test is called so: names begin with a letter or digit
@@ -63,6 +66,22 @@ _SEEN = f"""
     SELECT offer_id FROM offers WHERE test = ? AND product IN (SELECT value FROM json_each(?))
 )
 """
+_SEEN_BY_ALL = f"""
+SELECT {_DECISION} FROM decisions d {_PARTS}
+WHERE d.shopper_id IN (
+    SELECT shopper_id FROM shoppers WHERE shopper IN (SELECT value FROM json_each(?))
+) AND d.offer_id IN (
+    SELECT offer_id FROM offers WHERE test = ? AND product IN (SELECT value FROM json_each(?))
+) AND c.arm = ?
+"""
+_PERSON = """
+SELECT name, login, unit FROM links WHERE login = (SELECT login FROM links WHERE name = ?)
+"""
+_FIRST_SEEN = """
+SELECT s.shopper, o.test, min(d.decided_at) FROM shoppers s
+JOIN decisions d USING (shopper_id) JOIN offers o USING (offer_id)
+WHERE s.shopper IN (SELECT value FROM json_each(?)) GROUP BY s.shopper, o.test
+"""
 _EARLIER = f"""
 SELECT d.decision_id, {_DECISION} FROM earlier d {_PARTS}
 WHERE d.decision_id IN (SELECT value FROM json_each(?))
@@ -77,8 +96,8 @@ class SqliteEventLog:
 
     Args:
         path: The file; made if it is not there, in a folder that is, and brought up to date if it
-            is of version 1. SQLite keeps ``-wal`` and ``-shm`` files beside it: move the three
-            together, or close the log first.
+            is of an earlier version. SQLite keeps ``-wal`` and ``-shm`` files beside it: move the
+            three together, or close the log first.
 
     Raises:
         InvalidInput: the path cannot hold a log.
@@ -100,9 +119,20 @@ class SqliteEventLog:
         """See :meth:`EventLog.open_test`."""
         self._writer.write(lambda db: _open_test(db, arms))
 
-    def seen(self, test: str, shopper: str, products: Collection[str]) -> Mapping[str, Seen]:
+    def seen(
+        self,
+        test: str,
+        shopper: str,
+        products: Collection[str],
+        *,
+        others: Collection[str] = (),
+        arm: str = "",
+    ) -> Mapping[str, Seen]:
         """See :meth:`EventLog.seen`."""
-        if len(products) == 1:
+        if others:
+            asked = (json.dumps([shopper, *others]), test, json.dumps([*products]), arm)
+            rows = self._file.read(_SEEN_BY_ALL, asked)
+        elif len(products) == 1:
             rows = self._file.read(_SEEN_ONE, (shopper, test, *products))
         else:
             rows = self._file.read(_SEEN, (shopper, test, json.dumps([*products])))
@@ -111,6 +141,17 @@ class SqliteEventLog:
             by_product.setdefault(row[2], []).append(Decision(*row))
         found = {product: seen_of(some) for product, some in by_product.items()}
         return {product: seen for product, seen in found.items() if seen is not None}
+
+    def link(
+        self, links: Sequence[Link], now: float, *, tests: Collection[str] = ()
+    ) -> tuple[Linked, ...]:
+        """See :meth:`EventLog.link`."""
+        done = self._writer.write(lambda db: _link(db, links, now, tests), seconds=_EVENT_SECONDS)
+        return tuple(done.outcomes)
+
+    def person(self, shopper: str) -> Person | None:
+        """See :meth:`EventLog.person`."""
+        return person_of(self._file.read(_PERSON, (shopper,)))
 
     def record_events(self, events: Sequence[Event]) -> Recorded:
         """See :meth:`EventLog.record_events`."""
@@ -133,11 +174,13 @@ class SqliteEventLog:
         """See :meth:`EventLog.feedback`."""
         # Tables of analysts: who serves never needs them, and they take long to import.
         from persona_img.serving.impressions import as_frame, selected
+        from persona_img.serving.joining import joined
         from persona_img.serving.sqlite_reader import SqliteReader
 
         with SqliteReader(self._path) as reader:
+            links = reader.links()
             found = (selected(some, test=test) for some in reader.impressions())
-            return as_frame(found, within=within)
+            return as_frame((joined(some, links) for some in found), within=within)
 
     def probe(self, *, seconds: float | None = None) -> None:
         """See :meth:`EventLog.probe`."""
@@ -168,6 +211,25 @@ def _open_test(db: sqlite3.Connection, arms: Arms) -> None:
         db.execute("INSERT INTO tests VALUES (?, ?)", (arms.test, shares))
     elif list((known := json.loads(row[0])).items()) != list(arms.shares.items()):
         raise other_shares(arms, known)
+
+
+def _link(
+    db: sqlite3.Connection, links: Sequence[Link], now: float, tests: Collection[str]
+) -> Linking:
+    names = json.dumps(asked_names(links))
+    logins = db.execute(
+        "SELECT name, login FROM links WHERE name IN (SELECT value FROM json_each(?))", (names,)
+    ).fetchall()
+    people = db.execute(
+        "SELECT login, min(unit), count(*) FROM links "
+        "WHERE login IN (SELECT value FROM json_each(?)) GROUP BY login",
+        (names,),
+    ).fetchall()
+
+    seen = db.execute(_FIRST_SEEN, (names,)).fetchall()
+    done = settle(links, Holds.of(logins, people, seen, tests))
+    db.executemany("INSERT INTO links VALUES (?, ?, ?, ?)", [(*row, now) for row in done.rows])
+    return done
 
 
 def _record(

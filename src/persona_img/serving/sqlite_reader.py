@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from persona_img.errors import StoreConflict
 from persona_img.serving.impressions import LATE, NAMES, SCHEMA, moments, outcome_columns
+from persona_img.serving.joining import links_table
 from persona_img.serving.sqlite_file import connect
 
 if TYPE_CHECKING:
@@ -100,6 +101,11 @@ class SqliteReader:
                 "restore log and archive of one backup"
             )
         return f"{row[0]}/{row[1]}"
+
+    def links(self) -> pa.Table:
+        """Names that were linked: :data:`persona_img.serving.joining.LINKS`."""
+        rows = self._db.execute("SELECT name, login, unit, linked_at FROM links").fetchall()
+        return links_table(rows)
 
     def impressions(self, after: int = 0) -> Iterator[pa.Table]:
         """Impressions numbered above ``after``, in order, with all that is known of each.

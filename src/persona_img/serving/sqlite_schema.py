@@ -24,7 +24,20 @@ CREATE TABLE tests (
     shares TEXT NOT NULL
 ) STRICT, WITHOUT ROWID
 """
+# Names of one person, a login's own among them. Rows of other tables keep the names that they had.
+_LINKS = (
+    """
+    CREATE TABLE links (
+        name TEXT PRIMARY KEY,
+        login TEXT NOT NULL,
+        unit TEXT NOT NULL,
+        linked_at REAL NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX links_by_login ON links (login, unit)",
+)
 _SCHEMA = (
+    *_LINKS,
     """
     CREATE TABLE shoppers (
         shopper_id INTEGER PRIMARY KEY,
@@ -158,7 +171,7 @@ _FROM_VERSION_1 = (
 
 
 def prepare(db: sqlite3.Connection, path: Path) -> None:
-    """Make the tables of a file that has none; bring those of version 1 up to date, all or nothing.
+    """Make the tables of a file that has none; bring those of before up to date, all or nothing.
 
     Raises:
         InvalidInput: another program's database.
@@ -176,10 +189,12 @@ def prepare(db: sqlite3.Connection, path: Path) -> None:
         elif version == 1:
             statements = _FROM_VERSION_1
         elif version == VERSION:
-            statements = ()
+            # Files of before there were links lack their table; programs of then do not mind it.
+            query = "SELECT 1 FROM sqlite_master WHERE name = 'links'"
+            statements = () if db.execute(query).fetchone() else _LINKS
         else:
             raise StoreConflict(
-                f"{path}: log version {version}, this program reads {VERSION} and 1; name another "
+                f"{path}: log version {version}, this program reads up to {VERSION}; name another "
                 "file, or install the version that wrote it"
             )
         for statement in statements:

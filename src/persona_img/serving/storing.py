@@ -16,11 +16,13 @@ from fastapi import HTTPException
 
 from persona_img.errors import StoreFailed
 from persona_img.serving.base import HINDRANCES
+from persona_img.serving.tracing import NO_SPANS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from persona_img.serving.hot import Answer
+    from persona_img.serving.tracing import Spans
 
 _THREADS = 40
 _LATER_SECONDS = 1
@@ -37,6 +39,7 @@ class Storing:
             any more; what is under way keeps its thread.
         most: Bodies held at once, also those that nobody waits for any more, at least 1.
         most_bytes: Of these together; one alone may be longer.
+        spans: What is stored lies in the span of who asks.
     """
 
     def __init__(
@@ -46,7 +49,9 @@ class Storing:
         *,
         most: int = 512,
         most_bytes: int = 2**26,
+        spans: Spans = NO_SPANS,
     ) -> None:
+        self._spans = spans
         self._store, self._seconds = store, seconds
         self._most, self._most_bytes = most, most_bytes
         self._held = self._bytes = 0
@@ -82,7 +87,9 @@ class Storing:
                 done.exception()  # looked at, for there may be nobody else
 
         try:
-            done = asyncio.get_running_loop().run_in_executor(self._pool, store)
+            done = asyncio.get_running_loop().run_in_executor(
+                self._pool, self._spans.carried(store)
+            )
         except RuntimeError as error:  # no thread can begin: nothing is held that would end
             self._held -= 1
             self._bytes -= len(body)

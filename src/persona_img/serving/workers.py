@@ -7,6 +7,7 @@ where the first process was killed: whoever starts it again has the port and the
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -26,13 +27,17 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _LEAST_SECONDS = 5.0  # one that ends sooner would end again
 _END_SECONDS = 4.8
-_PAUSE_SECONDS = 1.0
+_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE = 10.0
 _LOOK_SECONDS = 0.05
 _METRICS = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def run_workers(
-    count: int, work: Callable[[], None], *, prepare: Callable[[], None] = lambda: None
+    count: int,
+    work: Callable[[Callable[[], None]], None],
+    *,
+    prepare: Callable[[], None] = lambda: None,
 ) -> None:
     """Run ``work`` in so many processes until this one is interrupted or terminated.
 
@@ -41,7 +46,8 @@ def run_workers(
 
     Args:
         count: Processes, at least 1.
-        work: Serves until SIGTERM, on a socket that was opened before.
+        work: Serves until SIGTERM, on a socket that was opened before. Is given what to call once
+            it does: one that is killed before, again and again, is replaced later and later.
         prepare: Done once, before the first process begins, and had by all: imports. It starts no
             threads and opens no files, for a copy cannot use them.
 
@@ -70,11 +76,19 @@ def run_workers(
 
 
 class _Team:
-    def __init__(self, work: Callable[[], None]) -> None:
+    def __init__(self, work: Callable[[Callable[[], None]], None]) -> None:
         self._work = work
         # Nobody writes to it. Its end here closes with this process, however that ends.
         self._listening, self._held = os.pipe()
+        # Whoever serves writes its number, in one piece.
+        self._told, self._tells = os.pipe()
+        os.set_blocking(self._told, False)
+        self._serving: set[int] = set()
         self._begun: dict[int, float] = {}
+        self._due: list[float] = []
+        """When those begin that stand in for who ended soon."""
+        self._soon = 0
+        """How many ended soon, one after the other."""
         self._ending = False
         self._served = False
         """Whether any of them ever lived long: then one that ends at once ends no other."""
@@ -93,18 +107,48 @@ class _Team:
         while not self._ending:
             now = time.monotonic()
             self._served |= any(now - begun > _LEAST_SECONDS for begun in self._begun.values())
-            for process, (begun, status) in self._ended().items():
-                lived = time.monotonic() - begun
+            ended = self._ended()
+            self._hear()  # after it: what those said before they ended is in there
+            for process, (begun, status) in ended.items():
+                lived = now - begun
                 # Killed by the system (no memory, a full disk under what is mapped), it was
                 # hindered by nothing of its own: only who says why and leaves cannot start.
                 itself = lived < _LEAST_SECONDS and status >= 0
                 if itself and not self._served:
                     raise ServiceFailed("a worker did not start; what it said stands above")
-                _LOG.warning("worker %d ended after %.0f s, another one begins", process, lived)
-                if itself:
-                    time.sleep(_PAUSE_SECONDS)  # what hinders it hinders the next one too
+                pause = self._pause(itself, process in self._serving)
+                self._serving.discard(process)
+                _LOG.warning(
+                    "worker %d ended after %.0f s, another one begins in %.1f s",
+                    process,
+                    lived,
+                    pause,
+                )
+                self._due.append(now + pause)
+            ready = [when for when in self._due if when <= now]
+            self._due = [when for when in self._due if when > now]
+            for _ in ready:
                 self.begin()
             time.sleep(_LOOK_SECONDS)
+
+    def _hear(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while said := os.read(self._told, 4):
+                self._serving.add(int.from_bytes(said, "big"))
+
+    def _pause(self, itself: bool, served: bool) -> float:
+        """Seconds until the next one begins.
+
+        Whoever ended soon may do so again: of its own fault, or killed before it served, by a
+        system that has no memory left. The first that was killed is replaced at once, the next of
+        them later and later.
+        """
+        if served and not itself:
+            self._soon = 0
+            return 0.0
+        self._soon += 1
+        times = self._soon - (0 if itself else 1)
+        return min(_PAUSE_SECONDS * 2 ** (times - 1), _LONGEST_PAUSE) if times else 0.0
 
     def stop(self) -> None:
         """End all: by asking, and in the end by force."""
@@ -116,8 +160,8 @@ class _Team:
         self._tell(signal.SIGKILL)
         for process in self._begun:
             os.waitpid(process, 0)
-        os.close(self._held)
-        os.close(self._listening)
+        for one in (self._held, self._listening, self._told, self._tells):
+            os.close(one)
 
     def _ended(self) -> dict[int, tuple[float, int]]:
         """Who has ended, when each had begun, and by what; they are no longer of the team.
@@ -145,13 +189,16 @@ class _Team:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.close(self._held)
             threading.Thread(target=self._end_with_first, name="first-process", daemon=True).start()
-            self._work()
+            self._work(self._tell_first)
             code = 0
         except BaseException as error:
             print(f"worker {os.getpid()}: {error!r}", file=sys.stderr, flush=True)
         finally:
             # At once: a thread that hangs on a disk would keep it.
             os._exit(code)
+
+    def _tell_first(self) -> None:
+        os.write(self._tells, os.getpid().to_bytes(4, "big"))
 
     def _end_with_first(self) -> None:
         """Wait until the first process is gone, then end as if it had told: in time, or by force.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -66,6 +66,7 @@ class Adapting(Learning):
         """
         feedback = self.mature_feedback(now)
         tables = self.workspace.decision_tables(of=feedback["policy_version"].unique())
+        test = replace(self.ab_test, joined=self._joined())
         for _ in range(_TRIES):
             served, ranker = self.table, self.served_ranker
             if self.stopped:
@@ -77,7 +78,7 @@ class Adapting(Learning):
                 fitted,
                 wiring.policy(self.settings),
                 feedback,
-                self.ab_test,
+                test,
                 tables=tables,
                 since=self._learned_until(ranker),
                 revoked=self.workspace.revoked(),
@@ -173,6 +174,7 @@ class Adapting(Learning):
                 Ramp(self.workspace.plan(stage.plan), stage.share),
                 self.settings.test.name,
                 planned=self.settings.test.ramp_impressions,
+                joined=self._joined(stage.since),
             )
         if verdict.action == "widen":
             share = next(wider for wider in STAGES if wider > stage.share)

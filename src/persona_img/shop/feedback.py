@@ -11,7 +11,7 @@ from persona_img.errors import NotFound
 from persona_img.shop.stores import Stores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     import pandas as pd
     import pyarrow as pa
@@ -159,6 +159,36 @@ class Feedback(Stores):
         """
         manifest = self._history().verified()
         return len(manifest.files), manifest.rows
+
+    def _joined(self, since: datetime | None = None) -> frozenset[str]:
+        """Shoppers, as feedback names them, who came under several names.
+
+        Args:
+            since: Only those of whom a name was linked from then on; None for all.
+        """
+        from persona_img.serving.joining import joined_units
+
+        return joined_units(self._history().links(), since=since)
+
+    def _by_profile(self, feedback: pd.DataFrame, known: Container[str]) -> pd.DataFrame:
+        """Feedback under the names by which the feature store knows shoppers.
+
+        Args:
+            feedback: Of this shop.
+            known: Whose profile there is.
+        """
+        from persona_img.domain.people import Person
+        from persona_img.serving.joining import logins_of
+
+        logins = logins_of(self._history().links())
+        if not logins:
+            return feedback
+        name = {
+            unit: Person(unit, login, (unit, login)).profile(known)
+            for unit, login in logins.items()
+        }
+        renamed = [name.get(shopper, shopper) for shopper in feedback["shopper"]]
+        return feedback.assign(shopper=renamed)
 
     def _history(self) -> History:
         url = self.settings.stores.events_url

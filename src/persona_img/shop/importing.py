@@ -87,12 +87,11 @@ class Importing(Stores):
             closing(wiring.event_log(self.workspace, self.settings.stores.events_url)) as log,
             into.open("w", newline="", encoding="utf-8") as file,
         ):
-            held = wiring.holdout(self.settings)
             receiver = Receiver(
                 log,
                 signer,
                 self.settings.test.name,
-                holdout=held.name if held else None,
+                holdout=self.settings.test.holdout_name,
                 trusting=lambda: self.simulated,
             )
             say = csv.DictWriter(file, _COLUMNS, restval="", extrasaction="ignore")

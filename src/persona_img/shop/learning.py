@@ -276,7 +276,8 @@ class Learning(Pages, Results):
             How many.
         """
         came = self._history().frame(since=since, acted=True, **self._counted)
-        events = loop.fresh_events(came)
+        known = self.profiled.segments if self.workspace.has_json("profile") else ()
+        events = loop.fresh_events(self._by_profile(came, known))
         self.features.push(events)
         return len(events)
 
@@ -347,7 +348,8 @@ class Learning(Pages, Results):
         promoted = promote and report.promote
         leant = None
         if self.settings.learn.personal:
-            leant = loop.lean(feedback, self.features, challenger)
+            named = self._by_profile(feedback, profiled.segments)
+            leant = loop.lean(named, self.features, challenger)
         version = self._register(
             challenger,
             challenger.name,

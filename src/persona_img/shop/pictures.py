@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from persona_img.serving.keys import KeyFile
     from persona_img.serving.known import Known
     from persona_img.serving.local import LocalDecider
+    from persona_img.serving.tracing import Spans
 
 
 def import_service() -> None:
@@ -126,8 +127,11 @@ class Pictures(Switches, Pages):
                 found.append((record, verify(self.variants.path(record.digest), photo)))
         return found
 
-    def decider(self) -> Decider:
+    def decider(self, known: Known | None = None) -> Decider:
         """What answers requests with the newest table; whoever asks closes its ``log``.
+
+        Args:
+            known: What it asks of shoppers; None for the shop's own.
 
         Raises:
             NotFound: nothing was prepared yet.
@@ -146,7 +150,7 @@ class Pictures(Switches, Pages):
                 holdout=wiring.holdout(self.settings),
                 revoked=self.workspace.revoked(),
                 ramp=self.workspace.ramp(),
-                traits=self.known,
+                traits=known or self.known,
                 servable=Showing(self.variants, self.live_catalog),
             )
         except BaseException:
@@ -163,10 +167,18 @@ class Pictures(Switches, Pages):
     @cached_property
     def known(self) -> Known:
         """What is known of a shopper where a decision is made, out of the feature store."""
+        return self._new_known()
+
+    def _new_known(self) -> Known:
         from persona_img.serving.known import Known
 
         serve = self.settings.serve
         return Known(self._traits, seconds=serve.profile_seconds, wait=serve.profile_ms / 1000)
+
+    @cached_property
+    def spans(self) -> Spans:
+        """Told how long requests take: by the standard ``OTEL_*`` variables, or nobody is."""
+        return wiring.spans()
 
     def traits(self, shoppers: Sequence[str], *, now: datetime) -> pd.DataFrame:
         """What the feature store knows of shoppers, as chances are turned by it.
@@ -195,6 +207,8 @@ class Pictures(Switches, Pages):
     def following(self, decider: Decider, *, seconds: float = 1.0) -> Follower:
         """Gives a decider every table that is published, while a ``with`` block runs.
 
+        The catalogue is read there too, once it changed.
+
         Args:
             decider: Of :meth:`decider`.
             seconds: Between two looks.
@@ -206,6 +220,7 @@ class Pictures(Switches, Pages):
             self.workspace.published,
             lambda: (self.table, self.workspace.revoked(), self.workspace.ramp()),
             seconds=seconds,
+            beside=self.live_catalog.refresh,
         )
 
     def local(self, url: str = "http://127.0.0.1:8080", *, key: str = "") -> LocalDecider:
@@ -228,7 +243,8 @@ class Pictures(Switches, Pages):
         from persona_img.serving.local import LocalDecider
         from persona_img.variants.renditions import LazyRenditions
 
-        decider = self.decider()
+        known = self._new_known()  # its own: it is closed with what asks it
+        decider = self.decider(known)
         return LocalDecider(
             decider,
             self.live_catalog,
@@ -242,6 +258,7 @@ class Pictures(Switches, Pages):
             following=self.following(decider),
             url=url,
             key=key,
+            known=known,
         )
 
     def rotate_key(self, keep: int = 1) -> int:
@@ -325,5 +342,7 @@ class Pictures(Switches, Pages):
             renditions=LazyRenditions(self.renditions),
             cdn_url=serve.cdn_url or "",
             demo_shop=demo_shop,
+            spans=self.spans,
+            holdout=self.settings.test.holdout_name,
             hindered=lambda: [one.hindrance for one in watched if one.hindrance],
         )

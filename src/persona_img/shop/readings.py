@@ -86,6 +86,7 @@ class Readings(Feedback):
                 f"test {test.name}: no impression between its start, {started.started_at:%F %R} "
                 "UTC, and its end"
             )
+        test = replace(test, joined=self._joined())
         report = test.analyze(feedback, simulated=self.simulated, by_segment=by_segment)
         if started is not None:
             report = replace(report, record=self._noted(started))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
+_REFRESHED_SECONDS = 3.0
 
 
 class LiveCatalog:
@@ -35,29 +37,16 @@ class LiveCatalog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._reading = threading.Lock()
         self._stamp = self._look()
         self._failed: tuple[int, int, int] | None = None
         self._catalog = Catalog.load(path)
         self._next = time.monotonic() + _LOOK_SECONDS
 
     def __call__(self) -> Catalog:
-        """The catalogue, at most a second old."""
-        now = time.monotonic()
-        if now >= self._next:
-            self._next = now + _LOOK_SECONDS
-            stamp = self._look()
-            if stamp == self._stamp:
-                self._failed = None  # it is back as it was
-            else:
-                try:
-                    self._catalog = Catalog.load(self._path)
-                except (PersonaImgError, OSError) as error:
-                    # Read again at the next look: what hinders may pass.
-                    if stamp != self._failed:
-                        _LOG.warning("the catalogue is used as it was before: %s", error)
-                    self._failed = stamp
-                else:
-                    self._stamp, self._failed = stamp, None
+        """The catalogue, at most a second old; while a thread reads it, the one before."""
+        if time.monotonic() >= self._next:
+            self._refresh(_LOOK_SECONDS)
         return self._catalog
 
     @property
@@ -67,6 +56,37 @@ class LiveCatalog:
         if self._failed is None:
             return ""
         return "the catalogue cannot be read, it is used as it was before"
+
+    def refresh(self) -> None:
+        """Look, and read what changed: for a thread that does so once a second.
+
+        As long as it does, nobody who asks reads: an event loop may not wait. Where it has not for
+        three seconds, as after a pause of the machine, whoever asks reads.
+        """
+        self._refresh(_REFRESHED_SECONDS)
+
+    def _refresh(self, good: float) -> None:
+        if self._reading.acquire(blocking=False):
+            try:
+                self._next = time.monotonic() + good
+                self._read()
+            finally:
+                self._reading.release()
+
+    def _read(self) -> None:
+        stamp = self._look()
+        if stamp == self._stamp:
+            self._failed = None  # it is back as it was
+            return
+        try:
+            self._catalog = Catalog.load(self._path)
+        except (PersonaImgError, OSError) as error:
+            # Read again at the next look: what hinders may pass.
+            if stamp != self._failed:
+                _LOG.warning("the catalogue is used as it was before: %s", error)
+            self._failed = stamp
+        else:
+            self._stamp, self._failed = stamp, None
 
     def _look(self) -> tuple[int, int, int]:
         try:

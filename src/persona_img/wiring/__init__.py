@@ -37,6 +37,7 @@ from persona_img.wiring.stores import (
     tracking_uri,
     variant_store,
 )
+from persona_img.wiring.traces import spans
 
 if TYPE_CHECKING:
     from persona_img.abtest.analysis import ABTest
@@ -69,6 +70,7 @@ __all__ = [
     "renderer",
     "rendering",
     "signer",
+    "spans",
     "style_space",
     "tracker",
     "tracking_uri",

@@ -4,20 +4,26 @@
 ((doc, win) => {
   // The one place that knows how answers and events name what proves a picture.
   const TOKEN = "token", STORE = "persona-img:";
-  const script = doc.currentScript, given = script.dataset, key = given.key || "";
+  const script = doc.currentScript, given = script.dataset;
   const queue = [], on = (what, name, act) => what.addEventListener(name, act);
   const at = url => new URL(url, script.src).href;
   let agreed = given.consent == "yes";
 
   const allowed = () => agreed && !navigator.globalPrivacyControl;
   const box = () => localStorage;
-  const shopper = () => given.shopper || box()[STORE] ||
-    (box()[STORE] = crypto.getRandomValues(new Uint32Array(4)).join("-"));
 
-  const json = value => new Blob([JSON.stringify(value)], { type: "application/json" });
+  // Of a type that is told, a page elsewhere would have to ask first whether it may (CORS).
+  const post = (path, value, ms, keepalive) => fetch(at(path + "?key=" + [given.key]), {
+    method: "POST",
+    body: new Blob([JSON.stringify(value)]),
+    keepalive, // goes on when the page is left; browsers allow 64 KiB of it
+    signal: AbortSignal.timeout(ms)
+  });
 
+  // What was refused for now (429, 503), or got nowhere, is kept for the next time.
   const flush = () => {
-    if (queue.length && allowed()) navigator.sendBeacon(at("events?key=" + key), json({ events: queue.splice(0, 99) }));
+    const events = allowed() ? queue.splice(0, 50) : [], keep = () => queue.unshift(...events);
+    events[0] && post("events", { events }, 10000, true).then(answer => answer.status < 429 || keep(), keep);
   };
 
   const tell = (kind, token, more) => {
@@ -49,10 +55,9 @@
     const frame = doc.createElement("picture"), sets = {};
     frame.style.display = "contents";
     for (const { url, width, type } of answer.pictures) (sets[type] ||= []).push(at(url) + ` ${width}w`);
-    for (const type in sets) {
-      const sizes = img.sizes || img.clientWidth + "px";
-      frame.append(Object.assign(doc.createElement("source"), { type, sizes, srcset: sets[type] }));
-    }
+    for (const type in sets) frame.append(Object.assign(doc.createElement("source"), {
+      type, sizes: img.sizes || img.clientWidth + "px", srcset: sets[type]
+    }));
     (img.closest("picture") || img).replaceWith(frame);
     frame.append(img);
     img.srcset = "";
@@ -74,13 +79,13 @@
     });
     while (asked.length) {
       const some = asked.splice(0, 99);
-      fetch(at("decisions?key=" + key), {
-        method: "POST",
-        body: json({ shopper: shopper(), products: some.map(([img]) => img.dataset.personaImg) }),
-        signal: AbortSignal.timeout(2000) // then the photos stay
-      }).then(answer => answer.json()).then(({ decisions }) => decisions.forEach((one, i) =>
+      // After two seconds the photos stay.
+      post("decisions", {
+        shopper: given.shopper || (box()[STORE] ||= crypto.getRandomValues(new Uint32Array(4)).join("-")),
+        products: some.map(([img]) => img.dataset.personaImg)
+      }, 2000).then(answer => answer.json()).then(page => page.decisions?.forEach((one, i) =>
         one.image_url && show(some[i][0], one, some[i][1])
-      )).catch(() => 0);
+      ), () => 0);
     }
   };
 
@@ -92,6 +97,6 @@
       token && tell("conversion", token, { value }, delete box()[STORE + product]);
     }
   };
-  on(win, "pagehide", flush);
+  on(doc, "visibilitychange", flush); // hidden, as when it is left; or visible again
   doc.readyState == "loading" ? on(doc, "DOMContentLoaded", scan) : scan();
 })(document, window);

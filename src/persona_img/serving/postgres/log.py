@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from persona_img.domain.decision import Decision
@@ -22,12 +23,14 @@ from persona_img.serving.base import (
     seen_of,
     sound_events,
 )
+from persona_img.serving.linking import Holds, Linking, asked_names, person_of, settle
 from persona_img.serving.postgres.opening import engine, failures, place
 from persona_img.serving.postgres.schema import (
     CHOICES,
     DECISIONS,
     EVENTS,
     FACTS,
+    LINKS,
     TESTS,
     WRITING,
     migrate,
@@ -42,9 +45,12 @@ if TYPE_CHECKING:
 
     from persona_img.domain.decision import Arms
     from persona_img.domain.feedback import Event
+    from persona_img.domain.people import Link, Person
+    from persona_img.serving.linking import Linked
 
 _STATEMENT_SECONDS = 10.0
 _READ_SECONDS = 2.0
+_LOOK_SECONDS = 0.4  # a shop that links nobody is not asked who is who at every decision
 _PROBE = "~probe"  # no test is called so: names begin with a letter or digit
 _CODES = {kind: code for code, kind in enumerate(KINDS, start=1)}
 _IMPRESSION = _CODES["impression"]
@@ -53,7 +59,7 @@ _SEEN = (
     select(DECISIONS, *(CHOICES.c[name] for name in FACTS))
     .join(CHOICES, CHOICES.c.choice_id == DECISIONS.c.choice_id)
     .where(
-        DECISIONS.c.shopper == bindparam("shopper"),
+        DECISIONS.c.shopper.in_(bindparam("shoppers", expanding=True)),
         CHOICES.c.test == bindparam("test"),
         CHOICES.c.product.in_(bindparam("products", expanding=True)),
     )
@@ -82,6 +88,7 @@ class PostgresEventLog:
         self._writing = engine(url, connections=1, seconds=_STATEMENT_SECONDS)
         with failures(self._writing), self._writing.begin() as db:
             migrate(db)
+        self._linked, self._next_look = False, 0.0
         self._writer = GroupWriter(
             self._connection, place(self._writing), begin=lambda db: db.execute(WRITING)
         )
@@ -90,18 +97,52 @@ class PostgresEventLog:
         """See :meth:`EventLog.open_test`."""
         self._writer.write(lambda db: _open_test(db, arms))
 
-    def seen(self, test: str, shopper: str, products: Collection[str]) -> Mapping[str, Seen]:
+    def seen(
+        self,
+        test: str,
+        shopper: str,
+        products: Collection[str],
+        *,
+        others: Collection[str] = (),
+        arm: str = "",
+    ) -> Mapping[str, Seen]:
         """See :meth:`EventLog.seen`."""
-        asked = {"shopper": shopper, "test": test, "products": [*products]}
+        asked = {"shoppers": [shopper, *others], "test": test, "products": [*products]}
         with failures(self._reading), self._reading.connect() as db:
             rows = db.execute(_SEEN, asked).mappings().all()
         by_product: dict[str, list[Decision]] = {}
         for row in rows:
+            if others and row["arm"] != arm:
+                continue
             facts = {name: row[name] for name in row if name != "choice_id"}
             one = Decision(**(facts | {"digest": row["digest"] or None}))
             by_product.setdefault(one.product, []).append(one)
         found = {product: seen_of(some) for product, some in by_product.items()}
         return {product: seen for product, seen in found.items() if seen is not None}
+
+    def link(
+        self, links: Sequence[Link], now: float, *, tests: Collection[str] = ()
+    ) -> tuple[Linked, ...]:
+        """See :meth:`EventLog.link`."""
+        done = self._writer.write(
+            lambda db: _link(db, links, now, tests), seconds=_STATEMENT_SECONDS
+        )
+        self._next_look = 0.0
+        return tuple(done.outcomes)
+
+    def person(self, shopper: str) -> Person | None:
+        """See :meth:`EventLog.person`."""
+        if not self._linked and time.monotonic() < self._next_look:
+            return None
+        names = select(LINKS.c.name, LINKS.c.login, LINKS.c.unit)
+        of = select(LINKS.c.login).where(LINKS.c.name == shopper).scalar_subquery()
+        with failures(self._reading), self._reading.connect() as db:
+            if not self._linked:
+                self._linked = db.execute(select(LINKS.c.name).limit(1)).first() is not None
+                self._next_look = time.monotonic() + _LOOK_SECONDS
+                if not self._linked:
+                    return None
+            return person_of(db.execute(names.where(LINKS.c.login == of)).all())
 
     def record_events(self, events: Sequence[Event]) -> Recorded:
         """See :meth:`EventLog.record_events`."""
@@ -121,11 +162,13 @@ class PostgresEventLog:
         """See :meth:`EventLog.feedback`."""
         # Tables of analysts: who serves never needs them, and they take long to import.
         from persona_img.serving.impressions import as_frame, selected
+        from persona_img.serving.joining import joined
         from persona_img.serving.postgres.reader import PostgresReader
 
         with PostgresReader(self._url) as reader:
+            links = reader.links()
             found = (selected(some, test=test) for some in reader.impressions())
-            return as_frame(found, within=within)
+            return as_frame((joined(some, links) for some in found), within=within)
 
     def probe(self, *, seconds: float | None = None) -> None:
         """See :meth:`EventLog.probe`."""
@@ -157,6 +200,33 @@ def _open_test(db: Connection, arms: Arms) -> None:
         db.execute(insert(TESTS).values(test=arms.test, shares=dict(arms.shares)))
     elif list(known.items()) != list(arms.shares.items()):
         raise other_shares(arms, known)
+
+
+def _link(db: Connection, links: Sequence[Link], now: float, tests: Collection[str]) -> Linking:
+    names = asked_names(links)
+    query = select(LINKS.c.name, LINKS.c.login).where(LINKS.c.name.in_(names))
+    logins = db.execute(query).all()
+    people = db.execute(
+        select(LINKS.c.login, func.min(LINKS.c.unit), func.count())
+        .where(LINKS.c.login.in_(names))
+        .group_by(LINKS.c.login)
+    ).all()
+
+    # One question for all names: nobody else writes meanwhile.
+    seen = db.execute(
+        select(DECISIONS.c.shopper, CHOICES.c.test, func.min(DECISIONS.c.decided_at))
+        .join(CHOICES, DECISIONS.c.choice_id == CHOICES.c.choice_id)
+        .where(DECISIONS.c.shopper.in_(names))
+        .group_by(DECISIONS.c.shopper, CHOICES.c.test)
+    ).all()
+    done = settle(links, Holds.of(logins, people, seen, tests))
+    if done.rows:
+        rows = [
+            {"name": name, "login": login, "unit": unit, "linked_at": now}
+            for name, login, unit in done.rows
+        ]
+        db.execute(insert(LINKS), rows)
+    return done
 
 
 def _record(db: Connection, events: Mapping[int, Event]) -> dict[int, Outcome]:

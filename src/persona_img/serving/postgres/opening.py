@@ -69,6 +69,7 @@ def engine(url: str, *, connections: int = 4, seconds: float | None = None) -> E
         max_overflow=0,
         pool_timeout=seconds or 30,
         pool_pre_ping=True,
+        hide_parameters=True,  # shoppers' names are no matter of logs and traces
     )
 
 

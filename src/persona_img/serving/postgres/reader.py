@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from persona_img.errors import StoreConflict
 from persona_img.serving.impressions import LATE, NAMES, SCHEMA, moments, outcome_columns
+from persona_img.serving.joining import links_table
 from persona_img.serving.postgres.opening import engine, failures, place
 
 if TYPE_CHECKING:
@@ -95,6 +96,12 @@ class PostgresReader:
                 "knows; restore log and archive of one backup"
             )
         return f"{row[0]}/{row[1]}"
+
+    def links(self) -> pa.Table:
+        """Names that were linked: :data:`persona_img.serving.joining.LINKS`."""
+        with failures(self._engine):
+            rows = self._db.execute(text("SELECT name, login, unit, linked_at FROM links")).all()
+        return links_table(rows)
 
     def impressions(self, after: int = 0) -> Iterator[pa.Table]:
         """Impressions numbered above ``after``, in order, with all that is known of each.

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import (
     JSON,
@@ -61,6 +63,16 @@ DECISIONS = Table(
     Column("propensity", Double),
 )
 
+LINKS = Table(
+    "links",
+    _tables,
+    Column("name", Text, primary_key=True),
+    Column("login", Text),
+    Column("unit", Text),
+    Column("linked_at", Double),
+)
+"""Names of one person, a login's own among them; other rows keep the names that they had."""
+
 EVENTS = Table(
     "events",
     _tables,
@@ -85,13 +97,18 @@ EVENTS = Table(
 def migrate(db: Connection) -> None:
     """Run the steps that the database lacks, all or none; of several who do so, one does.
 
+    A database that lacks none is only looked at: whoever writes there is not waited for.
+
     Raises:
         StoreConflict: a newer program has been here.
     """
-    db.execute(WRITING)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = db
+    context = MigrationContext.configure(db, opts={"version_table": VERSION_TABLE})
+    if set(context.get_current_heads()) == set(ScriptDirectory.from_config(config).get_heads()):
+        return
+    db.execute(WRITING)
     try:
         command.upgrade(config, "head")
     except CommandError as error:
