@@ -89,8 +89,8 @@ dashboard: $(VENV)/dev    ## the analysts' pages on 127.0.0.1:8501
 mlflow: $(VENV)/core      ## MLflow's pages over the demo's runs on 127.0.0.1:5000
 	$(BIN)/persona-img tracking-ui --home $(HOME_DIR)
 
-clean:                    ## remove the environment and the demo's folder
-	rm -rf $(VENV) $(HOME_DIR)
+clean:                    ## remove the environment, the demo and its keys
+	rm -rf $(VENV) $(HOME_DIR) $(HOME_DIR)-keys
 
 # torch first: its CPU build must be there before anything asks for torch.
 $(VENV)/core: pyproject.toml constraints.txt
