@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from contracts.event_log import a_showing, see
 from examples import SIGNER, watched
 from persona_img.abtest.analysis import ABTest
-from persona_img.domain.decision import Arms, DecisionTable, Ramp, uniform
+from persona_img.domain.decision import Arms, DecisionTable, Ramp
 from persona_img.domain.holdout import Holdout
 from persona_img.domain.people import Link, Person
 from persona_img.serving.app import create_app
@@ -161,16 +161,22 @@ def test_the_profile_is_the_logins():
 
 def test_propensities_of_persons_are_their_chances():
     # Weights of what was shown average to 1, for units that are drawn as for any other.
-    decider = Decider(a_table(), Arms("hero", {"control": 0.001, "personalized": 0.999}),
-                      MemoryEventLog())  # fmt: skip
-    weights = []
+    arms = Arms("hero", {"control": 0.001, "personalized": 0.999})
+    decider = Decider(a_table(), arms, MemoryEventLog())
+    unlinked = Decider(a_table(), arms, MemoryEventLog())
+    weights, moved = [], 0
     for n in range(3000):
-        decider.log.link([Link(f"c{n}", f"login{n}")], NOON)
-        decision = decider.decide(f"login{n}", "mug", NOON)
+        browser, login = f"c{n}", f"login{n}"
+        decider.log.link([Link(browser, login)], NOON)
+        unit = decider.log.person(login).unit
+        decision = decider.decide(login, "mug", NOON)
+        assert decision.digest == unlinked.decide(unit, "mug", NOON).digest
+        other = browser if unit == login else login
+        moved += decision.digest != unlinked.decide(other, "mug", NOON).digest
         if decision.arm == "personalized":
             weights.append((decision.digest is None) / decision.propensity)
     assert sum(weights) / len(weights) == pytest.approx(1.0, abs=0.12)
-    assert uniform("hero", "v1", "c0", "mug") != uniform("hero", "v1", "login0", "mug")
+    assert moved > 300  # the other name alone would have been drawn otherwise
 
 
 @pytest.fixture
