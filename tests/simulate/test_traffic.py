@@ -66,11 +66,11 @@ def test_every_visit_reaches_the_log_and_workers_change_nothing(tmp_path):
 def test_a_picture_that_is_not_counted_is_asked_for_again(tmp_path, monkeypatch, caplog):
     seen, failed = SqliteEventLog.seen, []
 
-    def fails_at_first(self, *asked):
+    def fails_at_first(self, *asked, **more):
         if len(failed) < 7:
             failed.append(asked)
             raise StoreFailed("away for a moment", "missing")
-        return seen(self, *asked)
+        return seen(self, *asked, **more)
 
     monkeypatch.setattr(SqliteEventLog, "seen", fails_at_first)
     visits, _, report, feedback = driven(tmp_path / "a", workers=4)
