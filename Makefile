@@ -20,7 +20,7 @@ demo-quick: $(VENV)/core  ## the same on fewer products and shoppers (3 minutes)
 # Each file of tests stays in one process, for its tests share what they made.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=25
 
-test: $(VENV)/dev         ## set up, then all tests but the long ones (17 minutes on two cores)
+test: $(VENV)/dev         ## set up, then all tests but the long ones (18 minutes on two cores)
 	@tools/system-packages chromium
 	$(PYTEST) -m "not long"
 
