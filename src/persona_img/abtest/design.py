@@ -264,12 +264,16 @@ def plan_test(
         raise InvalidInput("give either the lift to be found or the shoppers there will be")
     if shoppers_per_day is not None and not 0 < shoppers_per_day < math.inf:
         raise InvalidInput(f"shoppers_per_day {shoppers_per_day}: give a number above 0")
-    choice = {"arms": arms, "power": power, "confidence": 1 - alpha, "any_look": any_look}
+    sure = 1 - alpha
     if lift is None:
         assert shoppers is not None
-        lift = minimal_detectable_lift(baseline, shoppers, **choice)  # type: ignore[arg-type]
+        lift = minimal_detectable_lift(
+            baseline, shoppers, arms=arms, power=power, confidence=sure, any_look=any_look
+        )
     if shoppers is None:
-        shoppers = required_shoppers(baseline, lift, **choice)  # type: ignore[arg-type]
+        shoppers = required_shoppers(
+            baseline, lift, arms=arms, power=power, confidence=sure, any_look=any_look
+        )
     return Plan(
         baseline=baseline,
         lift=lift,
